@@ -1,0 +1,143 @@
+"""The command line: help, wrong words, exit codes."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+
+import vbbench
+from vbbench import cli
+from vbbench.errors import CheckFailed, IncompleteError
+
+COMMANDS = [(name,) for name in cli.COMMANDS] + [("world", "show")]
+
+
+@pytest.mark.parametrize("words", [(), *COMMANDS], ids=" ".join)
+def test_help_is_printed(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([*words, "--help"]) == 0
+    assert capsys.readouterr().out.startswith(" ".join(("usage: vbbench", *words)))
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["--help"])
+    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("    ")]
+    assert [name for name in cli.COMMANDS if name not in listed] == []
+
+
+def test_help_is_quick_and_loads_nothing_heavy(subprocess_environment: dict[str, str]) -> None:
+    code = "import sys; from vbbench.cli import main; main(['--help']); print(*sys.modules, file=sys.stderr)"
+    seconds, modules = [], set()
+    for _ in range(3):
+        started = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=subprocess_environment, capture_output=True, text=True, check=True, timeout=60
+        )
+        seconds.append(time.perf_counter() - started)
+        modules = {name.split(".")[0] for name in done.stderr.split()}
+    assert "argparse" in modules
+    assert modules & {"torch", "numpy", "PIL", "av", "pandas", "rich", "safetensors"} == set()
+    assert min(seconds) < 2.0  # torch alone takes longer than this on a busy machine
+
+
+def test_no_command_prints_the_help_and_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 2
+    assert "usage: vbbench" in capsys.readouterr().out
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"vbbench {vbbench.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["rnu"], "there is no command 'rnu': did you mean 'run'?"),
+        (["run", "--model", "x", "--sute", "y"], "unrecognized arguments: --sute y; `vbbench run --help` tells more."),
+        (["run", "--steps", "many"], "argument --steps: invalid int value: 'many'; `vbbench run --help` tells more."),
+        (["run", "--models", "videobooht"], "there is no model or group 'videobooht'"),
+        (["sample"], "the following arguments are required: --image, --text, --subject"),
+        (["world"], "the following arguments are required: ACTION"),
+        (["report"], "the following arguments are required: RUN"),
+    ],
+)
+def test_wrong_words_are_answered_with_a_sentence(words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(words) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"vbbench: {sentence}")
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (IncompleteError("two failed"), 3, "vbbench: two failed\n"),
+        (CheckFailed("no"), 1, "vbbench: no\n"),
+        (KeyboardInterrupt(), 130, "vbbench: interrupted.\n"),
+        (OSError(errno.ENOSPC, "No space left on device", "/data/x"), 2, "vbbench: /data/x: No space left on device.\n"),
+    ],
+)
+def test_errors_become_exit_codes(
+    error: BaseException, code: int, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(arguments: list[str]) -> int:
+        raise error
+
+    monkeypatch.setattr(cli, "_main", fail)
+    assert cli.main(["models"]) == code
+    assert capsys.readouterr().err == told
+
+
+def test_bugs_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(arguments: list[str]) -> int:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(cli, "_main", fail)
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["models"])
+
+
+def test_module_can_be_run(subprocess_environment: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "vbbench", "nonsense"], env=subprocess_environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("vbbench: there is no command 'nonsense'")
+
+
+@pytest.fixture
+def toy_recipes(recipe_folder: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests' recipes in the place of the bundled ones."""
+    from vbbench import registry
+
+    folder = recipe_folder("noise").parent
+    recipe_folder("tinted")
+    monkeypatch.setattr(registry, "baselines_dir", lambda: folder)
+
+
+def test_models_are_listed(toy_recipes: None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["models"]) == 0
+    out = capsys.readouterr().out
+    assert "noise" in out
+    assert "The subject's mean colour" in out
+    assert "toys" in out
+
+
+def test_suites_are_listed_and_a_damaged_one_named(
+    make_suite: Callable, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from vbbench import registry
+
+    root = make_suite("tiny").root
+    monkeypatch.setattr(registry, "prompts_dir", lambda: root.parent)
+    assert cli.main(["suites"]) == 0
+    assert "Three coloured squares." in capsys.readouterr().out
+    (root / "images" / "cat-0.png").unlink()
+    assert cli.main(["suites"]) == 2
+    assert "damaged" in capsys.readouterr().out

@@ -1,0 +1,113 @@
+"""Fixtures that several folders share, and what decides which marked tests run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import vbbench
+from vbbench import suite as suites
+from vbbench.types import PromptSuite, Video
+from vbbench.video import write_video_lossless
+
+RECIPES = Path(__file__).parent / "data" / "recipes"
+SUITE_SETTINGS = {
+    "name": "tiny",
+    "version": "1",
+    "description": "Three coloured squares.",
+    "scale": "mini",
+    "num_frames": 3,
+    "size": 16,
+    "fps": 4,
+    "seed": 7,
+    "metrics": [],
+}
+COLOURS = {"cat-0": (200, 40, 40), "dog-0": (40, 200, 40), "dog-1": (40, 40, 200)}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run tests marked slow too")
+    parser.addoption("--network", action="store_true", help="run tests marked network too")
+
+
+def pytest_configure() -> None:
+    if os.environ.get("VBBENCH_TEST_INSTALLED") and "site-packages" not in Path(vbbench.__file__).parts:
+        pytest.exit(f"the installed vbbench was to be tested, but {vbbench.__file__} was imported", returncode=4)
+
+
+def pytest_report_header() -> str:
+    return f"vbbench {vbbench.__version__} from {Path(vbbench.__file__).parent}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    skips = _skips(config, {marker for item in items for marker in ("gpu", "browser") if item.get_closest_marker(marker)})
+    for item in items:
+        for marker, reason in skips.items():
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _skips(config: pytest.Config, used: set[str]) -> dict[str, str]:
+    """Marker -> why its tests are skipped here."""
+    skips = {marker: f"needs --{marker}" for marker in ("slow", "network") if not config.getoption(f"--{marker}")}
+    if "gpu" in used:
+        import torch
+
+        if not torch.cuda.is_available():
+            skips["gpu"] = "there is no NVIDIA GPU here"
+    if "browser" in used and not (_program("chromium", "google-chrome") and _program("chromedriver")):
+        skips["browser"] = "Chromium or its driver is not installed"
+    return skips
+
+
+def _program(*names: str) -> str | None:
+    return next(filter(None, map(shutil.which, names)), None)
+
+
+@pytest.fixture
+def make_suite(tmp_path: Path) -> Callable[..., PromptSuite]:
+    """Writes a suite of three subjects of one colour each, two items a subject, and reads it back."""
+
+    def make(folder: str = "suite", **settings: object) -> PromptSuite:
+        root = tmp_path / folder
+        subjects, items = [], []
+        for name, colour in COLOURS.items():
+            image = np.full((16, 16, 3), 255, np.uint8)
+            image[4:12, 4:12] = colour
+            (root / "images").mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(root / "images" / f"{name}.png")
+            clip = Video(np.broadcast_to(np.array(colour, np.uint8), (3, 16, 16, 3)).copy(), fps=4)
+            write_video_lossless(root / "fit" / f"{name}.mkv", clip)
+            class_name = name.split("-")[0]
+            row = {"id": name, "class": class_name, "image": f"images/{name}.png"}
+            subjects.append({**row, "clips": [f"fit/{name}.mkv"], "captions": [f"a {class_name}"]})
+            for place in ("beach", "road"):
+                text = f"a {class_name} on the {place}"
+                items.append({**row, "id": f"{name}-{place}", "subject": name, "text": text, "subject_word": class_name, "scene": place})
+        suites.write(root, {**SUITE_SETTINGS, **settings}, subjects, items)
+        return suites.load(root)
+
+    return make
+
+
+@pytest.fixture
+def tiny_suite(make_suite: Callable[..., PromptSuite]) -> PromptSuite:
+    return make_suite()
+
+
+@pytest.fixture
+def recipe_folder(tmp_path: Path) -> Callable[[str], Path]:
+    """Copies a recipe of the tests, so that a test may change it."""
+    return lambda name: Path(shutil.copytree(RECIPES / name, tmp_path / "recipes" / name))
+
+
+@pytest.fixture
+def subprocess_environment() -> dict[str, str]:
+    """An environment in which another Python finds the very vbbench that is tested."""
+    return {**os.environ, "PYTHONPATH": str(Path(vbbench.__file__).parent.parent), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}

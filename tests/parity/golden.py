@@ -1,0 +1,103 @@
+"""Reading golden files, and the released weights in them as our classes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from vbbench.errors import WeightsError
+from vbbench.models.videobooth import checkpoint
+from vbbench.models.videobooth.coarse import Mapper
+from vbbench.models.videobooth.unet import VideoUNet
+
+
+@dataclass(frozen=True)
+class Golden:
+    """One file: its tensors, and its metadata parsed from JSON."""
+
+    name: str
+    tensors: dict[str, Tensor]
+    metadata: dict[str, Any]
+
+    def __getitem__(self, key: str) -> Tensor:
+        return self.tensors[key]
+
+    def get(self, key: str) -> Tensor | None:
+        return self.tensors.get(key)
+
+    def weights(self) -> dict[str, Tensor]:
+        """The tensors called ``w.*``, without that."""
+        return {key.removeprefix("w."): value for key, value in self.tensors.items() if key.startswith("w.")}
+
+
+def read_golden(path: Path) -> Golden:
+    """Read a file.
+
+    Raises:
+        WeightsError: there is none, or it is damaged.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path.name} is needed and not there")
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+            metadata = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
+    except (SafetensorError, ValueError) as error:
+        raise WeightsError(f"{path.name} cannot be read: {error}") from error
+    return Golden(path.stem, tensors, metadata)
+
+
+class Released:
+    """The released weights of a folder, as our classes; each built when first asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._unets: dict[str, VideoUNet] = {}
+
+    @cached_property
+    def _unet(self) -> Golden:
+        return read_golden(self.folder / "weights_A_unet.safetensors")
+
+    @cached_property
+    def _mapper(self) -> Golden:
+        return read_golden(self.folder / "weights_A_mapper.safetensors")
+
+    def unet(self, stage: checkpoint.Stage) -> VideoUNet:
+        """The UNet at a stage of training."""
+        if stage not in self._unets:
+            config = checkpoint.config_from_diffusers(
+                self._unet.metadata["config"],
+                watermark_removal="watermark_zero_out.weight" in self._unet.tensors,
+                injection=stage == "fine",
+            )
+            unet = VideoUNet(config)
+            state = checkpoint.unet_from_released(self._unet.tensors, self._mapper.tensors, stage)
+            checkpoint.load_strictly(unet, state, source=f"{self._unet.name}, stage {stage}")
+            self._unets[stage] = unet.eval()
+        return self._unets[stage]
+
+    @cached_property
+    def clip_text(self) -> Any:
+        """The small CLIP text model."""
+        from transformers import CLIPTextConfig, CLIPTextModel
+
+        golden = read_golden(self.folder / "weights_clip_text_small.safetensors")
+        model = CLIPTextModel(CLIPTextConfig(**golden.metadata["config"]))
+        checkpoint.load_strictly(model, checkpoint.clip_text_from_released(golden.tensors), source=golden.name)
+        return model.eval()
+
+
+def build_mapper(golden: Golden) -> Mapper:
+    """The mapper whose weights lie in a case file."""
+    state = checkpoint.mapper_from_released(golden.weights())
+    sizes = golden.metadata
+    levels = sum(key.startswith("in.emb_") for key in golden.tensors)
+    mapper = Mapper(levels, sizes["input_dim"], sizes["hidden"], sizes["output_dim"])
+    checkpoint.load_strictly(mapper, state, source=golden.name)
+    return mapper.eval()

@@ -1,0 +1,198 @@
+"""What a report's folder holds, read as files."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.report.conftest import REASON, WEIRD, weird_run
+from tests.report.synthetic import FRAMES, MODELS, SIZE, FakeRun, build, items, spec
+from vbbench.errors import IncompleteError, RunFolderError
+from vbbench.report import leaderboard
+from vbbench.report.leaderboard import write_report
+from vbbench.report.media import lay_out, shrink
+from vbbench.video import read_video
+
+
+class Page(HTMLParser):
+    """Collects a page's visible text, scripts, and every address it names."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.text, self.scripts, self.addresses, self.ids = "", 0, [], []
+        self.feed(path.read_text("utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.scripts += tag == "script"
+        self.addresses += [value for name, value in attrs if name in ("src", "href") and value]
+        self.ids += [value for name, value in attrs if name == "id"]
+        assert not any(name.startswith("on") for name, _ in attrs)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_the_folder_is_whole_and_refers_to_nothing_outside(run_folder: Path, tmp_path: Path) -> None:
+    index = write_report([run_folder], tmp_path / "out")
+    assert index == tmp_path / "out" / "index.html"
+    page = Page(index)
+    assert len(page.ids) == len(set(page.ids))
+    for address in page.addresses:
+        if address.startswith("#"):
+            assert address[1:] in page.ids, address
+        elif not address.startswith("data:"):
+            assert (index.parent / address).is_file(), address
+            assert ":" not in address
+
+
+def test_text_from_elsewhere_stays_text(run_folder: Path, tmp_path: Path) -> None:
+    page = Page(write_report([run_folder], tmp_path / "out"))
+    assert page.scripts == 1
+    assert WEIRD in page.text
+    assert REASON in page.text
+
+
+def test_failures_are_shown_where_they_matter(run_folder: Path, tmp_path: Path) -> None:
+    page = Page(write_report([run_folder], tmp_path / "out"))
+    text = re.sub(r"\s+", " ", page.text)
+    assert "1 failed" in text
+    assert "1 not run yet" in text
+    assert "7 of 8 scored" in text
+    assert "Textual Inversion has no DINO: the embedding is zero" in text
+    assert "Too few individuals for fine distinctions: with 8" in text
+
+
+def test_a_report_is_rebuilt_byte_for_byte(run_folder: Path, tmp_path: Path) -> None:
+    first = contents(write_report([run_folder], tmp_path / "a").parent)
+    write_report([run_folder], tmp_path / "b")
+    again = contents(write_report([run_folder], tmp_path / "b").parent)
+    assert first == again
+    assert any(name.endswith(".webp") for name in first)
+
+
+def test_an_earlier_report_is_replaced_and_other_files_are_left(run_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / "media").mkdir(parents=True)
+    stale, notes = out / "media" / f"{'a' * 20}.webp", out / "media" / "notes.txt"
+    stale.write_bytes(b"old")
+    notes.write_text("mine")
+    write_report([run_folder], out)
+    assert not stale.exists()
+    assert notes.read_text() == "mine"
+
+
+def test_csv_json_and_markdown_tell_the_same(run_folder: Path, tmp_path: Path) -> None:
+    out = write_report([run_folder], tmp_path / "out").parent
+    rows = list(csv.DictReader((out / "leaderboard.csv").read_text("utf-8").splitlines()))
+    record = json.loads((out / "leaderboard.json").read_text("utf-8"))
+    assert [row["model"] for row in rows] == [row["model"] for row in record["leaderboard"]]
+    assert rows[0]["model"] == "videobooth"
+    assert float(rows[0]["dino"]) == pytest.approx(record["leaderboard"][0]["dino"]) == pytest.approx(0.6 + 25 / 700, abs=1e-6)
+    assert rows[0]["fit_seconds"] == ""
+    assert record["leaderboard"][0]["fit_seconds"] is None
+    assert {failure["reason"] for failure in record["failures"]} == {REASON, "not run yet", "the embedding is zero"}
+    markdown = (out / "leaderboard.md").read_text("utf-8")
+    assert "| 1 | VideoBooth | 7 of 8 | 0.636 [" in markdown
+    assert "&lt;img" in markdown
+    assert "<img" not in markdown
+
+
+def test_index_stays_light(tmp_path: Path) -> None:
+    models = {f"model-{number}": (f"Model {number}", ()) for number in range(6)}
+    models |= {f"reference-{number}": (f"Reference {number}", ("references",)) for number in range(4)}
+    names = ["clip-text", "clip-image", "dino", "temporal-consistency", "motion", "true-identity"]
+    run = FakeRun(items(9, 9), lambda *_: 0.5, models=models, metrics=[spec(name) for name in names])
+    index = write_report([build(tmp_path / "run", run, videos=False)], tmp_path / "out")
+    assert index.stat().st_size < 300_000
+    assert "items-4.html" in contents(index.parent)
+    assert Page(index.with_name("items-2.html")).text.count("Image prompt") == 22
+
+
+def test_failures_link_to_the_page_of_their_item(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leaderboard, "CLIPS_A_PAGE", 7)  # one item a page
+    index = write_report([build(tmp_path / "run", weird_run())], tmp_path / "out")
+    assert "items-2.html#item-2" in Page(index).addresses
+    assert "item-2" in Page(index.with_name("items-2.html")).ids
+    monkeypatch.undo()
+    write_report([tmp_path / "run"], tmp_path / "out")
+    assert not index.with_name("items-2.html").exists()
+
+
+def test_strips_hold_the_very_pixels(run_folder: Path, tmp_path: Path) -> None:
+    out = write_report([run_folder], tmp_path / "out").parent
+    frames = read_video(run_folder / "videos" / "videobooth" / "0.mkv").frames
+    strips = [np.asarray(Image.open(path).convert("RGB")) for path in (out / "media").iterdir()]
+    assert any(strip.shape == (SIZE, SIZE * FRAMES, 3) and (strip == np.concatenate(list(frames), axis=1)).all() for strip in strips)
+
+
+def test_long_clips_are_laid_out_in_rows() -> None:
+    frames = np.arange(70, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 300, 3), dtype=np.uint8)
+    sheet, columns = lay_out(frames)
+    assert columns == 54
+    assert sheet.shape == (4, 54 * 300, 3)
+    assert sheet[2, 0, 0] == pytest.approx(54)
+    assert sheet[2, 16 * 300, 0] == pytest.approx(0)
+
+
+def test_large_frames_are_shrunk_in_proportion() -> None:
+    assert shrink(np.zeros((2, 512, 1024, 3), dtype=np.uint8)).shape == (2, 160, 320, 3)
+
+
+def test_missing_and_damaged_videos_do_not_stop_a_report(run_folder: Path, tmp_path: Path) -> None:
+    (run_folder / "videos" / "videobooth" / "0.mkv").write_bytes(b"no video")
+    (run_folder / "videos" / "real-video" / "0.mkv").unlink()
+    (run_folder / "suite" / "images" / "dog-1.png").write_bytes(b"no picture")
+    page = Page(write_report([run_folder], tmp_path / "out"))
+    assert page.text.count("its video file cannot be read") == 2
+
+
+def test_runs_of_two_suites_are_refused(run_folder: Path, tmp_path: Path) -> None:
+    other = weird_run()
+    other.suite = {"name": "other", "version": "1.0", "digest": "d9" * 32}
+    with pytest.raises(IncompleteError, match="suite tiny"):
+        write_report([run_folder, build(tmp_path / "other", other, videos=False)], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match="not a run folder"):
+        write_report([tmp_path], tmp_path / "out")
+
+
+def test_reports_need_no_torch(subprocess_environment: dict[str, str]) -> None:
+    code = "import sys, vbbench.report.leaderboard; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], env=subprocess_environment, check=False, timeout=60).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"models": {"real-video": MODELS["real-video"]}},
+        {"models": {"videobooth": MODELS["videobooth"]}},
+        {"metrics": ()},
+        {"items": items(1)},
+        {"value": lambda *_: None},
+        {"missing": frozenset((model, item.id) for model in MODELS for item in items(6))},
+    ],
+    ids=["references alone", "one model", "no metric", "one item", "no score", "nothing run"],
+)
+def test_runs_with_little_in_them_have_a_page_too(tmp_path: Path, changes: dict[str, object]) -> None:
+    run = replace(FakeRun(items(6), lambda *_: 0.5), **changes)  # type: ignore[arg-type]
+    text = Page(write_report([build(tmp_path / "run", run, videos=False)], tmp_path / "out")).text
+    assert "Leaderboard" in text
+    assert "nan" not in text.lower()
+    assert "None" not in text

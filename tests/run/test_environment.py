@@ -1,0 +1,32 @@
+"""Where a run takes place."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from vbbench.run.environment import PeakMemory, commit, describe, usable_cores
+
+
+def test_environment_names_versions_cpu_and_threads() -> None:
+    facts = describe("cpu", 3)
+    assert facts["torch"] == torch.__version__.split("+")[0]
+    assert facts["numpy"] == np.__version__
+    assert (facts["device"], facts["threads"], facts["cores"]) == ("cpu", 3, usable_cores())
+    assert facts["cpu"]
+
+
+def test_memory_peak_is_seen_and_forgotten() -> None:
+    memory = PeakMemory("cpu")
+    before = memory.megabytes()
+    held = np.ones(30_000_000)  # 240 MB, touched
+    during = memory.megabytes()
+    assert during - before > 200
+    del held
+    memory.reset()
+    assert memory.megabytes() < during - 150
+
+
+def test_commit_is_a_hash_or_nothing() -> None:
+    found = commit()
+    assert found is None or len(found.removesuffix("+changes")) == 40

@@ -1,0 +1,51 @@
+"""What a plan is said to cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vbbench.errors import RecipeError
+from vbbench.recipes import load_recipe
+from vbbench.run.estimate import REFERENCE_RATE, SCORE_SECONDS, START_SECONDS, Speed, estimate, measure_rate, measure_speed
+from vbbench.run.plan import RunConfig, build
+from vbbench.types import PromptSuite
+
+
+def test_cost_is_what_the_recipes_say_times_how_slow_the_machine_is(tiny_suite: PromptSuite, recipe_folder: Callable[[str], Path]) -> None:
+    plan = build(RunConfig((load_recipe(recipe_folder("noise")), load_recipe(recipe_folder("tinted"))), "mini"), tiny_suite)
+    cost = estimate(plan, plan.jobs, slowness=3.0)
+    assert [(m.name, m.fits, m.samples) for m in cost.models] == [("noise", 0, 6), ("tinted", 3, 6)]
+    assert [m.seconds for m in cost.models] == pytest.approx([3 * 6 * 0.01, 3 * (3 * 0.02 + 6 * 0.01)])
+    assert cost.seconds == pytest.approx(3 * (START_SECONDS + 12 * SCORE_SECONDS + 0.06 + 0.12))
+    rest = estimate(plan, plan.jobs[-2:], slowness=1.0)
+    assert [(m.fits, m.samples) for m in rest.models] == [(0, 0), (0, 2)]
+
+
+def test_unknown_cost_is_named_and_a_wrong_one_refused(tiny_suite: PromptSuite, recipe_folder: Callable[[str], Path]) -> None:
+    folder = recipe_folder("noise")
+    text = (folder / "recipe.toml").read_text()
+    (folder / "recipe.toml").write_text(text.replace("sample_seconds = 0.01", ""))
+    plan = build(RunConfig((load_recipe(folder),), "mini"), tiny_suite)
+    assert estimate(plan, plan.jobs, 1.0).unknown == ("noise",)
+    (folder / "recipe.toml").write_text(text.replace("sample_seconds = 0.01", 'sample_seconds = "quick"'))
+    plan = build(RunConfig((load_recipe(folder),), "mini"), tiny_suite)
+    with pytest.raises(RecipeError, match="in seconds"):
+        estimate(plan, plan.jobs, 1.0)
+
+
+def test_rate_is_measured() -> None:
+    assert measure_rate(threads=1, seconds=0.1) > 1
+
+
+def test_threads_are_chosen_by_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = {1: 150.0, 2: 30.0, 8: 600.0}
+    monkeypatch.setattr("vbbench.run.estimate.measure_rate", lambda threads, device, seconds: rates[threads])
+    monkeypatch.setattr("vbbench.run.estimate.usable_cores", lambda: 2)
+    assert measure_speed(None, "mini") == Speed(1, REFERENCE_RATE / 150)
+    assert measure_speed(None, "sd14") == Speed(2, REFERENCE_RATE / 30)
+    assert measure_speed(2, "mini") == Speed(2, REFERENCE_RATE / 30)
+    monkeypatch.setattr("vbbench.run.estimate.usable_cores", lambda: 8)
+    assert measure_speed(None, "mini").threads == 8

@@ -1,0 +1,78 @@
+"""What a run folder accepts and refuses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vbbench.errors import RunFolderError
+from vbbench.run.store import RunStore
+from vbbench.types import PromptSuite
+
+MANIFEST = {"scale": "mini", "models": {}, "metrics": {}, "created": "then"}
+
+
+def manifest_of(suite: PromptSuite) -> dict:
+    return {**MANIFEST, "suite": {"name": suite.name, "version": suite.version, "digest": suite.digest}}
+
+
+def test_run_of_another_suite_is_refused(make_suite: Callable[..., PromptSuite], tmp_path: Path) -> None:
+    first, second = make_suite("a"), make_suite("b", seed=8)
+    with RunStore(tmp_path / "run", first, "mini") as store:
+        store.write_manifest(manifest_of(first))
+    with pytest.raises(RunFolderError, match=f"belongs to suite tiny 1 .{first.digest[:12]}"):
+        RunStore(tmp_path / "run", second, "mini")
+    with pytest.raises(RunFolderError, match="at scale mini, not to tiny 1 .* at sd14"):
+        RunStore(tmp_path / "run", first, "sd14")
+    RunStore(tmp_path / "run", first, "mini").close()
+
+
+def test_folder_that_is_no_run_is_refused_and_left_alone(tiny_suite: PromptSuite, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "thesis.txt").write_text("all of it")
+    with pytest.raises(RunFolderError, match="holds thesis.txt"):
+        RunStore(tmp_path / "home", tiny_suite, "mini")
+    assert [path.name for path in (tmp_path / "home").iterdir()] == ["thesis.txt"]
+    with pytest.raises(RunFolderError, match="is a file"):
+        RunStore(tmp_path / "home" / "thesis.txt", tiny_suite, "mini")
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"suite": 3}', '{"suite": {"name": "tiny"}}'])
+def test_damaged_manifest_is_told(tiny_suite: PromptSuite, tmp_path: Path, text: str) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(RunFolderError, match=r"manifest\.json cannot be read"):
+        RunStore(tmp_path, tiny_suite, "mini")
+
+
+def test_damaged_line_is_told_but_a_torn_last_one_is_cut(tiny_suite: PromptSuite, tmp_path: Path) -> None:
+    row = {"model": "m", "item_id": "i", "spec_id": "s", "metric": "x", "value": 1.0}
+    with RunStore(tmp_path, tiny_suite, "mini") as store:
+        store.write_manifest(manifest_of(tiny_suite))
+        store.keep_scores([row])
+    with (tmp_path / "scores.jsonl").open("a") as file:
+        file.write('{"model": "m", "item')
+    with RunStore(tmp_path, tiny_suite, "mini") as store:
+        assert store.scores == {("m", "i", "s"): row}
+        store.keep_scores([{**row, "value": 2.0}])
+    with RunStore(tmp_path, tiny_suite, "mini") as store:
+        assert store.scores["m", "i", "s"]["value"] == 2.0
+    text = (tmp_path / "scores.jsonl").read_text()
+    (tmp_path / "scores.jsonl").write_text("{broken}\n" + text)
+    with pytest.raises(RunFolderError, match=r"scores\.jsonl is damaged"):
+        RunStore(tmp_path, tiny_suite, "mini")
+
+
+def test_looking_changes_nothing(tiny_suite: PromptSuite, tmp_path: Path) -> None:
+    RunStore(tmp_path / "none", tiny_suite, "mini", read_only=True)
+    assert not (tmp_path / "none").exists()
+
+
+def test_manifest_keeps_earlier_models_and_its_first_date(tiny_suite: PromptSuite, tmp_path: Path) -> None:
+    with RunStore(tmp_path, tiny_suite, "mini") as store:
+        store.write_manifest({**manifest_of(tiny_suite), "models": {"a": {"title": "A"}}})
+        store.write_manifest({**manifest_of(tiny_suite), "models": {"b": {"title": "B"}}, "created": "now"})
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert (list(manifest["models"]), manifest["created"]) == (["a", "b"], "then")

@@ -1,0 +1,128 @@
+"""Imports run one way, and importing the package costs nothing."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import vbbench
+from vbbench.registry import all_recipes
+
+PACKAGE = Path(vbbench.__file__).parent
+
+# From the top: a module may import from its own level and from those below it.
+LEVELS = (
+    ("cli", "__main__"),
+    ("run", "report", "gate", "profiling", "training"),
+    ("models", "metrics", "datasets", "suite", "world"),
+    ("attention", "video", "pictures"),
+    ("registry", "recipes", "resources", "weights_io", "types", "errors", "__init__"),
+)
+LEVEL = {name: len(LEVELS) - place for place, names in enumerate(LEVELS) for name in names}
+APART = {frozenset({"models", "metrics"})}  # what conditions a model must not score it
+WITHOUT_TORCH = ("report", "gate", "suite", "registry", "recipes", "resources")
+HEAVY = ("torch", "numpy", "PIL", "av", "pandas", "rich", "scipy", "matplotlib", "transformers", "diffusers")
+
+
+def sources() -> list[Path]:
+    return sorted(path for path in PACKAGE.rglob("*.py") if "_data" not in path.relative_to(PACKAGE).parts)
+
+
+def imports(path: Path) -> Iterator[tuple[str, int]]:
+    """Absolute names of what a file imports at run time, with line numbers."""
+    for node in ast.walk(_without_type_checking(ast.parse(path.read_text("utf-8")))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield from ((f"{node.module}.{alias.name}", node.lineno) for alias in node.names)
+
+
+def _without_type_checking(tree: ast.Module) -> ast.Module:
+    class Drop(ast.NodeTransformer):
+        def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+            return node.orelse if ast.unparse(node.test) == "TYPE_CHECKING" else self.generic_visit(node)
+
+    return Drop().visit(tree)
+
+
+def part(path: Path) -> str:
+    """The first name below vbbench: ``models`` of vbbench/models/base.py."""
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imported_part(name: str) -> str | None:
+    top, *rest = name.split(".")
+    if top != "vbbench":
+        return None
+    is_part = bool(rest) and ((PACKAGE / rest[0]).is_dir() or (PACKAGE / f"{rest[0]}.py").is_file())
+    return rest[0] if is_part else "__init__"
+
+
+def test_every_part_has_a_level() -> None:
+    assert {part(path) for path in sources()} <= set(LEVEL)
+
+
+def test_imports_run_one_way() -> None:
+    wrong = []
+    for path in sources():
+        here = part(path)
+        for name, line in imports(path):
+            there = imported_part(name)
+            if there is not None and there != here and (LEVEL[there] > LEVEL[here] or frozenset({here, there}) in APART):
+                wrong.append(f"{path.relative_to(PACKAGE)}:{line} imports {name}")
+    assert wrong == []
+
+
+def test_relative_imports_are_not_used() -> None:
+    """They would slip past the test above."""
+    relative = [
+        f"{path.relative_to(PACKAGE)}:{node.lineno}"
+        for path in sources()
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.level
+    ]
+    assert relative == []
+
+
+def test_package_never_imports_its_recipes() -> None:
+    assert not [name for path in sources() for name, _ in imports(path) if name.split(".")[0] in ("baselines", "tests")]
+
+
+def test_reports_need_no_torch() -> None:
+    wrong = [
+        f"{path.relative_to(PACKAGE)}:{n}"
+        for path in sources()
+        if part(path) in WITHOUT_TORCH
+        for name, n in imports(path)
+        if name.split(".")[0] == "torch"
+    ]
+    assert wrong == []
+    names = [f"vbbench.report.{path.stem}" for path in sources() if part(path) == "report" and path.stem != "__init__"]
+    assert loaded_by("; ".join(f"import {name}" for name in names)) & {"torch"} == set()
+
+
+@pytest.mark.parametrize(
+    "code", ["import vbbench, vbbench.types, vbbench.errors, vbbench.registry", "from vbbench.cli import make_parser; make_parser()"]
+)
+def test_light_modules_load_nothing_heavy(code: str) -> None:
+    assert loaded_by(code) & set(HEAVY) == set()
+
+
+def loaded_by(code: str) -> set[str]:
+    """Top-level modules in a fresh Python after running some code."""
+    script = f"import sys; sys.path.insert(0, {str(PACKAGE.parent)!r}); {code}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
+    return {name.split(".")[0] for name in done.stdout.split()}
+
+
+def test_bundled_recipes_use_no_private_door() -> None:
+    """Recipes are read from baselines/ as a user's folder is; their code imports public names of vbbench only."""
+    for recipe in all_recipes().values():
+        for path in recipe.folder.rglob("*.py"):
+            private = [name for name, _ in imports(path) if name.startswith("vbbench.") and any(p.startswith("_") for p in name.split("."))]
+            assert private == [], path

@@ -1,0 +1,167 @@
+"""Names and recipes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vbbench import registry
+from vbbench.errors import RecipeError, UsageError
+from vbbench.recipes import build_model, folder_digest, load_recipe, nearest
+from vbbench.run.plan import sampling_params
+from vbbench.types import PromptSuite
+
+Folder = Callable[[str], Path]
+
+
+@pytest.fixture
+def bundled(recipe_folder: Folder, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The tests' recipes in the place of the bundled ones."""
+    folder = recipe_folder("noise").parent
+    recipe_folder("tinted")
+    monkeypatch.setattr(registry, "baselines_dir", lambda: folder)
+    return folder
+
+
+def change(folder: Path, old: str, new: str) -> Path:
+    path = folder / "recipe.toml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    return folder
+
+
+def test_recipe_is_read(recipe_folder: Folder) -> None:
+    recipe = load_recipe(recipe_folder("tinted"))
+    assert (recipe.name, recipe.fitted, recipe.groups, recipe.entry) == ("tinted", True, ("toys",), "method.py:Tinted")
+    assert recipe.scales["mini"]["cost"]["fit_seconds"] == 0.02
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('entry = "method.py:Noise"', "", "lacks entry"),
+        ("groups =", "grups =", "unknown key 'grups': did you mean 'groups'"),
+        ('groups = ["toys"]', 'groups = "toys"', "groups in .* must be a list"),
+        ("method.py:Noise", "method.py", "must be 'file.py:Class' or 'module:Class'"),
+        ("method.py:Noise", "other.py:Noise", r"names other\.py, which does not lie beside it"),
+        ('name = "noise"', 'name = "My Noise"', "must be of a-z"),
+        ('name = "noise"', "name = ", "cannot be read"),
+    ],
+)
+def test_wrong_recipes_are_told(recipe_folder: Folder, old: str, new: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(change(recipe_folder("noise"), old, new))
+
+
+def test_folder_without_a_recipe_is_told(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"is not a model: it has no recipe\.toml"):
+        registry.resolve_models(f"{tmp_path}/")
+
+
+def test_names_groups_and_folders_are_resolved_once_each_in_order(bundled: Path) -> None:
+    assert registry.model_names() == ["noise", "tinted"]
+    assert registry.groups() == {"toys": ["noise", "tinted"]}
+    assert [recipe.name for recipe in registry.resolve_models("tinted, toys")] == ["tinted", "noise"]
+    assert [recipe.name for recipe in registry.resolve_models(f"{bundled / 'noise'},noise")] == ["noise"]
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("nois", "did you mean 'noise'"), ("toy", "did you mean 'toys'"), ("xyz", "known are noise, tinted, toys")]
+)
+def test_wrong_model_name_gets_a_hint(bundled: Path, name: str, hint: str) -> None:
+    with pytest.raises(UsageError, match=f"no model or group '{name}': {hint}"):
+        registry.resolve_models(name)
+
+
+def test_no_name_at_all(bundled: Path) -> None:
+    with pytest.raises(UsageError, match="no model was named"):
+        registry.resolve_models(" , ")
+
+
+def test_two_models_of_one_name_are_refused(bundled: Path, tmp_path: Path) -> None:
+    twin = tmp_path / "twin"
+    (bundled / "noise").rename(twin)
+    (bundled / "noise").mkdir()
+    for path in twin.iterdir():
+        (bundled / "noise" / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(RecipeError, match="two models are called 'noise'"):
+        registry.resolve_models(f"noise,{twin}")
+
+
+def their_recipes() -> Iterator[Path]:
+    yield Path(__file__).parent / "data" / "recipes" / "noise"
+
+
+def broken_recipes() -> list[Path]:
+    raise RuntimeError("out of order")
+
+
+def test_packages_add_models_by_entry_points(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(registry, "baselines_dir", lambda: tmp_path)
+    point = EntryPoint("theirs", f"{__name__}:their_recipes", registry.ENTRY_POINT_GROUP)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [point])
+    assert registry.model_names() == ["noise"]
+    broken = EntryPoint("theirs", f"{__name__}:broken_recipes", registry.ENTRY_POINT_GROUP)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [broken])
+    with pytest.raises(RecipeError, match=r"the entry point 'theirs' of vbbench\.models fails: out of order"):
+        registry.model_names()
+
+
+def test_wrong_suite_name_gets_a_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mini").mkdir()
+    (tmp_path / "mini" / "suite.toml").touch()
+    monkeypatch.setattr(registry, "prompts_dir", lambda: tmp_path)
+    assert registry.resolve_suite("mini") == tmp_path / "mini"
+    with pytest.raises(UsageError, match="no suite 'minni': did you mean 'mini'"):
+        registry.resolve_suite("minni")
+
+
+def test_nearest_tells_when_there_is_nothing() -> None:
+    assert nearest("x", []) == "none is known."
+
+
+def test_digest_ignores_caches_and_hidden_files(recipe_folder: Folder) -> None:
+    folder = recipe_folder("noise")
+    before = folder_digest(folder)
+    (folder / "__pycache__").mkdir()
+    (folder / "__pycache__" / "method.cpython-311.pyc").write_bytes(b"x")
+    (folder / ".DS_Store").touch()
+    assert folder_digest(folder) == before
+    (folder / "notes.txt").touch()
+    assert folder_digest(folder) != before
+
+
+def test_model_is_built_and_draws_from_the_item(recipe_folder: Folder, tiny_suite: PromptSuite) -> None:
+    recipe = load_recipe(recipe_folder("noise"))
+    model = build_model(recipe, "mini", "cpu")
+    params = sampling_params(recipe, "mini", num_frames=3, size=16, fps=4)
+    first, second = model.generate(tiny_suite.items[:2], params)
+    np.testing.assert_array_equal(model.generate(tiny_suite.items[1:2], params)[0].frames, second.frames)
+    assert first.frames.shape == (3, 16, 16, 3)
+    assert not list(recipe.folder.rglob("__pycache__"))
+
+
+def test_settings_carry_the_scale(recipe_folder: Folder) -> None:
+    folder = recipe_folder("noise")
+    (folder / "method.py").write_text(
+        "class Noise:\n    def __init__(self, settings, *, device, folder):\n        self.seen = (settings, device, folder)\n"
+    )
+    settings, device, seen_folder = build_model(load_recipe(folder), "mini", "cpu").seen
+    assert (settings["scale"], settings["strength"], device, seen_folder) == ("mini", 20, "cpu", folder.resolve())
+
+
+def test_missing_class_scale_and_module_are_told(recipe_folder: Folder) -> None:
+    folder = recipe_folder("noise")
+    with pytest.raises(UsageError, match="has no scale 'sd14'"):
+        build_model(load_recipe(folder), "sd14", "cpu")
+    with pytest.raises(RecipeError, match="names a class that is not there"):
+        build_model(load_recipe(change(folder, ":Noise", ":Niose")), "mini", "cpu")
+    with pytest.raises(RecipeError, match="needs the module 'no_such_package', which is not installed"):
+        build_model(load_recipe(change(folder, "method.py:Niose", "no_such_package.sub:Model")), "mini", "cpu")
+    assert "no_such_package" not in sys.modules

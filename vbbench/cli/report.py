@@ -1,0 +1,30 @@
+"""``vbbench report``: a page from one or more run folders."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add_parser(commands: Any) -> None:
+    """Add this command's part of the command line."""
+    parser = commands.add_parser(
+        "report",
+        help="write a leaderboard page from run folders",
+        description="Write a leaderboard with all videos side by side, as a folder that opens from the disk. Needs no model.",
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folders of one suite")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where to write it (default: RUN/report of the first run)")
+    parser.set_defaults(command=report)
+
+
+def report(options: argparse.Namespace) -> int:
+    """The command."""
+    from vbbench.cli.tables import print_leaderboard
+    from vbbench.report.aggregate import leaderboard_table, load_run, merge_runs
+    from vbbench.report.leaderboard import write_report
+
+    print_leaderboard(leaderboard_table(merge_runs([load_run(run) for run in options.runs])))
+    print(f"Report: {write_report(options.runs, options.out or options.runs[0] / 'report')}")
+    return 0

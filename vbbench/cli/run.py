@@ -1,0 +1,183 @@
+"""``vbbench run``: from prompts to a leaderboard."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vbbench.errors import IncompleteError
+
+if TYPE_CHECKING:
+    from vbbench.run.estimate import Estimate, Speed
+    from vbbench.run.execute import Summary
+    from vbbench.run.plan import Plan
+    from vbbench.run.scoring import Scorer
+    from vbbench.run.store import RunStore
+    from vbbench.types import PromptSuite, Recipe
+
+DEFAULT_MODELS = "videobooth,baselines"
+REFERENCES = "references"
+
+
+def add_parser(commands: Any) -> None:
+    """Add this command's part of the command line."""
+    parser = commands.add_parser(
+        "run",
+        help="sample and score models on a suite, and rank them",
+        description="Sample and score models on a suite, and rank them. Run the same command again to go on after an interruption; "
+        "only what is missing, has failed, or was made by other code is done.",
+    )
+    parser.add_argument("--models", default=DEFAULT_MODELS, metavar="LIST", help="names, groups and recipe folders (default: %(default)s)")
+    parser.add_argument("--suite", default="mini", metavar="NAME", help="a bundled suite or a suite's folder (default: %(default)s)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/<suite>)")
+    parser.add_argument("--scale", metavar="SCALE", help="mini or sd14 (default: the suite's)")
+    parser.add_argument("--metrics", metavar="LIST", help="names of metrics (default: the suite's)")
+    parser.add_argument("--no-references", action="store_true", help="leave out the reference rows (real video, still image ...)")
+    parser.add_argument("--steps", type=int, metavar="N", help="sampling steps instead of the recipes' own")
+    parser.add_argument("--guidance", type=float, metavar="G", help="guidance scale instead of the recipes' own")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="items sampled together, instead of the recipes' own")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto; the miniature stays on the CPU)")
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: what is measured to be quickest)")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan and its cost, and do nothing")
+    parser.add_argument("--no-report", action="store_true", help="do not write the HTML report")
+    parser.set_defaults(command=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """The command."""
+    from vbbench import suite as suites
+    from vbbench.run import plan as plans
+    from vbbench.run.environment import choose_device
+    from vbbench.run.store import RunStore
+
+    recipes = choose_models(options.models, references=not options.no_references)
+    suite = suites.load(options.suite)
+    scale = options.scale or suite.scale
+    plan = plans.build(plans.RunConfig(tuple(recipes), scale, _overrides(options)), suite)
+    root = options.out or Path("runs") / suite.name
+    device = choose_device(options.device, scale)
+    if options.dry_run:
+        return _dry_run(plan, RunStore(root, suite, scale, read_only=True), device, options.threads)
+    scorer = _make_scorer(options.metrics, suite, scale, device)
+    with RunStore(root, suite, scale) as store:
+        summary = execute_plan(plan, store, scorer, device=device, threads=options.threads)
+    if summary is None:
+        return 130
+    _tell_results(root, report=not options.no_report)
+    if not summary.complete:
+        failed = f"{summary.failed} videos failed" if summary.failed else f"{summary.unscored} videos lack a score"
+        raise IncompleteError(f"the run is incomplete: {failed}; the reasons are in {root}. Run the same command again to retry.")
+    return 0
+
+
+def choose_models(text: str, *, references: bool) -> list[Recipe]:
+    """The named models, and after them the reference rows."""
+    from vbbench.registry import groups, resolve_models
+
+    chosen = resolve_models(text)
+    if references and REFERENCES in groups():
+        names = {recipe.name for recipe in chosen}
+        chosen += [recipe for recipe in resolve_models(REFERENCES) if recipe.name not in names]
+    return chosen
+
+
+def _overrides(options: argparse.Namespace) -> dict[str, Any]:
+    wanted = {"num_inference_steps": options.steps, "guidance_scale": options.guidance, "batch_size": options.batch_size}
+    return {key: value for key, value in wanted.items() if value is not None}
+
+
+def _make_scorer(metrics: str | None, suite: PromptSuite, scale: str, device: str) -> Scorer:
+    """Made before anything is sampled, so that a wrong name or damaged encoder is told at once."""
+    from vbbench.run.scoring import MetricScorer
+
+    names = [name.strip() for name in metrics.split(",") if name.strip()] if metrics is not None else suite.metrics
+    return MetricScorer(dict.fromkeys(names), scale, device)
+
+
+def _dry_run(plan: Plan, store: RunStore, device: str, threads: int | None) -> int:
+    from vbbench.cli.tables import print_plan
+    from vbbench.run.estimate import estimate
+    from vbbench.run.plan import missing_jobs
+
+    speed = _speed(store, plan.scale, device, threads)
+    print_plan(plan, estimate(plan, missing_jobs(plan, store), speed.slowness), store.root)
+    return 0
+
+
+def _speed(store: RunStore, scale: str, device: str, threads: int | None) -> Speed:
+    """This machine's speed. A run that goes on keeps its number of threads, and with it its last digits."""
+    from vbbench.run.estimate import measure_speed
+
+    return measure_speed(threads or store.manifest.get("environment", {}).get("threads"), scale, device)
+
+
+def execute_plan(plan: Plan, store: RunStore, scorer: Scorer, *, device: str, threads: int | None) -> Summary | None:
+    """Do the plan; None when Ctrl-C stopped it."""
+    from vbbench.run.estimate import estimate
+    from vbbench.run.execute import execute
+    from vbbench.run.plan import missing_jobs
+    from vbbench.run.progress import make_progress
+
+    missing = missing_jobs(plan, store)
+    speed = _speed(store, plan.scale, device, threads)
+    store.write_manifest(make_manifest(plan, scorer, device, speed))
+    try:
+        with make_progress() as progress:
+            progress.say(_announcement(plan, estimate(plan, missing, speed.slowness), store.root))
+            return execute(plan, store, scorer, device=device, threads=speed.threads, progress=progress)
+    except KeyboardInterrupt:
+        left = len(missing_jobs(plan, store))
+        print(
+            f"vbbench: stopped; {len(plan.jobs) - left} of {len(plan.jobs)} jobs are done and kept in {store.root}. "
+            "Run the same command again to go on.",
+            file=sys.stderr,
+        )
+        return None
+
+
+def _announcement(plan: Plan, cost: Estimate, root: Path) -> str:
+    from vbbench.cli.tables import duration
+
+    if not cost.jobs:
+        return f"All {len(plan.jobs)} jobs of this plan are done in {root}."
+    kept = len(plan.jobs) - cost.jobs
+    unknown = f" (without {', '.join(cost.unknown)}, whose cost nobody recorded)" if cost.unknown else ""
+    return f"{cost.jobs} jobs to do{f', {kept} kept' if kept else ''}: about {duration(cost.seconds)}{unknown}. Results go to {root}."
+
+
+def make_manifest(plan: Plan, scorer: Scorer, device: str, speed: Speed) -> dict[str, Any]:
+    """What a reader of the run must know of how it was made."""
+    from dataclasses import asdict
+    from datetime import UTC, datetime
+
+    from vbbench import __version__
+    from vbbench.run.environment import commit, describe
+    from vbbench.run.plan import manifest_models
+
+    suite = plan.suite
+    return {
+        "vbbench": __version__,
+        "suite": {"name": suite.name, "version": suite.version, "digest": suite.digest},
+        "scale": plan.scale,
+        "models": manifest_models(plan),
+        "params": {"num_frames": suite.num_frames, "size": suite.size, "fps": suite.fps},
+        "metrics": {spec.name: asdict(spec) for spec in scorer.specs},
+        "environment": {**describe(device, speed.threads), "slowness": round(speed.slowness, 3)},
+        "commit": commit(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": shlex.join(["vbbench", *sys.argv[1:]]),
+    }
+
+
+def _tell_results(root: Path, *, report: bool) -> None:
+    from vbbench.cli.tables import print_leaderboard
+    from vbbench.report.aggregate import leaderboard_table, load_run
+
+    print_leaderboard(leaderboard_table(load_run(root)))
+    if report:
+        from vbbench.report.leaderboard import write_report
+
+        print(f"Report: {write_report([root], root / 'report')}")

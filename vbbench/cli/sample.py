@@ -1,0 +1,105 @@
+"""``vbbench sample``: one video from a user's own picture."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vbbench.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from vbbench.types import PromptItem, Recipe, Video
+
+VIDEO_SHAPES = {"mini": (8, 64, 8), "sd14": (16, 256, 8)}  # frames, pixels, frames a second
+SHOWN_PIXELS = 512  # side up to which a small video is enlarged for people
+SUFFIXES = (".mp4", ".webm")
+
+
+def add_parser(commands: Any) -> None:
+    """Add this command's part of the command line."""
+    parser = commands.add_parser(
+        "sample",
+        help="make one video from a picture of yours",
+        description="Make one video of the subject of a picture. A picture cut out on white works best.",
+    )
+    parser.add_argument("--image", type=Path, required=True, metavar="FILE", help="picture of the subject")
+    parser.add_argument("--text", required=True, help='what is to be seen, e.g. "a cat on the beach"')
+    parser.add_argument("--subject", required=True, metavar="WORD", help="the word of the text that the picture shows, e.g. cat")
+    parser.add_argument("--model", default="videobooth", metavar="NAME", help="name or recipe folder (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("out.mp4"), metavar="FILE", help=".mp4 or .webm (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+    parser.add_argument("--scale", default="mini", help="mini or sd14 (default: %(default)s)")
+    parser.add_argument("--steps", type=int, metavar="N", help="sampling steps instead of the recipe's own")
+    parser.add_argument("--guidance", type=float, metavar="G", help="guidance scale instead of the recipe's own")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: the usable cores)")
+    parser.set_defaults(command=sample)
+
+
+def sample(options: argparse.Namespace) -> int:
+    """The command."""
+    from vbbench.suite import single_item
+    from vbbench.video import load_image_prompt, write_page_video, write_video_lossless
+
+    if options.out.suffix not in SUFFIXES:
+        raise UsageError(f"--out must end in {' or '.join(SUFFIXES)}, not {options.out.name!r}.")
+    recipe = _choose(options.model)
+    if options.scale not in VIDEO_SHAPES:
+        raise UsageError(f"there is no scale {options.scale!r}: known are {', '.join(VIDEO_SHAPES)}.")
+    picture, notes = load_image_prompt(options.image, VIDEO_SHAPES[options.scale][1])
+    item = single_item(options.image, options.text, options.subject, options.seed)
+    for note in [*notes, *_warnings(picture, options.scale)]:
+        print(f"Note: {note}.", file=sys.stderr)
+    video = _generate(recipe, item, options)
+    lossless = options.out.with_suffix(".mkv")
+    write_video_lossless(lossless, video)
+    write_page_video(options.out, video, max(1, SHOWN_PIXELS // video.frames.shape[1]))
+    print(f"Video: {options.out} (enlarged), {lossless} (as the model made it, without loss)")
+    return 0
+
+
+def _choose(name: str) -> Recipe:
+    from vbbench.registry import resolve_models
+
+    recipes = resolve_models(name)
+    if len(recipes) != 1:
+        raise UsageError(f"{name!r} names {len(recipes)} models; one is wanted.")
+    if recipes[0].fitted:
+        raise UsageError(f"the model {recipes[0].name!r} must be fitted to several clips of a subject; one picture is not enough.")
+    return recipes[0]
+
+
+def _generate(recipe: Recipe, item: PromptItem, options: argparse.Namespace) -> Video:
+    import torch
+
+    from vbbench.recipes import build_model
+    from vbbench.run.environment import choose_device, usable_cores
+    from vbbench.run.execute import check_videos
+    from vbbench.run.plan import sampling_params
+
+    wanted = {"num_inference_steps": options.steps, "guidance_scale": options.guidance}
+    overrides = {key: value for key, value in wanted.items() if value is not None}
+    num_frames, size, fps = VIDEO_SHAPES[options.scale]
+    params = sampling_params(recipe, options.scale, num_frames=num_frames, size=size, fps=fps, overrides=overrides)
+    torch.set_num_threads(options.threads or usable_cores())
+    model: Any = build_model(recipe, options.scale, choose_device(options.device, options.scale))
+    return check_videos(model.generate([item], params), 1, params)[0]
+
+
+def _warnings(picture: np.ndarray, scale: str) -> list[str]:
+    """What a user should know before judging the video."""
+    import numpy as np
+
+    warnings = []
+    if scale == "mini":
+        warnings.append(
+            "the miniature weights have only seen the miniature world, never photographs: expect its shapes, with your colours at best"
+        )
+    border = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
+    if (border.min(axis=1) < 240).mean() > 0.5:
+        warnings.append("the picture has a background; models are made for subjects cut out on white")
+    return warnings

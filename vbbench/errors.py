@@ -1,0 +1,61 @@
+"""Every error a user can meet, as one tree.
+
+VBBenchError                     exit code 2 unless a child says otherwise
+├── UsageError                   a wrong name, option or combination of options
+├── InputError                   a picture, text or video that cannot be used
+├── SuiteError                   a suite folder that is damaged or inconsistent
+├── RecipeError                  a recipe folder that cannot be understood
+├── WeightsError                 weights that are missing, damaged or of another shape
+├── RunFolderError               a run folder of another suite or plan, or damaged
+├── PrerequisiteError            an optional package or program that is not installed
+├── IncompleteError              exit code 3: some items failed, or cannot be compared
+└── CheckFailed                  exit code 1: a check was made and did not pass
+"""
+
+from __future__ import annotations
+
+
+class VBBenchError(Exception):
+    """Base of all errors that end a command with one sentence instead of a traceback."""
+
+    exit_code: int = 2
+
+
+class UsageError(VBBenchError):
+    """A wrong name, option or combination of options."""
+
+
+class InputError(VBBenchError):
+    """A picture, text or video that cannot be used."""
+
+
+class SuiteError(VBBenchError):
+    """A suite folder that is damaged or inconsistent."""
+
+
+class RecipeError(VBBenchError):
+    """A recipe folder that cannot be understood."""
+
+
+class WeightsError(VBBenchError):
+    """Weights that are missing, damaged or of another shape."""
+
+
+class RunFolderError(VBBenchError):
+    """A run folder that belongs to another suite or plan, or is damaged."""
+
+
+class PrerequisiteError(VBBenchError):
+    """An optional package or program that is not installed; the message names the command that installs it."""
+
+
+class IncompleteError(VBBenchError):
+    """Some items failed, were not measured, or cannot be compared."""
+
+    exit_code = 3
+
+
+class CheckFailed(VBBenchError):
+    """A check was made and did not pass."""
+
+    exit_code = 1

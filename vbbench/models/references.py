@@ -1,0 +1,66 @@
+"""Reference rows of a leaderboard: not models, but what ceiling and floor of each metric are (METRICS: reference rows)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vbbench.errors import InputError
+from vbbench.types import PromptItem, SamplingParams, Video
+from vbbench.video import load_image_prompt, read_video
+
+
+class _Reference:
+    """Needs no weights and no device."""
+
+    def __init__(self, settings: Mapping[str, Any], *, device: str, folder: Path) -> None:
+        self.settings = settings
+
+    def generate(self, items: Sequence[PromptItem], params: SamplingParams) -> list[Video]:
+        """One video an item."""
+        return [self._one(item, params) for item in items]
+
+    def _one(self, item: PromptItem, params: SamplingParams) -> Video:
+        raise NotImplementedError
+
+
+def _read(path: Path | None, item: PromptItem, what: str) -> Video:
+    if path is None:
+        raise InputError(f"the item {item.id} has no {what}")
+    return read_video(path)
+
+
+class RealVideo(_Reference):
+    """The subject itself, doing what the text says: the ceiling."""
+
+    def _one(self, item: PromptItem, params: SamplingParams) -> Video:
+        return _read(item.reference_video, item, "real video")
+
+
+class OtherIndividual(_Reference):
+    """Another individual of the class, doing what the text says: the floor of identity."""
+
+    def _one(self, item: PromptItem, params: SamplingParams) -> Video:
+        return _read(item.other_video, item, "video of another individual")
+
+
+class StillImage(_Reference):
+    """The image prompt, held still: what copying scores."""
+
+    def _one(self, item: PromptItem, params: SamplingParams) -> Video:
+        picture, _ = load_image_prompt(item.image, params.size)
+        return Video(np.repeat(picture[None], params.num_frames, axis=0), params.fps)
+
+
+class ShuffledFrames(_Reference):
+    """The real video with its frames in another order: what temporal metrics must see."""
+
+    def _one(self, item: PromptItem, params: SamplingParams) -> Video:
+        video = _read(item.reference_video, item, "real video")
+        order = np.random.default_rng(item.seed).permutation(len(video.frames))
+        if len(order) > 1 and (order == np.arange(len(order))).all():
+            order = np.roll(order, 1)
+        return Video(video.frames[order], video.fps)

@@ -1,0 +1,97 @@
+"""The plain text-to-video model, and what every latent video model shares: noise, sampling, decoding.
+
+B batch, C latent channels, T frames, h/w latent cells, L tokens, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vbbench.errors import InputError, UsageError
+from vbbench.models.codec import to_uint8
+from vbbench.models.diffusion import video_noise
+from vbbench.models.loading import load_codec, load_network
+from vbbench.models.network import TextToVideoNetwork
+from vbbench.models.videobooth.sampling import SCHEDULERS, Denoiser, make_scheduler, sample
+from vbbench.types import PromptItem, SamplingParams, Video
+
+
+class LatentVideoModel:
+    """Samples a latent video network; children say under which conditions.
+
+    Args:
+        settings: one scale's table of recipe.toml; ``weights`` maps ``codec`` and ``base`` to names of weights.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], *, device: str, folder: Path) -> None:
+        self.settings, self.device = settings, device
+        if settings["scale"] != "mini":
+            raise UsageError(f"the scale {settings['scale']!r} has no weights that can be loaded yet; use --scale mini.")
+        self.codec = load_codec(settings["weights"]["codec"]).to(device)
+        self.network = self._load_network().to(device)
+
+    def _load_network(self) -> TextToVideoNetwork:
+        return load_network(self.settings["weights"]["base"])
+
+    @torch.inference_mode()
+    def generate(self, items: Sequence[PromptItem], params: SamplingParams) -> list[Video]:
+        """One video an item; see ``vbbench.models.base.VideoModel``."""
+        return self._sample(items, params, self._denoiser(items, params))
+
+    def _denoiser(self, items: Sequence[PromptItem], params: SamplingParams) -> Denoiser:
+        conditional = self.network.encode_text([item.text for item in items])
+        unconditional = self.network.encode_text([""]).expand(len(items), -1, -1)
+
+        def denoise(latents: Tensor, timestep_B: Tensor, is_conditional: bool) -> Tensor:
+            return self.network.unet(latents, timestep_B, conditional if is_conditional else unconditional)
+
+        return denoise
+
+    def _sample(self, items: Sequence[PromptItem], params: SamplingParams, denoise: Denoiser) -> list[Video]:
+        """Denoise each item's own noise and decode it."""
+        noise = torch.cat([self._noise(item, params) for item in items]).to(self.device)
+        latents = sample(
+            denoise,
+            self._scheduler(params),
+            noise,
+            params.num_inference_steps,
+            guidance_scale=params.guidance_scale,
+            generators=[torch.Generator().manual_seed(item.seed) for item in items],
+        )
+        if not torch.isfinite(latents).all():
+            raise InputError("sampling ended in numbers that are not finite")
+        frames = to_uint8(self.codec.decode(latents)).cpu().numpy()
+        return [Video(clip, params.fps) for clip in frames]
+
+    def _scheduler(self, params: SamplingParams) -> Any:
+        if params.scheduler not in SCHEDULERS:
+            raise UsageError(f"there is no scheduler {params.scheduler!r}; there are {', '.join(SCHEDULERS)}.")
+        diffusion = self._diffusion
+        return make_scheduler(
+            params.scheduler,
+            prediction_type=diffusion.prediction_type,
+            beta_schedule=diffusion.beta_schedule,
+            beta_start=diffusion.beta_start,
+            beta_end=diffusion.beta_end,
+            num_train_timesteps=diffusion.num_train_timesteps,
+            timestep_spacing="trailing",
+        )
+
+    @property
+    def _diffusion(self) -> Any:
+        return self.network.config.diffusion
+
+    def _noise(self, item: PromptItem, params: SamplingParams) -> Tensor:
+        """(1, C, T, h, w), drawn on the CPU from the item's seed alone."""
+        side = params.size // self.codec.factor
+        shape = (1, self.codec.latent_channels, params.num_frames, side, side)
+        return video_noise(shape, self._diffusion.shared_noise, torch.Generator().manual_seed(item.seed))
+
+
+class TextToVideo(LatentVideoModel):
+    """The base model: reads the text, never sees the image prompt."""

@@ -1,0 +1,173 @@
+"""The video UNet of VideoBooth: Stable Diffusion 1.4's, with cross-frame and temporal attention and attention injection.
+
+Where a module exists in Stable Diffusion 1.4 its state-dict keys are diffusers'; the others are named as released
+(``attn_temp``, ``norm_temp``, ``watermark_*``), apart from the image prompt's projections (``to_k_image``, ``to_v_image``).
+
+Shape suffixes: B batch, T frames, C channels, H/W latent pixels, L text tokens, D embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+from torch import LongTensor, Tensor, nn
+from torch.nn import functional as F
+
+from vbbench.models.videobooth import build
+from vbbench.models.videobooth.blocks import FrameGroupNorm, MidBlock
+from vbbench.models.videobooth.config import UNetConfig
+from vbbench.models.videobooth.convolution import Conv1x1, Conv3x3
+from vbbench.models.videobooth.embeddings import FrameText, TimestepEmbedding
+from vbbench.models.videobooth.fine import CrossFrameAttention, ImagePromptInput, ImagePromptStates, Recorder
+from vbbench.models.videobooth.transformer import Conditioning
+
+__all__ = ["ImagePromptInput", "ImagePromptStates", "UNetConfig", "VideoUNet"]
+
+
+class VideoUNet(nn.Module):
+    """Predicts the noise (or whatever it was trained to predict) of a noised video latent.
+
+    Args:
+        config: sizes and options.
+    """
+
+    def __init__(self, config: UNetConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = UNetConfig() if config is None else config
+        widths = config.block_out_channels
+        self.conv_in = Conv3x3(config.in_channels, widths[0])
+        self.time_embedding = TimestepEmbedding(widths[0], config.emb_dim)
+        self.frame_text = FrameText(config) if config.pooled_text or config.frame_codes else None
+        self.spatial_codes = build.spatial_codes(config)
+        levels = config.attention_levels
+        self.down_blocks = nn.ModuleList(build.down_blocks(config, widths, levels, widths[0]))
+        middle = [build.resnet(config, widths[-1], widths[-1]) for _ in range(2)]
+        self.mid_block = MidBlock(middle, build.transformer(config, len(widths) - 1))
+        self.up_blocks = nn.ModuleList(build.up_blocks(config, widths, levels, widths[0]))
+        marks = config.watermark_widths
+        if marks is not None:
+            bare = (False,) * len(marks)
+            self.watermark_down_blocks = nn.ModuleList(build.down_blocks(config, marks, bare, widths[0]))
+            self.watermark_up_blocks = nn.ModuleList(build.up_blocks(config, marks, bare, widths[0]))
+            self.watermark_zero_out = Conv1x1(marks[0], widths[0])
+        self.conv_norm_out = FrameGroupNorm(config.norm_num_groups, widths[0], config.norm_eps)
+        self.conv_out = Conv3x3(widths[0], config.out_channels)
+        if config.zero_init:
+            build.zero_residual_branches(self)
+
+    def forward(
+        self,
+        sample_BCTHW: Tensor,
+        timestep_B: Tensor,
+        text_BLD: Tensor,
+        *,
+        image_prompt: ImagePromptInput | ImagePromptStates | None = None,
+        frame_index_BT: LongTensor | None = None,
+    ) -> Tensor:
+        """One evaluation of the network.
+
+        Args:
+            sample_BCTHW: noised video latent.
+            timestep_B: its timestep, whole or not.
+            text_BLD: text states.
+            image_prompt: noised to the same timestep, or its states from `image_prompt_states`, or None.
+            frame_index_BT: index of every frame for the frame and temporal codes; None: 0 to T - 1.
+        Returns:
+            (B, C, T, H, W).
+        Raises:
+            ValueError: shapes that do not fit each other or the codes.
+            RuntimeError: an image prompt, and no injection projections.
+        """
+        if isinstance(image_prompt, ImagePromptInput):
+            image_prompt = self.image_prompt_states(image_prompt, default_text_BLD=text_BLD)
+        cond = self._conditioning(sample_BCTHW, timestep_B, text_BLD, frame_index_BT)
+        if image_prompt is not None:
+            cond.image = iter(image_prompt.keys_values)
+        x = self._features(sample_BCTHW, cond)
+        if self.config.watermark_widths is not None:
+            x = x + self.watermark_zero_out(self._watermark_features(x, cond))
+        x = self.conv_out(F.silu(self.conv_norm_out(x, cond.frames)))
+        return x.unflatten(0, (-1, cond.frames)).transpose(1, 2)
+
+    def image_prompt_states(self, image: ImagePromptInput, *, default_text_BLD: Tensor | None = None) -> ImagePromptStates:
+        """Keys and values that videos read from an image prompt; they depend on no video, so they can be kept.
+
+        Args:
+            image: the noised image prompt.
+            default_text_BLD: text states to use where the image prompt brings none.
+        Returns:
+            One pair a cross-frame attention layer.
+        Raises:
+            ValueError: neither text.
+            RuntimeError: the network has no injection projections.
+        """
+        text = image.text_BLD if image.text_BLD is not None else default_text_BLD
+        if text is None:
+            raise ValueError("the image prompt has no text states, and no others were given")
+        batch, _, frames = image.latent_BCTHW.shape[:3]
+        first = torch.zeros(batch, frames, dtype=torch.long, device=image.latent_BCTHW.device)
+        cond = self._conditioning(image.latent_BCTHW, image.timestep_B, text, first)
+        cond.recorder = Recorder(expected=sum(1 for _ in self.cross_frame_attentions()))
+        self._features(image.latent_BCTHW, cond)
+        return ImagePromptStates(tuple(cond.recorder.keys_values))
+
+    def _conditioning(self, sample_BCTHW: Tensor, timestep_B: Tensor, text_BLD: Tensor, frame_index_BT: Tensor | None) -> Conditioning:
+        batch, _, frames = sample_BCTHW.shape[:3]
+        if not len(timestep_B) == len(text_BLD) == batch:
+            raise ValueError(f"a batch of {batch} samples, {len(timestep_B)} timesteps and {len(text_BLD)} texts")
+        if frame_index_BT is None:
+            frame_index_BT = torch.arange(frames, device=sample_BCTHW.device).expand(1, frames)
+        emb_BD = self.time_embedding(timestep_B)
+        emb_BTD = emb_BD.unsqueeze(1) if self.frame_text is None else self.frame_text(emb_BD, text_BLD, frame_index_BT)
+        return Conditioning(frames, F.silu(emb_BTD), text_BLD, frame_index_BT)
+
+    def _features(self, sample_BCTHW: Tensor, cond: Conditioning) -> Tensor:
+        """The UNet without its output layers, (B * T, C, H, W)."""
+        x = sample_BCTHW.transpose(1, 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        x = self._add_spatial_code(self.conv_in(x), 0)
+        skips = [x]
+        for level, block in enumerate(self.down_blocks):
+            x = block(x, cond, skips)
+            if level + 1 < len(self.down_blocks):
+                x = self._add_spatial_code(x, level + 1)
+        x = self.mid_block(x, cond)
+        for block in self.up_blocks:
+            x = block(x, cond, skips)
+        return x
+
+    def _watermark_features(self, x: Tensor, cond: Conditioning) -> Tensor:
+        skips = [x]
+        for block in self.watermark_down_blocks:
+            x = block(x, cond, skips)
+        for block in self.watermark_up_blocks:
+            x = block(x, cond, skips)
+        return x
+
+    def _add_spatial_code(self, x: Tensor, level: int) -> Tensor:
+        if self.spatial_codes is None:
+            return x
+        code = self.spatial_codes[level]
+        if x.shape[-2:] != code.shape[:2]:
+            raise ValueError(f"latents of {tuple(x.shape[-2:])} at level {level}, spatial codes of {tuple(code.shape[:2])}")
+        return x + code.permute(2, 0, 1).to(x.dtype)
+
+    def cross_frame_attentions(self) -> Iterator[CrossFrameAttention]:
+        """The layers into which an image prompt is injected."""
+        return (module for module in self.modules() if isinstance(module, CrossFrameAttention))
+
+    def enable_injection(self) -> None:
+        """Add the image prompt's key and value projections as copies of the frames' own: the fine stage's start."""
+        for module in self.cross_frame_attentions():
+            module.enable_injection()
+        self.config = replace(self.config, injection=True)
+
+    def injection_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """What the fine stage trains besides the coarse stage's: keys and values of frames and of the image prompt."""
+        wanted = (".attn1.to_k.", ".attn1.to_v.", ".attn1.to_k_image.", ".attn1.to_v_image.")
+        return ((name, p) for name, p in self.named_parameters() if any(part in name for part in wanted))
+
+    def text_kv_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """What the coarse stage trains of the UNet: keys and values of the text attention."""
+        return ((name, p) for name, p in self.named_parameters() if ".attn2.to_k." in name or ".attn2.to_v." in name)

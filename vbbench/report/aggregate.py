@@ -1,0 +1,211 @@
+"""The numbers of a report: leaderboard, paired differences, what the reference rows should show, and what failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import groupby
+
+import pandas as pd
+
+from vbbench.report.run_data import ModelFacts, RunData, merge_runs
+from vbbench.report.run_folder import load_run
+from vbbench.report.statistics import Estimate, mean_with_interval, paired_difference, rank_groups
+
+__all__ = [
+    "CHECKS", "Check", "Failure", "check_references", "failures", "focus_model", "leaderboard_table", "load_run", "merge_runs",
+    "paired_table", "primary_metric",
+]  # fmt: skip
+
+PRIMARY_METRICS = ("true-identity", "dino", "clip-image")
+"""Who keeps the subject is what image-prompted generation is about: the first of these that was measured orders the table."""
+FOCUS = "videobooth"
+"""The model that paired differences are taken from, where it was run."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """An order of two reference rows that a metric worth reading must show."""
+
+    metric: str
+    above: str
+    below: str
+    says: str
+
+
+CHECKS = (
+    Check("clip-image", "real-video", "other-individual", "tell the subject from another individual of its class"),
+    Check("dino", "real-video", "other-individual", "tell the subject from another individual of its class"),
+    Check("true-identity", "real-video", "other-individual", "tell the subject from another individual of its class"),
+    Check("temporal-consistency", "real-video", "shuffled-frames", "notice frames in the wrong order"),
+    Check("motion", "real-video", "still-image", "tell a video from a still picture"),
+)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Items of one row that have no video, or no score, for one reason."""
+
+    model: str
+    what: str  # "video" or a metric's name
+    reason: str
+    missing: bool  # nothing went wrong, it has not been done yet
+    items: tuple[str, ...]
+
+
+def primary_metric(run: RunData) -> str | None:
+    """Name of the metric that orders the table; None where nothing is measured."""
+    names = [spec.name for spec in run.metrics]
+    return next((name for name in PRIMARY_METRICS if name in names), names[0] if names else None)
+
+
+def leaderboard_table(run: RunData) -> pd.DataFrame:
+    """One row a model: competitors from best to worst by `primary_metric`, then reference rows in the run's order.
+
+    Columns:
+        model, title, reference (bool); items, sampled, failed, missing: numbers of clips.
+        ``<metric>``, ``<metric>.low``, ``<metric>.high``: mean over scored clips and its 95 % interval over individuals.
+        ``<metric>.scored``, ``<metric>.rank``: number of scored clips; rank among competitors (none for references).
+        fit_seconds (a subject), sample_seconds (a clip): means; peak_memory_mb: the largest.
+    A number that does not exist is NA.
+    """
+    ranks = {spec.name: _ranks(run, spec.name, spec.higher_is_better) for spec in run.metrics}
+    rows = [{**_counts(run, model), **_scores(run, model, ranks), **_costs(run, model)} for model in run.models]
+    table = pd.DataFrame(rows)
+    for column in table.columns:
+        if column.endswith((".rank", ".scored")) or column in ("items", "sampled", "failed", "missing"):
+            table[column] = table[column].astype("Int64")
+        elif column not in ("model", "title", "reference"):
+            table[column] = table[column].astype("Float64")
+    return _ordered(run, table)
+
+
+def paired_table(run: RunData) -> pd.DataFrame:
+    """Differences of `focus_model` minus every other row, over the items both have.
+
+    Columns: model, other, metric, difference, low, high, items, individuals, better (+1 the model is clearly better, -1 clearly
+    worse, 0 not told apart).
+    """
+    focus = focus_model(run)
+    rows = []
+    for other in [model.name for model in run.models if model.name != focus] if focus else ():
+        for spec in run.metrics:
+            found = paired_difference(run.values(focus, spec.name), run.values(other, spec.name), run.subject_of)
+            rows.append(
+                {
+                    "model": focus,
+                    "other": other,
+                    "metric": spec.name,
+                    "difference": found.mean,
+                    "low": found.low,
+                    "high": found.high,
+                    "items": found.items,
+                    "individuals": found.clusters,
+                    "better": found.sign * (1 if spec.higher_is_better else -1),
+                }
+            )
+    columns = ["model", "other", "metric", "difference", "low", "high", "items", "individuals", "better"]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(("difference", "low", "high"), "Float64"))
+
+
+def focus_model(run: RunData) -> str | None:
+    """`FOCUS` where it was run, else the first competitor; None where there is none."""
+    competitors = [model.name for model in run.models if not model.is_reference]
+    return FOCUS if FOCUS in competitors else next(iter(competitors), None)
+
+
+def check_references(run: RunData) -> list[tuple[Check, Estimate]]:
+    """Paired difference above - below of each of `CHECKS` whose metric and rows the run has."""
+    models = {model.name for model in run.models}
+    metrics = {spec.name for spec in run.metrics}
+    return [
+        (check, paired_difference(run.values(check.above, check.metric), run.values(check.below, check.metric), run.subject_of))
+        for check in CHECKS
+        if check.metric in metrics and {check.above, check.below} <= models
+    ]
+
+
+def failures(run: RunData) -> list[Failure]:
+    """Everything that has no number, with the reason; items that share one stand together."""
+    found: list[Failure] = []
+    for model in run.models:
+        without_video = {item.id: run.clips[model.name, item.id] for item in run.items}
+        lost = [(item, clip.reason or "", clip.status == "missing") for item, clip in without_video.items() if clip.status != "done"]
+        found += _grouped(model.name, "video", lost)
+        for spec in run.metrics:
+            results = {item.id: run.results[model.name, item.id, spec.name] for item in run.items}
+            lost = [
+                (item, result.reason or "", False)
+                for item, result in results.items()
+                if result.value is None and run.clips[model.name, item].status == "done"
+            ]
+            found += _grouped(model.name, spec.name, lost)
+    return found
+
+
+def _grouped(model: str, what: str, lost: list[tuple[str, str, bool]]) -> list[Failure]:
+    def by_reason(entry: tuple[str, str, bool]) -> tuple[str, bool]:
+        return entry[1], entry[2]
+
+    return [
+        Failure(model, what, reason, missing, tuple(item for item, _, _ in group))
+        for (reason, missing), group in groupby(sorted(lost, key=by_reason), key=by_reason)
+    ]
+
+
+def _ranks(run: RunData, metric: str, higher_is_better: bool) -> dict[str, int | None]:
+    values = {model.name: run.values(model.name, metric) for model in run.models if not model.is_reference}
+    ranks = rank_groups(values, run.subject_of, higher_is_better=higher_is_better)
+    return {model: rank if values[model] else None for model, rank in ranks.items()}
+
+
+def _counts(run: RunData, model: ModelFacts) -> dict[str, object]:
+    statuses = [run.clips[model.name, item.id].status for item in run.items]
+    counts = {
+        "items": len(statuses),
+        "sampled": statuses.count("done"),
+        "failed": statuses.count("failed"),
+        "missing": statuses.count("missing"),
+    }
+    return {"model": model.name, "title": model.title, "reference": model.is_reference, **counts}
+
+
+def _scores(run: RunData, model: ModelFacts, ranks: dict[str, dict[str, int | None]]) -> dict[str, object]:
+    row: dict[str, object] = {}
+    for spec in run.metrics:
+        values = run.values(model.name, spec.name)
+        found = mean_with_interval(list(values.values()), [run.subject_of[item] for item in values])
+        row[spec.name] = found.mean
+        row[f"{spec.name}.low"], row[f"{spec.name}.high"] = found.low, found.high
+        row[f"{spec.name}.scored"] = found.items
+        row[f"{spec.name}.rank"] = ranks[spec.name].get(model.name)
+    return row
+
+
+def _costs(run: RunData, model: ModelFacts) -> dict[str, float | None]:
+    clips = [clip for (name, _), clip in run.clips.items() if name == model.name and clip.status == "done"]
+    fits = run.fits[model.name]
+    return {
+        "fit_seconds": _mean([seconds for _, seconds, _ in fits]),
+        "sample_seconds": _mean([clip.seconds for clip in clips]),
+        "peak_memory_mb": _pooled([clip.peak_memory_mb for clip in clips] + [memory for _, _, memory in fits], max),
+    }
+
+
+def _mean(numbers: list[float | None]) -> float | None:
+    return _pooled(numbers, lambda known: sum(known) / len(known))
+
+
+def _pooled(numbers: list[float | None], pool: Callable[[list[float]], float]) -> float | None:
+    known = [float(number) for number in numbers if number is not None]
+    return pool(known) if known else None
+
+
+def _ordered(run: RunData, table: pd.DataFrame) -> pd.DataFrame:
+    """Competitors best first (by name where nothing tells them apart), then references as the run lists them."""
+    primary = primary_metric(run)
+    competitors, references = table[~table["reference"]], table[table["reference"]]
+    if primary is not None:
+        higher = {spec.name: spec.higher_is_better for spec in run.metrics}[primary]
+        competitors = competitors.sort_values("model").sort_values(primary, ascending=not higher, kind="stable", na_position="last")
+    return pd.concat([competitors, references], ignore_index=True)

@@ -1,0 +1,115 @@
+"""The leaderboard for programs and papers: CSV, JSON and Markdown.
+
+Numbers are rounded to 6 decimals, so that equal runs give equal bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from vbbench.report import words
+from vbbench.report.aggregate import check_references, failures, paired_table
+from vbbench.report.run_data import RunData
+from vbbench.report.statistics import CONFIDENCE, RESAMPLES, SEED
+from vbbench.report.tables import COSTS, Column, Row, interval_note
+
+DECIMALS = 6
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """`leaderboard_table` as it is; empty fields where there is no number."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        _rounded(table).to_csv(file, index=False, lineterminator="\n")
+
+
+def write_json(path: Path, run: RunData, table: pd.DataFrame) -> None:
+    """Everything on the page but the pictures."""
+    record = {
+        "suite": asdict(run.suite),
+        "statistics": {"interval": CONFIDENCE, "resamples": RESAMPLES, "seed": SEED, "individuals": len(set(run.subject_of.values()))},
+        "metrics": {spec.name: asdict(spec) for spec in run.metrics},
+        "leaderboard": _records(table),
+        "differences": _records(paired_table(run)),
+        "checks": [{**asdict(check), **_plain(asdict(found))} for check, found in check_references(run)],
+        "failures": [asdict(failure) for failure in failures(run)],
+        "runs": list(run.manifests),
+    }
+    path.write_text(json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+
+
+def write_markdown(
+    path: Path, run: RunData, columns: tuple[Column, ...], rows: list[Row], references: list[Row], primary: str | None
+) -> None:
+    """The table for a README: mean [low, high], reference rows below."""
+    heads = [f"{column.title} {column.arrow}" for column in columns] + [f"{title}, {unit}" for _, title, unit, _ in COSTS]
+    lines = [
+        f"# Suite {run.suite.name} {run.suite.version}",
+        "",
+        "| Rank | Model | Clips | " + " | ".join(heads) + " |",
+        "|---:|---|---:|" + "---:|" * len(heads),
+        *(_markdown_row(row, str(row.rank or words.NOTHING)) for row in rows),
+        *(_markdown_row(row, "ref.") for row in references),
+        "",
+        _markdown_legend(run, primary),
+    ]
+    lost = failures(run)
+    if lost:
+        titles = {model.name: model.title for model in run.models}
+        lines += ["", "No number for:", ""]
+        lines += [f"- {_cell(titles[f.model])}, {f.what}: {words.count(len(f.items), 'item')}: {_cell(f.reason)}" for f in lost]
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def _markdown_row(row: Row, rank: str) -> str:
+    title = f"{row.title} ({row.role})" if row.role else row.title
+    scores = [f"{cell.text} [{cell.interval.replace(' to ', ', ')}]" if cell.interval else cell.text for cell in row.cells]
+    scores = [f"{score} ({cell.note})" if cell.note else score for score, cell in zip(scores, row.cells, strict=True)]
+    cells = [rank, title, f"{row.sampled} of {row.items}", *scores, *(text for _, text in row.costs)]
+    return "| " + " | ".join(_cell(cell) for cell in cells) + " |"
+
+
+def _markdown_legend(run: RunData, primary: str | None) -> str:
+    individuals = len(set(run.subject_of.values()))
+    ranks = f"Rank by {words.metric_title(primary)}; models that cannot be told apart share one. " if primary else ""
+    specs = ", ".join(f"{words.metric_title(spec.name)} {spec.id}" for spec in run.metrics)
+    note = interval_note(individuals)
+    return (
+        f"{ranks}Mean over scored clips [95 % interval, bootstrap over {words.count(individuals, 'individual')}]. "
+        f"{note + ' ' if note else ''}Suite digest {run.suite.digest[:12]}; metric specs: {specs}."
+    )
+
+
+def _cell(text: str) -> str:
+    """Text that can break neither a Markdown table nor the page it is shown in."""
+    for char, safe in (("\\", "\\\\"), ("|", "\\|"), ("<", "&lt;"), ("\n", " ")):
+        text = text.replace(char, safe)
+    return text
+
+
+def _rounded(table: pd.DataFrame) -> pd.DataFrame:
+    floats = table.select_dtypes("Float64").columns
+    return table.assign(**{name: table[name].round(DECIMALS) for name in floats})
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [_plain(record) for record in _rounded(table).to_dict("records")]
+
+
+def _plain(record: dict[str, Any]) -> dict[str, Any]:
+    """Python's own numbers, rounded; None where there is none."""
+    return {key: _plain_value(value) for key, value in record.items()}
+
+
+def _plain_value(value: Any) -> Any:
+    if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
+        return None
+    if pd.api.types.is_bool(value):
+        return bool(value)
+    if pd.api.types.is_integer(value):
+        return int(value)
+    return round(float(value), DECIMALS) if pd.api.types.is_float(value) else value

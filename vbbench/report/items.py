@@ -1,0 +1,124 @@
+"""Prompt items as the page shows them: the image prompt beside every model's clip, and each clip's scores below it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vbbench.errors import InputError
+from vbbench.report import words
+from vbbench.report.media import MediaFolder, Strip
+from vbbench.report.run_data import Clip, ItemFacts, ModelFacts, RunData
+from vbbench.report.tables import Column
+
+
+@dataclass(frozen=True)
+class ClipView:
+    """One model's clip, or the reason why there is none to be seen."""
+
+    title: str
+    reference: bool
+    strip: Strip | None
+    problem: str
+
+
+@dataclass(frozen=True)
+class ScoreLine:
+    """One metric's numbers for the clips of an item, in their order; `best` are the highest (or lowest) of the competitors."""
+
+    title: str
+    arrow: str
+    texts: tuple[str, ...]
+    best: tuple[bool, ...]
+
+
+@dataclass(frozen=True)
+class ItemView:
+    """A prompt item with all its clips. The text prompt is cut in three around the subject word."""
+
+    anchor: str
+    number: int
+    id: str
+    class_name: str
+    before: str
+    word: str
+    after: str
+    prompt: str | None
+    prompt_problem: str
+    clips: tuple[ClipView, ...]
+    lines: tuple[ScoreLine, ...]
+    notes: tuple[str, ...]
+
+
+def item_views(run: RunData, order: Sequence[str], columns: Sequence[Column], media: MediaFolder) -> list[ItemView]:
+    """Every item of the run, models in the given order; writes the pictures as it goes."""
+    by_name = {model.name: model for model in run.models}
+    models = [by_name[name] for name in order]
+    return [_item(run, number, item, models, columns, media) for number, item in enumerate(run.items, start=1)]
+
+
+def _item(
+    run: RunData, number: int, item: ItemFacts, models: Sequence[ModelFacts], columns: Sequence[Column], media: MediaFolder
+) -> ItemView:
+    try:
+        prompt, problem = media.image_prompt(item.image, run.suite.size), ""
+    except InputError as error:
+        prompt, problem = None, str(error)
+    before, word, after = split_at_word(item.text, item.subject_word)
+    return ItemView(
+        anchor=f"item-{number}",
+        number=number,
+        id=item.id,
+        class_name=item.class_name,
+        before=before,
+        word=word,
+        after=after,
+        prompt=prompt,
+        prompt_problem=problem,
+        clips=tuple(_clip(model, run.clips[model.name, item.id], media) for model in models),
+        lines=tuple(_line(run, item, models, column) for column in columns),
+        notes=_notes(run, item, models, columns),
+    )
+
+
+def _clip(model: ModelFacts, clip: Clip, media: MediaFolder) -> ClipView:
+    problem = clip.reason or ""
+    strip = None
+    if clip.status == "done" and clip.video is not None:
+        try:
+            strip = media.strip(clip.video)
+        except InputError:
+            problem = "its scores are here, but its video file cannot be read"
+    return ClipView(model.title, model.is_reference, strip, problem or ("" if strip else "its scores are here, but not its video"))
+
+
+def _line(run: RunData, item: ItemFacts, models: Sequence[ModelFacts], column: Column) -> ScoreLine:
+    values = [run.results[model.name, item.id, column.name].value for model in models]
+    rivals = [value for model, value in zip(models, values, strict=True) if value is not None and not model.is_reference]
+    pick = max if column.direction.startswith("higher") else min
+    best = words.number(pick(rivals), column.decimals) if len(rivals) > 1 else None
+    texts = tuple(words.number(value, column.decimals) for value in values)
+    marks = tuple(text == best and not model.is_reference for text, model in zip(texts, models, strict=True))
+    return ScoreLine(column.title, column.arrow, texts, marks)
+
+
+def _notes(run: RunData, item: ItemFacts, models: Sequence[ModelFacts], columns: Sequence[Column]) -> tuple[str, ...]:
+    """Why a clip that is there has no score under a metric."""
+    notes = []
+    for model in models:
+        if run.clips[model.name, item.id].status != "done":
+            continue
+        by_reason: dict[str, list[str]] = {}
+        for column in columns:
+            result = run.results[model.name, item.id, column.name]
+            if result.value is None:
+                by_reason.setdefault(result.reason or "no reason given", []).append(column.title)
+        notes += [f"{model.title} has no {words.listed(titles)}: {reason}" for reason, titles in by_reason.items()]
+    return tuple(notes)
+
+
+def split_at_word(text: str, word: str) -> tuple[str, str, str]:
+    """The text before, at and after the first whole occurrence of the word; ("text", "", "") where there is none."""
+    found = re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE) if word else None
+    return (text[: found.start()], found.group(), text[found.end() :]) if found else (text, "", "")

@@ -1,0 +1,161 @@
+"""The record of one or more runs that reports are made from: a row for everything that was to be done, finished or not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from vbbench.errors import IncompleteError, UsageError
+from vbbench.types import MetricSpec
+
+REFERENCES = "references"
+
+
+@dataclass(frozen=True)
+class SuiteFacts:
+    """What a run folder says about its suite."""
+
+    name: str
+    version: str
+    digest: str
+    description: str
+    scale: str
+    num_frames: int
+    size: int
+    fps: int
+
+
+@dataclass(frozen=True)
+class ItemFacts:
+    """A prompt item as the page shows it; `image` is the image prompt's file."""
+
+    id: str
+    subject_id: str
+    class_name: str
+    text: str
+    subject_word: str
+    image: Path
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """A model of the run. Two are equal when they make the same videos, whatever is said about them."""
+
+    name: str
+    groups: tuple[str, ...]
+    digest: str
+    weights: Mapping[str, str]
+    settings: Mapping[str, Any]
+    params: Mapping[str, Any]
+    title: str = field(compare=False)
+    description: str = field(compare=False, default="")
+    citation: str = field(compare=False, default="")
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether its row is a ceiling or floor rather than a competitor."""
+        return REFERENCES in self.groups
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What became of one sample job: a video, or the reason why there is none."""
+
+    status: str  # "done", "failed" or "missing"
+    reason: str | None = None
+    video: Path | None = None
+    digest: str | None = None
+    seconds: float | None = None
+    peak_memory_mb: float | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """A metric's value for one clip, or the reason why there is none."""
+
+    value: float | None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class RunData:
+    """One run, or several of one suite put together.
+
+    Attributes:
+        clips: (model, item id) -> what was sampled; has every model and item.
+        results: (model, item id, metric) -> score; has every model, item and metric.
+        fits: model -> (subject id, seconds, peak memory in MB or None), of the fits that are done.
+        manifests: as they were written, one a run folder.
+    """
+
+    suite: SuiteFacts
+    items: tuple[ItemFacts, ...]
+    models: tuple[ModelFacts, ...]
+    metrics: tuple[MetricSpec, ...]
+    clips: Mapping[tuple[str, str], Clip]
+    results: Mapping[tuple[str, str, str], Result]
+    fits: Mapping[str, tuple[tuple[str, float, float | None], ...]]
+    manifests: tuple[Mapping[str, Any], ...]
+
+    def values(self, model: str, metric: str) -> dict[str, float]:
+        """Item id -> value, of the items that have one."""
+        found = {item.id: self.results[model, item.id, metric].value for item in self.items}
+        return {item: value for item, value in found.items() if value is not None}
+
+    @property
+    def subject_of(self) -> dict[str, str]:
+        """Item id -> subject id."""
+        return {item.id: item.subject_id for item in self.items}
+
+
+def merge_runs(runs: Sequence[RunData]) -> RunData:
+    """Several runs of one suite, measured alike, as one.
+
+    Raises:
+        UsageError: no run.
+        IncompleteError: they cannot be compared: another suite, metric spec, or two different models of one name.
+    """
+    if not runs:
+        raise UsageError("a report needs at least one run folder.")
+    first = runs[0]
+    for run in runs[1:]:
+        _check_comparable(first, run)
+    merged = first
+    for run in runs[1:]:
+        known = {model.name: model for model in merged.models}
+        for model in run.models:
+            if known.get(model.name, model) != model:
+                raise IncompleteError(
+                    f"two runs hold a model {model.name} with different recipes, weights or settings: rename one of them."
+                )
+        merged = replace(
+            merged,
+            models=merged.models + tuple(model for model in run.models if model.name not in known),
+            # A model that both runs hold is taken from the first: the same jobs give the same videos.
+            clips={**run.clips, **merged.clips},
+            results={**run.results, **merged.results},
+            fits={**run.fits, **merged.fits},
+            manifests=merged.manifests + run.manifests,
+        )
+    return merged
+
+
+def _check_comparable(first: RunData, other: RunData) -> None:
+    """Same suite, same items, same metric specs, or a sentence that says what differs."""
+    a, b = first.suite, other.suite
+    if (a.name, a.version, a.digest) != (b.name, b.version, b.digest):
+        raise IncompleteError(
+            f"these runs cannot be compared: one is of suite {a.name} {a.version} ({a.digest[:12]}), "
+            f"the other of {b.name} {b.version} ({b.digest[:12]})."
+        )
+    if [item.id for item in first.items] != [item.id for item in other.items]:
+        raise IncompleteError("these runs cannot be compared: they hold different prompt items of the suite.")
+    specs_a, specs_b = ({spec.name: spec.id for spec in run.metrics} for run in (first, other))
+    for name in sorted(specs_a.keys() | specs_b.keys()):
+        if specs_a.get(name) != specs_b.get(name):
+            raise IncompleteError(
+                f"these runs cannot be compared: {name} was measured by spec {specs_a.get(name, 'none')} in one "
+                f"and {specs_b.get(name, 'none')} in the other."
+            )

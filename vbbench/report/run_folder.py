@@ -1,0 +1,176 @@
+"""Reads a run folder."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vbbench.errors import RunFolderError
+from vbbench.metrics.spec import spec_from_json
+from vbbench.report.run_data import Clip, ItemFacts, ModelFacts, Result, RunData, SuiteFacts
+from vbbench.types import MetricSpec
+
+NOT_RUN = "not run yet"
+NOT_SCORED = "not scored yet"
+
+
+def load_run(path: Path | str) -> RunData:
+    """Read a run folder.
+
+    Raises:
+        RunFolderError: it is none, or damaged; the sentence names the file.
+    """
+    root = Path(path)
+    if not (root / "manifest.json").is_file():
+        raise RunFolderError(f"{root} is not a run folder: it has no manifest.json.")
+    manifest = _read_json(root / "manifest.json")
+    try:
+        suite, items = _read_suite(root, manifest)
+        models = tuple(_model(name, record) for name, record in manifest["models"].items())
+        metrics = tuple(spec_from_json(record) for record in manifest["metrics"].values())
+        jobs = _read_jsonl(root / "jobs.jsonl")
+        clips = _clips(root, models, items, jobs)
+        results = _results(clips, metrics, _read_jsonl(root / "scores.jsonl"))
+        return RunData(suite, items, models, metrics, clips, results, _fits(models, jobs), (manifest,))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise RunFolderError(f"the run folder {root} is damaged or from another version of vbbench: {what}.") from error
+
+
+def _read_suite(root: Path, manifest: Mapping[str, Any]) -> tuple[SuiteFacts, tuple[ItemFacts, ...]]:
+    folder = root / "suite"
+    try:
+        table = tomllib.loads((folder / "suite.toml").read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunFolderError(f"{folder / 'suite.toml'} cannot be read: {error}.") from error
+    named = manifest["suite"]
+    if table["name"] != named["name"]:
+        raise RunFolderError(f"{root} says it is a run of suite {named['name']} but holds suite {table['name']}.")
+    suite = SuiteFacts(
+        name=str(named["name"]),
+        version=str(named["version"]),
+        digest=str(named["digest"]),
+        description=str(table.get("description", "")),
+        scale=str(manifest.get("scale", table["scale"])),
+        num_frames=int(table["num_frames"]),
+        size=int(table["size"]),
+        fps=int(table["fps"]),
+    )
+    items = tuple(
+        ItemFacts(row["id"], row["subject"], row["class"], row["text"], row["subject_word"], _inside(folder, row["image"]))
+        for row in _read_jsonl(folder / "items.jsonl")
+    )
+    return suite, items
+
+
+def _model(name: str, record: Mapping[str, Any]) -> ModelFacts:
+    return ModelFacts(
+        name=name,
+        groups=tuple(record["groups"]),
+        digest=str(record["digest"]),
+        weights=dict(record["weights"]),
+        settings=dict(record["settings"]),
+        params=dict(record.get("params", {})),
+        title=str(record.get("title") or name),
+        description=str(record.get("description", "")),
+        citation=str(record.get("citation", "")),
+    )
+
+
+def _clips(
+    root: Path, models: Iterable[ModelFacts], items: Sequence[ItemFacts], jobs: Sequence[Mapping[str, Any]]
+) -> dict[tuple[str, str], Clip]:
+    """One clip a model and item; of several records of a job the last counts."""
+    sampled = {(job["model"], job["item_id"]): job for job in jobs if job["kind"] == "sample"}
+    fits = {(job["model"], job["subject_id"]): job for job in jobs if job["kind"] == "fit"}
+    clips = {}
+    for model in models:
+        for item in items:
+            fit = fits.get((model.name, item.subject_id))
+            clips[model.name, item.id] = _clip(root, sampled.get((model.name, item.id)), fit)
+    return clips
+
+
+def _clip(root: Path, job: Mapping[str, Any] | None, fit: Mapping[str, Any] | None) -> Clip:
+    if job is None:
+        if fit is not None and fit["status"] == "failed":
+            return Clip("failed", f"fitting failed: {fit.get('reason') or 'no reason given'}")
+        return Clip("missing", NOT_RUN)
+    cost = {"seconds": job.get("seconds"), "peak_memory_mb": job.get("peak_memory_mb")}
+    if job["status"] != "done":
+        return Clip("failed", str(job.get("reason") or "no reason given"), **cost)
+    video = _inside(root, job["file"]) if job.get("file") else None
+    return Clip("done", None, video, job.get("digest"), **cost)
+
+
+def _results(
+    clips: Mapping[tuple[str, str], Clip], metrics: Sequence[MetricSpec], rows: Iterable[Mapping[str, Any]]
+) -> dict[tuple[str, str, str], Result]:
+    """One result a model, item and metric. A score of another spec or of other pixels is none."""
+    scored = {(row["model"], row["item_id"], row["metric"], row["spec_id"]): row for row in rows}
+    results = {}
+    for (model, item), clip in clips.items():
+        for spec in metrics:
+            row = scored.get((model, item, spec.name, spec.id))
+            results[model, item, spec.name] = _result(clip, row)
+    return results
+
+
+def _result(clip: Clip, row: Mapping[str, Any] | None) -> Result:
+    if clip.status != "done":
+        return Result(None, clip.reason)
+    if row is None:
+        return Result(None, NOT_SCORED)
+    if clip.digest and row.get("video_digest") and row["video_digest"] != clip.digest:
+        return Result(None, "the video has changed since it was scored")
+    if row["value"] is None:
+        return Result(None, str(row.get("reason") or "no reason given"))
+    value = float(row["value"])
+    return Result(value) if abs(value) < float("inf") else Result(None, "the value is not a finite number")
+
+
+def _fits(models: Iterable[ModelFacts], jobs: Sequence[Mapping[str, Any]]) -> dict[str, tuple[tuple[str, float, float | None], ...]]:
+    last = {(job["model"], job["subject_id"]): job for job in jobs if job["kind"] == "fit"}
+    return {
+        model.name: tuple(
+            (subject, float(job["seconds"]), job.get("peak_memory_mb"))
+            for (name, subject), job in last.items()
+            if name == model.name and job["status"] == "done"
+        )
+        for model in models
+    }
+
+
+def _inside(folder: Path, relative: str) -> Path:
+    """A path of the folder; a run folder from elsewhere must not make the report read (and copy) other files."""
+    path = folder / relative
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise RunFolderError(f"{folder} names a file outside itself: {relative}.")
+    return path
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunFolderError(f"{path} cannot be read: {error}.") from error
+
+
+def _read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """All records of a file; none if it is not there. A last line without its end is one that a kill cut off."""
+    if not path.is_file():
+        return []
+    lines = path.read_text("utf-8").split("\n")
+    records = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            records.append(json.loads(line))
+        except ValueError as error:
+            if number < len(lines):
+                raise RunFolderError(f"{path}, line {number}, is damaged: {error}.") from error
+    return records

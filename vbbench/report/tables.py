@@ -1,0 +1,197 @@
+"""The leaderboard and its companions as the page shows them: every number already written out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from vbbench.report import words
+from vbbench.report.aggregate import check_references, focus_model, paired_table, primary_metric
+from vbbench.report.run_data import RunData
+from vbbench.report.statistics import FEW_CLUSTERS, FEWEST_CLUSTERS
+from vbbench.types import MetricSpec
+
+COSTS = (
+    ("fit_seconds", "Fit", "s / subject", words.seconds),
+    ("sample_seconds", "Sample", "s / clip", words.seconds),
+    ("peak_memory_mb", "Memory", "MB, peak", words.megabytes),
+)
+VERDICTS = {"better": "clearly better", "worse": "clearly worse", "same": "not told apart", "unknown": "too few individuals to tell"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A metric's column. Positions of marks are in % of the width from `axis_low` to `axis_high`."""
+
+    name: str
+    title: str
+    arrow: str
+    direction: str
+    spec_id: str
+    decimals: int
+    axis_low: float
+    axis_high: float
+    ceiling: float | None
+
+    def position(self, value: float | None) -> float | None:
+        """Where on the axis a value lies, 0..100."""
+        if value is None:
+            return None
+        return round(100 * (value - self.axis_low) / ((self.axis_high - self.axis_low) or 1), 1)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One model's number under one metric."""
+
+    value: float | None
+    text: str
+    interval: str
+    low: float | None
+    middle: float | None
+    high: float | None
+    rank: int | None
+    note: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model's line of the leaderboard."""
+
+    model: str
+    title: str
+    role: str
+    rank: int | None
+    sampled: int
+    items: int
+    lost: str
+    cells: tuple[Cell, ...]
+    costs: tuple[tuple[float | None, str], ...]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A paired difference as it is shown; `verdict` is better, worse, same or unknown."""
+
+    text: str
+    interval: str
+    verdict: str
+    says: str
+
+
+def columns_of(run: RunData, table: pd.DataFrame) -> tuple[Column, ...]:
+    """One column a metric, on an axis that holds every interval of the table; the metric that orders the table comes first."""
+    primary = primary_metric(run)
+    return tuple(_column(spec, table) for spec in sorted(run.metrics, key=lambda spec: spec.name != primary))
+
+
+def _column(spec: MetricSpec, table: pd.DataFrame) -> Column:
+    names = [spec.name, f"{spec.name}.low", f"{spec.name}.high"]
+    numbers = [float(number) for number in table[names].to_numpy(dtype=object).ravel() if not pd.isna(number)]
+    real = table.loc[table["model"] == "real-video", spec.name].dropna()
+    column = Column(
+        name=spec.name,
+        title=words.metric_title(spec.name),
+        arrow="\N{UPWARDS ARROW}" if spec.higher_is_better else "\N{DOWNWARDS ARROW}",
+        direction="higher is better" if spec.higher_is_better else "lower is better",
+        spec_id=spec.id,
+        decimals=words.decimals_for(numbers),
+        axis_low=min(numbers, default=0.0),
+        axis_high=max(numbers, default=1.0),
+        ceiling=None,
+    )
+    return column if real.empty else Column(**{**vars(column), "ceiling": column.position(float(real.iloc[0]))})
+
+
+def rows_of(table: pd.DataFrame, columns: tuple[Column, ...], primary: str | None) -> tuple[list[Row], list[Row]]:
+    """The table's rows: competitors, references."""
+    rows = [(_row(record, columns, primary), record["reference"]) for record in table.to_dict("records")]
+    return [row for row, reference in rows if not reference], [row for row, reference in rows if reference]
+
+
+def _row(record: dict[str, object], columns: tuple[Column, ...], primary: str | None) -> Row:
+    lost = [f"{record[what]} {word}" for what, word in (("failed", "failed"), ("missing", "not run yet")) if record[what]]
+    rank = _known(record.get(f"{primary}.rank"))
+    return Row(
+        model=str(record["model"]),
+        title=str(record["title"]),
+        role=words.reference_role(str(record["model"])) if record["reference"] else "",
+        rank=None if rank is None else int(rank),
+        sampled=int(record["sampled"]),  # type: ignore[call-overload]
+        items=int(record["items"]),  # type: ignore[call-overload]
+        lost=", ".join(lost),
+        cells=tuple(_cell(record, column) for column in columns),
+        costs=tuple((_known(record[name]), write(_known(record[name]))) for name, _, _, write in COSTS),
+    )
+
+
+def _cell(record: dict[str, object], column: Column) -> Cell:
+    value, low, high, rank = (_known(record[f"{column.name}{suffix}"]) for suffix in ("", ".low", ".high", ".rank"))
+    scored = int(record[f"{column.name}.scored"])  # type: ignore[call-overload]
+    return Cell(
+        value=value,
+        text=words.number(value, column.decimals),
+        interval=words.interval(low, high, column.decimals),
+        low=column.position(low),
+        middle=column.position(value),
+        high=column.position(high),
+        rank=None if rank is None else int(rank),
+        note="" if scored == record["items"] else f"{scored} of {record['items']} scored",
+    )
+
+
+def differences_of(run: RunData, columns: tuple[Column, ...]) -> dict[str, list[Difference]]:
+    """Other model -> one difference a column, of `focus_model` minus the other."""
+    found = paired_table(run).set_index(["other", "metric"])
+    others = dict.fromkeys(name for name, _ in found.index)
+    return {other: [_difference(found.loc[(other, column.name)], column) for column in columns] for other in others}
+
+
+def _difference(record: pd.Series, column: Column) -> Difference:
+    difference, low, high = (_known(record[name]) for name in ("difference", "low", "high"))
+    verdict = "unknown" if low is None else {1: "better", -1: "worse", 0: "same"}[int(record["better"])]
+    text, interval = words.number(difference, column.decimals, signed=True), words.interval(low, high, column.decimals, signed=True)
+    return Difference(text, interval, verdict, VERDICTS[verdict])
+
+
+def checks_of(run: RunData, columns: tuple[Column, ...]) -> list[dict[str, str]]:
+    """What the reference rows should show, and whether they do."""
+    titles = {model.name: model.title for model in run.models}
+    by_name = {column.name: column for column in columns}
+    shown = []
+    for check, found in check_references(run):
+        column = by_name[check.metric]
+        sign = found.sign if column.direction.startswith("higher") else -found.sign
+        answer = {1: "yes", -1: "no, the other way round", 0: "not shown"}[sign]
+        shown.append(
+            {
+                "metric": column.title,
+                "says": check.says,
+                "pair": f"{titles[check.above]} {words.MINUS} {titles[check.below]}",
+                "difference": words.number(found.mean, column.decimals, signed=True),
+                "interval": words.interval(found.low, found.high, column.decimals, signed=True),
+                "verdict": answer if found.low is not None else VERDICTS["unknown"],
+                "kind": {1: "better", -1: "worse", 0: "same"}[sign] if found.low is not None else "unknown",
+            }
+        )
+    return shown
+
+
+def interval_note(individuals: int) -> str:
+    """The sentence beside intervals when there are few individuals; empty when there are enough."""
+    if individuals >= FEW_CLUSTERS:
+        return ""
+    if individuals < FEWEST_CLUSTERS:
+        return f"Too few individuals: with {individuals}, no 95 % interval can be given, and models cannot be ranked."
+    return f"Too few individuals for fine distinctions: with {individuals} (fewer than {FEW_CLUSTERS}), read intervals and ranks as rough."
+
+
+def focus_title(run: RunData) -> str | None:
+    """Title of the model that differences are taken from."""
+    focus = focus_model(run)
+    return next((model.title for model in run.models if model.name == focus), None)
+
+
+def _known(value: object) -> float | None:
+    return None if value is None or pd.isna(value) else float(value)  # type: ignore[call-overload, arg-type]

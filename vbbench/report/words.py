@@ -1,0 +1,93 @@
+"""How names and numbers are written for people."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from vbbench.types import MetricSpec
+
+MINUS = "\N{MINUS SIGN}"
+DASH = "\N{EN DASH}"
+NOTHING = "\N{EM DASH}"
+
+_TITLES = {"clip-text": "CLIP-Text", "clip-image": "CLIP-Image", "dino": "DINO"}
+_ROLES = {
+    "real-video": "ceiling: the subject itself",
+    "other-individual": "floor: another of its class",
+    "still-image": "what copying scores",
+    "shuffled-frames": "right pictures, wrong order",
+    "flicker": "right pictures, unsteady",
+}
+
+
+def metric_title(name: str) -> str:
+    """``temporal-consistency`` -> ``Temporal consistency``; names that are abbreviations keep their capitals."""
+    return _TITLES.get(name) or name.replace("-", " ").replace("_", " ").capitalize()
+
+
+def reference_role(name: str) -> str:
+    """What a reference row is there for."""
+    return _ROLES.get(name, "reference")
+
+
+def decimals_for(values: Iterable[float]) -> int:
+    """Decimals for a column, so that its largest number shows about three digits."""
+    largest = max((abs(value) for value in values), default=0.0)
+    return 3 if largest < 10 else 2 if largest < 100 else 1
+
+
+def number(value: float | None, decimals: int, *, signed: bool = False) -> str:
+    """``-0.1234`` -> ``−0.123``; a dash where there is no number."""
+    if value is None or math.isnan(value):
+        return NOTHING
+    text = f"{abs(value):.{decimals}f}"
+    negative = value < 0 and float(text) != 0
+    return f"{MINUS if negative else '+' if signed else ''}{text}"
+
+
+def interval(low: float | None, high: float | None, decimals: int, *, signed: bool = False) -> str:
+    """``0.312 to 0.341``; empty where there is none."""
+    if low is None or high is None:
+        return ""
+    return f"{number(low, decimals, signed=signed)} to {number(high, decimals, signed=signed)}"
+
+
+def seconds(value: float | None) -> str:
+    """``0.0412`` -> ``0.041``, ``41.2`` -> ``41``: two digits that matter."""
+    if value is None:
+        return NOTHING
+    return f"{value:.3f}" if value < 0.1 else f"{value:.2f}" if value < 1 else f"{value:.1f}" if value < 10 else f"{value:.0f}"
+
+
+def megabytes(value: float | None) -> str:
+    """Whole megabytes, thousands set apart."""
+    return NOTHING if value is None else f"{value:,.0f}".replace(",", "\N{THIN SPACE}")
+
+
+def count(number_of: int, noun: str) -> str:
+    """``1 item``, ``2 items``."""
+    return f"{number_of} {noun}" if number_of == 1 else f"{number_of} {noun}s"
+
+
+def listed(names: Iterable[str]) -> str:
+    """``a, b and c``."""
+    *most, last = list(names) or [""]
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def spec_words(spec: MetricSpec) -> list[tuple[str, str]]:
+    """A metric spec as (what, words) pairs in reading order."""
+    low, high = (number(bound, 0) if math.isfinite(bound) else "no bound" for bound in spec.bounds)
+    encoder = spec.encoder or "none"
+    if spec.encoder_digest:
+        encoder += f" (weights {spec.encoder_digest[:12]})"
+    return [
+        ("Text prompt", "read" if spec.reads_text else "not read"),
+        ("Encoder", encoder),
+        ("Preprocessing", spec.preprocessing),
+        ("Frames", spec.frames),
+        ("Pooling", spec.pooling),
+        ("Unit", f"{spec.unit}, from {low} to {high}; {'higher' if spec.higher_is_better else 'lower'} is better"),
+        ("Version", spec.version),
+    ]

@@ -1,0 +1,59 @@
+"""Where prompts, baselines and weights lie, in a checkout and in an installed wheel alike."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from vbbench.errors import WeightsError
+
+WEIGHTS_VARIABLE = "VBBENCH_WEIGHTS"
+_PACKAGE = Path(__file__).resolve().parent
+_CHUNK_BYTES = 1 << 20
+
+
+def data_root() -> Path:
+    """Folder that holds ``prompts/`` and ``baselines/``: inside the package in a wheel, the repository in a checkout."""
+    bundled = _PACKAGE / "_data"
+    return bundled if bundled.is_dir() else _PACKAGE.parent
+
+
+def prompts_dir() -> Path:
+    """Folder of the bundled suites, one sub-folder each."""
+    return data_root() / "prompts"
+
+
+def baselines_dir() -> Path:
+    """Folder of the bundled recipes, one sub-folder each."""
+    return data_root() / "baselines"
+
+
+def weights_dir(scale: str = "mini") -> Path:
+    """Folder of a scale's weights; the environment variable VBBENCH_WEIGHTS replaces the folder above it."""
+    return Path(os.environ.get(WEIGHTS_VARIABLE) or _PACKAGE / "weights") / scale
+
+
+def weights_path(name: str, scale: str = "mini") -> Path:
+    """File of the named weights, ``<weights_dir>/<name>.safetensors``.
+
+    Raises:
+        WeightsError: there is no such file; the message names it and what to do.
+    """
+    path = weights_dir(scale) / f"{name}.safetensors"
+    if not path.is_file():
+        if scale == "mini":
+            remedy = f"`vbbench train {name} --scale mini` makes it"
+        else:
+            remedy = f"put it there or set {WEIGHTS_VARIABLE} to the folder that holds {scale}/"
+        raise WeightsError(f"the weights {name!r} of scale {scale} are not at {path}: {remedy}.")
+    return path
+
+
+def file_digest(path: Path | str) -> str:
+    """SHA-256 of a file's bytes, as 64 hex digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,131 @@
+"""What a run tells while it works, on stderr: bars on a terminal, one line a stage elsewhere (in logs, in CI)."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any, Protocol
+
+
+class Progress(Protocol):
+    """Told of every stage and every finished job."""
+
+    def __enter__(self) -> Progress: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def stage(self, name: str, total: int) -> None:
+        """A stage of so many jobs begins; the one before it has ended."""
+        ...
+
+    def advance(self, *, failed: bool = False) -> None:
+        """One job of the stage is finished."""
+        ...
+
+    def say(self, sentence: str) -> None:
+        """Something worth a line."""
+        ...
+
+
+class Silent:
+    """Tells nothing; for tests and programs."""
+
+    def __enter__(self) -> Silent:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def stage(self, name: str, total: int) -> None:
+        """Nothing."""
+
+    def advance(self, *, failed: bool = False) -> None:
+        """Nothing."""
+
+    def say(self, sentence: str) -> None:
+        """Nothing."""
+
+
+class Terminal:
+    """Bars with the time left, one a stage."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bars
+
+        columns = (
+            TextColumn("{task.description:<34}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(compact=True),
+            TextColumn("[red]{task.fields[trouble]}"),
+        )
+        self._bars = Bars(*columns, console=Console(stderr=True))
+        self._task: Any = None
+        self._failed = 0
+
+    def __enter__(self) -> Terminal:
+        self._bars.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bars.stop()
+
+    def stage(self, name: str, total: int) -> None:
+        """A new bar."""
+        self._failed = 0
+        self._task = self._bars.add_task(name, total=total, trouble="")
+
+    def advance(self, *, failed: bool = False) -> None:
+        """The bar grows."""
+        self._failed += failed
+        self._bars.update(self._task, advance=1, trouble=f"{self._failed} failed" if self._failed else "")
+
+    def say(self, sentence: str) -> None:
+        """A line above the bars."""
+        self._bars.console.print(sentence, markup=False, highlight=False)
+
+
+class Lines:
+    """One line a stage, printed when it ends."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self._console = Console(stderr=True, highlight=False)
+        self._name, self._total, self._done, self._failed, self._started = "", 0, 0, 0, 0.0
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def stage(self, name: str, total: int) -> None:
+        """Ends the stage before with its line."""
+        self._end()
+        self._name, self._total, self._done, self._failed, self._started = name, total, 0, 0, time.perf_counter()
+
+    def advance(self, *, failed: bool = False) -> None:
+        """Counts."""
+        self._done += 1
+        self._failed += failed
+
+    def say(self, sentence: str) -> None:
+        """A line."""
+        self._console.print(sentence, markup=False, soft_wrap=True)
+
+    def _end(self) -> None:
+        if self._name:
+            trouble = f", {self._failed} failed" if self._failed else ""
+            self.say(f"{self._name}: {self._done}/{self._total} in {time.perf_counter() - self._started:.1f} s{trouble}")
+        self._name = ""
+
+
+def make_progress() -> Terminal | Lines:
+    """Bars where somebody is watching, lines elsewhere."""
+    import sys
+
+    return Terminal() if sys.stderr.isatty() else Lines()

@@ -1,0 +1,276 @@
+"""A run folder, and the only code that writes one.
+
+Every result is on the disk before it is counted: files are written beside their place and renamed, records are appended and
+synced. So a run that is killed at any moment loses at most the job it was at. Of several records of one job or score the last
+counts; the records are put in order, one a job, when a run ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vbbench.errors import RunFolderError
+from vbbench.resources import file_digest
+from vbbench.types import Adapter, Job, MetricSpec, PromptSuite, Video
+
+MANIFEST = "manifest.json"
+JOBS = "jobs.jsonl"
+SCORES = "scores.jsonl"
+Record = dict[str, Any]
+JobKey = tuple[str, str, str]  # kind, model, id of the item or the subject
+ScoreKey = tuple[str, str, str]  # model, item id, spec id
+
+
+class RunStore:
+    """A run folder that is open for writing; at most one process has it open.
+
+    Attributes:
+        jobs: the latest record of each job, by (kind, model, item id or subject id).
+        scores: the latest record of each score, by (model, item id, spec id).
+    """
+
+    def __init__(self, root: Path, suite: PromptSuite, scale: str, *, read_only: bool = False) -> None:
+        """Open a run folder, or make it.
+
+        Args:
+            read_only: only look at what is there, and touch nothing.
+        Raises:
+            RunFolderError: another suite's or scale's, no run folder at all, damaged, or open in another process.
+        """
+        self.root = root
+        self._read_only, self._lock = read_only, -1
+        if root.exists() and not root.is_dir():
+            raise RunFolderError(f"{root} is a file, not a run folder.")
+        self.manifest: Record = self._check(suite, scale)
+        if not read_only:
+            root.mkdir(parents=True, exist_ok=True)
+            self._lock = self._take_lock()
+        self.jobs: dict[JobKey, Record] = {(r["kind"], r["model"], r["item_id"] or r["subject_id"]): r for r in self._load(JOBS)}
+        self.scores: dict[ScoreKey, Record] = {(r["model"], r["item_id"], r["spec_id"]): r for r in self._load(SCORES)}
+        if not read_only:
+            self._copy_suite(suite)
+
+    def __enter__(self) -> RunStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let another process have the folder."""
+        if not self._read_only:
+            os.close(self._lock)
+
+    def is_done(self, job: Job) -> bool:
+        """Whether the job's result is there, whole, and made by the very same code, weights, item and parameters."""
+        record = self.jobs.get(job_key(job))
+        if record is None or record["hash"] != job.hash or record["status"] != "done":
+            return False
+        path = self.root / record["file"]
+        return path.is_file() and file_digest(path) == record["file_sha256"]
+
+    def video_path(self, job: Job) -> Path:
+        """Where a sample job's video lies."""
+        return self.root / "videos" / job.model / f"{job.item_id}.mkv"
+
+    def adapter_path(self, job: Job) -> Path:
+        """Where a fit job's adapter lies."""
+        return self.root / "adapters" / job.model / f"{job.subject_id}.safetensors"
+
+    def keep_video(self, job: Job, video: Video, facts: Mapping[str, Any], *, seconds: float, memory_mb: float) -> None:
+        """Store a sample job's video, without loss, and its record."""
+        from vbbench.video import video_digest, write_video_lossless
+
+        path = self.video_path(job)
+        write_video_lossless(path, video)
+        self._keep(job, path, video_digest(video), facts, seconds, memory_mb)
+
+    def keep_adapter(self, job: Job, adapter: Adapter, *, seconds: float, memory_mb: float) -> None:
+        """Store a fit job's adapter and its record."""
+        from safetensors.torch import save_file
+
+        path = self.adapter_path(job)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".tmp")
+        save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in adapter.tensors.items()}, partial)
+        os.replace(partial, path)
+        self._keep(job, path, file_digest(path), adapter.facts, seconds, memory_mb)
+
+    def load_adapter(self, job: Job) -> Adapter:
+        """The adapter that a fit job left behind."""
+        from safetensors.torch import load_file
+
+        return Adapter(job.subject_id, load_file(self.adapter_path(job)), self.jobs[job_key(job)]["facts"])
+
+    def load_video(self, record: Mapping[str, Any]) -> Video:
+        """The video of a sample job's record.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        from vbbench.video import read_video
+
+        return read_video(self.root / record["file"])
+
+    def keep_failure(self, job: Job, reason: str, *, seconds: float, memory_mb: float, details: str | None = None) -> None:
+        """Record that a job failed, and why in one line; the traceback, if any, goes to a file under ``errors/``."""
+        facts: Record = {}
+        if details:
+            path = self.root / "errors" / f"{job.model}-{job.item_id or job.subject_id}.txt"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(details, encoding="utf-8")
+            facts["details"] = path.relative_to(self.root).as_posix()
+        self._record(job, "failed", reason, None, None, facts, seconds, memory_mb)
+
+    def keep_scores(self, rows: Sequence[Record]) -> None:
+        """Record the scores of one video, all at once."""
+        self._append(SCORES, rows)
+        self.scores.update({(row["model"], row["item_id"], row["spec_id"]): row for row in rows})
+
+    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        """Write the manifest. Models and metrics of earlier runs into this folder stay in it."""
+        merged = dict(manifest)
+        for key in ("models", "metrics"):
+            merged[key] = {**self.manifest.get(key, {}), **manifest[key]}
+        merged["created"] = self.manifest.get("created", manifest["created"])
+        self.manifest = merged
+        _replace(self.root / MANIFEST, json.dumps(merged, indent=2, ensure_ascii=False) + "\n")
+
+    def tidy(self, specs: Iterable[MetricSpec]) -> None:
+        """Leave one record a job and score, in the order of the manifest's models and the suite's items; drop other specs' scores."""
+        models = {name: place for place, name in enumerate(self.manifest["models"])}
+        wanted = {spec.id for spec in specs}
+        last = len(models)
+        jobs = sorted(self.jobs.values(), key=lambda r: (models.get(r["model"], last), r["kind"]))
+        scores = [row for row in self.scores.values() if row["spec_id"] in wanted]
+        scores.sort(key=lambda r: (models.get(r["model"], last), r["item_id"], r["metric"]))
+        _replace(self.root / JOBS, _lines(jobs))
+        _replace(self.root / SCORES, _lines(scores))
+
+    def _check(self, suite: PromptSuite, scale: str) -> Record:
+        """The manifest of an existing run; empty for a new one."""
+        path = self.root / MANIFEST
+        if not path.is_file():
+            others = [entry.name for entry in self.root.iterdir() if entry.name not in (".lock", "suite")] if self.root.is_dir() else []
+            if others:
+                raise RunFolderError(
+                    f"{self.root} is not a run folder and not empty: it holds {sorted(others)[0]}. Name another one with --out."
+                )
+            return {}
+        try:
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+            theirs = (manifest["suite"]["name"], manifest["suite"]["version"], manifest["suite"]["digest"], manifest["scale"])
+        except (OSError, ValueError, KeyError, TypeError):
+            raise RunFolderError(f"the run folder {self.root} is damaged: {MANIFEST} cannot be read.") from None
+        if theirs != (suite.name, suite.version, suite.digest, scale):
+            raise RunFolderError(
+                f"the run folder {self.root} belongs to suite {theirs[0]} {theirs[1]} ({theirs[2][:12]}) at scale {theirs[3]}, "
+                f"not to {suite.name} {suite.version} ({suite.digest[:12]}) at {scale}. Name another one with --out."
+            )
+        return manifest
+
+    def _take_lock(self) -> int:
+        """The lock goes with the process, however it ends."""
+        handle = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(handle)
+            raise RunFolderError(f"another process is writing to the run folder {self.root}.") from None
+        return handle
+
+    def _load(self, name: str) -> list[Record]:
+        """The records of a file. What a kill cut off in the last line is taken away, so that the next record starts afresh."""
+        path = self.root / name
+        if not path.is_file():
+            return []
+        content = path.read_bytes()
+        whole = content[: content.rfind(b"\n") + 1]
+        if len(whole) < len(content) and not self._read_only:
+            os.truncate(path, len(whole))
+        try:
+            return [json.loads(line) for line in whole.decode("utf-8").splitlines() if line.strip()]
+        except ValueError as error:
+            raise RunFolderError(f"{path} is damaged: {error}.") from None
+
+    def _copy_suite(self, suite: PromptSuite) -> None:
+        """What a report needs of the suite, so that the run can be read alone."""
+        names = {"suite.toml", "subjects.jsonl", "items.jsonl"} | {item.image.relative_to(suite.root).as_posix() for item in suite.items}
+        for name in sorted(names):
+            target = self.root / "suite" / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.resolve() != (suite.root / name).resolve():  # a run folder's own copy may be run again
+                shutil.copyfile(suite.root / name, target)
+
+    def _keep(self, job: Job, path: Path, digest: str, facts: Mapping[str, Any], seconds: float, memory_mb: float) -> None:
+        self._record(job, "done", None, path, digest, facts, seconds, memory_mb)
+
+    def _record(
+        self,
+        job: Job,
+        status: str,
+        reason: str | None,
+        path: Path | None,
+        digest: str | None,
+        facts: Mapping[str, Any],
+        seconds: float,
+        memory_mb: float,
+    ) -> None:
+        record = {
+            "hash": job.hash,
+            "kind": job.kind,
+            "model": job.model,
+            "subject_id": job.subject_id,
+            "item_id": job.item_id,
+            "status": status,
+            "reason": reason,
+            "seconds": round(seconds, 4),
+            "peak_memory_mb": round(memory_mb, 1),
+            "file": path.relative_to(self.root).as_posix() if path else None,
+            "file_sha256": file_digest(path) if path else None,
+            "digest": digest,
+            "facts": _plain(facts),
+        }
+        self._append(JOBS, [record])
+        self.jobs[job_key(job)] = record
+
+    def _append(self, name: str, rows: Iterable[Record]) -> None:
+        with (self.root / name).open("ab") as file:
+            file.write(_lines(rows).encode("utf-8"))
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def job_key(job: Job) -> JobKey:
+    """What a job makes, whatever its hash: a later record with the same key replaces an earlier one."""
+    return (job.kind, job.model, job.item_id or job.subject_id)
+
+
+def _plain(value: Any) -> Any:
+    """Facts as JSON can hold them: numbers of numpy or torch as numbers, anything strange (NaN too) as its text."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if hasattr(value, "item") and getattr(value, "size", None) in (1, ()):
+        value = value.item()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
+
+
+def _lines(rows: Iterable[Record]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = path.with_name(f"{path.name}.tmp")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)

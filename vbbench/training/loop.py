@@ -1,0 +1,81 @@
+"""One training loop for every stage, scale and model.
+
+Plain torch rather than ``accelerate``: the loss is a method of the objective and not the forward pass of a module, which is what
+Accelerator wraps, and its start-up costs more than a short stage. Autocast, clipping and averaging are one line each (``trainer``).
+
+Exactness: everything random in a step is drawn from ``batch_seed(seed, step, rank)``, to which torch's own generator is set as
+well, so a training that is killed and resumed ends, on the CPU, with the very weights of one that was not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vbbench.errors import UsageError
+from vbbench.training import checkpoint
+from vbbench.training.local_sgd import group
+from vbbench.training.objective import Objective, TrainedModule
+from vbbench.training.settings import TrainSettings
+from vbbench.training.trainer import Trainer
+
+__all__ = ["Objective", "TrainedModule", "fit"]
+
+
+def fit(
+    objective: Objective,
+    settings: TrainSettings,
+    *,
+    seed: int,
+    work: Path,
+    device: str = "cpu",
+    workers: int = 1,
+    factory: Callable[[], Objective] | None = None,
+    made_from: Mapping[str, str] | None = None,
+) -> TrainedModule:
+    """Train, or go on training, until ``settings.steps`` steps are done.
+
+    Args:
+        objective: what is learned; its module is changed in place.
+        seed: of the run; a work folder belongs to one seed.
+        work: folder of checkpoints and curves; a checkpoint in it is resumed.
+        device: where the module already is.
+        workers: processes with one thread each that average their parameters (CPU only).
+        factory: picklable; builds the same objective in another process. Needed with more than one worker.
+        made_from: digests of the data and weights it learns from, by name. Going on after they changed is allowed and recorded;
+            to call a finished training done although they changed is not.
+    Raises:
+        UsageError: the work folder holds another training, or workers cannot be had.
+        VBBenchError: the loss is no longer finite, or a worker died.
+        KeyboardInterrupt: Ctrl-C or SIGTERM, after a checkpoint was written.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    checkpoint.clear_unfinished(work)
+    found = checkpoint.latest(work)
+    facts = {"settings": settings.as_dict(), "made_from": dict(made_from or {}), "device": device, "workers": workers}
+    facts = _facts_from(found, facts, objective.name, seed, work) if found is not None else {**facts, "earlier": []}
+    if workers == 1 or (found is not None and found.step >= settings.steps):
+        return Trainer(objective, settings, seed=seed, work=work, device=device, found=found, facts=facts).run()
+    if factory is None or torch.device(device).type != "cpu":
+        raise UsageError("More than one worker needs the CPU and a way to build the objective in each.")
+    with group(factory, settings, seed, work, found, workers) as peers:
+        return Trainer(objective, settings, seed=seed, work=work, peers=peers, found=found, facts=facts).run()
+
+
+def _facts_from(found: checkpoint.Checkpoint, facts: dict[str, Any], name: str, seed: int, work: Path) -> dict[str, Any]:
+    """Facts of a training that goes on from a checkpoint: what differed before is kept, with the step ``until`` which it held."""
+    state = found.state
+    if (state["name"], state["seed"]) != (name, seed):
+        raise UsageError(f"{work} holds a training of {state['name']} with seed {state['seed']}: remove it or name another folder.")
+    before = {key: state.get(key, value) for key, value in facts.items()}
+    earlier = list(state.get("earlier", []))
+    old, new = before["made_from"], facts["made_from"]
+    if found.step >= facts["settings"]["steps"]:
+        if changed := sorted(key for key in old | new if old.get(key) != new.get(key)):
+            what = " and ".join(changed)
+            raise UsageError(f"{work} holds a finished training, but {what} changed since: remove it, or ask for more steps to go on.")
+        return {**before, "earlier": earlier}
+    return {**facts, "earlier": earlier if before == facts else [*earlier, {"until": found.step, **before}]}

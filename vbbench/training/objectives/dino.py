@@ -1,0 +1,143 @@
+"""The miniature DINO (Caron et al. 2021): a vision transformer that teaches itself, without being told who is who.
+
+A student must answer one view of a picture as a slowly following teacher answers another. Two views are two frames of one clip or twice the
+same still, each moved, mirrored, dimmed, and set before its own ground, before white, or before another picture's ground (which takes the
+subject's mask, but no name). Colours are left alone: they are who a subject is. Shape suffixes: B pictures, V views, D embedding, K prototypes.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vbbench.metrics.configs import encoder_config
+from vbbench.metrics.encoders import build_dino
+from vbbench.training.data import Split, TrainingData
+from vbbench.training.objectives import augment
+from vbbench.training.objectives.checks import prompts_against_clips
+from vbbench.training.settings import TrainSettings
+
+CLIPS, STILLS, PROMPTS = 64, 24, 8
+PROTOTYPES, BOTTLENECK, HIDDEN = 1024, 64, 256
+STUDENT_TEMPERATURE, TEACHER_TEMPERATURE = 0.1, 0.04
+MOMENTUM = 0.99  # of the teacher
+SINKHORN_ROUNDS = 3
+WHITE, BORROWED = 0.35, 0.25  # shares of views before white and before another picture's ground
+
+
+class Head(nn.Module):
+    """DINO's projection head: a small MLP, a unit sphere, prototypes of unit length."""
+
+    def __init__(self, embed_dim: int) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(nn.Linear(embed_dim, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, BOTTLENECK))
+        self.prototypes = nn.Parameter(F.normalize(torch.randn(PROTOTYPES, BOTTLENECK), dim=-1))
+
+    def forward(self, token_BD: Tensor) -> Tensor:
+        """Cosines with the prototypes, (B, K) float32."""
+        sphere = F.normalize(self.mlp(token_BD).float(), dim=-1)
+        with torch.autocast(sphere.device.type, enabled=False):
+            return sphere @ F.normalize(self.prototypes, dim=-1).T
+
+
+def sinkhorn(scores_BK: Tensor, temperature: float) -> Tensor:
+    """Targets that use all prototypes alike: rows sum to 1, columns to B / K (SwAV, Caron et al. 2020; DINOv2's centring)."""
+    q = torch.exp((scores_BK.double() - scores_BK.max()) / temperature)
+    for _ in range(SINKHORN_ROUNDS):
+        q = q / q.sum(dim=0, keepdim=True) / q.shape[1]
+        q = q / q.sum(dim=1, keepdim=True) / q.shape[0]
+    return (q * q.shape[0]).float()
+
+
+def borrowed_ground(pictures_B3HW: Tensor, masks_BHW: Tensor) -> Tensor:
+    """Each picture's ground without its subject: every row of pixels in the mean colour of its uncovered pixels."""
+    free = (masks_BHW == 0)[:, None].float()
+    rows = (pictures_B3HW * free).sum(-1, keepdim=True) / free.sum(-1, keepdim=True).clamp_min(1)
+    return rows.expand_as(pictures_B3HW)
+
+
+class Dino:
+    """Self-distillation of timm's VisionTransformer."""
+
+    name = "dino"
+    settings = TrainSettings(lr=1.5e-3, steps=1500, weight_decay=0.04, warmup_steps=100, ema_decay=0.995, validate_every=300)
+
+    def __init__(self, data: TrainingData, *, seed: int, device: str) -> None:
+        self.data, self.device = data, device
+        self.config = encoder_config("dino", "mini")
+        student = nn.ModuleDict({"vit": build_dino(self.config.arch), "head": Head(self.config.arch["embed_dim"])})
+        teacher = copy.deepcopy(student).requires_grad_(False)
+        self.module = nn.ModuleDict({"student": student, "teacher": teacher}).to(device)
+
+    def loss(self, step: int, seed: int) -> tuple[Tensor, Mapping[str, float | Tensor]]:
+        """Cross-entropy of the student's answer to each view with the teacher's to the other."""
+        rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+        frames, masks = self._pairs(self.data.train, rng)
+        views = self._views(augment.to_pictures(frames, self.device), torch.from_numpy(masks).to(self.device), generator)
+        student_VK = self._scores("student", views)
+        with torch.no_grad():
+            teacher_VK = self._scores("teacher", views)
+            target_VK = torch.cat([sinkhorn(half, TEACHER_TEMPERATURE) for half in teacher_VK.chunk(2)])
+        log_VK = F.log_softmax(student_VK / STUDENT_TEMPERATURE, dim=-1)
+        other_VK = target_VK.roll(len(target_VK) // 2, dims=0)
+        loss = -(other_VK * log_VK).sum(dim=-1).mean()
+        entropy = -(target_VK * (target_VK + 1e-9).log()).sum(-1).mean()
+        return loss, {"target_entropy": entropy}
+
+    def after_step(self, step: int) -> None:
+        """Let the teacher follow the student."""
+        with torch.no_grad():
+            teacher, student = (dict(self.module[name].named_parameters()) for name in ("teacher", "student"))
+            torch._foreach_lerp_([teacher[name] for name in student], [p.detach() for p in student.values()], 1 - MOMENTUM)
+
+    def _scores(self, who: str, pictures: Tensor) -> Tensor:
+        return self.module[who]["head"](self.module[who]["vit"](pictures))
+
+    def _pairs(self, split: Split, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Frames (2 B, 64, 64, 3) and masks (2 B, 64, 64); rows b and B + b show the same subject because they are one clip or one picture."""
+        clips = rng.integers(len(split.clips), size=CLIPS)
+        first = rng.integers(split.clips.frames.shape[1], size=CLIPS)
+        second = (first + rng.integers(1, split.clips.frames.shape[1], size=CLIPS)) % split.clips.frames.shape[1]
+        stills, prompts = rng.integers(len(split.stills), size=STILLS), rng.integers(len(split.prompts), size=PROMPTS)
+        halves = []
+        for at in (first, second):
+            frames = np.stack([split.clips.frames[r, t] for r, t in zip(clips, at, strict=True)])
+            masks = np.stack([split.clips.masks[r, t] for r, t in zip(clips, at, strict=True)])
+            halves.append(
+                (
+                    np.concatenate([frames, split.stills.frames[stills], split.prompts.frames[prompts]]),
+                    np.concatenate([masks, split.stills.masks[stills], split.prompts.masks[prompts]]),
+                )
+            )
+        return np.concatenate([half[0] for half in halves]), np.concatenate([half[1] for half in halves])
+
+    def _views(self, pictures: Tensor, masks: Tensor, generator: torch.Generator) -> Tensor:
+        count = len(pictures)
+        choice = torch.rand(count, generator=generator)
+        other = torch.randperm(count, generator=generator)
+        borrowed = borrowed_ground(pictures, masks)[other]
+        ground = torch.where((choice < WHITE).view(-1, 1, 1, 1).to(pictures.device), torch.full_like(pictures, 255.0), borrowed)
+        keep = (choice >= WHITE + BORROWED).view(-1, 1, 1, 1).to(pictures.device)
+        x = torch.where((masks == 0)[:, None] & ~keep, ground, pictures)
+        x, _ = augment.affine(x, generator, zoom=(0.8, 1.4), shift=0.1, turn=0.25, flip=True)
+        x = augment.relight(x, generator, brightness=0.08)
+        x = augment.damage(augment.blur(x, generator, 0.6), generator, noise=10.0, blocks=8.0, share=0.3)
+        return augment.normalised(x, self.config.mean, self.config.std)
+
+    def validate(self, module: nn.Module) -> Mapping[str, float]:
+        """Image prompts of validation individuals against their own clips and those of others of the class."""
+        return prompts_against_clips(self.data.val, lambda frames: self._embed(module, frames))
+
+    def _embed(self, module: nn.Module, frames_BHWC: np.ndarray) -> Tensor:
+        x = augment.normalised(augment.to_pictures(frames_BHWC, self.device), self.config.mean, self.config.std)
+        return torch.cat([module["student"]["vit"](part) for part in x.split(128)]).float().cpu()
+
+    def export(self, module: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """The student's transformer without its head, and its sizes."""
+        return module["student"]["vit"].state_dict(), {"arch": dict(self.config.arch), "labels": "none: two views of one clip or picture are pairs"}

@@ -1,0 +1,235 @@
+"""What can be trained, in which order, and from what.
+
+``train("base")`` makes one weights file, ``train("all")`` every one, from nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vbbench import __version__, resources
+from vbbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vbbench.training.objective import Objective, Solver
+    from vbbench.training.settings import TrainSettings
+
+WORK_VARIABLE = "VBBENCH_WORK"
+
+
+@dataclass(frozen=True)
+class TrainingRecipe:
+    """Where an objective is, which data it learns from, and which weights must be there first.
+
+    Attributes:
+        entry: ``module:Class`` below ``vbbench.training.objectives``, constructed as ``Class(data, seed=, device=)``.
+        data: variant of ``data.VARIANTS``: models and scoring encoders learn from different individuals.
+        needs: recipes whose weights it loads.
+        seed_offset: keeps the random streams of recipes apart under one run seed.
+    """
+
+    entry: str
+    data: str
+    needs: tuple[str, ...]
+    seed_offset: int
+
+
+RECIPES: dict[str, TrainingRecipe] = {
+    "codec": TrainingRecipe("codec:Codec", "models", (), 1),
+    "base": TrainingRecipe("base:Base", "models", ("codec",), 2),
+    "image-encoder": TrainingRecipe("image_encoder:ImageEncoderObjective", "models", (), 3),
+    "clip": TrainingRecipe("clip:Clip", "scoring", (), 4),
+    "dino": TrainingRecipe("dino:Dino", "scoring", (), 5),
+    "segmenter": TrainingRecipe("segmenter:Segmenter", "scoring", (), 6),
+    "videobooth-coarse": TrainingRecipe("videobooth:Coarse", "models", ("codec", "base", "image-encoder"), 7),
+    "videobooth-fine": TrainingRecipe("videobooth:Fine", "models", ("codec", "base", "image-encoder", "videobooth-coarse"), 8),
+}
+"""In dependency order, which is the order of ``all``."""
+
+ALL = "all"
+
+
+def recipe_names() -> tuple[str, ...]:
+    """Everything ``train`` accepts."""
+    return (*RECIPES, ALL)
+
+
+def train(
+    name: str,
+    *,
+    scale: str = "mini",
+    out: Path | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    workers: int = 1,
+    work: Path | None = None,
+) -> None:
+    """Render the data if needed, train (or go on), and write the weights and their card.
+
+    Args:
+        name: one of ``recipe_names()``.
+        scale: only ``mini`` can be trained from nothing.
+        out: folder the weights are written to, ``resources.weights_dir`` by default. Weights that a recipe needs are looked for where
+            ``resources`` finds them; for ``all`` that is made the same folder, which must therefore be named like the scale.
+        steps: instead of the recipe's own number; may differ from that of the training that is resumed (see ``settings.lr_at``).
+        seed: of the run.
+        device: ``cpu`` or ``cuda``.
+        workers: processes that average their parameters, CPU only.
+        work: folder of data, checkpoints and curves; default ``$VBBENCH_WORK`` or ``work``.
+    Raises:
+        UsageError: unknown recipe or scale, unusable device or folder.
+        WeightsError: weights that the recipe needs are missing.
+    """
+    _check(name, scale, device, workers)
+    out = Path(out) if out is not None else resources.weights_dir(scale)
+    work = Path(work or os.environ.get(WORK_VARIABLE) or "work")
+    if name != ALL:
+        return _train_one(name, scale, out, steps, seed, device, workers, work)
+    if out.name != scale:
+        raise UsageError(f"To train all recipes into another folder, give it the name of the scale: {out / scale}.")
+    with _weights_at(out):
+        for each in RECIPES:
+            _train_one(each, scale, out, steps, seed, device, workers, work)
+
+
+def build_objective(name: str, data_folder: Path, seed: int, device: str) -> Objective | Solver:
+    """Construct a recipe's objective on rendered data; deterministic in ``seed``, in every process."""
+    import torch
+
+    from vbbench.training.data import TrainingData
+
+    recipe = RECIPES[name]
+    module, _, attribute = recipe.entry.partition(":")
+    cls = getattr(importlib.import_module(f"vbbench.training.objectives.{module}"), attribute)
+    torch.manual_seed(_run_seed(name, seed))
+    return cls(TrainingData(data_folder, recipe.data), seed=_run_seed(name, seed), device=device)
+
+
+def _run_seed(name: str, seed: int) -> int:
+    return 1000 * seed + RECIPES[name].seed_offset
+
+
+def _train_one(name: str, scale: str, out: Path, steps: int | None, seed: int, device: str, workers: int, work: Path) -> None:
+    """One recipe, from data to weights file."""
+    from vbbench.training import curves, rendering
+    from vbbench.weights_io import save_weights
+
+    recipe = RECIPES[name]
+    made_from = {needed: resources.file_digest(resources.weights_path(needed, scale)) for needed in recipe.needs}
+    data_folder, made_from["data"] = rendering.prepare(work / "data", recipe.data)
+    factory: Callable[[], Any] = functools.partial(build_objective, name, data_folder, seed, device)
+    objective = factory()
+    if hasattr(objective, "solve"):
+        tensors, config, facts = _solve(objective, made_from)
+    else:
+        folder = work / scale / (name if seed == 0 else f"{name}-seed{seed}")
+        settings = objective.settings if steps is None else dataclasses.replace(objective.settings, steps=steps)
+        tensors, config, facts = _fit(objective, settings, factory, _run_seed(name, seed), folder, device, workers, made_from)
+    path = out / f"{name}.safetensors"
+    save_weights(path, tensors, {"recipe": name, "scale": scale, "seed": seed, **facts, "config": config, **_environment(device)})
+    curves.say(f"{name}: {path}  {curves.figures(facts['validation'])}")
+
+
+def _solve(objective: Solver, made_from: dict[str, str]) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, Any]]:
+    """Tensors, configuration and the card's facts of an objective that is computed."""
+    started = time.monotonic()
+    figures = {key: float(value) for key, value in objective.solve().items()}
+    facts = {"steps": 0, "seconds": round(time.monotonic() - started, 1), "loss": None, "validation": figures, "made_from": made_from}
+    return *objective.export(None), facts
+
+
+def _fit(
+    objective: Objective,
+    settings: TrainSettings,
+    factory: Callable[[], Objective],
+    seed: int,
+    folder: Path,
+    device: str,
+    workers: int,
+    made_from: dict[str, str],
+) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, Any]]:
+    """The same of an objective that is trained."""
+    import torch
+
+    from vbbench.training.loop import fit
+
+    result = fit(objective, settings, seed=seed, work=folder, device=device, workers=workers, factory=factory, made_from=made_from)
+    facts = {"steps": result.steps, "seconds": round(result.seconds, 1), "loss": result.loss, "validation": result.validation}
+    with torch.no_grad():
+        tensors, config = objective.export(result.module)
+    return tensors, config, {**facts, **result.facts}
+
+
+def _environment(device: str) -> dict[str, Any]:
+    """What else a weights file was made with."""
+    import torch
+
+    from vbbench.world import WORLD_VERSION
+
+    return {
+        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else f"cpu ({platform.machine()})",
+        "torch": torch.__version__,
+        "vbbench": __version__,
+        "commit": _commit(),
+        "world": WORLD_VERSION,
+    }
+
+
+def _commit() -> str | None:
+    """The checkout's commit, with ``+`` if files differ from it; None where there is none."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "describe", "--always", "--dirty=+", "--abbrev=12"]
+    try:
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None
+
+
+def _check(name: str, scale: str, device: str, workers: int) -> None:
+    import difflib
+
+    if name not in recipe_names():
+        near = difflib.get_close_matches(name, recipe_names(), 1, 0.0)[0]
+        raise UsageError(f"There is no training recipe {name!r}; did you mean {near}? There are {', '.join(recipe_names())}.")
+    if scale != "mini":
+        raise UsageError(f"Only the scale mini can be trained from nothing, not {scale!r}.")
+    if workers < 1:
+        raise UsageError("Training needs at least one worker.")
+    if device.startswith("cuda"):
+        import torch
+
+        if not torch.cuda.is_available():
+            raise UsageError("There is no CUDA device here; train on the CPU with --device cpu.")
+        if workers > 1:
+            raise UsageError("Several workers are for the CPU; a CUDA device is trained on by one.")
+
+
+@contextmanager
+def _weights_at(folder: Path) -> Iterator[None]:
+    """Let ``resources`` find weights in ``folder`` (named like its scale), in this process and in workers it starts."""
+    before = os.environ.get(resources.WEIGHTS_VARIABLE)
+    os.environ[resources.WEIGHTS_VARIABLE] = str(folder.resolve().parent)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[resources.WEIGHTS_VARIABLE]
+        else:
+            os.environ[resources.WEIGHTS_VARIABLE] = before

@@ -1,0 +1,192 @@
+"""The records that travel between the parts of the program. Standard library only, so that importing them is free."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One individual: the thing to keep.
+
+    Attributes:
+        id: unique inside its suite, e.g. ``dog-0003``.
+        class_name: e.g. ``dog``; also the word by which text prompts call it.
+        image: the image prompt of the subject (cut out on white, square).
+        clips: videos of the subject a model may be *fitted* on; never those it is scored against.
+        captions: one text per clip.
+        world: how the miniature world draws it (``{"split": ..., "class": ..., "index": ...}``), None for real subjects.
+    """
+
+    id: str
+    class_name: str
+    image: Path
+    clips: tuple[Path, ...] = ()
+    captions: tuple[str, ...] = ()
+    world: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class PromptItem:
+    """An image prompt, a text prompt, the subject word in it, and a seed.
+
+    Attributes:
+        id: unique inside its suite; never parsed for meaning.
+        subject: whom the image prompt shows.
+        text: the text prompt; contains ``subject_word``.
+        subject_word: the word of the text that the image prompt's embeddings replace.
+        seed: the item's own seed; the video's noise comes from (suite seed, item id) through it.
+        image_seed: seed of the image prompt's noise, from (suite seed, image digest).
+        scene, motion: what the text asks for, where the suite knows it.
+        reference_video: a real video of the subject doing what the text says, where there is one.
+        other_video: the same of another individual of the class.
+    """
+
+    id: str
+    subject: Subject
+    text: str
+    subject_word: str
+    seed: int
+    image_seed: int
+    scene: str | None = None
+    motion: str | None = None
+    reference_video: Path | None = None
+    other_video: Path | None = None
+
+    @property
+    def image(self) -> Path:
+        """The image prompt's file."""
+        return self.subject.image
+
+
+@dataclass(frozen=True)
+class PromptSuite:
+    """A named, versioned, hashed list of prompt items with the settings it is run at.
+
+    ``digest`` is the SHA-256 over suite.toml, items.jsonl and every file they name.
+    """
+
+    name: str
+    version: str
+    digest: str
+    scale: str
+    num_frames: int
+    size: int
+    fps: int
+    seed: int
+    metrics: tuple[str, ...]
+    items: tuple[PromptItem, ...]
+    root: Path
+    description: str = ""
+
+    @property
+    def subjects(self) -> tuple[Subject, ...]:
+        """The suite's subjects, each once, in the order of the items."""
+        return tuple({item.subject.id: item.subject for item in self.items}.values())
+
+
+@dataclass(frozen=True)
+class SamplingParams:
+    """Everything besides recipe, weights and item that decides a video."""
+
+    num_frames: int
+    size: int
+    fps: int
+    num_inference_steps: int
+    guidance_scale: float
+    scheduler: str
+    batch_size: int = 1
+
+
+@dataclass(frozen=True)
+class Video:
+    """Decoded video: uint8 frames (T, H, W, 3), RGB, 0..255."""
+
+    frames: np.ndarray
+    fps: int
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """What fitting a model to one subject leaves behind: named tensors and plain facts (steps, final loss ...)."""
+
+    subject_id: str
+    tensors: Mapping[str, torch.Tensor]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The file that describes a model (``recipe.toml``), read and checked.
+
+    Attributes:
+        name: how the model is called on the command line.
+        folder: where recipe.toml lies.
+        entry: ``module:Class`` of an importable module, or ``file.py:Class`` inside the folder.
+        groups: names of groups it belongs to (``baselines``, ``references`` ...).
+        fitted: whether it must first be fitted to a subject.
+        title, description, citation: words for people.
+        scales: settings per scale; ``settings["weights"]`` maps a part's name to the weights' name.
+        digest: SHA-256 over every file of the folder.
+    """
+
+    name: str
+    folder: Path
+    entry: str
+    groups: tuple[str, ...]
+    fitted: bool
+    title: str
+    description: str
+    citation: str
+    scales: Mapping[str, Mapping[str, Any]]
+    digest: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """One unit of work of a plan. ``hash`` covers recipe, source, weights, item and parameters."""
+
+    kind: str  # "fit" or "sample"
+    model: str
+    subject_id: str
+    item_id: str | None
+    hash: str
+    needs: str | None = None  # hash of the fit job a sample job waits for
+
+
+@dataclass(frozen=True)
+class MetricSpec:
+    """Everything that makes a metric's number comparable; ``id`` is derived from all of it."""
+
+    name: str
+    version: str
+    encoder: str | None
+    encoder_digest: str | None
+    preprocessing: str
+    frames: str
+    pooling: str
+    unit: str
+    higher_is_better: bool
+    bounds: tuple[float, float]
+    reads_text: bool
+    id: str
+
+
+@dataclass(frozen=True)
+class Score:
+    """A metric's value for one video, or the reason why there is none."""
+
+    model: str
+    item_id: str
+    metric: str
+    spec_id: str
+    value: float | None
+    reason: str | None = None
+    per_frame: tuple[float, ...] | None = None

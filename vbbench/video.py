@@ -1,0 +1,158 @@
+"""The only code that decodes, encodes and resizes. Frames are uint8 RGB, 0..255, (T, H, W, 3), everywhere.
+
+Results are stored without loss (FFV1): H.264's 4:2:0 destroys colours at the sizes of the miniature world, and scores with
+them. Pages play an enlarged H.264 copy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from PIL import Image
+
+from vbbench.errors import InputError
+from vbbench.pictures import load_image_prompt
+from vbbench.types import Video
+
+__all__ = [
+    "load_image_prompt",
+    "read_video",
+    "resize_frames",
+    "video_digest",
+    "write_page_video",
+    "write_video_lossless",
+]
+
+_FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+# suffix -> (codec, pixel format, codec options); 4:2:0 costs nothing where every pixel was doubled before
+_PAGE_CODECS: dict[str, tuple[str, str, dict[str, str]]] = {
+    ".mp4": ("libx264", "yuv420p", {"crf": "14", "preset": "slow", "x264-params": "log-level=none"}),
+    ".webm": ("libvpx-vp9", "yuv420p", {"crf": "18", "b": "0"}),
+}
+
+
+def read_video(path: Path | str) -> Video:
+    """Decode every frame of a video file.
+
+    Returns:
+        The frames, (T, H, W, 3), and the frame rate rounded to whole frames a second (at least 1).
+    Raises:
+        InputError: missing, not a video, damaged, without a frame, or of changing size.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"there is no video {path}.")
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise InputError(f"{path} holds no picture stream.")
+            stream = container.streams.video[0]
+            frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
+            rate = stream.average_rate or stream.guessed_rate or Fraction(1)
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise InputError(f"{path} is not a video that can be read: {error}.") from None
+    if not frames:
+        raise InputError(f"{path} holds no frame.")
+    if len({frame.shape for frame in frames}) > 1:
+        raise InputError(f"the frames of {path} are not all of one size.")
+    return Video(frames=np.stack(frames), fps=max(1, round(rate)))
+
+
+def write_video_lossless(path: Path | str, video: Video) -> None:
+    """Write a ``.mkv`` (FFV1, RGB) that `read_video` gives back bit for bit. Equal videos give equal files."""
+    _encode(Path(path), check_frames(video.frames), video.fps, "ffv1", "bgr0", {"level": "3", "slicecrc": "1"})
+
+
+def write_page_video(path: Path | str, video: Video, scale: int = 4, *, resample: str = "lanczos") -> None:
+    """Write an enlarged copy for pages and people; lossy, never scored.
+
+    Args:
+        path: ``.mp4`` (H.264) or ``.webm`` (VP9); both play in Chromium.
+        scale: whole factor by which each side grows.
+        resample: ``nearest`` (hard pixels), ``bilinear``, ``bicubic`` or ``lanczos``.
+    """
+    path = Path(path)
+    if path.suffix not in _PAGE_CODECS:
+        raise ValueError(f"a page's video ends in {' or '.join(_PAGE_CODECS)}, not {path.name!r}")
+    codec, pixel_format, options = _PAGE_CODECS[path.suffix]
+    frames = check_frames(video.frames)
+    height, width = frames.shape[1] * scale, frames.shape[2] * scale
+    frames = resize_frames(frames, (height, width), resample=resample)
+    odd = ((0, 0), (0, height % 2), (0, width % 2), (0, 0))  # 4:2:0 halves both sides
+    _encode(path, np.pad(frames, odd, mode="edge"), video.fps, codec, pixel_format, options)
+
+
+def resize_frames(frames_THWC: np.ndarray, size: int | tuple[int, int], *, resample: str = "bicubic") -> np.ndarray:
+    """Resize each frame by Pillow, whose filters widen when shrinking (antialiased).
+
+    Args:
+        frames_THWC: uint8 (T, H, W, 3).
+        size: side of a square, or (height, width); the aspect ratio is not kept by itself.
+        resample: ``nearest``, ``bilinear``, ``bicubic`` or ``lanczos``.
+    Returns:
+        uint8 (T, height, width, 3).
+    """
+    frames = check_frames(frames_THWC)
+    height, width = (size, size) if isinstance(size, int) else size
+    if frames.shape[1:3] == (height, width):
+        return frames.copy()
+    method = _FILTERS[resample]
+    return np.stack([np.asarray(Image.fromarray(frame).resize((width, height), method)) for frame in frames])
+
+
+def video_digest(video: Video) -> str:
+    """SHA-256 of the frames' shape and pixels; two files of the same pixels have the same digest, whatever the codec."""
+    frames = check_frames(video.frames)
+    digest = hashlib.sha256(repr(frames.shape).encode())
+    digest.update(np.ascontiguousarray(frames).tobytes())
+    return digest.hexdigest()
+
+
+def check_frames(frames: np.ndarray) -> np.ndarray:
+    """The frames themselves, once they are known to be uint8 (T, H, W, 3) with T, H, W >= 1.
+
+    Raises:
+        ValueError: anything else.
+    """
+    good = isinstance(frames, np.ndarray) and frames.dtype == np.uint8 and frames.ndim == 4 and frames.shape[3] == 3
+    if not good or 0 in frames.shape:
+        kind = f"{frames.dtype} {frames.shape}" if isinstance(frames, np.ndarray) else type(frames).__name__
+        raise ValueError(f"frames must be uint8 (T, H, W, 3) with at least one frame, not {kind}")
+    return frames
+
+
+def _encode(path: Path, frames: np.ndarray, fps: int, codec: str, pixel_format: str, options: dict[str, str]) -> None:
+    """Encode beside the target and rename, so that a file under its own name is always whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.stem}.tmp{path.suffix}")
+    # bitexact: no random ids and no library version in the file
+    flags: dict[str, Any] = {"options": {"fflags": "+bitexact"}}
+    try:
+        with av.open(str(partial), "w", **flags) as container:
+            stream = container.add_stream(codec, rate=fps, options={**options, "flags": "+bitexact", "threads": "1"})
+            stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], pixel_format
+            if pixel_format.startswith("yuv"):
+                _tag_colours(stream.codec_context)
+            for frame in frames:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
+            container.mux(stream.encode())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _tag_colours(context: Any) -> None:
+    """Say which matrix the conversion to YUV used (BT.601) and that the colours are sRGB; players guess otherwise."""
+    context.colorspace, context.color_range = 6, 1  # SMPTE 170M, 16..235
+    context.color_primaries, context.color_trc = 1, 13  # BT.709 primaries, sRGB curve

@@ -1,0 +1,115 @@
+"""Weights files: half-precision safetensors, each with a card (JSON) that says how they were made and their digest."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vbbench.errors import WeightsError
+from vbbench.resources import file_digest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def card_path(path: Path | str) -> Path:
+    """The card beside a weights file: ``base.safetensors`` -> ``base.json``."""
+    return Path(path).with_suffix(".json")
+
+
+def save_weights(path: Path | str, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> None:
+    """Write tensors as float16 safetensors, and their card beside them with the file's SHA-256 added.
+
+    Args:
+        path: ends in ``.safetensors``; its folder is made where missing.
+        tensors: any floating dtype (stored as float16); integer and boolean tensors are stored as they are.
+        card: JSON-able facts: recipe, seed, steps, device, seconds, loss, config ...
+    Raises:
+        ValueError: a floating tensor holds NaN, or a value that float16 cannot hold (above 65504).
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stored = {}
+    for name, tensor in tensors.items():
+        half = tensor.detach().to("cpu", torch.float16) if tensor.is_floating_point() else tensor.detach().cpu()
+        if half.is_floating_point() and not torch.isfinite(half).all():
+            raise ValueError(f"{name} holds values that float16 cannot: not finite, or above 65504")
+        stored[name] = half.contiguous().clone()
+    partial = path.with_suffix(".safetensors.tmp")
+    save_file(stored, partial, metadata={"format": "pt"})
+    text = json.dumps({**card, "sha256": file_digest(partial)}, indent=2, ensure_ascii=False)
+    partial_card = card_path(path).with_suffix(".json.tmp")
+    partial_card.write_text(text + "\n", encoding="utf-8")
+    os.replace(partial, path)
+    os.replace(partial_card, card_path(path))
+
+
+def read_card(path: Path | str) -> dict[str, Any]:
+    """The card of a weights file.
+
+    Raises:
+        WeightsError: missing, or no JSON object with a ``sha256``.
+    """
+    card_file = card_path(path)
+    try:
+        card = json.loads(card_file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise WeightsError(f"{path} has no card: {card_file.name} must lie beside it.") from None
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"the card {card_file} cannot be read: {error}.") from None
+    if not isinstance(card, dict) or not isinstance(card.get("sha256"), str):
+        raise WeightsError(f"the card {card_file} names no sha256, so the weights beside it cannot be verified.")
+    return card
+
+
+def verified_digest(path: Path | str) -> str:
+    """SHA-256 of a weights file, checked against its card. Reads no tensor and imports no torch.
+
+    Raises:
+        WeightsError: the file or its card is missing or unreadable, or the two disagree.
+    """
+    card = read_card(path)
+    try:
+        digest = file_digest(path)
+    except OSError as error:
+        raise WeightsError(f"the weights {path} cannot be read: {error.strerror}.") from None
+    if digest != card["sha256"]:
+        raise WeightsError(
+            f"the weights {path} are damaged or were changed: their SHA-256 starts with {digest[:12]}, "
+            f"their card says {card['sha256'][:12]}; fetch or train them again."
+        )
+    return digest
+
+
+def load_weights(path: Path | str, *, verify: bool = True) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read a weights file and its card.
+
+    Args:
+        path: a ``.safetensors`` file.
+        verify: hold the file's digest against its card. Without it a missing card reads as an empty one.
+    Returns:
+        Tensors by name on the CPU, floating ones as float32, and the card.
+    Raises:
+        WeightsError: missing, damaged, or another digest than the card's.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"there is no weights file {path}.")
+    if verify:
+        verified_digest(path)
+    card = read_card(path) if verify or card_path(path).is_file() else {}
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"the weights {path} are damaged and cannot be read: {error}.") from None
+    return {name: t.to(torch.float32) if t.is_floating_point() else t for name, t in tensors.items()}, card
