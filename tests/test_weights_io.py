@@ -28,6 +28,7 @@ def test_tensors_come_back_as_float32_with_their_card(saved: Path) -> None:
     assert (card["recipe"], card["steps"], card["config"]) == ("net", 3, {"width": 2})
     assert card["sha256"] == file_digest(saved) == verified_digest(saved)
     assert sorted(path.name for path in saved.parent.iterdir()) == ["net.json", "net.safetensors"]
+    assert saved.stat().st_mode & 0o044 == 0o044  # others may read what a wheel brings along
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 70_000.0])

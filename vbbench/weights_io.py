@@ -43,6 +43,7 @@ def save_weights(path: Path | str, tensors: Mapping[str, Tensor], card: Mapping[
         stored[name] = half.contiguous().clone()
     partial = path.with_suffix(".safetensors.tmp")
     save_file(stored, partial, metadata={"format": "pt"})
+    partial.chmod(0o644)  # safetensors keeps files to their owner
     text = json.dumps({**card, "sha256": file_digest(partial)}, indent=2, ensure_ascii=False)
     partial_card = card_path(path).with_suffix(".json.tmp")
     partial_card.write_text(text + "\n", encoding="utf-8")

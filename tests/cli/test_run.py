@@ -46,6 +46,16 @@ def test_run_ends_in_a_leaderboard_and_a_report(command: list[str], tmp_path: Pa
     assert "All 15 jobs of this plan are done" in capsys.readouterr().err
 
 
+def test_metric_without_encoder_is_scored(command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([*command, "--metrics", "motion", "--no-report"]) == 0
+    assert "motion" in capsys.readouterr().out
+    rows = [json.loads(line) for line in (tmp_path / "run" / "scores.jsonl").read_text().splitlines()]
+    values = {(row["model"], row["item_id"]): row["value"] for row in rows}
+    assert len(values) == 12
+    assert all(value == 0 for (model, _), value in values.items() if model == "tinted")  # one colour does not move
+    assert all(value > 0 for (model, _), value in values.items() if model == "noise")
+
+
 def test_dry_run_prints_the_plan_and_writes_nothing(command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*command, "--dry-run"]) == 0
     out = capsys.readouterr().out

@@ -37,7 +37,7 @@ def test_leaderboard_shows_intervals_costs_and_what_is_missing(capsys: pytest.Ca
             "dino.high": None,
         },
     ]
-    board = pd.DataFrame(rows).astype({name: "Float64" for name in ("dino", "dino.low", "dino.high")})
+    board = pd.DataFrame(rows).astype(dict.fromkeys(("dino", "dino.low", "dino.high"), "Float64"))
     board["fit_seconds"], board["sample_seconds"] = pd.array([8.04, None, None], "Float64"), pd.array([1.234, None, 0.0], "Float64")
     print_leaderboard(board)
     lines = capsys.readouterr().out.splitlines()

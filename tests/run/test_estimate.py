@@ -20,6 +20,9 @@ def test_cost_is_what_the_recipes_say_times_how_slow_the_machine_is(tiny_suite: 
     assert [(m.name, m.fits, m.samples) for m in cost.models] == [("noise", 0, 6), ("tinted", 3, 6)]
     assert [m.seconds for m in cost.models] == pytest.approx([3 * 6 * 0.01, 3 * (3 * 0.02 + 6 * 0.01)])
     assert cost.seconds == pytest.approx(3 * (START_SECONDS + 12 * SCORE_SECONDS + 0.06 + 0.12))
+    config = RunConfig((load_recipe(plan.models[0].recipe.folder),), "mini", {"num_inference_steps": 8})
+    half = build(config, tiny_suite)  # twice the recipe's four steps
+    assert estimate(half, half.jobs, 1.0).models[0].seconds == pytest.approx(2 * 6 * 0.01)
     rest = estimate(plan, plan.jobs[-2:], slowness=1.0)
     assert [(m.fits, m.samples) for m in rest.models] == [(0, 0), (0, 2)]
 

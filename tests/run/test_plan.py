@@ -133,6 +133,7 @@ class TestCodeDigest:
             ("elsewhere.py", False),
             ("cli/run.py", False),
             ("run/store.py", False),
+            ("__init__.py", False),
         ],
     )
     def test_changed_line(self, package: Path, recipe_folder: Folder, file: str, counts: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import functools
+import time
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,7 @@ def test_torn_checkpoint_costs_steps_but_not_exactness(tmp_path: Path) -> None:
     straight = train(tmp_path / "straight")
     interrupted(tmp_path / "torn", 5)
     interrupted_again = Trainer(Toy(), SETTINGS, seed=3, work=tmp_path / "torn", found=checkpoint.latest(tmp_path / "torn"))
-    interrupted_again.clock = interrupted_again.saved = 0.0
+    interrupted_again.clock = interrupted_again.saved = interrupted_again.drawn = time.monotonic()
     for _ in range(5):
         interrupted_again._step()
     interrupted_again._save()

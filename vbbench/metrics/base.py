@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from vbbench import resources
+from vbbench.metrics.configs import encoder_config
 from vbbench.metrics.encoders import get_encoder
+from vbbench.metrics.spec import make_spec
 from vbbench.types import MetricSpec, PromptItem, Video
 from vbbench.video import load_image_prompt
+from vbbench.weights_io import verified_digest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,18 +56,20 @@ class EmbeddedClip:
         return self._once(("frames", encoder), lambda: self.encoder(encoder).embed_frames(self.frames))
 
     def reference_embeddings(self, encoder: str) -> Tensor:
-        """(R, D) of the subject's reference pictures: the item's image prompt."""
-        return self._once(("references", encoder), lambda: self.encoder(encoder).embed_frames(self._references()))
+        """(R, D) of the subject's reference pictures; the item's image prompt is the one there is."""
+
+        def embed() -> Tensor:
+            network = self.encoder(encoder)
+            image_HWC, _ = load_image_prompt(self.item.image, network.config.resize)
+            return network.embed_frames(image_HWC[None])
+
+        return self._once(("references", encoder), embed)
 
     def text_embedding(self, encoder: str) -> Tensor:
-        """(D,) of the item's text prompt."""
+        """(D,) of the item's text prompt, as it is written (the subject word in it, no placeholder)."""
         return self._once(("text", encoder), lambda: self.encoder(encoder).embed_text([self.item.text])[0])
 
-    def _references(self) -> np.ndarray:
-        image_HWC, _ = load_image_prompt(self.item.image, min(self.frames.shape[1:3]))
-        return image_HWC[None]
-
-    def _once(self, key: tuple[str, str], compute) -> Tensor:  # noqa: ANN001
+    def _once(self, key: tuple[str, str], compute: Callable[[], Tensor]) -> Tensor:
         if key not in self._kept:
             self._kept[key] = compute()
         return self._kept[key]
@@ -82,3 +89,32 @@ class Metric(Protocol):
             VBBenchError, ValueError: why this video has none, in a sentence.
         """
         ...
+
+
+def encoder_spec(encoder: str, scale: str, *, name: str, frames: str, pooling: str, unit: str, reads_text: bool) -> MetricSpec:
+    """The spec of a metric that is a mean of cosines over an encoder's embeddings, higher being better.
+
+    Raises:
+        UsageError: no such encoder at the scale.
+        WeightsError: its weights are missing or damaged.
+    """
+    config = encoder_config(encoder, scale)
+    digest = verified_digest(resources.weights_path(config.weights, scale))
+    return make_spec(
+        name=name,
+        version="1",
+        encoder=f"{scale}/{encoder}: {config.title}",
+        encoder_digest=digest,
+        preprocessing=config.preprocessing,
+        frames=frames,
+        pooling=pooling,
+        unit=unit,
+        higher_is_better=True,
+        bounds=(-1.0, 1.0),
+        reads_text=reads_text,
+    )
+
+
+def pooled(values: Tensor, value: Tensor) -> Measurement:
+    """A measurement from a formula's tensors."""
+    return Measurement(float(value), tuple(float(v) for v in values))

@@ -73,7 +73,14 @@ ENCODERS: dict[str, dict[str, EncoderConfig]] = {
             "clip", "clip-vit-b-32", "ViT-B-32-quickgelu, openai", 224, 224, CLIP_MEAN, CLIP_STD, {"open_clip": "ViT-B-32-quickgelu"}
         ),
         "dino": EncoderConfig(
-            "dino", "dino-vit-s-16", "vit_small_patch16_224.dino", 256, 224, IMAGENET_MEAN, IMAGENET_STD, {"timm": "vit_small_patch16_224.dino"}
+            "dino",
+            "dino-vit-s-16",
+            "vit_small_patch16_224.dino",
+            256,
+            224,
+            IMAGENET_MEAN,
+            IMAGENET_STD,
+            {"timm": "vit_small_patch16_224.dino"},
         ),
     },
 }

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from vbbench import resources
 from vbbench.errors import UsageError, WeightsError
 from vbbench.metrics.configs import EncoderConfig, encoder_config
-from vbbench.metrics.segmenter import NUM_SEGMENTS, UNet
+from vbbench.metrics.segmenter import NUM_SEGMENTS, UNet, decode
 from vbbench.metrics.tokenizer import WordTokenizer
 from vbbench.video import resize_frames
 from vbbench.weights_io import load_weights
@@ -44,15 +44,20 @@ class FrameEncoder(Protocol):
 
 
 def preprocess(frames_THWC: np.ndarray, config: EncoderConfig) -> Tensor:
-    """Frames as the encoder wants them: resized by the short side, cropped in the middle, normalised; float32 (T, 3, crop, crop)."""
+    """Frames as the encoder wants them: `resize_and_crop`, normalised; float32 (T, 3, crop, crop)."""
+    return normalise(torch.from_numpy(resize_and_crop(frames_THWC, config)), config)
+
+
+def resize_and_crop(frames_THWC: np.ndarray, config: EncoderConfig) -> np.ndarray:
+    """Frames resized by the short side and cropped in the middle: uint8 (T, crop, crop, 3)."""
     height, width = frames_THWC.shape[1:3]
     short = min(height, width)
     if short != config.resize:
         size = (round(height * config.resize / short), round(width * config.resize / short))
         frames_THWC = resize_frames(frames_THWC, size)
     top, left = ((side - config.crop) // 2 for side in frames_THWC.shape[1:3])
-    cropped = frames_THWC[:, top : top + config.crop, left : left + config.crop]
-    return normalise(torch.from_numpy(np.ascontiguousarray(cropped)), config)
+    # a copy where the frames are read-only (memory maps, broadcasts), which torch will not take
+    return np.require(frames_THWC[:, top : top + config.crop, left : left + config.crop], requirements="CW")
 
 
 def normalise(pixels_BHWC: Tensor, config: EncoderConfig) -> Tensor:
@@ -141,6 +146,7 @@ class ClipEncoder(_Encoder):
 
     @torch.inference_mode()
     def embed_text(self, texts: Sequence[str]) -> Tensor:
+        """Texts to (B, D) float32 on the CPU; raises InputError for words that were never seen."""
         tokens_BL = torch.tensor([self.tokenizer(text) for text in texts], dtype=torch.long, device=self.device)
         return self.network.encode_text(tokens_BL).float().cpu()
 
@@ -152,12 +158,16 @@ class DinoEncoder(_Encoder):
 class SegmentEncoder(_Encoder):
     """The segmenter. Its embedding of a frame is the share of the frame each segment takes."""
 
+    def crop(self, frames_THWC: np.ndarray) -> np.ndarray:
+        """The pixels the segments are of, uint8 (T, crop, crop, 3)."""
+        return resize_and_crop(frames_THWC, self.config)
+
     def segments(self, frames_THWC: np.ndarray) -> np.ndarray:
         """The most probable segment of each pixel, (T, crop, crop) uint8, values of `vbbench.metrics.segmenter`."""
-        return self._batched(lambda x: self.network(x).argmax(1), frames_THWC).to(torch.uint8).numpy()
+        return self._batched(lambda x: decode(self.network(x)), frames_THWC).to(torch.uint8).numpy()
 
     def _embed(self, pictures_B3HW: Tensor) -> Tensor:
-        found = nn.functional.one_hot(self.network(pictures_B3HW).argmax(1), NUM_SEGMENTS)
+        found = nn.functional.one_hot(decode(self.network(pictures_B3HW)), NUM_SEGMENTS)
         return found.float().mean(dim=(1, 2))
 
 

@@ -28,6 +28,18 @@ def _pair(channels_in: int, channels_out: int) -> nn.Sequential:
     return nn.Sequential(_convolution(channels_in, channels_out), _convolution(channels_out, channels_out))
 
 
+def decode(logits_BSHW: Tensor) -> Tensor:
+    """The segment of each pixel, (B, H, W) int64: the most probable part, all kinds of marking being one, then its most probable kind.
+
+    Asking for the most probable of all segments at once would miss markings whose kind is in doubt.
+    """
+    log_BSHW = logits_BSHW.float().log_softmax(dim=1)
+    kinds = log_BSHW[:, FIRST_MARKING:DETAIL]
+    parts = torch.cat([log_BSHW[:, :FIRST_MARKING], kinds.logsumexp(dim=1, keepdim=True), log_BSHW[:, DETAIL:]], dim=1).argmax(dim=1)
+    marked = torch.where(parts == FIRST_MARKING, FIRST_MARKING + kinds.argmax(dim=1), parts)
+    return torch.where(parts == FIRST_MARKING + 1, torch.full_like(parts, DETAIL), marked)
+
+
 class UNet(nn.Module):
     """Ronneberger et al. 2015, small; it works at half resolution, with 2 x 2 pixels folded into channels on the way in and out.
 

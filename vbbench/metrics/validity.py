@@ -5,7 +5,6 @@ Shape suffixes: N individuals, T frames, D embedding, B frames read, C choices.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +14,8 @@ from torch import Tensor
 
 from vbbench import world
 from vbbench.metrics import functional
-from vbbench.metrics.encoders import get_encoder
-
-Embed = Callable[[np.ndarray], Tensor]
+from vbbench.metrics.encoders import SegmentEncoder, get_encoder
+from vbbench.metrics.true_identity import frame_identities, truth_of
 
 
 def same_against_other(prompts_ND: Tensor, clips_NTD: Tensor, class_N: Tensor) -> dict[str, float]:
@@ -55,9 +53,10 @@ def read_rate(frames_BD: Tensor, choices_BCD: Tensor, right_B: np.ndarray) -> fl
 
 @dataclass(frozen=True)
 class RealClips:
-    """Held-out clips with what is true of them: frames (N, T, 64, 64, 3), image prompts (N, 64, 64, 3), indices (N,)."""
+    """Held-out clips with what is true of them: frames (N, T, 64, 64, 3), their masks, image prompts (N, 64, 64, 3), indices (N,)."""
 
     frames: np.ndarray
+    masks: np.ndarray
     prompts: np.ndarray
     class_index: np.ndarray
     scene: np.ndarray
@@ -73,9 +72,9 @@ def held_out_clips(split: str = "test", per_class: int = 5, seed: int = 0) -> Re
     count = len(class_index)
     scene, motion = rng.integers(len(world.SCENES), size=count), rng.integers(len(world.MOTIONS), size=count)
     seeds = rng.integers(2**31, size=(2, count))
-    frames, _ = world.render_clips(people, scene, motion, seeds[0])
+    frames, masks = world.render_clips(people, scene, motion, seeds[0])
     prompts, _ = world.render_image_prompts(people, seeds[1])
-    return RealClips(frames, prompts, class_index, scene, motion, people)
+    return RealClips(frames, masks, prompts, class_index, scene, motion, people)
 
 
 def real_video_check(split: str = "test", per_class: int = 5, *, scale: str = "mini", device: str = "cpu") -> dict[str, float]:
@@ -84,7 +83,8 @@ def real_video_check(split: str = "test", per_class: int = 5, *, scale: str = "m
     Returns:
         ``clip-image/...`` and ``dino/...``: `same_against_other`; ``class``, ``scene``: how often CLIP reads them from single frames;
         ``consistency``, ``consistency/shuffled``: temporal consistency of clips and of their frames in random order, ``.../pairs`` the share of clips
-        with the real order above; ``true-identity/same``, ``/other``: of an individual's clip held against its own truth and its neighbour's.
+        with the real order above; ``true-identity/same``, ``/other``: of an individual's clip held against its own truth and its neighbour's;
+        ``iou``: of the segmenter's subjects with the true masks.
     Raises:
         WeightsError: an encoder's weights are missing.
     """
@@ -103,7 +103,9 @@ def real_video_check(split: str = "test", per_class: int = 5, *, scale: str = "m
 
 def _read(clips: RealClips, embedded_NTD: Tensor, scale: str, device: str) -> dict[str, float]:
     encoder = get_encoder("clip", scale, device)
-    names = [(world.CLASSES[c], world.SCENES[s], world.MOTIONS[m]) for c, s, m in zip(clips.class_index, clips.scene, clips.motion, strict=True)]
+    names = [
+        (world.CLASSES[c], world.SCENES[s], world.MOTIONS[m]) for c, s, m in zip(clips.class_index, clips.scene, clips.motion, strict=True)
+    ]
     frames = embedded_NTD.shape[1]
     figures = {}
     for what, choices, right in (
@@ -127,16 +129,28 @@ def _consistency(embedded_NTD: Tensor) -> dict[str, float]:
 
 
 def _identity(clips: RealClips, scale: str, device: str) -> dict[str, float]:
-    from vbbench.metrics.true_identity import frame_identities, truth_of
-
     segmenter = get_encoder("segmenter", scale, device)
+    assert isinstance(segmenter, SegmentEncoder)
     truths = [truth_of(clips.people, row) for row in range(len(clips.people))]
-    classes = clips.class_index
-    neighbour = [int(np.flatnonzero(classes == c)[(np.flatnonzero(classes == c) > row).argmax()]) for row, c in enumerate(classes)]
-    same = [np.mean(frame_identities(frames, truths[row], segmenter)) for row, frames in enumerate(clips.frames)]
-    other = [np.mean(frame_identities(frames, truths[neighbour[row]], segmenter)) for row, frames in enumerate(clips.frames)]
+    neighbours = _neighbours(clips.class_index)
+    same = np.array([np.mean(frame_identities(frames, truths[row], segmenter)) for row, frames in enumerate(clips.frames)])
+    other = np.array([np.mean(frame_identities(frames, truths[neighbours[row]], segmenter)) for row, frames in enumerate(clips.frames)])
+    found, true = (
+        x > 0
+        for x in (segmenter.segments(clips.frames.reshape(-1, *clips.frames.shape[2:])), clips.masks.reshape(-1, *clips.masks.shape[2:]))
+    )
     return {
-        "true-identity/same": float(np.mean(same)),
-        "true-identity/other": float(np.mean(other)),
-        "true-identity/pairs": float(np.mean(np.array(same) > np.array(other))),
+        "true-identity/same": float(same.mean()),
+        "true-identity/other": float(other.mean()),
+        "true-identity/pairs": float((same > other).mean()),
+        "iou": float((found & true).sum() / (found | true).sum()),
     }
+
+
+def _neighbours(class_N: np.ndarray) -> list[int]:
+    """For each individual the next one of its class, the first after the last."""
+    neighbours = []
+    for row, class_index in enumerate(class_N):
+        members = np.flatnonzero(class_N == class_index)
+        neighbours.append(int(members[(np.searchsorted(members, row) + 1) % len(members)]))
+    return neighbours

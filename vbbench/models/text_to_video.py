@@ -54,14 +54,15 @@ class LatentVideoModel:
 
     def _sample(self, items: Sequence[PromptItem], params: SamplingParams, denoise: Denoiser) -> list[Video]:
         """Denoise each item's own noise and decode it."""
-        noise = torch.cat([self._noise(item, params) for item in items]).to(self.device)
+        generators = [torch.Generator().manual_seed(item.seed) for item in items]
+        noise = torch.cat([self._noise(generator, params) for generator in generators]).to(self.device)
         latents = sample(
             denoise,
             self._scheduler(params),
             noise,
             params.num_inference_steps,
             guidance_scale=params.guidance_scale,
-            generators=[torch.Generator().manual_seed(item.seed) for item in items],
+            generators=generators,  # drawn on from where the first noise ended: an ancestral step must not repeat it
         )
         if not torch.isfinite(latents).all():
             raise InputError("sampling ended in numbers that are not finite")
@@ -86,11 +87,11 @@ class LatentVideoModel:
     def _diffusion(self) -> Any:
         return self.network.config.diffusion
 
-    def _noise(self, item: PromptItem, params: SamplingParams) -> Tensor:
-        """(1, C, T, h, w), drawn on the CPU from the item's seed alone."""
+    def _noise(self, generator: torch.Generator, params: SamplingParams) -> Tensor:
+        """(1, C, T, h, w), drawn on the CPU from the item's own generator."""
         side = params.size // self.codec.factor
         shape = (1, self.codec.latent_channels, params.num_frames, side, side)
-        return video_noise(shape, self._diffusion.shared_noise, torch.Generator().manual_seed(item.seed))
+        return video_noise(shape, self._diffusion.shared_noise, generator)
 
 
 class TextToVideo(LatentVideoModel):

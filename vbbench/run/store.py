@@ -100,6 +100,7 @@ class RunStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".tmp")
         save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in adapter.tensors.items()}, partial)
+        partial.chmod(0o644)  # safetensors keeps files to their owner
         os.replace(partial, path)
         self._keep(job, path, file_digest(path), adapter.facts, seconds, memory_mb)
 

@@ -21,6 +21,7 @@ from vbbench.training.settings import TrainSettings, batch_seed, ema_decay_at, l
 
 ROWS = 200  # a loss curve has about this many rows,
 LONGEST_ROW = 50  # or more: one for at most this many steps
+DRAW_EVERY_SECONDS = 60.0
 
 
 class Trainer:
@@ -57,7 +58,7 @@ class Trainer:
     def run(self) -> TrainedModule:
         """All steps that are left. Afterwards the module holds the averaged weights."""
         self.module.train()
-        self.clock = self.saved = time.monotonic()
+        self.clock = self.saved = self.drawn = time.monotonic()
         self.progress = curves.Progress(self.objective.name, self.settings.steps, self.done, shown=self._leads and self._left)
         try:
             with Interrupt(active=self._leads) as interrupt:
@@ -160,8 +161,10 @@ class Trainer:
             return
         checkpoint.commit(self.work, folder, self._state())
         curves.write_csv(self.work / "curves.csv", self.history)
-        curves.draw_png(self.work / "curves.png", self.history, f"{self.objective.name}, seed {self.seed}")
         self.saved = time.monotonic()
+        if not self._left or self.saved - self.drawn >= DRAW_EVERY_SECONDS:
+            self.drawn = self.saved
+            curves.draw_png(self.work / "curves.png", self.history, f"{self.objective.name}, seed {self.seed}")
 
     def _state(self) -> dict[str, Any]:
         return {

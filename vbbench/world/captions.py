@@ -39,7 +39,7 @@ VOCABULARY: tuple[str, ...] = _vocabulary()
 
 
 def article(word: str) -> str:
-    """"a" or "an", whichever the word takes."""
+    """The article that the word takes: a or an."""
     return "an" if word[0] in "aeiou" else "a"
 
 

@@ -34,7 +34,9 @@ def _e(cx: Array | float, cy: Array | float, rx: Array | float, ry: Array | floa
     return lambda x, y: ellipse(x, y, cx, cy, rx, ry)
 
 
-def _c(x1: Array | float, y1: Array | float, x2: Array | float, y2: Array | float, r1: Array | float, r2: Array | float | None = None) -> Distance:
+def _c(
+    x1: Array | float, y1: Array | float, x2: Array | float, y2: Array | float, r1: Array | float, r2: Array | float | None = None
+) -> Distance:
     return lambda x, y: capsule(x, y, x1, y1, x2, y2, r1, r2)
 
 
@@ -54,7 +56,7 @@ def _eye(cx: float, cy: float, r: float = 0.055) -> Iterator[Part]:
     yield Part(_e(cx, cy, r, r * 1.15), DARK)
 
 
-def bear(p: Array, swing: Array) -> Iterator[Part]:
+def _bear(p: Array, swing: Array) -> Iterator[Part]:
     fat = 0.42 + 0.04 * p[:, 0]
     yield from _legs(swing, -0.46, 0.3, -0.25, 0.15, "secondary", 0.1)
     yield Part(_e(-0.62, 0.12, 0.1, 0.1), "secondary")
@@ -67,7 +69,7 @@ def bear(p: Array, swing: Array) -> Iterator[Part]:
     yield from _eye(0.62, 0.32)
 
 
-def car(p: Array, swing: Array) -> Iterator[Part]:
+def _car(p: Array, swing: Array) -> Iterator[Part]:
     roof = 0.3 + 0.05 * p[:, 0]
     yield Part(_b(-0.08, 0.12, 0.48, roof, 0.16), "secondary")
     yield Part(_b(-0.31, 0.16, 0.17, 0.17, 0.06), GLASS)
@@ -79,7 +81,7 @@ def car(p: Array, swing: Array) -> Iterator[Part]:
         yield Part(_e(cx + 0.05 * swing, FEET + 0.22, 0.1, 0.1), LIGHT)
 
 
-def cat(p: Array, swing: Array) -> Iterator[Part]:
+def _cat(p: Array, swing: Array) -> Iterator[Part]:
     slim = 0.38 + 0.04 * p[:, 0]
     yield Part(_c(0.28, -0.66, 0.66, -0.52, 0.085), "secondary")
     yield Part(_c(0.66, -0.52, 0.74, -0.02 + 0.06 * p[:, 1], 0.085), "secondary")
@@ -94,7 +96,7 @@ def cat(p: Array, swing: Array) -> Iterator[Part]:
     yield Part(_e(0.0, 0.2, 0.065, 0.045), (235, 110, 130))
 
 
-def dog(p: Array, swing: Array) -> Iterator[Part]:
+def _dog(p: Array, swing: Array) -> Iterator[Part]:
     yield Part(_c(-0.48, 0.08, -0.82, 0.5 + 0.08 * p[:, 1], 0.085, 0.06), "secondary")
     yield from _legs(swing, -0.42, 0.3, -0.15, 0.095, "secondary")
     yield Part(_c(-0.34, -0.04, 0.3, 0.0, 0.25 + 0.02 * p[:, 0]), "base", marked=True)
@@ -106,7 +108,7 @@ def dog(p: Array, swing: Array) -> Iterator[Part]:
     yield from _eye(0.64, 0.49)
 
 
-def elephant(p: Array, swing: Array) -> Iterator[Part]:
+def _elephant(p: Array, swing: Array) -> Iterator[Part]:
     yield Part(_c(-0.66, 0.2, -0.78, -0.16, 0.05), "secondary")
     yield from _legs(swing, -0.46, 0.2, -0.2, 0.15, "base", 0.08)
     yield Part(_e(-0.12, 0.06, 0.6, 0.46), "base", marked=True)
@@ -118,7 +120,7 @@ def elephant(p: Array, swing: Array) -> Iterator[Part]:
     yield from _eye(0.62, 0.42)
 
 
-def horse(p: Array, swing: Array) -> Iterator[Part]:
+def _horse(p: Array, swing: Array) -> Iterator[Part]:
     yield Part(_c(-0.5, 0.06, -0.74, -0.42, 0.09, 0.11), "secondary")
     yield from _legs(swing, -0.4, 0.24, -0.1, 0.078, "base", 0.16)
     yield Part(_c(-0.32, 0.0, 0.26, 0.02, 0.235 + 0.015 * p[:, 0]), "base", marked=True)
@@ -129,7 +131,7 @@ def horse(p: Array, swing: Array) -> Iterator[Part]:
     yield from _eye(0.62, 0.72, 0.05)
 
 
-def lion(p: Array, swing: Array) -> Iterator[Part]:
+def _lion(p: Array, swing: Array) -> Iterator[Part]:
     yield Part(_c(-0.5, 0.0, -0.84, 0.3, 0.055), "base")
     yield Part(_e(-0.86, 0.34, 0.12, 0.12), "secondary")
     yield from _legs(swing, -0.42, 0.26, -0.2, 0.105, "base")
@@ -142,7 +144,7 @@ def lion(p: Array, swing: Array) -> Iterator[Part]:
     yield from _eye(0.65, 0.31)
 
 
-def panda(p: Array, swing: Array) -> Iterator[Part]:
+def _panda(p: Array, swing: Array) -> Iterator[Part]:
     for side in (-1.0, 1.0):
         yield Part(_e(side * 0.33, 0.72, 0.15, 0.15), "secondary")
     yield Part(_e(0.0, -0.3, 0.46 + 0.03 * p[:, 0], 0.44), "base", marked=True)
@@ -157,7 +159,7 @@ def panda(p: Array, swing: Array) -> Iterator[Part]:
     yield Part(_e(0.0, 0.24, 0.08, 0.055), DARK)
 
 
-def tiger(p: Array, swing: Array) -> Iterator[Part]:
+def _tiger(p: Array, swing: Array) -> Iterator[Part]:
     yield Part(_c(-0.6, 0.0, -0.9, 0.2, 0.075), "base")
     yield Part(_c(-0.9, 0.2, -0.82, 0.52, 0.075), "secondary")
     yield from _legs(swing, -0.48, 0.3, -0.28, 0.11, "secondary", 0.12)
@@ -172,7 +174,7 @@ def tiger(p: Array, swing: Array) -> Iterator[Part]:
 
 
 DRAWINGS: dict[str, Callable[[Array, Array], Iterator[Part]]] = {
-    f.__name__: f for f in (bear, car, cat, dog, elephant, horse, lion, panda, tiger)
+    f.__name__.removeprefix("_"): f for f in (_bear, _car, _cat, _dog, _elephant, _horse, _lion, _panda, _tiger)
 }
 
 

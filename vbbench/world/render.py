@@ -83,7 +83,9 @@ def _local_coordinates(place: dict[str, Array], rotation: Array | None) -> tuple
     return x * place["flip"][:, None].astype(np.float32), y, 1.0 / (SIZE * half)
 
 
-def _paint_class(name: str, pictures: Array, people: IndividualBatch, place: dict[str, Array], rotation: Array | None) -> tuple[Array, Array]:
+def _paint_class(
+    name: str, pictures: Array, people: IndividualBatch, place: dict[str, Array], rotation: Array | None
+) -> tuple[Array, Array]:
     n = len(people)
     x, y, pixel = _local_coordinates(place, rotation)
     p = people.shape[:, :, None]

@@ -17,7 +17,7 @@ Ranges = tuple[float, float]
 
 def to_pictures(frames_BHWC: np.ndarray, device: str = "cpu") -> Tensor:
     """uint8 (B, H, W, 3) to float32 (B, 3, H, W), still 0..255."""
-    return torch.from_numpy(np.ascontiguousarray(frames_BHWC)).to(device).permute(0, 3, 1, 2).float()
+    return torch.from_numpy(np.require(frames_BHWC, requirements="CW")).to(device).permute(0, 3, 1, 2).float()
 
 
 def normalised(pictures_B3HW: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
@@ -61,7 +61,9 @@ def affine(
     mirror = torch.where(torch.rand(count, generator=generator) < 0.5, -1.0, 1.0) if flip else torch.ones(count)
     cos, sin = scale * angle.cos(), scale * angle.sin()
     at = 2 * shift * (2 * torch.rand(2, count, generator=generator) - 1)
-    theta = torch.stack([torch.stack([cos * mirror, -sin, at[0]], 1), torch.stack([sin * mirror, cos, at[1]], 1)], 1).to(pictures_BCHW.device)
+    theta = torch.stack([torch.stack([cos * mirror, -sin, at[0]], 1), torch.stack([sin * mirror, cos, at[1]], 1)], 1).to(
+        pictures_BCHW.device
+    )
     grid = F.affine_grid(theta, list(pictures_BCHW.shape), align_corners=False)
     moved = F.grid_sample(pictures_BCHW, grid, padding_mode="border", align_corners=False)
     if nearest is None:
@@ -82,7 +84,7 @@ def blur(pictures_B3HW: Tensor, generator: torch.Generator, largest: float) -> T
 
 
 def damage(pictures_B3HW: Tensor, generator: torch.Generator, *, noise: float, blocks: float, share: float = 0.5) -> Tensor:
-    """What generated and compressed frames suffer from, in a ``share`` of the pictures: grain, and errors constant over 8 x 8 or 4 x 4 blocks.
+    """What generated and compressed frames suffer from, in a ``share`` of the pictures: grain, and errors of whole 8 x 8 or 4 x 4 blocks.
 
     Args:
         noise, blocks: largest standard deviation of each, in 0..255.

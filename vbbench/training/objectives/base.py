@@ -18,14 +18,16 @@ from vbbench.models.loading import load_codec
 from vbbench.models.network import TextToVideoNetwork, mini_config
 from vbbench.training.data import Pictures, Split, TrainingData
 from vbbench.training.settings import TrainSettings
-from vbbench.world import CLASSES, VOCABULARY
+from vbbench.world import MOTIONS, SCENES, VOCABULARY, rich_caption
 from vbbench.world.captions import article
 
 STILLS, PROMPTS, CLIPS = 28, 4, 4  # a step has 28 stills + 4 image prompts, or 4 clips
 STILLS_ONLY = 0.25  # first share of the training, without clips
 CLIP_SHARE = 0.75  # of the steps after that
 TEXT_DROP = 0.1
-REPEAT_SUBJECT = 0.5  # captions that say the subject word three times: that is where three embeddings will be injected
+STILL_NOISE, CLIP_NOISE = 0.8, 1.2  # means of `sample_timesteps`
+RICH_FROM, RICH_SHARE = 0.5, 0.5  # from this share of the training on, this share of captions tells all colours and the marking
+REPEAT_SUBJECT = 0.5  # of the other captions that say the subject word three times: that is where three embeddings will be injected
 SUBJECT_WEIGHT = 1.5  # a latent cell covered by the subject weighs 1 + this
 SIGMA_FLOOR = 0.3  # of the loss weight 1 / max(sigma, floor) ** 2
 
@@ -36,9 +38,13 @@ def repeated(text: str, word: str, times: int = 3) -> str:
 
 
 def sample_timesteps(count: int, mean: float, rng: np.random.Generator, steps: int = 1000) -> Tensor:
-    """(count,) whole timesteps, logit-normal: more in the middle and at the noisy end."""
-    u = 0.995 / (1.0 + np.exp(-rng.normal(mean, 1.1, count)))
-    return torch.from_numpy((u * steps).astype(np.int64))
+    """(count,) whole timesteps, logit-normal.
+
+    A cell's mean colour is the largest of its latent components by far, so which colours a subject has is settled while the
+    noise is still very strong: a tenth of the draws must lie in the last twentieth of the steps, or cells and frames choose apart.
+    """
+    u = 1.0 / (1.0 + np.exp(-rng.normal(mean, 1.3, count)))
+    return torch.from_numpy(np.minimum(u * steps, steps - 1).astype(np.int64))
 
 
 def cell_weights(masks_BTHW: np.ndarray, cell: int) -> Tensor:
@@ -58,7 +64,7 @@ class Base:
     """Text-to-video from nothing."""
 
     name = "base"
-    settings = TrainSettings(lr=1.6e-3, steps=7000, validate_every=1000)
+    settings = TrainSettings(lr=1.6e-3, steps=8200, decay_from=0.6, validate_every=1000)
 
     def __init__(self, data: TrainingData, *, seed: int, device: str) -> None:
         self.data, self.device = data, device
@@ -71,9 +77,10 @@ class Base:
         """Denoising loss of one batch of stills or of clips."""
         rng = np.random.default_rng(seed)
         use_clips = step >= STILLS_ONLY * self.settings.steps and rng.random() < CLIP_SHARE
-        latents, weights, texts, frames = self._clips(rng) if use_clips else self._stills(rng)
+        rich = RICH_SHARE if step >= RICH_FROM * self.settings.steps else 0.0
+        latents, weights, texts, frames = self._clips(rng, rich=rich) if use_clips else self._stills(rng, rich=rich)
         texts = ["" if rng.random() < TEXT_DROP else text for text in texts]
-        timesteps = sample_timesteps(len(latents), 0.6 if use_clips else 0.3, rng).to(self.device)
+        timesteps = sample_timesteps(len(latents), CLIP_NOISE if use_clips else STILL_NOISE, rng).to(self.device)
         loss = self._denoise(self.module, latents, weights, texts, frames, timesteps, torch.Generator().manual_seed(seed))
         return loss, {"clips" if use_clips else "stills": loss.detach()}
 
@@ -93,33 +100,42 @@ class Base:
         prediction = module.unet(noisy, timesteps, module.encode_text(texts), frame_index_BT=frames)
         return weighted_error(prediction, latents, weights, (1.0 - alpha_bar).sqrt())
 
-    def _stills(self, rng: np.random.Generator, split: Split | None = None) -> tuple[Tensor, Tensor, list[str], Tensor]:
+    def _stills(
+        self, rng: np.random.Generator, split: Split | None = None, *, rich: float = 0.0
+    ) -> tuple[Tensor, Tensor, list[str], Tensor]:
         """Single frames with their place in the clip, and a few image prompts ("a photo of a red dog") at frame 0."""
         split = split or self.data.train
         rows = rng.integers(len(split.stills), size=STILLS)
         prompts = rng.integers(len(split.prompts), size=PROMPTS)
-        texts = self._texts(split, split.stills, rows, rng) + [self._photo_text(split, int(r), rng) for r in prompts]
+        texts = self._texts(split, split.stills, rows, rng, rich) + [self._photo_text(split, int(r), rng) for r in prompts]
         frames = np.concatenate([split.stills.frames[rows], split.prompts.frames[prompts]])[:, None]
         masks = np.concatenate([split.stills.masks[rows], split.prompts.masks[prompts]])[:, None]
         index = np.concatenate([split.stills.frame[rows], np.zeros(PROMPTS, dtype=np.int64)])[:, None]
         return *self._latents(frames, masks), texts, torch.from_numpy(index).to(self.device)
 
-    def _clips(self, rng: np.random.Generator, split: Split | None = None, count: int = CLIPS) -> tuple[Tensor, Tensor, list[str], Tensor]:
+    def _clips(
+        self, rng: np.random.Generator, split: Split | None = None, count: int = CLIPS, *, rich: float = 0.0
+    ) -> tuple[Tensor, Tensor, list[str], Tensor]:
         split = split or self.data.train
         rows = rng.integers(len(split.clips), size=count)
         frames, masks = split.clips.frames[rows], split.clips.masks[rows]
         index = torch.arange(frames.shape[1], device=self.device).expand(count, -1)
-        return *self._latents(frames, masks), self._texts(split, split.clips, rows, rng), index
+        return *self._latents(frames, masks), self._texts(split, split.clips, rows, rng, rich), index
 
     def _latents(self, frames_BTHWC: np.ndarray, masks_BTHW: np.ndarray) -> tuple[Tensor, Tensor]:
         weights = cell_weights(masks_BTHW, self.codec.factor).to(self.device)
         with torch.autocast(self.device.split(":")[0], enabled=False):
             return self.codec.encode(to_unit(torch.from_numpy(frames_BTHWC).to(self.device))), weights
 
-    def _texts(self, split: Split, pictures: Pictures, rows: np.ndarray, rng: np.random.Generator) -> list[str]:
-        texts = split.captions(pictures, rows, rng)
-        words = [CLASSES[split.class_index[pictures.subject[row]]] for row in rows]
-        return [repeated(t, w) if rng.random() < REPEAT_SUBJECT else t for t, w in zip(texts, words, strict=True)]
+    def _texts(self, split: Split, pictures: Pictures, rows: np.ndarray, rng: np.random.Generator, rich: float) -> list[str]:
+        texts = []
+        for row, plain in zip(rows, split.captions(pictures, rows, rng), strict=True):
+            subject = split.individual(int(pictures.subject[row]))
+            if rng.random() < rich:
+                texts.append(rich_caption(subject, SCENES[pictures.scene[row]], MOTIONS[pictures.motion[row]]))
+            else:
+                texts.append(repeated(plain, subject.class_name) if rng.random() < REPEAT_SUBJECT else plain)
+        return texts
 
     def _photo_text(self, split: Split, row: int, rng: np.random.Generator) -> str:
         subject = split.individual(int(split.prompts.subject[row]))

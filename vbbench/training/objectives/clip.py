@@ -48,7 +48,9 @@ class Clip:
     """Contrastive learning of open_clip's CLIP on stills, frames of clips and image prompts with their captions."""
 
     name = "clip"
-    settings = TrainSettings(lr=2e-3, steps=1800, betas=(0.9, 0.98), weight_decay=0.05, warmup_steps=100, ema_decay=0.995, validate_every=300)
+    settings = TrainSettings(
+        lr=2e-3, steps=1800, betas=(0.9, 0.98), weight_decay=0.05, warmup_steps=100, ema_decay=0.995, validate_every=300
+    )
 
     def __init__(self, data: TrainingData, *, seed: int, device: str) -> None:
         self.data, self.device = data, device
@@ -86,7 +88,8 @@ class Clip:
 
     def _texts(self, split: Split, pictures: Pictures, rows: np.ndarray, rng: np.random.Generator) -> list[str]:
         return [
-            draw_caption(split.individual(int(pictures.subject[row])), int(pictures.scene[row]), int(pictures.motion[row]), rng) for row in rows
+            draw_caption(split.individual(int(pictures.subject[row])), int(pictures.scene[row]), int(pictures.motion[row]), rng)
+            for row in rows
         ]
 
     def validate(self, module: nn.Module) -> Mapping[str, float]:
@@ -121,7 +124,7 @@ class Clip:
 
 
 def draw_caption(subject: Individual, scene: int, motion: int, rng: np.random.Generator) -> str:
-    """A caption of a picture: rich, plain or only the class; at times without place or action. Scene and motion are -1 for image prompts."""
+    """A caption of a picture: rich, plain or only the class; at times without place or action. Scene and motion: -1 for image prompts."""
     place = SCENES[scene] if scene >= 0 and rng.random() >= NO_SCENE else None
     action = MOTIONS[motion] if motion >= 0 and rng.random() >= NO_MOTION else None
     kind = rng.random()

@@ -20,7 +20,7 @@ from vbbench.training.data import Split, TrainingData
 from vbbench.training.settings import TrainSettings
 from vbbench.world import CLASSES, COLOURS, MARKINGS
 
-SUBJECTS = 64  # per step: an image prompt and a still of each
+SUBJECTS = 40  # per step: an image prompt and a still of each
 TEMPERATURE = 0.1
 HEADS = {"class": len(CLASSES), "base": len(COLOURS), "secondary": len(COLOURS), "marking_colour": len(COLOURS), "marking": len(MARKINGS)}
 
@@ -45,7 +45,7 @@ class ImageEncoderObjective:
     """Contrast of image prompts with stills of the same individual, and attribute reading."""
 
     name = "image-encoder"
-    settings = TrainSettings(lr=1e-3, steps=2500, bf16=True, validate_every=500)
+    settings = TrainSettings(lr=1e-3, steps=1600, validate_every=400)
 
     def __init__(self, data: TrainingData, *, seed: int, device: str) -> None:
         self.data, self.device = data, device
@@ -88,9 +88,7 @@ class ImageEncoderObjective:
         subjects = np.arange(split.num_subjects)
         prompts, stills = self._batch(split, subjects, rng)
         (a, read), (b, _) = module(prompts), module(stills)
-        figures = {
-            f"val_{name}": float((read[name].argmax(-1).cpu() == self._labels[split.name][name]).float().mean()) for name in HEADS
-        }
+        figures = {f"val_{name}": float((read[name].argmax(-1).cpu() == self._labels[split.name][name]).float().mean()) for name in HEADS}
         same_class = torch.from_numpy(split.class_index[:, None] == split.class_index[None]).to(a.device)
         found = (a @ b.T).masked_fill(~same_class, -2).argmax(1).cpu() == torch.arange(len(a))
         return {**figures, "val_found_in_class": float(found.float().mean())}

@@ -14,15 +14,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vbbench.metrics.configs import encoder_config
-from vbbench.metrics.segmenter import DETAIL, FIRST_MARKING, SEGMENTS, UNet
+from vbbench.metrics.segmenter import DETAIL, FIRST_MARKING, SEGMENTS, UNet, decode
 from vbbench.training.data import Pictures, Split, TrainingData
 from vbbench.training.objectives import augment
 from vbbench.training.settings import TrainSettings
-from vbbench.world.names import MASK_DETAIL, MASK_MARKING
+from vbbench.world.names import MARKINGS, MASK_DETAIL, MASK_MARKING
 
 BATCH = 64
 PROMPT_SHARE = 1 / 8
-GROUND_WEIGHT = 0.4  # of a background pixel in the loss; they are five in six
+GROUND_WEIGHT, MARKING_WEIGHT = 0.4, 2.0  # of a background pixel in the loss (they are five in six) and of a marking's
 VALIDATION_FRAMES = 540
 
 
@@ -54,7 +54,8 @@ class Segmenter:
         self.data, self.device = data, device
         self.config = encoder_config("segmenter", "mini")
         self.module = UNet(self.config.arch["widths"]).to(device, memory_format=torch.channels_last)
-        self.weights = torch.tensor([GROUND_WEIGHT] + [1.0] * (len(SEGMENTS) - 1), device=device)
+        weights = [GROUND_WEIGHT, 1.0, 1.0, *[MARKING_WEIGHT] * len(MARKINGS), 1.0]
+        self.weights = torch.tensor(weights, device=device)
 
     def loss(self, step: int, seed: int) -> tuple[Tensor, Mapping[str, float | Tensor]]:
         """Cross-entropy over all pixels of one batch."""
@@ -90,12 +91,14 @@ class Segmenter:
         found, found_damaged = (self._segment(module, x) for x in (pictures, damaged))
         figures = {"iou": intersection_over_union(found > 0, true > 0), "iou_damaged": intersection_over_union(found_damaged > 0, true > 0)}
         figures |= {f"iou_{name}": intersection_over_union(found == s, true == s) for s, name in enumerate(SEGMENTS) if s > 0}
+        marked = [(x >= FIRST_MARKING) & (x < DETAIL) for x in (found, true)]
+        figures["iou_marking"] = intersection_over_union(*marked)
         figures["iou_mean"] = float(np.mean([figures[f"iou_{name}"] for name in SEGMENTS[1:]]))
         return figures
 
     def _segment(self, module: nn.Module, pictures_B3HW: Tensor) -> np.ndarray:
         x = augment.normalised(pictures_B3HW, self.config.mean, self.config.std)
-        return np.concatenate([module(part).argmax(1).cpu().numpy() for part in x.split(64)])
+        return np.concatenate([decode(module(part)).cpu().numpy() for part in x.split(64)])
 
     def export(self, module: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """The U-Net and its sizes."""

@@ -16,7 +16,7 @@ from vbbench.models.loading import load_codec, load_videobooth
 from vbbench.models.videobooth.network import COARSE, FINE
 from vbbench.models.videobooth.unet import ImagePromptInput
 from vbbench.training.data import Pictures, Split, TrainingData
-from vbbench.training.objectives.base import cell_weights, sample_timesteps, weighted_error
+from vbbench.training.objectives.base import CLIP_NOISE, STILL_NOISE, cell_weights, sample_timesteps, weighted_error
 from vbbench.training.settings import TrainSettings
 from vbbench.world import CLASSES
 
@@ -49,7 +49,7 @@ class _Stage:
         use_clips = rng.random() < self.clip_share
         rows = self._rows(self.data.train, use_clips, CLIPS if use_clips else STILLS, rng)
         subjects = self._pictures(self.data.train, use_clips).subject[rows]
-        timesteps = sample_timesteps(len(rows), 0.6 if use_clips else 0.3, rng)
+        timesteps = sample_timesteps(len(rows), CLIP_NOISE if use_clips else STILL_NOISE, rng)
         conditional = rng.random() >= DROP
         error, embeddings = self._denoise(self.module, self.data.train, use_clips, rows, subjects, timesteps, rng, generator, conditional)
         penalty = embeddings.abs().mean() if embeddings is not None else error.new_zeros(())
@@ -127,7 +127,11 @@ class _Stage:
             for level in (500, 850):
                 timesteps = torch.full((count,), level)
                 right, wrong = (
-                    float(self._denoise(module, split, use_clips, rows, s, timesteps, np.random.default_rng(1), torch.Generator().manual_seed(1))[0])
+                    float(
+                        self._denoise(
+                            module, split, use_clips, rows, s, timesteps, np.random.default_rng(1), torch.Generator().manual_seed(1)
+                        )[0]
+                    )
                     for s in (subjects, others)
                 )
                 key = f"{'clips' if use_clips else 'stills'}_{level}"

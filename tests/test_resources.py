@@ -1,0 +1,54 @@
+"""What the package brings along: in a wheel all of it must lie inside."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+import vbbench
+from vbbench.registry import all_recipes, groups, suite_names
+from vbbench.resources import baselines_dir, data_root, file_digest, prompts_dir, weights_path
+from vbbench.run.hashing import weights_digests
+from vbbench.suite import load
+from vbbench.weights_io import verified_digest
+
+PACKAGE = Path(vbbench.__file__).parent
+
+
+def test_data_lie_in_the_package_or_beside_it() -> None:
+    assert data_root() in (PACKAGE / "_data", PACKAGE.parent)
+    assert prompts_dir().parent == baselines_dir().parent == data_root()
+
+
+def test_suites_are_there_and_whole() -> None:
+    assert "mini" in suite_names()
+    for name in suite_names():
+        assert load(name).items
+
+
+def test_bundled_models_are_there() -> None:
+    assert {"videobooth", "videobooth-coarse"} <= set(all_recipes())
+    assert set(groups()["baselines"]) >= {"text-to-video", "textual-inversion"}
+    assert set(groups()["references"]) >= {"real-video", "other-individual", "still-image", "shuffled-frames"}
+
+
+@pytest.mark.parametrize("name", ["videobooth", "videobooth-coarse", "text-to-video", "textual-inversion"])
+def test_weights_of_models_are_there_and_as_their_cards_say(name: str) -> None:
+    assert weights_digests(all_recipes()[name], "mini")
+
+
+@pytest.mark.parametrize("name", ["clip", "dino", "segmenter"])
+def test_weights_of_scoring_encoders_are_there_and_as_their_cards_say(name: str) -> None:
+    assert len(verified_digest(weights_path(name))) == 64
+
+
+def test_templates_are_there() -> None:
+    assert list((PACKAGE / "report" / "templates").glob("*.jinja"))
+
+
+def test_file_digest_is_sha256(tmp_path: Path) -> None:
+    content = bytes(range(256)) * 9000  # more than one chunk
+    (tmp_path / "a").write_bytes(content)
+    assert file_digest(tmp_path / "a") == hashlib.sha256(content).hexdigest()
