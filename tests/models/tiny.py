@@ -90,10 +90,9 @@ def make_image_encoder(seed: int = 2) -> ImageEncoder:
 
 def make_videobooth(stage: str, seed: int = 3) -> VideoBoothNetwork:
     """On the tiny base; what the stage trains is elsewhere than in the base."""
-    network = VideoBoothNetwork(make_network(), make_image_encoder(), stage)
-    trained = nn.ParameterDict({name.replace(".", "/"): parameter for name, parameter in network.trained()})
     with seeded(seed):
-        shaken(trained, seed, 0.3)
+        network = VideoBoothNetwork(make_network(), make_image_encoder(), stage)
+    shaken(nn.ParameterList(parameter for _, parameter in network.trained()), seed, 0.3)
     return network.eval()
 
 

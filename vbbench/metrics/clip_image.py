@@ -15,7 +15,7 @@ class ClipImage:
             scale,
             name="clip-image",
             frames="all",
-            pooling="mean over frames and references of cos(reference, frame); reference: the whole image prompt on white; no factor, no clamping",
+            pooling="mean over frames and references of cos(reference, frame); reference: whole image prompt; no factor, no clamping",
             unit="cosine",
             reads_text=False,
         )

@@ -15,7 +15,7 @@ class Dino:
             scale,
             name="dino",
             frames="all",
-            pooling="mean over frames and references of the class tokens' cosine; reference: the whole image prompt on white; no factor, no clamping",
+            pooling="mean over frames and references of the class tokens' cosines; reference: whole image prompt; no factor, no clamping",
             unit="cosine",
             reads_text=False,
         )

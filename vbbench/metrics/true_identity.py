@@ -94,8 +94,9 @@ class TrueIdentity:
             preprocessing=config.preprocessing,
             frames="all",
             pooling=(
-                f"mean over frames of the weighted sum ({weights}) of exp(-CIEDE2000 / {functional.IDENTITY_TAU:g}) of each region's median "
-                f"colour and of the commonest kind of marking being right; 0 where the subject covers less than {SMALLEST_SUBJECT:.0%} of the frame"
+                f"mean over frames of the weighted sum ({weights}) of exp(-CIEDE2000 / {functional.IDENTITY_TAU:g}) of each region's "
+                f"median colour, and of the commonest kind of marking being right; a region below {SMALLEST_REGION} pixels counts 0, "
+                f"a frame whose subject covers less than {SMALLEST_SUBJECT:.0%} too"
             ),
             unit="share",
             higher_is_better=True,

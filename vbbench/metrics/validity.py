@@ -81,9 +81,11 @@ def real_video_check(split: str = "test", per_class: int = 5, *, scale: str = "m
     """What the scoring encoders make of real clips of held-out individuals.
 
     Returns:
-        ``clip-image/...`` and ``dino/...``: `same_against_other`; ``class``, ``scene``: how often CLIP reads them from single frames;
-        ``consistency``, ``consistency/shuffled``: temporal consistency of clips and of their frames in random order, ``.../pairs`` the share of clips
-        with the real order above; ``true-identity/same``, ``/other``: of an individual's clip held against its own truth and its neighbour's;
+        ``clip-image/...``, ``dino/...``: see `same_against_other`.
+        ``class``, ``scene``: how often CLIP reads them from single frames.
+        ``consistency``, ``consistency/shuffled``: temporal consistency of clips and of their frames in random order; ``consistency/pairs``:
+        share of clips with the real order above.
+        ``true-identity/same``, ``/other``: of a clip held against its individual's truth and the next individual's; ``/pairs`` likewise.
         ``iou``: of the segmenter's subjects with the true masks.
     Raises:
         WeightsError: an encoder's weights are missing.
@@ -103,9 +105,8 @@ def real_video_check(split: str = "test", per_class: int = 5, *, scale: str = "m
 
 def _read(clips: RealClips, embedded_NTD: Tensor, scale: str, device: str) -> dict[str, float]:
     encoder = get_encoder("clip", scale, device)
-    names = [
-        (world.CLASSES[c], world.SCENES[s], world.MOTIONS[m]) for c, s, m in zip(clips.class_index, clips.scene, clips.motion, strict=True)
-    ]
+    rows = zip(clips.class_index, clips.scene, clips.motion, strict=True)
+    names = [(world.CLASSES[c], world.SCENES[s], world.MOTIONS[m]) for c, s, m in rows]
     frames = embedded_NTD.shape[1]
     figures = {}
     for what, choices, right in (
@@ -135,10 +136,8 @@ def _identity(clips: RealClips, scale: str, device: str) -> dict[str, float]:
     neighbours = _neighbours(clips.class_index)
     same = np.array([np.mean(frame_identities(frames, truths[row], segmenter)) for row, frames in enumerate(clips.frames)])
     other = np.array([np.mean(frame_identities(frames, truths[neighbours[row]], segmenter)) for row, frames in enumerate(clips.frames)])
-    found, true = (
-        x > 0
-        for x in (segmenter.segments(clips.frames.reshape(-1, *clips.frames.shape[2:])), clips.masks.reshape(-1, *clips.masks.shape[2:]))
-    )
+    found = segmenter.segments(clips.frames.reshape(-1, *clips.frames.shape[2:])) > 0
+    true = clips.masks.reshape(found.shape) > 0
     return {
         "true-identity/same": float(same.mean()),
         "true-identity/other": float(other.mean()),

@@ -20,6 +20,8 @@ from vbbench.models.network import TextToVideoNetwork
 from vbbench.models.videobooth.sampling import SCHEDULERS, Denoiser, make_scheduler, sample
 from vbbench.types import PromptItem, SamplingParams, Video
 
+FAITHFUL = "faithful"
+
 
 class LatentVideoModel:
     """Samples a latent video network; children say under which conditions.
@@ -70,6 +72,11 @@ class LatentVideoModel:
         return [Video(clip, params.fps) for clip in frames]
 
     def _scheduler(self, params: SamplingParams) -> Any:
+        if params.scheduler == FAITHFUL:
+            raise UsageError(
+                "the scheduler 'faithful' repeats the released code's loop, for networks that predict noise on its linear schedule; "
+                f"this one predicts {self._diffusion.prediction_type!r}; choose one of {', '.join(SCHEDULERS)}."
+            )
         if params.scheduler not in SCHEDULERS:
             raise UsageError(f"there is no scheduler {params.scheduler!r}; there are {', '.join(SCHEDULERS)}.")
         diffusion = self._diffusion

@@ -147,11 +147,11 @@ class Coarse(_Stage):
     """Stage 1: image prompts as words."""
 
     stage, name, start_from, clip_share = COARSE, "videobooth-coarse", None, 0.3
-    settings = TrainSettings(lr=1e-3, steps=1600, validate_every=400)
+    settings = TrainSettings(lr=1e-3, steps=1800, validate_every=450)
 
 
 class Fine(_Stage):
     """Stage 2: image prompts as injected keys and values, from stage 1 on."""
 
     stage, name, start_from, clip_share = FINE, "videobooth-fine", "videobooth-coarse", 0.5
-    settings = TrainSettings(lr=1e-3, steps=2400, validate_every=400)
+    settings = TrainSettings(lr=1e-3, steps=3400, validate_every=850)

@@ -1,0 +1,92 @@
+"""The word tokenizer, and the text encoder that is built for it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from vbbench.errors import InputError
+from vbbench.models.text import TextConfig, WordTokenizer, build_text_encoder
+
+WORDS = ("a", "cat", "dog", "guide", "on", "road", "the")
+A, CAT, DOG, GUIDE, ON, ROAD, THE, START, END = range(9)
+
+
+@pytest.fixture
+def tokenizer() -> WordTokenizer:
+    return WordTokenizer(WORDS, max_length=7)
+
+
+def test_start_words_and_ends_up_to_the_full_length(tokenizer: WordTokenizer) -> None:
+    ids = tokenizer(["a cat on the road", "dog", ""])
+    assert ids.dtype == torch.int64
+    assert ids.tolist() == [[START, A, CAT, ON, THE, ROAD, END], [START, DOG, *[END] * 5], [START, *[END] * 6]]
+    assert tokenizer.vocab_size == len(WORDS) + 2
+    assert tokenizer([]).shape == (0, 7)
+
+
+def test_case_and_punctuation_do_not_matter(tokenizer: WordTokenizer) -> None:
+    assert torch.equal(tokenizer(["A cat, on the ROAD!"]), tokenizer(["a cat on the road"]))
+
+
+def test_all_unknown_words_are_named_once_with_what_is_known(tokenizer: WordTokenizer) -> None:
+    with pytest.raises(InputError) as caught:
+        tokenizer(["a dog", "a zebra on a Zebra skateboard"])
+    message = str(caught.value)
+    assert message.count("'zebra'") == 1
+    assert "'skateboard'" in message
+    assert "'a zebra on a Zebra skateboard'" in message
+    assert "a, cat, dog, guide" in message
+    assert "\n" not in message
+
+
+def test_of_very_many_unknown_words_the_first_are_named(tokenizer: WordTokenizer) -> None:
+    with pytest.raises(InputError, match=r"'w7' and 4 more words"):
+        tokenizer([" ".join(f"w{number}" for number in range(12))])
+
+
+def test_long_texts_are_cut_and_keep_their_end(tokenizer: WordTokenizer) -> None:
+    assert tokenizer(["a cat a dog a cat a dog"]).tolist() == [[START, A, CAT, A, DOG, A, END]]
+
+
+@pytest.mark.parametrize(
+    ("text", "word", "place"),
+    [
+        ("a cat on the road", "cat", (2, 1)),
+        ("a cat on the road", "Road", (5, 1)),
+        ("a guide dog on a road", "guide dog", (2, 2)),
+        ("the cat, a cat", "cat", (2, 1)),
+        ("a guide, a guide dog", "guide dog", (4, 2)),
+    ],
+)
+def test_words_are_found_where_their_tokens_stand(tokenizer: WordTokenizer, text: str, word: str, place: tuple[int, int]) -> None:
+    assert tokenizer.locate(text, word) == place
+    at, count = place
+    ids = tokenizer([text])[0, at : at + count].tolist()
+    assert [WORDS[i] for i in ids] == word.lower().split()
+
+
+@pytest.mark.parametrize(("text", "word"), [("a cat", "dog"), ("a cat", "ca"), ("the dog guide", "guide dog"), ("a cat", ""), ("", "cat")])
+def test_a_word_that_does_not_stand_in_the_text_is_told(tokenizer: WordTokenizer, text: str, word: str) -> None:
+    with pytest.raises(InputError, match="does not stand in the text"):
+        tokenizer.locate(text, word)
+
+
+def test_a_word_that_is_cut_off_is_told(tokenizer: WordTokenizer) -> None:
+    assert tokenizer.locate("a a a a cat", "cat") == (5, 1)
+    with pytest.raises(InputError, match="beyond the 5 words"):
+        tokenizer.locate("a a a a a cat", "cat")
+    with pytest.raises(InputError, match="beyond the 5 words"):
+        tokenizer.locate("a a a a guide dog", "guide dog")
+
+
+def test_the_encoder_is_causal_and_reads_words_not_what_follows_them() -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        encoder = build_text_encoder(TextConfig(vocab_size=9, width=8, feed_forward=16, layers=2, heads=2, max_length=7), END).eval()
+    tokenizer = WordTokenizer(WORDS, 7)
+    with torch.no_grad():
+        one, other = encoder(input_ids=tokenizer(["a cat on the road", "a cat on a dog"])).last_hidden_state
+    assert one.shape == (7, 8)
+    torch.testing.assert_close(one[:4], other[:4])
+    assert (one[4:] - other[4:]).abs().amax(-1).min() > 1e-4
