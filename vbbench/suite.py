@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -154,7 +154,7 @@ def _check_settings(settings: Mapping[str, Any], root: Path) -> None:
 
 def _read_rows(path: Path) -> list[dict[str, Any]]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # not splitlines: texts may hold other line ends, like U+2028
     except (OSError, ValueError) as error:
         raise SuiteError(f"{path} cannot be read: {error}.") from None
     rows = []
@@ -177,10 +177,14 @@ def _check_rows(root: Path, rows: Iterable[Mapping[str, Any]], name: str, requir
     seen: set[str] = set()
     for row in rows:
         where = f"{row.get('id')!r} in {root / name}"
+        _check_encodable(row, where)
         missing = [key for key in required if not isinstance(row.get(key), str) or not row[key].strip()]
         unknown = sorted(set(row) - set(required) - set(optional))
         if missing or unknown:
             raise SuiteError(f"{where} {'lacks ' + ', '.join(missing) if missing else 'has unknown ' + ', '.join(unknown)}.")
+        for key, value in row.items():
+            if value is not None and not _OPTIONAL_KINDS.get(key, _is_text)(value):
+                raise SuiteError(f"{where} has a {key} that cannot be understood: {value!r}.")
         if not _ID.fullmatch(row["id"]):
             raise SuiteError(f"{where} has an id that cannot name a file.")
         if row["id"] in seen:
@@ -191,15 +195,37 @@ def _check_rows(root: Path, rows: Iterable[Mapping[str, Any]], name: str, requir
                 raise SuiteError(f"{where} names {path}, which does not exist.")
 
 
+def _check_encodable(row: Mapping[str, Any], where: str) -> None:
+    try:
+        json.dumps(row, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise SuiteError(f"{ascii(where)} holds half of a surrogate pair, which is no character.") from None
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+_OPTIONAL_KINDS: Mapping[str, Callable[[Any], bool]] = {"clips": _are_texts, "captions": _are_texts, "world": _is_table}
+
+
 def _paths(row: Mapping[str, Any]) -> list[str]:
     """Every file a row names."""
     single = [row[key] for key in ("image", "reference_video", "other_video") if row.get(key) is not None]
-    return [*single, *row.get("clips", ())]
+    return [*single, *(row.get("clips") or ())]
 
 
 def _inside(root: Path, name: Any) -> Path:
     """The file of that name inside the suite; a name that leads out of the folder is refused."""
-    parts = PurePosixPath(name).parts if isinstance(name, str) else ()
+    parts = PurePosixPath(name).parts if isinstance(name, str) and "\0" not in name else ()
     path = root.joinpath(*parts)
     if not parts or PurePosixPath(name).is_absolute() or not path.resolve().is_relative_to(root.resolve()):
         raise SuiteError(f"the suite {root} names {name!r}, which does not lie inside of it.")
@@ -207,8 +233,8 @@ def _inside(root: Path, name: Any) -> Path:
 
 
 def _subject(root: Path, row: Mapping[str, Any]) -> Subject:
-    clips = tuple(_inside(root, name) for name in row.get("clips", ()))
-    captions = tuple(row.get("captions", ()))
+    clips = tuple(_inside(root, name) for name in row.get("clips") or ())
+    captions = tuple(row.get("captions") or ())
     if len(clips) != len(captions):
         raise SuiteError(f"{row['id']!r} in {root / 'subjects.jsonl'} has {len(clips)} clips but {len(captions)} captions.")
     return Subject(row["id"], row["class"], _inside(root, row["image"]), clips, captions, row.get("world"))

@@ -208,7 +208,8 @@ def test_fitting_is_decided_by_subject_and_seed(fitted: Built, items: Sequence[P
 def test_the_adapter_alone_carries_what_was_learned(fitted: Built, of_one: list[PromptItem]) -> None:
     """Another instance gives the same videos from it, and other videos from another adapter."""
     adapter = fitted.adapter(of_one[0])
-    stranger = replace(adapter, tensors={name: tensor + 1 for name, tensor in adapter.tensors.items()})
+    ramps = {name: torch.linspace(-1, 1, tensor.numel()).view_as(tensor) for name, tensor in adapter.tensors.items()}
+    stranger = replace(adapter, tensors={name: tensor + ramps[name] for name, tensor in adapter.tensors.items()})
     here, there = fitted.generate(of_one, adapter=adapter), make(fitted.recipe.name).generate(of_one, adapter=adapter)
     changed = fitted.generate(of_one, adapter=stranger)
     for one, same, other in zip(here, there, changed, strict=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import errno
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -19,7 +20,11 @@ from vbbench.errors import UsageError, VBBenchError
 COMMANDS = ("run", "report", "sample", "models", "suites", "metrics", "train", "world")
 INTERRUPTED = 130
 # What the machine refuses, not what the program got wrong: told in a sentence.
-_REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
+_REFUSALS = {
+    getattr(errno, name)
+    for name in "ENOSPC EDQUOT EACCES EPERM EROFS EEXIST ENOENT ENOTDIR EISDIR ENAMETOOLONG ELOOP EIO EMFILE EFBIG".split()
+    if hasattr(errno, name)
+}
 
 
 class Parser(argparse.ArgumentParser):
@@ -39,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal cannot show must not end a run
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return _main(arguments)
     except VBBenchError as error:
@@ -65,7 +72,8 @@ def _main(arguments: list[str]) -> int:
     except SystemExit as stop:  # --help and --version
         return int(stop.code or 0)
     if unknown:
-        raise UsageError(f"unrecognized arguments: {' '.join(unknown)}; `vbbench {arguments[0]} --help` tells more.")
+        command = f"vbbench {arguments[0]}" if arguments[0] in COMMANDS else "vbbench"
+        raise UsageError(f"unrecognized arguments: {' '.join(unknown)}; `{command} --help` tells more.")
     if not hasattr(options, "command"):
         parser.print_help()
         return UsageError.exit_code

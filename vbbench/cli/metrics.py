@@ -21,7 +21,9 @@ def metrics(options: argparse.Namespace) -> int:
     """The command. A metric whose weights are missing is listed with that reason."""
     from vbbench.cli.tables import console, table
     from vbbench.metrics import METRICS, get_metric
+    from vbbench.metrics.configs import check_scale
 
+    check_scale(options.scale)
     listed = table(f"Metrics at scale {options.scale}", "name", "spec", "better", "range", "reads the text", "how")
     for name in METRICS:
         try:

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vbbench.errors import IncompleteError
+from vbbench.cli.options import finite, positive
+from vbbench.errors import IncompleteError, UsageError
 
 if TYPE_CHECKING:
     from vbbench.run.estimate import Estimate, Speed
@@ -36,11 +37,11 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--scale", metavar="SCALE", help="mini or sd14 (default: the suite's)")
     parser.add_argument("--metrics", metavar="LIST", help="names of metrics (default: the suite's)")
     parser.add_argument("--no-references", action="store_true", help="leave out the reference rows (real video, still image ...)")
-    parser.add_argument("--steps", type=int, metavar="N", help="sampling steps instead of the recipes' own")
-    parser.add_argument("--guidance", type=float, metavar="G", help="guidance scale instead of the recipes' own")
-    parser.add_argument("--batch-size", type=int, metavar="N", help="items sampled together, instead of the recipes' own")
+    parser.add_argument("--steps", type=positive, metavar="N", help="sampling steps instead of the recipes' own")
+    parser.add_argument("--guidance", type=finite, metavar="G", help="guidance scale instead of the recipes' own")
+    parser.add_argument("--batch-size", type=positive, metavar="N", help="items sampled together, instead of the recipes' own")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto; the miniature stays on the CPU)")
-    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: what is measured to be quickest)")
+    parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads (default: what is measured to be quickest)")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and its cost, and do nothing")
     parser.add_argument("--no-report", action="store_true", help="do not write the HTML report")
     parser.set_defaults(command=run)
@@ -93,7 +94,11 @@ def _make_scorer(metrics: str | None, suite: PromptSuite, scale: str, device: st
     """Made before anything is sampled, so that a wrong name or damaged encoder is told at once."""
     from vbbench.run.scoring import MetricScorer
 
-    names = [name.strip() for name in metrics.split(",") if name.strip()] if metrics is not None else suite.metrics
+    names = suite.metrics
+    if metrics is not None:
+        names = tuple(name.strip() for name in metrics.split(",") if name.strip())
+        if not names:
+            raise UsageError("no metric was named.")
     return MetricScorer(dict.fromkeys(names), scale, device)
 
 
@@ -168,7 +173,8 @@ def make_manifest(plan: Plan, scorer: Scorer, device: str, speed: Speed) -> dict
         "environment": {**describe(device, speed.threads), "slowness": round(speed.slowness, 3)},
         "commit": commit(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(["vbbench", *sys.argv[1:]]),
+        # a file name that is no UTF-8 must not keep the manifest from being written
+        "command": shlex.join(["vbbench", *sys.argv[1:]]).encode("utf-8", "backslashreplace").decode("utf-8"),
     }
 
 

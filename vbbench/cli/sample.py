@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vbbench.cli.options import finite, positive, seed
 from vbbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,12 +32,12 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--subject", required=True, metavar="WORD", help="the word of the text that the picture shows, e.g. cat")
     parser.add_argument("--model", default="videobooth", metavar="NAME", help="name or recipe folder (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("out.mp4"), metavar="FILE", help=".mp4 or .webm (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+    parser.add_argument("--seed", type=seed, default=0, help="(default: %(default)s)")
     parser.add_argument("--scale", default="mini", help="mini or sd14 (default: %(default)s)")
-    parser.add_argument("--steps", type=int, metavar="N", help="sampling steps instead of the recipe's own")
-    parser.add_argument("--guidance", type=float, metavar="G", help="guidance scale instead of the recipe's own")
+    parser.add_argument("--steps", type=positive, metavar="N", help="sampling steps instead of the recipe's own")
+    parser.add_argument("--guidance", type=finite, metavar="G", help="guidance scale instead of the recipe's own")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
-    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: the usable cores)")
+    parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads (default: the usable cores)")
     parser.set_defaults(command=sample)
 
 
@@ -47,6 +48,8 @@ def sample(options: argparse.Namespace) -> int:
 
     if options.out.suffix not in SUFFIXES:
         raise UsageError(f"--out must end in {' or '.join(SUFFIXES)}, not {options.out.name!r}.")
+    if options.out.is_dir():
+        raise UsageError(f"--out {options.out} is a folder, not a file.")
     recipe = _choose(options.model)
     if options.scale not in VIDEO_SHAPES:
         raise UsageError(f"there is no scale {options.scale!r}: known are {', '.join(VIDEO_SHAPES)}.")
@@ -54,6 +57,7 @@ def sample(options: argparse.Namespace) -> int:
     item = single_item(options.image, options.text, options.subject, options.seed)
     for note in [*notes, *_warnings(picture, options.scale)]:
         print(f"Note: {note}.", file=sys.stderr)
+    options.out.parent.mkdir(parents=True, exist_ok=True)  # told now, not after the work
     video = _generate(recipe, item, options)
     lossless = options.out.with_suffix(".mkv")
     write_video_lossless(lossless, video)

@@ -86,15 +86,24 @@ ENCODERS: dict[str, dict[str, EncoderConfig]] = {
 }
 
 
+def check_scale(scale: str) -> str:
+    """The scale itself.
+
+    Raises:
+        UsageError: no encoder is known at it.
+    """
+    if scale not in ENCODERS:
+        raise UsageError(f"there is no scale {scale!r}; there are {', '.join(ENCODERS)}.")
+    return scale
+
+
 def encoder_config(name: str, scale: str) -> EncoderConfig:
     """The configuration of an encoder.
 
     Raises:
         UsageError: no such scale, or no such encoder at it.
     """
-    if scale not in ENCODERS:
-        raise UsageError(f"there is no scale {scale!r}; there are {', '.join(ENCODERS)}.")
-    known = ENCODERS[scale]
+    known = ENCODERS[check_scale(scale)]
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else f" There are {', '.join(known)}."

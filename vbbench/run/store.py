@@ -12,7 +12,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from vbbench.types import Adapter, Job, MetricSpec, PromptSuite, Video
 MANIFEST = "manifest.json"
 JOBS = "jobs.jsonl"
 SCORES = "scores.jsonl"
+JOB_KEYS = ("hash", "kind", "model", "subject_id", "item_id", "status", "reason", "file", "file_sha256", "digest", "facts")
+SCORE_KEYS = ("model", "item_id", "metric", "spec_id", "value", "reason", "video_digest")
 Record = dict[str, Any]
 JobKey = tuple[str, str, str]  # kind, model, id of the item or the subject
 ScoreKey = tuple[str, str, str]  # model, item id, spec id
@@ -52,8 +54,8 @@ class RunStore:
         if not read_only:
             root.mkdir(parents=True, exist_ok=True)
             self._lock = self._take_lock()
-        self.jobs: dict[JobKey, Record] = {(r["kind"], r["model"], r["item_id"] or r["subject_id"]): r for r in self._load(JOBS)}
-        self.scores: dict[ScoreKey, Record] = {(r["model"], r["item_id"], r["spec_id"]): r for r in self._load(SCORES)}
+        self.jobs: dict[JobKey, Record] = {(r["kind"], r["model"], r["item_id"] or r["subject_id"]): r for r in self._load(JOBS, JOB_KEYS)}
+        self.scores: dict[ScoreKey, Record] = {(r["model"], r["item_id"], r["spec_id"]): r for r in self._load(SCORES, SCORE_KEYS)}
         if not read_only:
             self._copy_suite(suite)
 
@@ -145,9 +147,12 @@ class RunStore:
         _replace(self.root / MANIFEST, json.dumps(merged, indent=2, ensure_ascii=False) + "\n")
 
     def tidy(self, specs: Iterable[MetricSpec]) -> None:
-        """Leave one record a job and score, in the order of the manifest's models and the suite's items; drop other specs' scores."""
+        """Leave one record a job and score, in the order of the manifest's models and the suite's items.
+
+        Scores by specs that are neither given nor in the manifest any more are dropped: nobody reads them.
+        """
         models = {name: place for place, name in enumerate(self.manifest["models"])}
-        wanted = {spec.id for spec in specs}
+        wanted = {spec.id for spec in specs} | {spec["id"] for spec in self.manifest["metrics"].values()}
         last = len(models)
         jobs = sorted(self.jobs.values(), key=lambda r: (models.get(r["model"], last), r["kind"]))
         scores = [row for row in self.scores.values() if row["spec_id"] in wanted]
@@ -168,6 +173,8 @@ class RunStore:
         try:
             manifest = json.loads(path.read_text(encoding="utf-8"))
             theirs = (manifest["suite"]["name"], manifest["suite"]["version"], manifest["suite"]["digest"], manifest["scale"])
+            for key in ("models", "metrics", "environment"):
+                dict(manifest.get(key, {}))
         except (OSError, ValueError, KeyError, TypeError):
             raise RunFolderError(f"the run folder {self.root} is damaged: {MANIFEST} cannot be read.") from None
         if theirs != (suite.name, suite.version, suite.digest, scale):
@@ -187,8 +194,8 @@ class RunStore:
             raise RunFolderError(f"another process is writing to the run folder {self.root}.") from None
         return handle
 
-    def _load(self, name: str) -> list[Record]:
-        """The records of a file. What a kill cut off in the last line is taken away, so that the next record starts afresh."""
+    def _load(self, name: str, keys: Collection[str]) -> list[Record]:
+        """The records of a file, each with the given keys. What a kill cut off in the last line is taken away, so that the next record starts afresh."""
         path = self.root / name
         if not path.is_file():
             return []
@@ -197,9 +204,15 @@ class RunStore:
         if len(whole) < len(content) and not self._read_only:
             os.truncate(path, len(whole))
         try:
-            return [json.loads(line) for line in whole.decode("utf-8").splitlines() if line.strip()]
+            # not splitlines: it also cuts at characters that JSON leaves inside of texts, like U+2028
+            records = [json.loads(line) for line in whole.decode("utf-8").split("\n") if line.strip()]
         except ValueError as error:
             raise RunFolderError(f"{path} is damaged: {error}.") from None
+        for number, record in enumerate(records, 1):
+            lacks = [key for key in keys if key not in record] if isinstance(record, dict) else ["everything"]
+            if lacks:
+                raise RunFolderError(f"{path} is damaged: its record {number} lacks {', '.join(lacks)}.")
+        return records
 
     def _copy_suite(self, suite: PromptSuite) -> None:
         """What a report needs of the suite, so that the run can be read alone."""

@@ -49,7 +49,7 @@ class Clip:
 
     name = "clip"
     settings = TrainSettings(
-        lr=2e-3, steps=1800, betas=(0.9, 0.98), weight_decay=0.05, warmup_steps=100, ema_decay=0.995, validate_every=300
+        lr=2e-3, steps=1000, betas=(0.9, 0.98), weight_decay=0.05, warmup_steps=100, ema_decay=0.995, validate_every=300
     )
 
     def __init__(self, data: TrainingData, *, seed: int, device: str) -> None:

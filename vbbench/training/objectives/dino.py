@@ -64,7 +64,7 @@ class Dino:
     """Self-distillation of timm's VisionTransformer."""
 
     name = "dino"
-    settings = TrainSettings(lr=1.5e-3, steps=1500, weight_decay=0.04, warmup_steps=100, ema_decay=0.995, validate_every=300)
+    settings = TrainSettings(lr=1.5e-3, steps=1200, weight_decay=0.04, warmup_steps=100, ema_decay=0.995, validate_every=300)
 
     def __init__(self, data: TrainingData, *, seed: int, device: str) -> None:
         self.data, self.device = data, device

@@ -48,7 +48,7 @@ class Segmenter:
     """Per-pixel cross-entropy on stills and image prompts, damaged."""
 
     name = "segmenter"
-    settings = TrainSettings(lr=3e-3, steps=3000, weight_decay=0.02, ema_decay=0.995, validate_every=500)
+    settings = TrainSettings(lr=3e-3, steps=2500, weight_decay=0.02, ema_decay=0.995, validate_every=500)
 
     def __init__(self, data: TrainingData, *, seed: int, device: str) -> None:
         self.data, self.device = data, device

@@ -154,4 +154,4 @@ class Fine(_Stage):
     """Stage 2: image prompts as injected keys and values, from stage 1 on."""
 
     stage, name, start_from, clip_share = FINE, "videobooth-fine", "videobooth-coarse", 0.5
-    settings = TrainSettings(lr=1e-3, steps=3400, validate_every=850)
+    settings = TrainSettings(lr=1e-3, steps=4500, validate_every=900)
