@@ -166,3 +166,41 @@ def test_single_item_of_a_users_picture(tiny_suite: PromptSuite) -> None:
     assert suites.single_item(picture, "a cat on the beach", "cat", seed=4).seed != item.seed
     with pytest.raises(InputError, match="'dog' is not a word of the text 'a cat on the beach'"):
         suites.single_item(picture, "a cat on the beach", "dog", seed=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [
+        ("subjects.jsonl", "clips", 3),
+        ("subjects.jsonl", "clips", [3]),
+        ("subjects.jsonl", "captions", 3),
+        ("subjects.jsonl", "world", [1]),
+        ("items.jsonl", "scene", 3),
+    ],
+)
+def test_values_of_the_wrong_kind_are_told(tiny_suite: PromptSuite, name: str, key: str, value: object) -> None:
+    rewrite(tiny_suite, name, lambda row: row.update({key: value}))
+    with pytest.raises(SuiteError, match=f"has {key} that cannot be understood"):
+        suites.load(tiny_suite.root)
+
+
+def test_text_that_is_no_unicode_is_told(tiny_suite: PromptSuite) -> None:
+    rewrite(tiny_suite, "items.jsonl", lambda row: row.update(text=row["text"] + " \ud800"))
+    with pytest.raises(SuiteError, match="half of a surrogate pair"):
+        suites.load(tiny_suite.root)
+
+
+def test_name_with_a_zero_byte_is_refused(tiny_suite: PromptSuite) -> None:
+    rewrite(tiny_suite, "items.jsonl", lambda row: row.update(reference_video="a\0b"))
+    with pytest.raises(SuiteError, match="does not lie inside"):
+        suites.load(tiny_suite.root)
+
+
+def test_line_separators_inside_of_a_text_end_no_row(tiny_suite: PromptSuite, tmp_path: Path) -> None:
+    root = tmp_path / "separated"
+    shutil.copytree(tiny_suite.root, root)
+    subjects, items = ([json.loads(line) for line in (root / name).read_text().splitlines()] for name in ("subjects.jsonl", "items.jsonl"))
+    items[0]["text"] += "\u2028\x85"
+    settings = {key: getattr(tiny_suite, key) for key in suites.SETTINGS} | {"metrics": list(tiny_suite.metrics)}
+    suites.write(root, settings, subjects, items)
+    assert suites.load(root).items[0].text == items[0]["text"]

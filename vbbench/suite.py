@@ -184,7 +184,7 @@ def _check_rows(root: Path, rows: Iterable[Mapping[str, Any]], name: str, requir
             raise SuiteError(f"{where} {'lacks ' + ', '.join(missing) if missing else 'has unknown ' + ', '.join(unknown)}.")
         for key, value in row.items():
             if value is not None and not _OPTIONAL_KINDS.get(key, _is_text)(value):
-                raise SuiteError(f"{where} has a {key} that cannot be understood: {value!r}.")
+                raise SuiteError(f"{where} has {key} that cannot be understood: {value!r}.")
         if not _ID.fullmatch(row["id"]):
             raise SuiteError(f"{where} has an id that cannot name a file.")
         if row["id"] in seen:
@@ -199,7 +199,7 @@ def _check_encodable(row: Mapping[str, Any], where: str) -> None:
     try:
         json.dumps(row, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
-        raise SuiteError(f"{ascii(where)} holds half of a surrogate pair, which is no character.") from None
+        raise SuiteError(f"{where} holds half of a surrogate pair, which is no character.") from None
 
 
 def _is_text(value: Any) -> bool:

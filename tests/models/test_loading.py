@@ -161,3 +161,11 @@ def test_a_misshapen_videobooth_key_is_named(folder: Path) -> None:
     rewrite(folder / "videobooth-coarse.safetensors", lambda tensors: tensors.update({key: torch.zeros(2)}))
     with pytest.raises(WeightsError, match=rf"1 misshapen: {key} \(2,\)"):
         videobooth(COARSE, "videobooth-coarse")
+
+
+@pytest.mark.parametrize("name", LOADERS)
+def test_a_card_without_a_sound_configuration_is_a_sentence(folder: Path, name: str) -> None:
+    card = folder / f"{name}.json"
+    card.write_text(json.dumps({**json.loads(card.read_text()), "config": {"unet": 3}}))
+    with pytest.raises(WeightsError, match=f"'{name}' has no configuration"):
+        LOADERS[name](name)

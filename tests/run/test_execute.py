@@ -255,3 +255,13 @@ def test_global_generators_are_set_for_each_batch(
     (other.root / "videos" / "noise" / "dog-1-beach.mkv").unlink()
     other.run(noise)
     assert other.scores() == runner.scores()
+
+
+def test_scores_of_other_metrics_are_kept(runner: Runner, recipe_folder: Callable[[str], Path]) -> None:
+    """Scoring one metric alone must not lose what an earlier run measured by another."""
+    runner.run(recipe_folder("noise"))
+    before = runner.scores()
+    alone = MeanScorer()
+    alone.specs = alone.specs[:1]
+    runner.run(recipe_folder("noise"), scorer=alone)
+    assert runner.scores() == before

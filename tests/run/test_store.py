@@ -76,3 +76,10 @@ def test_manifest_keeps_earlier_models_and_its_first_date(tiny_suite: PromptSuit
         store.write_manifest({**manifest_of(tiny_suite), "models": {"b": {"title": "B"}}, "created": "now"})
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert (list(manifest["models"]), manifest["created"]) == (["a", "b"], "then")
+
+
+@pytest.mark.parametrize("damage", [{"models": [1]}, {"environment": None}, {"metrics": {"motion": 3}}])
+def test_manifest_of_the_wrong_kinds_is_told(tiny_suite: PromptSuite, tmp_path: Path, damage: dict) -> None:
+    (tmp_path / "manifest.json").write_text(json.dumps({**manifest_of(tiny_suite), **damage}))
+    with pytest.raises(RunFolderError, match=r"manifest\.json cannot be read"):
+        RunStore(tmp_path, tiny_suite, "mini")

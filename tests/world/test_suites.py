@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from vbbench import resources, suite
+from vbbench.errors import UsageError
 from vbbench.types import PromptSuite, Video
 from vbbench.video import read_video, video_digest
 from vbbench.world import CLASSES, MOTIONS, SCENES, caption, individual, render_clip, suites
@@ -128,3 +129,8 @@ def _edges(scene: str) -> np.ndarray:
 def _scene_of(frames: np.ndarray) -> str:
     """The scene whose edges are nearest."""
     return min(SCENES, key=lambda scene: np.abs(frames[0, [0, -1]] - _edges(scene)).mean())
+
+
+def test_more_individuals_than_others_can_be_told_from_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="1 to 40"):
+        suites.write_suite(tmp_path, "big", "1", per_class=41, prompts=1, seed=0)

@@ -20,11 +20,8 @@ from vbbench.errors import UsageError, VBBenchError
 COMMANDS = ("run", "report", "sample", "models", "suites", "metrics", "train", "world")
 INTERRUPTED = 130
 # What the machine refuses, not what the program got wrong: told in a sentence.
-_REFUSALS = {
-    getattr(errno, name)
-    for name in "ENOSPC EDQUOT EACCES EPERM EROFS EEXIST ENOENT ENOTDIR EISDIR ENAMETOOLONG ELOOP EIO EMFILE EFBIG".split()
-    if hasattr(errno, name)
-}
+_REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EMFILE, errno.EFBIG}
+_REFUSALS |= {errno.EEXIST, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
 
 
 class Parser(argparse.ArgumentParser):

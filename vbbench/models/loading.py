@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from torch import Tensor
+
 from vbbench import resources
 from vbbench.errors import WeightsError
 from vbbench.models.codec import PatchCodec
@@ -11,27 +16,35 @@ from vbbench.models.videobooth.checkpoint import load_strictly
 from vbbench.models.videobooth.network import COARSE, FINE, VideoBoothNetwork
 from vbbench.weights_io import load_weights
 
+T = TypeVar("T")
+
+
+def _read(name: str, scale: str, build: Callable[[Mapping[str, Any]], T]) -> tuple[dict[str, Tensor], T]:
+    """The tensors shipped under ``name``, and what ``build`` makes of the configuration in their card."""
+    tensors, card = load_weights(resources.weights_path(name, scale))
+    try:
+        return tensors, build(card["config"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise WeightsError(f"the card of the weights {name!r} has no configuration that can be built from: {error!r}.") from error
+
 
 def load_codec(name: str, scale: str = "mini") -> PatchCodec:
     """The latent codec shipped under ``name``."""
-    tensors, card = load_weights(resources.weights_path(name, scale))
-    codec = PatchCodec(card["config"]["patch"], card["config"]["components"])
+    tensors, codec = _read(name, scale, lambda config: PatchCodec(config["patch"], config["components"]))
     load_strictly(codec, tensors, source=name)
     return codec.eval()
 
 
 def load_network(name: str, scale: str = "mini") -> TextToVideoNetwork:
     """The text-to-video network shipped under ``name``, frozen."""
-    tensors, card = load_weights(resources.weights_path(name, scale))
-    network = TextToVideoNetwork(NetworkConfig.from_dict(card["config"]))
+    tensors, network = _read(name, scale, lambda config: TextToVideoNetwork(NetworkConfig.from_dict(config)))
     load_strictly(network, tensors, source=name)
     return network.eval().requires_grad_(False)
 
 
 def load_image_encoder(name: str, scale: str = "mini") -> ImageEncoder:
     """The conditioning image encoder shipped under ``name``, frozen."""
-    tensors, card = load_weights(resources.weights_path(name, scale))
-    encoder = ImageEncoder(ImageEncoderConfig.from_dict(card["config"]))
+    tensors, encoder = _read(name, scale, lambda config: ImageEncoder(ImageEncoderConfig.from_dict(config)))
     load_strictly(encoder, tensors, source=name)
     return encoder.eval().requires_grad_(False)
 
@@ -48,11 +61,11 @@ def load_videobooth(stage: str, base: str, image_encoder: str, weights: str | No
     network = VideoBoothNetwork(load_network(base, scale), load_image_encoder(image_encoder, scale), stage)
     if weights is None:
         return network.eval()
-    tensors, card = load_weights(resources.weights_path(weights, scale))
-    if (card["config"]["stage"], stage) not in ((COARSE, COARSE), (FINE, FINE), (COARSE, FINE)):
-        raise WeightsError(f"the weights {weights} are of the stage {card['config']['stage']}, not {stage}.")
+    tensors, trained = _read(weights, scale, lambda config: str(config["stage"]))
+    if (trained, stage) not in ((COARSE, COARSE), (FINE, FINE), (COARSE, FINE)):
+        raise WeightsError(f"the weights {weights} are of the stage {trained}, not {stage}.")
     own = {name for name, _ in network.trained()}
-    lacking = own - set(tensors) if card["config"]["stage"] == stage else set()
+    lacking = own - set(tensors) if trained == stage else set()
     if lacking or set(tensors) - own:
         raise WeightsError(f"the weights {weights} do not fit: {', '.join(sorted(lacking | (set(tensors) - own)))}.")
     load_strictly(network, {**network.state_dict(), **tensors}, source=weights)

@@ -28,6 +28,8 @@ def load_run(path: Path | str) -> RunData:
         raise RunFolderError(f"{root} is not a run folder: it has no manifest.json.")
     manifest = _read_json(root / "manifest.json")
     try:
+        if not isinstance(manifest.get("environment", {}), dict):
+            raise TypeError("its environment is no table")
         suite, items = _read_suite(root, manifest)
         models = tuple(_model(name, record) for name, record in manifest["models"].items())
         metrics = tuple(spec_from_json(record) for record in manifest["metrics"].values())
@@ -99,7 +101,7 @@ def _clip(root: Path, job: Mapping[str, Any] | None, fit: Mapping[str, Any] | No
         if fit is not None and fit["status"] == "failed":
             return Clip("failed", f"fitting failed: {fit.get('reason') or 'no reason given'}")
         return Clip("missing", NOT_RUN)
-    cost = {"seconds": job.get("seconds"), "peak_memory_mb": job.get("peak_memory_mb")}
+    cost = {"seconds": _number(job.get("seconds")), "peak_memory_mb": _number(job.get("peak_memory_mb"))}
     if job["status"] != "done":
         return Clip("failed", str(job.get("reason") or "no reason given"), **cost)
     video = _inside(root, job["file"]) if job.get("file") else None
@@ -150,6 +152,10 @@ def _inside(folder: Path, relative: str) -> Path:
     if not path.resolve().is_relative_to(folder.resolve()):
         raise RunFolderError(f"{folder} names a file outside itself: {relative}.")
     return path
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -12,9 +12,9 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from vbbench.errors import RunFolderError
 from vbbench.resources import file_digest
@@ -23,8 +23,18 @@ from vbbench.types import Adapter, Job, MetricSpec, PromptSuite, Video
 MANIFEST = "manifest.json"
 JOBS = "jobs.jsonl"
 SCORES = "scores.jsonl"
-JOB_KEYS = ("hash", "kind", "model", "subject_id", "item_id", "status", "reason", "file", "file_sha256", "digest", "facts")
-SCORE_KEYS = ("model", "item_id", "metric", "spec_id", "value", "reason", "video_digest")
+_MAYBE = str | None
+JOB_KEYS: Mapping[str, Any] = {
+    **dict.fromkeys(("hash", "kind", "model", "subject_id", "status"), str),
+    **dict.fromkeys(("item_id", "reason", "file", "file_sha256", "digest"), _MAYBE),
+    "seconds": int | float,
+    "facts": dict,
+}
+SCORE_KEYS: Mapping[str, Any] = {
+    **dict.fromkeys(("model", "item_id", "metric", "spec_id"), str),
+    **dict.fromkeys(("reason", "video_digest"), _MAYBE),
+    "value": int | float | None,
+}
 Record = dict[str, Any]
 JobKey = tuple[str, str, str]  # kind, model, id of the item or the subject
 ScoreKey = tuple[str, str, str]  # model, item id, spec id
@@ -56,6 +66,9 @@ class RunStore:
             self._lock = self._take_lock()
         self.jobs: dict[JobKey, Record] = {(r["kind"], r["model"], r["item_id"] or r["subject_id"]): r for r in self._load(JOBS, JOB_KEYS)}
         self.scores: dict[ScoreKey, Record] = {(r["model"], r["item_id"], r["spec_id"]): r for r in self._load(SCORES, SCORE_KEYS)}
+        strangers = {item_id for kind, _, item_id in self.jobs if kind == "sample"} - {item.id for item in suite.items}
+        if strangers:
+            raise RunFolderError(f"{root / JOBS} is damaged: it holds {min(strangers)!r}, which is no item of the suite {suite.name}.")
         if not read_only:
             self._copy_suite(suite)
 
@@ -73,7 +86,7 @@ class RunStore:
     def is_done(self, job: Job) -> bool:
         """Whether the job's result is there, whole, and made by the very same code, weights, item and parameters."""
         record = self.jobs.get(job_key(job))
-        if record is None or record["hash"] != job.hash or record["status"] != "done":
+        if record is None or record["hash"] != job.hash or record["status"] != "done" or record["file"] is None:
             return False
         path = self.root / record["file"]
         return path.is_file() and file_digest(path) == record["file_sha256"]
@@ -194,8 +207,11 @@ class RunStore:
             raise RunFolderError(f"another process is writing to the run folder {self.root}.") from None
         return handle
 
-    def _load(self, name: str, keys: Collection[str]) -> list[Record]:
-        """The records of a file, each with the given keys. What a kill cut off in the last line is taken away, so that the next record starts afresh."""
+    def _load(self, name: str, keys: Mapping[str, Any]) -> list[Record]:
+        """The records of a file, each with values of the given kinds.
+
+        What a kill cut off in the last line is taken away, so that the next record starts afresh.
+        """
         path = self.root / name
         if not path.is_file():
             return []
@@ -205,13 +221,17 @@ class RunStore:
             os.truncate(path, len(whole))
         try:
             # not splitlines: it also cuts at characters that JSON leaves inside of texts, like U+2028
-            records = [json.loads(line) for line in whole.decode("utf-8").split("\n") if line.strip()]
+            records = [json.loads(line, parse_constant=_refuse) for line in whole.decode("utf-8").split("\n") if line.strip()]
         except ValueError as error:
             raise RunFolderError(f"{path} is damaged: {error}.") from None
         for number, record in enumerate(records, 1):
-            lacks = [key for key in keys if key not in record] if isinstance(record, dict) else ["everything"]
-            if lacks:
-                raise RunFolderError(f"{path} is damaged: its record {number} lacks {', '.join(lacks)}.")
+            wrong = (
+                [key for key, kind in keys.items() if key not in record or not isinstance(record[key], kind)]
+                if isinstance(record, dict)
+                else [*keys]
+            )
+            if wrong:
+                raise RunFolderError(f"{path} is damaged: its record {number} has no good {', '.join(wrong)}.")
         return records
 
     def _copy_suite(self, suite: PromptSuite) -> None:
@@ -282,6 +302,10 @@ def _plain(value: Any) -> Any:
 
 def _lines(rows: Iterable[Record]) -> str:
     return "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number")
 
 
 def _replace(path: Path, text: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vbbench.errors import UsageError
 from vbbench.types import Video
 from vbbench.world.captions import caption
 from vbbench.world.individuals import Individual, individual
@@ -29,9 +30,13 @@ def write_suite(root: Path, name: str, version: str, *, per_class: int, prompts:
         prompts: text prompts of each individual; scenes and motions are dealt so that each comes up equally often.
         seed: of the suite.
         split: whose individuals; ``test`` was seen by nothing that was trained.
+    Raises:
+        UsageError: more individuals of a class than OTHER_OFFSET.
     """
     from vbbench import suite
 
+    if not 1 <= per_class <= OTHER_OFFSET:
+        raise UsageError(f"a suite of the miniature world has 1 to {OTHER_OFFSET} individuals of each class, not {per_class}.")
     for folder in ("images", "real", "other", "fit"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng([seed, SPLIT_SALT])

@@ -83,7 +83,7 @@ class ImageEncoderObjective:
         return contrast + reading, {"contrast": contrast.detach(), "reading": reading.detach()}
 
     def validate(self, module: nn.Module) -> Mapping[str, float]:
-        """On validation individuals: how often each attribute is read right from an image prompt, and the right still found in its class."""
+        """On validation individuals: shares of attributes read right from image prompts, and of stills found within their class."""
         split, rng = self.data.val, np.random.default_rng(0)
         subjects = np.arange(split.num_subjects)
         prompts, stills = self._batch(split, subjects, rng)
