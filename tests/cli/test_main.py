@@ -57,6 +57,10 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["run", "--model", "x", "--sute", "y"], "unrecognized arguments: --sute y; `vbbench run --help` tells more."),
         (["run", "--steps", "many"], "argument --steps: invalid int value: 'many'; `vbbench run --help` tells more."),
         (["run", "--models", "videobooht"], "there is no model or group 'videobooht'"),
+        (["--verbos"], "unrecognized arguments: --verbos; `vbbench --help` tells more."),
+        (["world", "show", "--out", "world.xyz"], "--out must end in .png, not 'world.xyz'."),
+        (["metrics", "--scale", "maxi"], "there is no scale 'maxi'; there are mini, sd14."),
+        (["report", "r" * 300], "r"),
         (["sample"], "the following arguments are required: --image, --text, --subject"),
         (["world"], "the following arguments are required: ACTION"),
         (["report"], "the following arguments are required: RUN"),
@@ -77,6 +81,8 @@ def test_wrong_words_are_answered_with_a_sentence(words: list[str], sentence: st
         (CheckFailed("no"), 1, "vbbench: no\n"),
         (KeyboardInterrupt(), 130, "vbbench: interrupted.\n"),
         (OSError(errno.ENOSPC, "No space left on device", "/data/x"), 2, "vbbench: /data/x: No space left on device.\n"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "x"), 2, "vbbench: x: File name too long.\n"),
+        (OSError(errno.ENOENT, "No such file or directory", "/proc/x"), 2, "vbbench: /proc/x: No such file or directory.\n"),
     ],
 )
 def test_errors_become_exit_codes(

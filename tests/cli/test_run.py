@@ -105,6 +105,7 @@ def test_unknown_suite_scale_and_device_are_told(command: list[str], capsys: pyt
         ([*command, "--scale", "sd15"], "the model 'noise' has no scale 'sd15'"),
         ([*command, "--device", "tpu"], "there is no device 'tpu'"),
         ([*command, "--metrics", "clip-imag"], "there is no metric 'clip-imag'"),
+        ([*command, "--metrics", ","], "no metric was named"),
     ):
         assert cli.main(words) == 2
         assert sentence in capsys.readouterr().err
@@ -166,6 +167,7 @@ def test_sample_tells_of_a_background(picture: Path, recipe_folder: Folder, caps
         ({"image": "missing.png"}, "there is no picture missing.png."),
         ({"out": "video.avi"}, "--out must end in .mp4 or .webm, not 'video.avi'."),
         ({"scale": "maxi"}, "there is no scale 'maxi'"),
+        ({"image": "i" * 300}, "i"),
     ],
 )
 def test_bad_samples_are_told(
@@ -174,6 +176,13 @@ def test_bad_samples_are_told(
     assert cli.main(sample_command(picture, recipe_folder("noise"), **options)) == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith(f"vbbench: {sentence}")
     assert not (picture.parent / "out.mkv").exists()
+
+
+def test_sample_into_a_folder_is_told_before_the_work(picture: Path, recipe_folder: Folder, capsys: pytest.CaptureFixture[str]) -> None:
+    (picture.parent / "folder.mp4").mkdir()
+    assert cli.main(sample_command(picture, recipe_folder("noise"), out=str(picture.parent / "folder.mp4"))) == 2
+    assert capsys.readouterr().err.endswith("folder.mp4 is a folder, not a file.\n")
+    assert sorted(path.name for path in picture.parent.iterdir() if "folder" in path.name) == ["folder.mp4"]
 
 
 def test_fitted_models_do_not_sample_from_one_picture(picture: Path, recipe_folder: Folder, capsys: pytest.CaptureFixture[str]) -> None:
@@ -187,3 +196,16 @@ def test_run_that_goes_on_keeps_its_threads(command: list[str], tmp_path: Path) 
     without = [word for word in command if word not in ("--threads", "1")]
     cli.main([*without, "--no-report"])
     assert json.loads(manifest.read_text())["environment"]["threads"] == 1
+
+
+def test_settings_that_json_cannot_hold_are_kept_as_text(command: list[str], tmp_path: Path) -> None:
+    recipe = tmp_path / "recipes" / "dated" / "recipe.toml"
+    recipe.parent.mkdir()
+    for path in (tmp_path / "recipes" / "noise").iterdir():
+        (recipe.parent / path.name).write_bytes(path.read_bytes())
+    text = recipe.read_text().replace('name = "noise"', 'name = "dated"')
+    recipe.write_text(text + "\n[scales.mini.extra]\nday = 2024-01-02\nnothing = nan\n")
+    command[command.index("--models") + 1] = str(recipe.parent)
+    assert cli.main(command) == 0
+    settings = json.loads((tmp_path / "run" / "manifest.json").read_text())["models"]["dated"]["settings"]
+    assert settings["extra"] == {"day": "2024-01-02", "nothing": "nan"}

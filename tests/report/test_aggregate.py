@@ -248,9 +248,27 @@ def escape(path: Path) -> None:
     (path / "suite" / "items.jsonl").write_text(text.replace("images/", "../../images/"))
 
 
+def empty_environment(path: Path) -> None:
+    manifest = json.loads((path / "manifest.json").read_text())
+    (path / "manifest.json").write_text(json.dumps({**manifest, "environment": None}))
+
+
+def text_for_seconds(path: Path) -> None:
+    job, *rest = (path / "jobs.jsonl").read_text().splitlines()
+    (path / "jobs.jsonl").write_text("\n".join([json.dumps({**json.loads(job), "seconds": "long"}), *rest]) + "\n")
+
+
+def half_a_character(path: Path) -> None:
+    item, *rest = (path / "suite" / "items.jsonl").read_text().splitlines()
+    (path / "suite" / "items.jsonl").write_text("\n".join([json.dumps({**json.loads(item), "text": "\ud800"}), *rest]) + "\n")
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
+        (empty_environment, "environment is no table"),
+        (text_for_seconds, "could not convert"),
+        (half_a_character, "surrogates not allowed"),
         (damage_manifest, "manifest.json cannot be read"),
         (drop_models, "'models' is missing"),
         (change_spec, "dino does not follow"),

@@ -259,9 +259,11 @@ def test_global_generators_are_set_for_each_batch(
 
 def test_scores_of_other_metrics_are_kept(runner: Runner, recipe_folder: Callable[[str], Path]) -> None:
     """Scoring one metric alone must not lose what an earlier run measured by another."""
-    runner.run(recipe_folder("noise"))
+    noise = recipe_folder("noise")
+    runner.run(noise)
     before = runner.scores()
     alone = MeanScorer()
     alone.specs = alone.specs[:1]
-    runner.run(recipe_folder("noise"), scorer=alone)
+    runner.run(noise, scorer=alone)
+    assert len(before) == 6 * 2
     assert runner.scores() == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from vbbench.errors import RunFolderError
 from vbbench.run.store import RunStore
-from vbbench.types import PromptSuite
+from vbbench.types import Job, PromptSuite
 
 MANIFEST = {"scale": "mini", "models": {}, "metrics": {}, "created": "then"}
 
@@ -48,7 +49,7 @@ def test_damaged_manifest_is_told(tiny_suite: PromptSuite, tmp_path: Path, text:
 
 
 def test_damaged_line_is_told_but_a_torn_last_one_is_cut(tiny_suite: PromptSuite, tmp_path: Path) -> None:
-    row = {"model": "m", "item_id": "i", "spec_id": "s", "metric": "x", "value": 1.0}
+    row = {"model": "m", "item_id": "i", "spec_id": "s", "metric": "x", "value": 1.0, "reason": None, "video_digest": None}
     with RunStore(tmp_path, tiny_suite, "mini") as store:
         store.write_manifest(manifest_of(tiny_suite))
         store.keep_scores([row])
@@ -63,6 +64,45 @@ def test_damaged_line_is_told_but_a_torn_last_one_is_cut(tiny_suite: PromptSuite
     (tmp_path / "scores.jsonl").write_text("{broken}\n" + text)
     with pytest.raises(RunFolderError, match=r"scores\.jsonl is damaged"):
         RunStore(tmp_path, tiny_suite, "mini")
+
+
+SCORE = '{"model": "m", "item_id": "i", "metric": "x", "spec_id": "s", "reason": null, "video_digest": null, "value": %s}'
+JOB = (
+    '{"hash": "h", "kind": "sample", "model": "m", "subject_id": "dog-0", "item_id": %s, "status": "done", "reason": null, '
+    '"seconds": 1.0, "file": %s, "file_sha256": null, "digest": null, "facts": {}}'
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "sentence"),
+    [
+        ("jobs.jsonl", "3", "its record 1 has no good hash, "),
+        ("jobs.jsonl", "{}", "its record 1 has no good hash, "),
+        ("jobs.jsonl", JOB % ('"dog-0-road"', "3"), "its record 1 has no good file"),
+        ("jobs.jsonl", JOB % ("[1]", "null"), "its record 1 has no good item_id"),
+        ("jobs.jsonl", JOB % ('"nobody"', "null"), "it holds 'nobody', which is no item of the suite tiny"),
+        ("scores.jsonl", "{}", "its record 1 has no good model, "),
+        ("scores.jsonl", SCORE % '"x"', "its record 1 has no good value"),
+        ("scores.jsonl", SCORE % "NaN", "NaN is no number"),
+    ],
+)
+def test_records_that_cannot_be_understood_are_told(tiny_suite: PromptSuite, tmp_path: Path, name: str, line: str, sentence: str) -> None:
+    with RunStore(tmp_path, tiny_suite, "mini") as store:
+        store.write_manifest(manifest_of(tiny_suite))
+    (tmp_path / name).write_text(line + "\n")
+    for _ in range(2):  # the lock is given back, so the second sentence is the same
+        with pytest.raises(RunFolderError, match=re.escape(f"{name} is damaged: {sentence}")):
+            RunStore(tmp_path, tiny_suite, "mini")
+    assert (tmp_path / name).read_text() == line + "\n"
+
+
+def test_line_separators_inside_of_a_text_end_no_record(tiny_suite: PromptSuite, tmp_path: Path) -> None:
+    row = {"model": "m", "item_id": "i", "spec_id": "s", "metric": "x", "value": None, "reason": "a\u2028b\x85c", "video_digest": None}
+    with RunStore(tmp_path, tiny_suite, "mini") as store:
+        store.write_manifest(manifest_of(tiny_suite))
+        store.keep_scores([row])
+    with RunStore(tmp_path, tiny_suite, "mini") as store:
+        assert list(store.scores.values()) == [row]
 
 
 def test_looking_changes_nothing(tiny_suite: PromptSuite, tmp_path: Path) -> None:
@@ -83,3 +123,15 @@ def test_manifest_of_the_wrong_kinds_is_told(tiny_suite: PromptSuite, tmp_path: 
     (tmp_path / "manifest.json").write_text(json.dumps({**manifest_of(tiny_suite), **damage}))
     with pytest.raises(RunFolderError, match=r"manifest\.json cannot be read"):
         RunStore(tmp_path, tiny_suite, "mini")
+
+
+def test_reason_that_is_no_unicode_is_kept(tiny_suite: PromptSuite, tmp_path: Path) -> None:
+    """An error that quotes a strange file name is a failure of its item, not of the run."""
+    item = tiny_suite.items[0]
+    job = Job("sample", "m", item.subject.id, item.id, "h")
+    with RunStore(tmp_path, tiny_suite, "mini") as store:
+        store.write_manifest(manifest_of(tiny_suite))
+        store.keep_failure(job, "no \udcff.png", seconds=1, memory_mb=1, details="Traceback: \udcff")
+    with RunStore(tmp_path, tiny_suite, "mini") as store:
+        assert [record["reason"] for record in store.jobs.values()] == ["no ?.png"]
+    assert (tmp_path / "errors" / f"m-{item.id}.txt").read_text() == "Traceback: ?"

@@ -138,7 +138,7 @@ def _fits(models: Iterable[ModelFacts], jobs: Sequence[Mapping[str, Any]]) -> di
     last = {(job["model"], job["subject_id"]): job for job in jobs if job["kind"] == "fit"}
     return {
         model.name: tuple(
-            (subject, float(job["seconds"]), job.get("peak_memory_mb"))
+            (subject, float(job["seconds"]), _number(job.get("peak_memory_mb")))
             for (name, subject), job in last.items()
             if name == model.name and job["status"] == "done"
         )
@@ -158,9 +158,15 @@ def _number(value: Any) -> float | None:
     return None if value is None else float(value)
 
 
+def _encodable(record: Any) -> Any:
+    """The record itself, unless its texts cannot be written to a page (UnicodeEncodeError, which is a ValueError)."""
+    json.dumps(record, ensure_ascii=False).encode("utf-8")
+    return record
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text("utf-8"))
+        return _encodable(json.loads(path.read_text("utf-8")))
     except (OSError, ValueError) as error:
         raise RunFolderError(f"{path} cannot be read: {error}.") from error
 
@@ -175,7 +181,7 @@ def _read_jsonl(path: Path) -> list[dict[str, Any]]:
         if not line.strip():
             continue
         try:
-            records.append(json.loads(line))
+            records.append(_encodable(json.loads(line)))
         except ValueError as error:
             if number < len(lines):
                 raise RunFolderError(f"{path}, line {number}, is damaged: {error}.") from error

@@ -30,8 +30,8 @@ _DOTTED = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)(?::\w+)?")
 
 
 def digest_of(content: Any) -> str:
-    """SHA-256 over anything JSON can hold; the order of keys does not count."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    """SHA-256 over anything JSON or TOML can hold (dates count by their text); the order of keys does not count."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False, default=str).encode()).hexdigest()
 
 
 def weights_digests(recipe: Recipe, scale: str) -> dict[str, str]:

@@ -64,12 +64,20 @@ class RunStore:
         if not read_only:
             root.mkdir(parents=True, exist_ok=True)
             self._lock = self._take_lock()
+        try:
+            self._read(suite)
+        except BaseException:
+            self.close()
+            raise
+
+    def _read(self, suite: PromptSuite) -> None:
+        """The records that are there, and a copy of the suite for those that read the folder alone."""
         self.jobs: dict[JobKey, Record] = {(r["kind"], r["model"], r["item_id"] or r["subject_id"]): r for r in self._load(JOBS, JOB_KEYS)}
         self.scores: dict[ScoreKey, Record] = {(r["model"], r["item_id"], r["spec_id"]): r for r in self._load(SCORES, SCORE_KEYS)}
         strangers = {item_id for kind, _, item_id in self.jobs if kind == "sample"} - {item.id for item in suite.items}
         if strangers:
-            raise RunFolderError(f"{root / JOBS} is damaged: it holds {min(strangers)!r}, which is no item of the suite {suite.name}.")
-        if not read_only:
+            raise RunFolderError(f"{self.root / JOBS} is damaged: it holds {min(strangers)!r}, which is no item of the suite {suite.name}.")
+        if not self._read_only:
             self._copy_suite(suite)
 
     def __enter__(self) -> RunStore:
@@ -141,7 +149,7 @@ class RunStore:
         if details:
             path = self.root / "errors" / f"{job.model}-{job.item_id or job.subject_id}.txt"
             path.parent.mkdir(exist_ok=True)
-            path.write_text(details, encoding="utf-8")
+            path.write_text(details, encoding="utf-8", errors="replace")
             facts["details"] = path.relative_to(self.root).as_posix()
         self._record(job, "failed", reason, None, None, facts, seconds, memory_mb)
 
@@ -156,8 +164,8 @@ class RunStore:
         for key in ("models", "metrics"):
             merged[key] = {**self.manifest.get(key, {}), **manifest[key]}
         merged["created"] = self.manifest.get("created", manifest["created"])
-        self.manifest = merged
-        _replace(self.root / MANIFEST, json.dumps(merged, indent=2, ensure_ascii=False) + "\n")
+        self.manifest = _plain(merged)
+        _replace(self.root / MANIFEST, json.dumps(self.manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
     def tidy(self, specs: Iterable[MetricSpec]) -> None:
         """Leave one record a job and score, in the order of the manifest's models and the suite's items.
@@ -165,7 +173,7 @@ class RunStore:
         Scores by specs that are neither given nor in the manifest any more are dropped: nobody reads them.
         """
         models = {name: place for place, name in enumerate(self.manifest["models"])}
-        wanted = {spec.id for spec in specs} | {spec["id"] for spec in self.manifest["metrics"].values()}
+        wanted = {spec.id for spec in specs} | _ids(self.manifest["metrics"])
         last = len(models)
         jobs = sorted(self.jobs.values(), key=lambda r: (models.get(r["model"], last), r["kind"]))
         scores = [row for row in self.scores.values() if row["spec_id"] in wanted]
@@ -188,6 +196,7 @@ class RunStore:
             theirs = (manifest["suite"]["name"], manifest["suite"]["version"], manifest["suite"]["digest"], manifest["scale"])
             for key in ("models", "metrics", "environment"):
                 dict(manifest.get(key, {}))
+            _ids(manifest.get("metrics", {}))
         except (OSError, ValueError, KeyError, TypeError):
             raise RunFolderError(f"the run folder {self.root} is damaged: {MANIFEST} cannot be read.") from None
         if theirs != (suite.name, suite.version, suite.digest, scale):
@@ -225,11 +234,8 @@ class RunStore:
         except ValueError as error:
             raise RunFolderError(f"{path} is damaged: {error}.") from None
         for number, record in enumerate(records, 1):
-            wrong = (
-                [key for key, kind in keys.items() if key not in record or not isinstance(record[key], kind)]
-                if isinstance(record, dict)
-                else [*keys]
-            )
+            known = record if isinstance(record, dict) else {}
+            wrong = [key for key, kind in keys.items() if key not in known or not isinstance(known[key], kind)]
             if wrong:
                 raise RunFolderError(f"{path} is damaged: its record {number} has no good {', '.join(wrong)}.")
         return records
@@ -288,7 +294,7 @@ def job_key(job: Job) -> JobKey:
 
 
 def _plain(value: Any) -> Any:
-    """Facts as JSON can hold them: numbers of numpy or torch as numbers, anything strange (NaN too) as its text."""
+    """Facts and settings as JSON can hold them: numbers of numpy or torch as numbers, anything strange (NaN too) as its text."""
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -301,7 +307,13 @@ def _plain(value: Any) -> Any:
 
 
 def _lines(rows: Iterable[Record]) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+    text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+    return text.encode("utf-8", "replace").decode("utf-8")  # a reason may quote a file name that is no UTF-8
+
+
+def _ids(metrics: Mapping[str, Any]) -> set[str]:
+    """Ids of the specs in a manifest."""
+    return {str(spec["id"]) for spec in metrics.values()}
 
 
 def _refuse(constant: str) -> NoReturn:
