@@ -83,9 +83,9 @@ def write_page_video(path: Path | str, video: Video, scale: int = 4, *, resample
         resample: ``nearest`` (hard pixels), ``bilinear``, ``bicubic`` or ``lanczos``.
     """
     path = Path(path)
-    if path.suffix not in _PAGE_CODECS:
+    if path.suffix.lower() not in _PAGE_CODECS:
         raise ValueError(f"a page's video ends in {' or '.join(_PAGE_CODECS)}, not {path.name!r}")
-    codec, pixel_format, options = _PAGE_CODECS[path.suffix]
+    codec, pixel_format, options = _PAGE_CODECS[path.suffix.lower()]
     frames = check_frames(video.frames)
     height, width = frames.shape[1] * scale, frames.shape[2] * scale
     frames = resize_frames(frames, (height, width), resample=resample)

@@ -98,10 +98,11 @@ def test_missing_weights_are_named_before_anything_is_rendered(toys: Path, tmp_p
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"name": "toi"}, "did you mean toy"),
-        ({"name": "toy", "scale": "sd14"}, "Only the scale mini"),
+        ({"name": "toi"}, "did you mean 'toy'"),
+        ({"name": "toy", "scale": "sd14"}, "only the scale mini"),
         ({"name": "toy", "workers": 0}, "at least one worker"),
         ({"name": "mean", "device": "cuda"}, "no CUDA device"),
+        ({"name": "mean", "device": "tpu"}, "cpu and cuda"),
     ],
 )
 def test_what_cannot_be_is_a_sentence(toys: Path, tmp_path: Path, options: dict, words: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,7 @@ def sample(options: argparse.Namespace) -> int:
     from vbbench.suite import single_item
     from vbbench.video import load_image_prompt, write_page_video, write_video_lossless
 
-    if options.out.suffix not in SUFFIXES:
+    if options.out.suffix.lower() not in SUFFIXES:
         raise UsageError(f"--out must end in {' or '.join(SUFFIXES)}, not {options.out.name!r}.")
     if options.out.is_dir():
         raise UsageError(f"--out {options.out} is a folder, not a file.")

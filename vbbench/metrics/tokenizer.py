@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from vbbench.errors import InputError
-
-_WORD = re.compile(r"[a-z]+")
+from vbbench.words import refuse_long, refuse_unknown, split_words
 
 
 class WordTokenizer:
@@ -34,13 +32,10 @@ class WordTokenizer:
         Raises:
             InputError: no word, words the encoder has not seen (named), or more words than fit.
         """
-        words = _WORD.findall(text.lower())
+        words = split_words(text)
         if not words:
             raise InputError(f"the text {text!r} holds no word.")
-        unknown = sorted({word for word in words if word not in self._number})
-        if unknown:
-            raise InputError(f"the miniature text encoder has not seen {', '.join(map(repr, unknown))}.")
-        if len(words) > self.context_length - 2:
-            raise InputError(f"the text has {len(words)} words; the miniature text encoder reads at most {self.context_length - 2}.")
+        refuse_unknown(words, self._number, text)
+        refuse_long(words, self.context_length - 2)
         tokens = [1, *(self._number[word] for word in words), self.vocab_size - 1]
         return tokens + [0] * (self.context_length - len(tokens))

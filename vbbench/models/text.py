@@ -6,7 +6,6 @@ B batch, L tokens, D width.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,8 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from vbbench.errors import InputError
-
-_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
+from vbbench.words import refuse_long, refuse_unknown, split_words
 
 
 class Tokenizer(Protocol):
@@ -45,24 +43,18 @@ class WordTokenizer:
         self.start_id, self.end_id = len(vocabulary), len(vocabulary) + 1
         self.vocab_size = len(vocabulary) + 2
 
-    def words(self, text: str) -> list[str]:
-        """The words of a text in lower case."""
-        return [word.lower() for word in _WORD.findall(text)]
-
     def __call__(self, texts: Sequence[str]) -> Tensor:
-        """Token ids (B, L) int64; texts beyond the full length are cut, as CLIP's tokenizer does.
+        """Token ids (B, L) int64.
 
         Raises:
-            InputError: words outside the vocabulary, which are named.
+            InputError: words outside the vocabulary, which are named, or more words than fit.
         """
         rows = []
         for text in texts:
-            words = self.words(text)
-            unknown = [word for word in dict.fromkeys(words) if word not in self.ids]
-            if unknown:
-                known = ", ".join(sorted(self.ids))
-                raise InputError(f"the text encoder has never seen {_quoted(unknown)} (in {text!r}); it knows only: {known}")
-            ids = [self.start_id, *(self.ids[word] for word in words)][: self.max_length - 1]
+            words = split_words(text)
+            refuse_unknown(words, self.ids, text)
+            refuse_long(words, self.max_length - 2)
+            ids = [self.start_id, *(self.ids[word] for word in words)]
             rows.append(ids + [self.end_id] * (self.max_length - len(ids)))
         return torch.tensor(rows, dtype=torch.int64).reshape(-1, self.max_length)
 
@@ -70,20 +62,13 @@ class WordTokenizer:
         """Token position and number of tokens of ``word`` (possibly several words) where it first stands in ``text``.
 
         Raises:
-            InputError: the text does not hold the word, or the text is so long that the word is cut off.
+            InputError: the text does not hold the word.
         """
-        words, wanted = self.words(text), self.words(word)
+        words, wanted = split_words(text), split_words(word)
         for at in range(len(words) - len(wanted) + 1):
             if wanted and words[at : at + len(wanted)] == wanted:
-                if 1 + at + len(wanted) > self.max_length - 1:
-                    raise InputError(f"the subject word {word!r} stands beyond the {self.max_length - 2} words that the text encoder reads")
                 return at + 1, len(wanted)
         raise InputError(f"the subject word {word!r} does not stand in the text {text!r}; the text must hold it as a word")
-
-
-def _quoted(words: Sequence[str]) -> str:
-    shown = ", ".join(repr(word) for word in words[:8])
-    return shown + (f" and {len(words) - 8} more words" if len(words) > 8 else "")
 
 
 @dataclass(frozen=True)

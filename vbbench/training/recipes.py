@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from vbbench import __version__, resources
 from vbbench.errors import UsageError
+from vbbench.recipes import nearest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -203,22 +204,21 @@ def _commit() -> str | None:
 
 
 def _check(name: str, scale: str, device: str, workers: int) -> None:
-    import difflib
-
     if name not in recipe_names():
-        near = difflib.get_close_matches(name, recipe_names(), 1, 0.0)[0]
-        raise UsageError(f"There is no training recipe {name!r}; did you mean {near}? There are {', '.join(recipe_names())}.")
+        raise UsageError(f"there is no training recipe {name!r}: {nearest(name, recipe_names())}")
     if scale != "mini":
-        raise UsageError(f"Only the scale mini can be trained from nothing, not {scale!r}.")
+        raise UsageError(f"only the scale mini can be trained from nothing, not {scale!r}.")
     if workers < 1:
-        raise UsageError("Training needs at least one worker.")
+        raise UsageError("training needs at least one worker.")
+    if device != "cpu" and not device.startswith("cuda"):
+        raise UsageError(f"there is no device {device!r} to train on; there are cpu and cuda.")
     if device.startswith("cuda"):
         import torch
 
         if not torch.cuda.is_available():
-            raise UsageError("There is no CUDA device here; train on the CPU with --device cpu.")
+            raise UsageError("there is no CUDA device here; train on the CPU with --device cpu.")
         if workers > 1:
-            raise UsageError("Several workers are for the CPU; a CUDA device is trained on by one.")
+            raise UsageError("several workers are for the CPU; a CUDA device is trained on by one.")
 
 
 @contextmanager
