@@ -16,7 +16,6 @@ from vbbench.models.codec import to_unit
 from vbbench.models.diffusion import add_noise
 from vbbench.models.text_to_video import LatentVideoModel
 from vbbench.models.videobooth.coarse import encode_text_with_embeddings
-from vbbench.models.videobooth.sampling import Denoiser
 from vbbench.types import Adapter, PromptItem, SamplingParams, Subject, Video
 from vbbench.video import read_video
 
@@ -88,13 +87,6 @@ class TextualInversion(LatentVideoModel):
     @torch.inference_mode()
     def generate(self, items: Sequence[PromptItem], params: SamplingParams, adapter: Adapter) -> list[Video]:  # type: ignore[override]
         """One video an item, with the adapter's word in the place of the subject word."""
-        return self._sample(items, params, self._denoiser_with(items, adapter.tensors[EMBEDDING].to(self.device)))
-
-    def _denoiser_with(self, items: Sequence[PromptItem], embedding: Tensor) -> Denoiser:
-        conditional = self._states([item.text for item in items], [item.subject_word for item in items], embedding)
-        unconditional = self.network.encode_text([""]).expand(len(items), -1, -1)
-
-        def denoise(latents: Tensor, timestep_B: Tensor, is_conditional: bool) -> Tensor:
-            return self.network.unet(latents, timestep_B, conditional if is_conditional else unconditional)
-
-        return denoise
+        embedding = adapter.tensors[EMBEDDING].to(self.device)
+        states = self._states([item.text for item in items], [item.subject_word for item in items], embedding)
+        return self._sample(items, params, self._text_denoiser(states))

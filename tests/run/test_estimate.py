@@ -43,12 +43,11 @@ def test_rate_is_measured() -> None:
     assert measure_rate(threads=1, seconds=0.1) > 1
 
 
-def test_threads_are_chosen_by_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_miniature_runs_on_one_thread_wherever_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     rates = {1: 150.0, 2: 30.0, 8: 600.0}
     monkeypatch.setattr("vbbench.run.estimate.measure_rate", lambda threads, device, seconds: rates[threads])
-    monkeypatch.setattr("vbbench.run.estimate.usable_cores", lambda: 2)
-    assert measure_speed(None, "mini") == Speed(1, REFERENCE_RATE / 150)
-    assert measure_speed(None, "sd14") == Speed(2, REFERENCE_RATE / 30)
+    for cores in (2, 8):
+        monkeypatch.setattr("vbbench.run.environment.usable_cores", lambda cores=cores: cores)
+        assert measure_speed(None, "mini") == Speed(1, REFERENCE_RATE / 150)
+        assert measure_speed(None, "sd14") == Speed(cores, REFERENCE_RATE / rates[cores])
     assert measure_speed(2, "mini") == Speed(2, REFERENCE_RATE / 30)
-    monkeypatch.setattr("vbbench.run.estimate.usable_cores", lambda: 8)
-    assert measure_speed(None, "mini").threads == 8

@@ -41,7 +41,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--guidance", type=finite, metavar="G", help="guidance scale instead of the recipes' own")
     parser.add_argument("--batch-size", type=positive, metavar="N", help="items sampled together, instead of the recipes' own")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto; the miniature stays on the CPU)")
-    parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads (default: what is measured to be quickest)")
+    parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads (default: 1 at scale mini, else the usable cores)")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and its cost, and do nothing")
     parser.add_argument("--no-report", action="store_true", help="do not write the HTML report")
     parser.set_defaults(command=run)

@@ -37,7 +37,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--steps", type=positive, metavar="N", help="sampling steps instead of the recipe's own")
     parser.add_argument("--guidance", type=finite, metavar="G", help="guidance scale instead of the recipe's own")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
-    parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads (default: the usable cores)")
+    parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads (default: 1 at scale mini, else the usable cores)")
     parser.set_defaults(command=sample)
 
 
@@ -81,7 +81,7 @@ def _generate(recipe: Recipe, item: PromptItem, options: argparse.Namespace) -> 
     import torch
 
     from vbbench.recipes import build_model
-    from vbbench.run.environment import choose_device, usable_cores
+    from vbbench.run.environment import choose_device, default_threads
     from vbbench.run.execute import check_videos
     from vbbench.run.plan import sampling_params
 
@@ -89,8 +89,9 @@ def _generate(recipe: Recipe, item: PromptItem, options: argparse.Namespace) -> 
     overrides = {key: value for key, value in wanted.items() if value is not None}
     num_frames, size, fps = VIDEO_SHAPES[options.scale]
     params = sampling_params(recipe, options.scale, num_frames=num_frames, size=size, fps=fps, overrides=overrides)
-    torch.set_num_threads(options.threads or usable_cores())
-    model: Any = build_model(recipe, options.scale, choose_device(options.device, options.scale))
+    device = choose_device(options.device, options.scale)
+    torch.set_num_threads(options.threads or default_threads(options.scale, device))
+    model: Any = build_model(recipe, options.scale, device)
     return check_videos(model.generate([item], params), 1, params)[0]
 
 

@@ -46,11 +46,14 @@ class LatentVideoModel:
         return self._sample(items, params, self._denoiser(items, params))
 
     def _denoiser(self, items: Sequence[PromptItem], params: SamplingParams) -> Denoiser:
-        conditional = self.network.encode_text([item.text for item in items])
-        unconditional = self.network.encode_text([""]).expand(len(items), -1, -1)
+        return self._text_denoiser(self.network.encode_text([item.text for item in items]))
+
+    def _text_denoiser(self, conditional_BLD: Tensor) -> Denoiser:
+        """The network bound to text states, and to the empty text's for guidance."""
+        unconditional = self.network.encode_text([""]).expand(len(conditional_BLD), -1, -1)
 
         def denoise(latents: Tensor, timestep_B: Tensor, is_conditional: bool) -> Tensor:
-            return self.network.unet(latents, timestep_B, conditional if is_conditional else unconditional)
+            return self.network.unet(latents, timestep_B, conditional_BLD if is_conditional else unconditional)
 
         return denoise
 

@@ -47,6 +47,15 @@ def choose_device(wanted: str, scale: str) -> str:
     return "cpu"
 
 
+def default_threads(scale: str, device: str) -> int:
+    """CPU threads where none are asked for: one for the miniature wherever it runs, else all usable cores.
+
+    Another number of threads moves the last digits of a video, and with them those of its scores; the miniature's operations
+    are too small to gain much from more.
+    """
+    return 1 if scale == "mini" and device == "cpu" else usable_cores()
+
+
 def describe(device: str, threads: int) -> dict[str, Any]:
     """The manifest's ``environment``."""
     facts: dict[str, Any] = {"python": platform.python_version(), "platform": platform.platform(), "cpu": _cpu_name()}

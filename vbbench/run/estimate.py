@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from vbbench.errors import RecipeError
-from vbbench.run.environment import usable_cores
+from vbbench.run.environment import default_threads
 from vbbench.run.plan import ModelPlan, Plan
 from vbbench.types import Job
 
 # What `measure_rate` gives on the reference machine: one free core of the server on which the recipes' costs were measured.
 REFERENCE_RATE = 300.0
-START_SECONDS = 17.0  # imports, weights and the report, on the reference machine
-SCORE_SECONDS = 0.29  # one video by all metrics, there
+START_SECONDS = 12.0  # imports, weights and the report, on the reference machine
+SCORE_SECONDS = 0.2  # one video by all metrics, there
 
 
 @dataclass(frozen=True)
@@ -100,16 +100,9 @@ class Speed:
 
 
 def measure_speed(threads: int | None, scale: str, device: str = "cpu", seconds: float = 1.0) -> Speed:
-    """Measure for about ``seconds``, and choose the number of threads if none is given.
-
-    The miniature's operations are so small that threads pay little, and cost dearly where other programs want the cores too
-    (each operation waits for the slowest of them). So it gets all cores only where they are found to be quicker.
-    """
-    cores = usable_cores()
-    candidates = [threads] if threads else [1, cores] if scale == "mini" and device == "cpu" and cores > 1 else [cores]
-    rates = {count: measure_rate(count, device, seconds / len(candidates)) for count in candidates}
-    best = max(rates, key=lambda count: rates[count])
-    return Speed(best, REFERENCE_RATE / rates[best])
+    """Measure for about ``seconds``, with ``threads`` or the scale's own number of threads."""
+    count = threads or default_threads(scale, device)
+    return Speed(count, REFERENCE_RATE / measure_rate(count, device, seconds))
 
 
 def measure_rate(threads: int, device: str = "cpu", seconds: float = 1.0) -> float:
