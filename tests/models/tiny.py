@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,9 @@ from torch import nn
 
 from vbbench import suite
 from vbbench.models.codec import PatchCodec, to_unit
-from vbbench.models.diffusion import DiffusionConfig
 from vbbench.models.image_encoder import ImageEncoder, ImageEncoderConfig
-from vbbench.models.network import NetworkConfig, TextToVideoNetwork
-from vbbench.models.text import TextConfig
+from vbbench.models.network import NetworkConfig, TextToVideoNetwork, mini_config
 from vbbench.models.videobooth.network import STAGES, VideoBoothNetwork
-from vbbench.models.videobooth.unet import UNetConfig
 from vbbench.resources import WEIGHTS_VARIABLE
 from vbbench.types import PromptItem, SamplingParams
 from vbbench.weights_io import save_weights
@@ -34,28 +32,11 @@ IMAGE_ENCODER = ImageEncoderConfig(size=16, patch=4, width=16, feed_forward=32, 
 
 def network_config(vocabulary: tuple[str, ...] = VOCABULARY, latent_channels: int = COMPONENTS) -> NetworkConfig:
     """All switches of the miniature network, at a size that costs nothing."""
-    return NetworkConfig(
-        unet=UNetConfig(
-            in_channels=latent_channels,
-            out_channels=latent_channels,
-            block_out_channels=(16, 32),
-            layers_per_block=1,
-            attention_levels=(True, True),
-            num_heads=(1, 2),
-            cross_attention_dim=16,
-            norm_num_groups=4,
-            feed_forward_mult=2,
-            watermark_widths=None,
-            time_scale_shift=True,
-            pooled_text=True,
-            frame_codes=8,
-            spatial_codes=(8, 8),
-            temporal_codes=8,
-            zero_init=True,
-        ),
-        text=TextConfig(vocab_size=len(vocabulary) + 2, width=16, feed_forward=32, layers=2, heads=2, max_length=16),
-        diffusion=DiffusionConfig(prediction_type="sample", beta_schedule="squaredcos_cap_v2", shared_noise=0.5),
-        vocabulary=tuple(vocabulary),
+    mini = mini_config(vocabulary, latent_channels)
+    return replace(
+        mini,
+        unet=replace(mini.unet, block_out_channels=(16, 32), num_heads=(1, 2), cross_attention_dim=16, norm_num_groups=4),
+        text=replace(mini.text, width=16, feed_forward=32, heads=2),
     )
 
 
