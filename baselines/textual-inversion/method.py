@@ -15,7 +15,6 @@ from vbbench.errors import InputError
 from vbbench.models.codec import to_unit
 from vbbench.models.diffusion import add_noise
 from vbbench.models.text_to_video import LatentVideoModel
-from vbbench.models.videobooth.coarse import encode_text_with_embeddings
 from vbbench.types import Adapter, PromptItem, SamplingParams, Subject, Video
 from vbbench.video import read_video
 
@@ -77,12 +76,7 @@ class TextualInversion(LatentVideoModel):
 
     def _states(self, texts: Sequence[str], words: Sequence[str], embedding: Tensor) -> Tensor:
         """Text states whose subject word is the learned embedding."""
-        tokenizer = self.network.tokenizer
-        places = [tokenizer.locate(text, word) for text, word in zip(texts, words, strict=True)]
-        embeddings = embedding.expand(len(texts), 1, -1)
-        ids = tokenizer(texts).to(self.device)
-        starts, counts = [[at] for at, _ in places], [count for _, count in places]
-        return encode_text_with_embeddings(self.network.text_encoder, ids, embeddings, starts, counts).last_hidden_BLD
+        return self.network.encode_text_with(texts, words, embedding.expand(len(texts), 1, -1))
 
     @torch.inference_mode()
     def generate(self, items: Sequence[PromptItem], params: SamplingParams, adapter: Adapter) -> list[Video]:  # type: ignore[override]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from vbbench.models.diffusion import DiffusionConfig
 from vbbench.models.text import TextConfig, WordTokenizer, build_text_encoder
+from vbbench.models.videobooth.coarse import encode_text_with_embeddings
 from vbbench.models.videobooth.unet import UNetConfig, VideoUNet
 
 
@@ -87,3 +88,18 @@ class TextToVideoNetwork(nn.Module):
             InputError: words that the text encoder does not know.
         """
         return self.text_encoder(input_ids=self.tokenizer(texts).to(self.device)).last_hidden_state
+
+    def encode_text_with(self, texts: Sequence[str], subject_words: Sequence[str], embeddings_BED: Tensor) -> Tensor:
+        """Text states (B, L, D) of texts whose subject word is replaced by embeddings (VideoBooth, section 3.2).
+
+        Args:
+            texts: B texts.
+            subject_words: the word of each that is replaced.
+            embeddings_BED: what replaces it, in the text encoder's input space.
+        Raises:
+            InputError: a subject word that does not stand in its text, or words the text encoder does not know.
+        """
+        places = [self.tokenizer.locate(text, word) for text, word in zip(texts, subject_words, strict=True)]
+        ids = self.tokenizer(texts).to(embeddings_BED.device)
+        starts, counts = [[at] for at, _ in places], [count for _, count in places]
+        return encode_text_with_embeddings(self.text_encoder, ids, embeddings_BED, starts, counts).last_hidden_BLD

@@ -10,7 +10,6 @@ import functools
 import importlib
 import os
 import platform
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -179,28 +178,16 @@ def _environment(device: str) -> dict[str, Any]:
     """What else a weights file was made with."""
     import torch
 
+    from vbbench.run.environment import commit
     from vbbench.world import WORLD_VERSION
 
     return {
         "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else f"cpu ({platform.machine()})",
         "torch": torch.__version__,
         "vbbench": __version__,
-        "commit": _commit(),
+        "commit": commit(),
         "world": WORLD_VERSION,
     }
-
-
-def _commit() -> str | None:
-    """The checkout's commit, with ``+`` if files differ from it; None where there is none."""
-    root = Path(__file__).resolve().parents[2]
-    if not (root / ".git").exists():
-        return None
-    command = ["git", "describe", "--always", "--dirty=+", "--abbrev=12"]
-    try:
-        done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None
 
 
 def _check(name: str, scale: str, device: str, workers: int) -> None:

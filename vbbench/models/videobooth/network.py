@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vbbench.models.image_encoder import ImageEncoder
 from vbbench.models.network import TextToVideoNetwork
-from vbbench.models.videobooth.coarse import Mapper, encode_text_with_embeddings
+from vbbench.models.videobooth.coarse import Mapper
 
 COARSE, FINE = "coarse", "fine"
 STAGES = (COARSE, FINE)
@@ -58,8 +58,4 @@ class VideoBoothNetwork(nn.Module):
         Raises:
             InputError: a subject word that does not stand in its text, or words the text encoder does not know.
         """
-        tokenizer = self.base.tokenizer
-        places = [tokenizer.locate(text, word) for text, word in zip(texts, subject_words, strict=True)]
-        ids = tokenizer(texts).to(embeddings_BED.device)
-        starts, counts = [[at] for at, _ in places], [count for _, count in places]
-        return encode_text_with_embeddings(self.base.text_encoder, ids, embeddings_BED, starts, counts).last_hidden_BLD
+        return self.base.encode_text_with(texts, subject_words, embeddings_BED)

@@ -27,7 +27,7 @@ CLIP_SHARE = 0.75  # of the steps after that
 TEXT_DROP = 0.1
 STILL_NOISE, CLIP_NOISE = 0.8, 1.2  # means of `sample_timesteps`
 RICH_FROM, RICH_SHARE = 0.5, 0.5  # from this share of the training on, this share of captions tells all colours and the marking
-REPEAT_SUBJECT = 0.5  # of the other captions that say the subject word three times: that is where three embeddings will be injected
+REPEAT_SUBJECT = 0.5  # of the others say the subject word three times: that is where three embeddings will be injected
 SUBJECT_WEIGHT = 1.5  # a latent cell covered by the subject weighs 1 + this
 SIGMA_FLOOR = 0.3  # of the loss weight 1 / max(sigma, floor) ** 2
 
