@@ -59,3 +59,11 @@ class CheckFailed(VBBenchError):
     """A check was made and did not pass."""
 
     exit_code = 1
+
+
+def one_line(error: BaseException) -> str:
+    """An error as the reason in a record: our own as their sentence, others with their kind."""
+    text = " ".join(str(error).split())
+    if isinstance(error, VBBenchError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

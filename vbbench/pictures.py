@@ -28,17 +28,59 @@ def load_image_prompt(path: Path | str, size: int) -> tuple[np.ndarray, list[str
     Raises:
         InputError: missing, not a picture, truncated, wholly transparent, under 8 pixels or over 64 million.
     """
-    path = Path(path)
-    upright, notes = _open_upright(path)
-    rgb = _to_rgb_on_white(upright, path, notes)
-    if rgb.width != rgb.height:
-        notes.append(f"padded with white from {rgb.width} x {rgb.height} to a square")
-    square = _pad_to_square(rgb)
+    square, notes = _load_square(Path(path))
     if square.width < size:
         notes.append(f"enlarged from {square.width} to {size} pixels")
     if square.width != size:
         square = square.resize((size, size), Image.Resampling.LANCZOS)
     return np.asarray(square, dtype=np.uint8).copy(), notes
+
+
+def load_picture(path: Path | str) -> np.ndarray:
+    """Read a picture as it is: turned upright, on white, at its own size and proportions.
+
+    Returns:
+        uint8 (H, W, 3), RGB, 0..255.
+    Raises:
+        InputError: as `load_image_prompt`.
+    """
+    path = Path(path)
+    return np.asarray(_to_rgb_on_white(_open_upright(path)[0], path, []), dtype=np.uint8).copy()
+
+
+def load_reference(path: Path | str, mask: Path | str | None = None) -> np.ndarray:
+    """Read a picture of a subject at its own size, as metrics hold videos against it: upright, on white, padded to a square.
+
+    Args:
+        path: as in `load_image_prompt`.
+        mask: a picture of the same size, light where the subject is; everything else is made white.
+    Returns:
+        uint8 (S, S, 3), RGB, 0..255; S is the longer side.
+    Raises:
+        InputError: as `load_image_prompt`; or the mask is of another size, or shows no subject.
+    """
+    square, _ = _load_square(Path(path))
+    pixels = np.asarray(square, dtype=np.uint8)
+    if mask is None:
+        return pixels.copy()
+    shown = _pad_to_square(_to_rgb_on_white(_open_upright(Path(mask))[0], Path(mask), []).convert("L"), colour=0)
+    if shown.size != square.size:
+        raise InputError(
+            f"the mask {mask} is {shown.width} pixels wide or high, its picture {path} {square.width}: they must be of one size."
+        )
+    subject_HW = np.asarray(shown) > 127
+    if not subject_HW.any():
+        raise InputError(f"the mask {mask} shows no subject: it is dark all over.")
+    return np.where(subject_HW[..., None], pixels, np.uint8(255))
+
+
+def _load_square(path: Path) -> tuple[Image.Image, list[str]]:
+    """The picture upright, on white, padded to a square, and what was done to it."""
+    upright, notes = _open_upright(path)
+    rgb = _to_rgb_on_white(upright, path, notes)
+    if rgb.width != rgb.height:
+        notes.append(f"padded with white from {rgb.width} x {rgb.height} to a square")
+    return _pad_to_square(rgb), notes
 
 
 def _open_upright(path: Path) -> tuple[Image.Image, list[str]]:
@@ -111,10 +153,10 @@ def _to_8_bit(picture: Image.Image, path: Path) -> Image.Image:
     return Image.fromarray(np.round(values / 257).astype(np.uint8))
 
 
-def _pad_to_square(picture: Image.Image) -> Image.Image:
+def _pad_to_square(picture: Image.Image, colour: tuple[int, int, int] | int = WHITE) -> Image.Image:
     side = max(picture.size)
     if picture.size == (side, side):
         return picture
-    square = Image.new("RGB", (side, side), WHITE)
+    square = Image.new(picture.mode, (side, side), colour)
     square.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
     return square

@@ -9,6 +9,7 @@ from pathlib import Path
 from vbbench.errors import WeightsError
 
 WEIGHTS_VARIABLE = "VBBENCH_WEIGHTS"
+CACHE_VARIABLE = "VBBENCH_CACHE"
 _PACKAGE = Path(__file__).resolve().parent
 _CHUNK_BYTES = 1 << 20
 
@@ -48,6 +49,13 @@ def weights_path(name: str, scale: str = "mini") -> Path:
             remedy = f"put it there or set {WEIGHTS_VARIABLE} to the folder that holds {scale}/"
         raise WeightsError(f"the weights {name!r} of scale {scale} are not at {path}: {remedy}.")
     return path
+
+
+def cache_dir() -> Path:
+    """Folder of what vbbench keeps for its user: VBBENCH_CACHE, else ``vbbench`` in XDG_CACHE_HOME or in ``~/.cache``. Not made here."""
+    if chosen := os.environ.get(CACHE_VARIABLE):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vbbench"
 
 
 def file_digest(path: Path | str) -> str:

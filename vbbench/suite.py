@@ -33,7 +33,7 @@ SETTINGS: Mapping[str, type] = {
 ITEM_KEYS = ("id", "subject", "class", "text", "subject_word", "image")
 OPTIONAL_ITEM_KEYS = ("scene", "motion", "reference_video", "other_video")
 SUBJECT_KEYS = ("id", "class", "image")
-OPTIONAL_SUBJECT_KEYS = ("clips", "captions", "world")
+OPTIONAL_SUBJECT_KEYS = ("clips", "captions", "references", "masks", "world")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # ids name files
 
 
@@ -214,13 +214,14 @@ def _is_table(value: Any) -> bool:
     return isinstance(value, dict)
 
 
-_OPTIONAL_KINDS: Mapping[str, Callable[[Any], bool]] = {"clips": _are_texts, "captions": _are_texts, "world": _is_table}
+_FILE_LISTS = ("clips", "references", "masks")
+_OPTIONAL_KINDS: Mapping[str, Callable[[Any], bool]] = {**dict.fromkeys((*_FILE_LISTS, "captions"), _are_texts), "world": _is_table}
 
 
 def _paths(row: Mapping[str, Any]) -> list[str]:
     """Every file a row names."""
     single = [row[key] for key in ("image", "reference_video", "other_video") if row.get(key) is not None]
-    return [*single, *(row.get("clips") or ())]
+    return [*single, *(name for key in _FILE_LISTS for name in row.get(key) or ())]
 
 
 def _inside(root: Path, name: Any) -> Path:
@@ -233,11 +234,14 @@ def _inside(root: Path, name: Any) -> Path:
 
 
 def _subject(root: Path, row: Mapping[str, Any]) -> Subject:
-    clips = tuple(_inside(root, name) for name in row.get("clips") or ())
+    where = f"{row['id']!r} in {root / 'subjects.jsonl'}"
+    clips, references, masks = (tuple(_inside(root, name) for name in row.get(key) or ()) for key in _FILE_LISTS)
     captions = tuple(row.get("captions") or ())
     if len(clips) != len(captions):
-        raise SuiteError(f"{row['id']!r} in {root / 'subjects.jsonl'} has {len(clips)} clips but {len(captions)} captions.")
-    return Subject(row["id"], row["class"], _inside(root, row["image"]), clips, captions, row.get("world"))
+        raise SuiteError(f"{where} has {len(clips)} clips but {len(captions)} captions.")
+    if masks and len(masks) != 1 + len(references):
+        raise SuiteError(f"{where} has {len(masks)} masks for its image prompt and {len(references)} references: one each is needed.")
+    return Subject(row["id"], row["class"], _inside(root, row["image"]), clips, captions, references, masks, row.get("world"))
 
 
 def _item(root: Path, row: Mapping[str, Any], subjects: Mapping[str, Subject], image_digests: Mapping[str, str], seed: int) -> PromptItem:

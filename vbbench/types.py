@@ -22,6 +22,8 @@ class Subject:
         image: the image prompt of the subject (cut out on white, square).
         clips: videos of the subject a model may be *fitted* on; never those it is scored against.
         captions: one text per clip.
+        references: further pictures of the subject that metrics hold a video against, beside ``image``.
+        masks: where the subject is in ``image`` and in each of ``references``, in that order (white on black); empty where unknown.
         world: how the miniature world draws it (``{"split": ..., "class": ..., "index": ...}``), None for real subjects.
     """
 
@@ -30,6 +32,8 @@ class Subject:
     image: Path
     clips: tuple[Path, ...] = ()
     captions: tuple[str, ...] = ()
+    references: tuple[Path, ...] = ()
+    masks: tuple[Path, ...] = ()
     world: Mapping[str, Any] | None = None
 
 
@@ -107,10 +111,10 @@ class SamplingParams:
 
 @dataclass(frozen=True)
 class Video:
-    """Decoded video: uint8 frames (T, H, W, 3), RGB, 0..255."""
+    """Decoded video: uint8 frames (T, H, W, 3), RGB, 0..255, and frames a second, which need not be whole (29.97)."""
 
     frames: np.ndarray
-    fps: int
+    fps: float
 
 
 @dataclass(frozen=True)
@@ -163,15 +167,56 @@ class Job:
 
 @dataclass(frozen=True)
 class MetricSpec:
-    """Everything that makes a metric's number comparable; ``id`` is derived from all of it."""
+    """Everything that makes a metric's number comparable; two numbers may stand side by side only under one ``id``.
+
+    None means that a field does not apply (no encoder, no text ...), or, for ``num_frames`` and ``fps``, that videos may differ.
+
+    Attributes:
+        name, version: of the metric; the version goes up with every change of its formula.
+        formula: from what is read to one number, in words.
+        encoder, patch_size, encoder_digest, precision: the network behind the numbers: library and architecture, side of a patch in
+            pixels, SHA-256 of its weights, type of its weights and arithmetic.
+        resize, interpolation, crop, normalisation: what happens to a frame before it is read.
+        decoder: who turns the file into pixels.
+        storage: ``lossless`` or ``lossy``: whether a codec threw detail away before scoring.
+        num_frames, fps: of every video.
+        frames, pairs: which frames are read; which of their pairs.
+        averaging: how values of frames become a model's number.
+        references: which pictures of the subject a frame is held against.
+        reference_mask, frame_mask: what is cut out of them first.
+        prompt: which text is read.
+        factor, clamp: what the number is multiplied by, and where it is cut off.
+        failures: what becomes of videos without a number.
+        unit, higher_is_better, bounds: how to read the number.
+        reads_text: whether the text prompt is part of it.
+        id: first hex digits of the SHA-256 over all the others.
+    """
 
     name: str
     version: str
+    formula: str
     encoder: str | None
+    patch_size: int | None
     encoder_digest: str | None
-    preprocessing: str
+    precision: str | None
+    resize: str | None
+    interpolation: str | None
+    crop: str | None
+    normalisation: str | None
+    decoder: str
+    storage: str
+    num_frames: int | None
+    fps: float | None
     frames: str
-    pooling: str
+    pairs: str | None
+    averaging: str
+    references: str | None
+    reference_mask: str | None
+    frame_mask: str | None
+    prompt: str | None
+    factor: float
+    clamp: str
+    failures: str
     unit: str
     higher_is_better: bool
     bounds: tuple[float, float]

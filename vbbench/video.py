@@ -1,4 +1,4 @@
-"""The only code that decodes, encodes and resizes. Frames are uint8 RGB, 0..255, (T, H, W, 3), everywhere.
+"""The only door to decoding, encoding and resizing. Frames are uint8 RGB, 0..255, (T, H, W, 3), everywhere.
 
 Results are stored without loss (FFV1): H.264's 4:2:0 destroys colours at the sizes of the miniature world, and scores with
 them. Pages play an enlarged H.264 copy.
@@ -16,12 +16,20 @@ import av
 import numpy as np
 from PIL import Image
 
+from vbbench.decoding import decode_file
 from vbbench.errors import InputError
+from vbbench.picture_folder import decode_folder, pictures_in, probe_folder
 from vbbench.pictures import load_image_prompt
+from vbbench.resources import file_digest
 from vbbench.types import Video
+from vbbench.video_file import SUFFIXES, VideoFacts, check_file, probe_file
 
 __all__ = [
+    "SUFFIXES",
+    "VideoFacts",
+    "content_digest",
     "load_image_prompt",
+    "probe",
     "read_video",
     "resize_frames",
     "video_digest",
@@ -42,31 +50,50 @@ _PAGE_CODECS: dict[str, tuple[str, str, dict[str, str]]] = {
 }
 
 
-def read_video(path: Path | str) -> Video:
-    """Decode every frame of a video file.
+def read_video(path: Path | str, *, fps: float | None = None) -> Video:
+    """Decode every frame of a video file, or of a folder of pictures; `vbbench.decoding` says how.
 
+    Args:
+        path: mp4, mov, mkv, webm, avi or gif, whatever its name; or a folder of pictures, one a frame, in the order of their numbers.
+        fps: frames a second of a folder of pictures, which does not know its own; 1 where none is given. A file's own rate is kept.
     Returns:
-        The frames, (T, H, W, 3), and the frame rate rounded to whole frames a second (at least 1).
+        The frames, (T, H, W, 3), and the frame rate, not rounded.
     Raises:
-        InputError: missing, not a video, damaged, without a frame, or of changing size.
+        InputError: missing, not a video, damaged, cut off, without a frame, of changing size, or too large.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"there is no video {path}.")
+    if _is_folder(path):
+        return Video(decode_folder(path), float(fps or 1))
+    return Video(*decode_file(path))
+
+
+def probe(path: Path | str) -> VideoFacts:
+    """What the header of a video file says, or a folder of pictures without decoding more than one of them.
+
+    Raises:
+        InputError: as `read_video`, as far as a header shows it.
+    """
+    path = Path(path)
+    return probe_folder(path) if _is_folder(path) else probe_file(path)
+
+
+def content_digest(path: Path | str) -> str:
+    """SHA-256 of a file's bytes; of a folder of pictures, over their names and the bytes of each, in the order of the frames.
+
+    Raises:
+        InputError: it cannot be read, or the folder is none of pictures.
+    """
+    path = Path(path)
     try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise InputError(f"{path} holds no picture stream.")
-            stream = container.streams.video[0]
-            frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
-            rate = stream.average_rate or stream.guessed_rate or Fraction(1)
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise InputError(f"{path} is not a video that can be read: {error}.") from None
-    if not frames:
-        raise InputError(f"{path} holds no frame.")
-    if len({frame.shape for frame in frames}) > 1:
-        raise InputError(f"the frames of {path} are not all of one size.")
-    return Video(frames=np.stack(frames), fps=max(1, round(rate)))
+        if not _is_folder(path):
+            check_file(path)
+            return file_digest(path)
+        digest = hashlib.sha256()
+        for picture in pictures_in(path):
+            digest.update(f"{picture.name!r} {file_digest(picture)}\n".encode())
+        return digest.hexdigest()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from None
 
 
 def write_video_lossless(path: Path | str, video: Video) -> None:
@@ -119,6 +146,14 @@ def video_digest(video: Video) -> str:
     return digest.hexdigest()
 
 
+def _is_folder(path: Path) -> bool:
+    """Whether it is a folder; a path that cannot even be looked at (too long, forbidden) is a sentence."""
+    try:
+        return path.is_dir()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from None
+
+
 def check_frames(frames: np.ndarray) -> np.ndarray:
     """The frames themselves, once they are known to be uint8 (T, H, W, 3) with T, H, W >= 1.
 
@@ -132,7 +167,7 @@ def check_frames(frames: np.ndarray) -> np.ndarray:
     return frames
 
 
-def _encode(path: Path, frames: np.ndarray, fps: int, codec: str, pixel_format: str, options: dict[str, str]) -> None:
+def _encode(path: Path, frames: np.ndarray, fps: float, codec: str, pixel_format: str, options: dict[str, str]) -> None:
     """Encode beside the target and rename, so that a file under its own name is always whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.stem}.tmp{path.suffix}")
@@ -140,7 +175,7 @@ def _encode(path: Path, frames: np.ndarray, fps: int, codec: str, pixel_format: 
     flags: dict[str, Any] = {"options": {"fflags": "+bitexact"}}
     try:
         with av.open(str(partial), "w", **flags) as container:
-            stream = container.add_stream(codec, rate=fps, options={**options, "flags": "+bitexact", "threads": "1"})
+            stream = container.add_stream(codec, rate=_fraction(fps), options={**options, "flags": "+bitexact", "threads": "1"})
             stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], pixel_format
             if pixel_format.startswith("yuv"):
                 _tag_colours(stream.codec_context)
@@ -150,6 +185,11 @@ def _encode(path: Path, frames: np.ndarray, fps: int, codec: str, pixel_format: 
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _fraction(fps: float) -> Fraction:
+    """29.97 is 30000/1001 in files; containers take no other numbers than fractions."""
+    return max(Fraction(fps).limit_denominator(1001), Fraction(1, 1001))
 
 
 def _tag_colours(context: Any) -> None:

@@ -38,6 +38,7 @@ def test_leaderboard_shows_intervals_costs_and_what_is_missing(capsys: pytest.Ca
         },
     ]
     board = pd.DataFrame(rows).astype(dict.fromkeys(("dino", "dino.low", "dino.high"), "Float64"))
+    board["dino.spec"] = "0123456789ab"
     board["fit_seconds"], board["sample_seconds"] = pd.array([8.04, None, None], "Float64"), pd.array([1.234, None, 0.0], "Float64")
     print_leaderboard(board)
     lines = capsys.readouterr().out.splitlines()

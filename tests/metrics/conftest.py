@@ -12,6 +12,7 @@ import torch
 from vbbench.metrics import encoders
 from vbbench.metrics.configs import encoder_config
 from vbbench.metrics.segmenter import SEGMENTS, UNet
+from vbbench.metrics.setting import Setting
 from vbbench.metrics.tokenizer import WordTokenizer
 from vbbench.types import PromptItem, Subject
 from vbbench.weights_io import save_weights
@@ -21,13 +22,13 @@ from vbbench.world import VOCABULARY
 def save_untrained(folder: Path) -> None:
     """The three miniature encoders' weights as they are before training."""
     torch.manual_seed(0)
-    arch = encoder_config("clip", "mini").arch
+    arch = encoder_config("clip", Setting()).arch
     tokenizer = WordTokenizer(VOCABULARY, arch["text_cfg"]["context_length"])
     clip = encoders.build_clip(arch, tokenizer.vocab_size)
     save_weights(folder / "clip.safetensors", clip.state_dict(), {"config": {"arch": dict(arch), "words": list(VOCABULARY)}})
-    arch = encoder_config("dino", "mini").arch
+    arch = encoder_config("dino", Setting()).arch
     save_weights(folder / "dino.safetensors", encoders.build_dino(arch).state_dict(), {"config": {"arch": dict(arch)}})
-    arch = encoder_config("segmenter", "mini").arch
+    arch = encoder_config("segmenter", Setting()).arch
     config = {"arch": dict(arch), "segments": list(SEGMENTS)}
     save_weights(folder / "segmenter.safetensors", UNet(arch["widths"]).state_dict(), {"config": config})
 
@@ -43,9 +44,9 @@ def untrained_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def untrained(untrained_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Folder of the untrained weights, in force for one test."""
     monkeypatch.setenv("VBBENCH_WEIGHTS", str(untrained_folder))
-    encoders.get_encoder.cache_clear()
+    encoders.forget_encoders()
     yield untrained_folder / "mini"
-    encoders.get_encoder.cache_clear()
+    encoders.forget_encoders()
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,13 @@ def scene(tmp_path: Path) -> Scene:
 
     subject = world.individual("test", "dog", 0)
     frames, masks = world.render_clip(subject, "beach", "right", 3)
-    image, _ = world.render_image_prompt(subject, 4)
+    image, mask = world.render_image_prompt(subject, 4)
     Image.fromarray(image).save(tmp_path / "dog.png")
+    Image.fromarray(mask > 0).save(tmp_path / "dog-mask.png")
     reference = {"split": "test", "class": "dog", "index": 0}
     item = PromptItem(
         id="dog-beach",
-        subject=Subject("dog-0", "dog", tmp_path / "dog.png", world=reference),
+        subject=Subject("dog-0", "dog", tmp_path / "dog.png", masks=(tmp_path / "dog-mask.png",), world=reference),
         text="a dog running right on the beach",
         subject_word="dog",
         seed=1,

@@ -8,35 +8,29 @@ import pytest
 from vbbench import world
 from vbbench.errors import InputError, UsageError
 from vbbench.metrics import true_identity as module
+from vbbench.metrics.analysis import SMALLEST_REGION, regions_of
 from vbbench.metrics.segmenter import DETAIL, FIRST_MARKING
+from vbbench.metrics.setting import Setting
 from vbbench.world.names import MASK_DETAIL, MASK_MARKING
 
 
-class PerfectSegmenter:
-    """Answers with the masks it was given."""
-
-    def __init__(self, masks: np.ndarray, kind: int) -> None:
-        segments = np.where(masks == MASK_MARKING, FIRST_MARKING + kind, masks)
-        self.found = np.where(masks == MASK_DETAIL, DETAIL, segments).astype(np.uint8)
-
-    def crop(self, frames: np.ndarray) -> np.ndarray:
-        return frames
-
-    def segments(self, frames: np.ndarray) -> np.ndarray:
-        return self.found[: len(frames)]
-
-
-def rendered(class_name: str, index: int) -> tuple[np.ndarray, PerfectSegmenter, module.Truth]:
+def rendered(class_name: str, index: int) -> tuple[np.ndarray, np.ndarray, module.Truth]:
+    """Frames, the segments a perfect segmenter would find, and the truth."""
     subject = world.individual("test", class_name, index)
     people = world.batch_of([subject])
     frames, masks = world.render_clip(subject, "beach", "right", 5)
-    return frames, PerfectSegmenter(masks, int(people.marking[0])), module.truth_of(people, 0)
+    segments = np.where(masks == MASK_MARKING, FIRST_MARKING + int(people.marking[0]), masks)
+    return frames, np.where(masks == MASK_DETAIL, DETAIL, segments).astype(np.uint8), module.truth_of(people, 0)
+
+
+def identities(frames: np.ndarray, segments: np.ndarray, truth: module.Truth) -> list[float]:
+    return module.frame_identities(np.stack([regions_of(*pair) for pair in zip(frames, segments, strict=True)]), truth)
 
 
 @pytest.mark.parametrize("class_name", world.CLASSES)
 def test_real_clips_of_the_individual_score_near_one(class_name: str) -> None:
-    frames, segmenter, truth = rendered(class_name, 0)
-    scores = module.frame_identities(frames, truth, segmenter)
+    frames, segments, truth = rendered(class_name, 0)
+    scores = identities(frames, segments, truth)
     assert len(scores) == len(frames)
     assert min(scores) > 0.8
 
@@ -44,18 +38,18 @@ def test_real_clips_of_the_individual_score_near_one(class_name: str) -> None:
 def test_another_individual_scores_far_lower() -> None:
     same, other = [], []
     for class_name in world.CLASSES:
-        frames, segmenter, truth = rendered(class_name, 0)
+        frames, segments, truth = rendered(class_name, 0)
         _, _, wrong = rendered(class_name, 1)
-        same.append(np.mean(module.frame_identities(frames, truth, segmenter)))
-        other.append(np.mean(module.frame_identities(frames, wrong, segmenter)))
+        same.append(np.mean(identities(frames, segments, truth)))
+        other.append(np.mean(identities(frames, segments, wrong)))
     assert (np.array(same) > np.array(other)).all()
     assert np.mean(same) - np.mean(other) > 0.4
 
 
 def test_a_frame_without_a_subject_scores_zero() -> None:
-    frames, segmenter, truth = rendered("cat", 2)
-    segmenter.found[3] = 0
-    scores = module.frame_identities(frames, truth, segmenter)
+    frames, segments, truth = rendered("cat", 2)
+    segments[3] = 0
+    scores = identities(frames, segments, truth)
     assert scores[3] == 0.0
     assert scores[2] > 0.8
 
@@ -64,12 +58,11 @@ def test_a_few_stray_pixels_are_no_region() -> None:
     frame = np.full((64, 64, 3), 200, np.uint8)
     segments = np.zeros((64, 64), int)
     segments[:20, :20] = 1
-    segments[40, : module.SMALLEST_REGION - 1] = FIRST_MARKING
-    found, kinds = module.regions_of(frame, segments)
-    assert found["marking"] is None
-    assert found["secondary"] is None
-    assert kinds.sum() == 0
-    np.testing.assert_array_equal(found["base"], [200, 200, 200])
+    segments[40, : SMALLEST_REGION - 1] = FIRST_MARKING
+    row = regions_of(frame, segments)
+    np.testing.assert_array_equal(row[1:4], [200, 200, 200])
+    assert np.isnan(row[4:10]).all()
+    assert row[10:].sum() == 0
 
 
 def test_colours_are_medians_and_kinds_are_counted() -> None:
@@ -79,9 +72,10 @@ def test_colours_are_medians_and_kinds_are_counted() -> None:
     frame[:10, :10] = 100
     frame[0, :10] = 255  # a bright tenth does not move the median
     segments[20:24, :10], segments[24:26, :10] = FIRST_MARKING + 2, FIRST_MARKING + 4
-    found, kinds = module.regions_of(frame, segments)
-    np.testing.assert_array_equal(found["base"], [100, 100, 100])
-    assert kinds.tolist() == [0, 0, 40, 0, 20]
+    row = regions_of(frame, segments)
+    assert row[0] == (100 + 60) / 64**2
+    np.testing.assert_array_equal(row[1:4], [100, 100, 100])
+    assert row[10:].tolist() == [0, 0, 40, 0, 20]
 
 
 def test_only_subjects_of_the_world_have_a_truth() -> None:
@@ -91,4 +85,4 @@ def test_only_subjects_of_the_world_have_a_truth() -> None:
         module.individual_of({"class": "dog"})
     assert module.individual_of({"split": "test", "class": "dog", "index": 4}) == world.individual("test", "dog", 4)
     with pytest.raises(UsageError, match="miniature"):
-        module.TrueIdentity("sd14")
+        module.TrueIdentity(Setting(scale="sd14"))

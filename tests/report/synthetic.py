@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from vbbench.metrics.setting import Setting
 from vbbench.metrics.spec import make_spec
 from vbbench.types import MetricSpec, Video
 from vbbench.video import video_digest, write_video_lossless
@@ -30,13 +31,10 @@ MODELS = {
 def spec(name: str, *, version: str = "1", higher_is_better: bool = True, bounds: tuple[float, float] = (-1.0, 1.0)) -> MetricSpec:
     """A metric spec with plain contents."""
     return make_spec(
+        Setting(),
         name=name,
         version=version,
-        encoder="tiny ViT",
-        encoder_digest="ab" * 32,
-        preprocessing="resize 32, bicubic",
-        frames="all",
-        pooling="mean of cosines",
+        formula="mean of cosines",
         unit="cosine",
         higher_is_better=higher_is_better,
         bounds=bounds,

@@ -39,7 +39,9 @@ def test_metric_titles() -> None:
 def test_a_spec_is_told_in_words() -> None:
     told = dict(words.spec_words(spec("motion", bounds=(0.0, float("inf")))))
     assert told["Unit"] == "cosine, from 0 to no bound; higher is better"
-    assert told["Encoder"] == "tiny ViT (weights abababababab)"
+    assert told["Formula"] == "mean of cosines"
+    assert told["Rate"] == "as each video has it"
+    assert "Encoder" not in told
 
 
 @pytest.mark.parametrize(

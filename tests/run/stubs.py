@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from vbbench.types import MetricSpec, PromptItem, Score, Video
+from vbbench.metrics.scoring import ClipToScore
+from vbbench.metrics.setting import Setting
+from vbbench.metrics.spec import make_spec
+from vbbench.types import MetricSpec, Score
+from vbbench.video import read_video
 
 
 def spec(name: str, version: str = "1") -> MetricSpec:
-    return MetricSpec(name, version, None, None, "none", "all", "mean", "levels", True, (0.0, 255.0), False, id=f"{name}-{version}")
+    known = {"name": name, "version": version, "formula": "mean", "unit": "levels", "higher_is_better": True}
+    return replace(make_spec(Setting(), **known, bounds=(0.0, 255.0), reads_text=False), id=f"{name}-{version}")
 
 
 class MeanScorer:
@@ -21,10 +27,12 @@ class MeanScorer:
         self.fails_on = fails_on
         self.calls: list[tuple[str, str]] = []
 
-    def score(self, model: str, video: Video, item: PromptItem) -> Sequence[Score]:
-        self.calls.append((model, item.id))
-        if self.fails_on in item.text:
-            raise RuntimeError("no mean today")
-        values = [float(video.frames.mean()), float(video.frames[..., 0].mean())]
-        frames = tuple(float(np.mean(frame)) for frame in video.frames)
-        return [Score(model, item.id, s.name, s.id, value, None, frames) for s, value in zip(self.specs, values, strict=True)]
+    def score(self, clips: Iterable[ClipToScore]) -> Iterator[Sequence[Score]]:
+        for clip in clips:
+            self.calls.append((clip.model, clip.item.id))
+            if self.fails_on in clip.item.text:
+                raise RuntimeError("no mean today")
+            pixels = read_video(clip.video).frames
+            values = [float(pixels.mean()), float(pixels[..., 0].mean())]
+            frames = tuple(float(np.mean(frame)) for frame in pixels)
+            yield [Score(clip.model, clip.item.id, s.name, s.id, value, None, frames) for s, value in zip(self.specs, values, strict=True)]

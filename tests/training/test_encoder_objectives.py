@@ -11,6 +11,7 @@ import torch
 from vbbench.metrics import encoders
 from vbbench.metrics.configs import encoder_config
 from vbbench.metrics.segmenter import DETAIL, FIRST_MARKING, SEGMENTS
+from vbbench.metrics.setting import Setting
 from vbbench.training import data as data_module
 from vbbench.training import rendering
 from vbbench.training.data import Counts, TrainingData, Variant
@@ -101,7 +102,7 @@ def test_what_is_exported_is_the_encoder_metrics_load(make: Callable, name: str,
     objective = make(name)
     tensors, config = objective.export(objective.module.eval())
     save_weights(tmp_path / "x.safetensors", tensors, {"config": config})
-    encoder = encoders.from_weights(encoder_config(name, "mini"), *load_weights(tmp_path / "x.safetensors"))
+    encoder = encoders.from_weights(encoder_config(name, Setting()), *load_weights(tmp_path / "x.safetensors"))
     frames = objective.data.val.stills.frames[:3]
     if name == "segmenter":
         assert encoder.segments(frames).shape == (3, 64, 64)

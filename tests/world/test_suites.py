@@ -56,14 +56,14 @@ def test_videos_are_stored_without_loss(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_the_bundled_suite_is_what_the_code_makes(tmp_path: Path, bundled: PromptSuite) -> None:
     """Rows and settings to the letter. Of pixels one grey level here and there is allowed: the sine of another processor."""
-    suites.write_suite(tmp_path, "mini", "1", **MINI)
+    suites.write_suite(tmp_path, "mini", "2", **MINI)
     for name in ("items.jsonl", "subjects.jsonl"):
         assert _rows(tmp_path / name) == _rows(bundled.root / name)
     made = suite.load(tmp_path)
     for key in ("name", "version", "description", "scale", "num_frames", "size", "fps", "seed", "metrics"):
         assert getattr(made, key) == getattr(bundled, key)
     files = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.*") if path.suffix in (".png", ".mkv"))
-    assert len(files) == 9 * (1 + suites.FIT_CLIPS + 2 * MINI["prompts"])
+    assert len(files) == 9 * (2 + suites.FIT_CLIPS + 2 * MINI["prompts"])
     for name in files:
         gap = np.abs(_pixels(tmp_path / name).astype(int) - _pixels(bundled.root / name))
         assert gap.max() <= 1, name

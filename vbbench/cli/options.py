@@ -1,9 +1,14 @@
-"""Kinds of numbers on the command line; a wrong one is told before anything is done."""
+"""What several commands share: kinds of numbers, a wrong one of which is told before anything is done, and how videos are scored."""
 
 from __future__ import annotations
 
 import argparse
 import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vbbench.metrics.setting import Setting
+    from vbbench.run.scoring import MetricScorer
 
 
 def at_least(lowest: int, text: str) -> int:
@@ -40,3 +45,66 @@ def finite(text: str) -> float:
     if not math.isfinite(number):
         raise argparse.ArgumentTypeError(f"must be finite, not {text}")
     return number
+
+
+def add_encoder_options(parser: argparse.ArgumentParser) -> None:
+    """Options that choose the scoring encoders."""
+    parser.add_argument("--clip", metavar="NAME", help="CLIP of the metrics instead of the usual one (sd14: clip-vit-l-14)")
+    parser.add_argument("--dino", metavar="NAME", help="DINO of the metrics instead of the usual one (sd14: dinov2-vit-s-14)")
+    parser.add_argument(
+        "--precision", default="float32", help="of the scoring encoders: float32, bfloat16 or float16 (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--random-weights", action="store_true", help="score with untrained encoders, to try the plumbing; every id says so"
+    )
+
+
+def add_scoring_options(parser: argparse.ArgumentParser) -> None:
+    """Options of the commands that score videos."""
+    parser.add_argument("--metrics", metavar="LIST", help="names of metrics (default: the suite's)")
+    add_encoder_options(parser)
+    parser.add_argument(
+        "--scoring-batch",
+        type=positive,
+        metavar="N",
+        help="frames that a scoring encoder sees at once (default: 16 on the CPU, 64 on a GPU)",
+    )
+    parser.add_argument("--no-cache", action="store_true", help="neither read nor keep embeddings in the user's cache folder")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto; the miniature stays on the CPU)")
+    parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads (default: 1 at scale mini, else the usable cores)")
+
+
+def setting_from(
+    options: argparse.Namespace, scale: str, *, num_frames: int | None = None, fps: float | None = None, storage: str = "lossless"
+) -> Setting:
+    """The setting that the options of `add_encoder_options` ask for.
+
+    Raises:
+        UsageError: an unknown precision.
+    """
+    from vbbench.metrics.setting import Setting
+
+    variants = tuple((role, name) for role, name in (("clip", options.clip), ("dino", options.dino)) if name is not None)
+    weights = "random" if options.random_weights else "trained"
+    return Setting(scale, variants, options.precision, weights, num_frames, fps, storage)
+
+
+def scorer_from(options: argparse.Namespace, suite_metrics: tuple[str, ...], setting: Setting, device: str) -> MetricScorer:
+    """The metrics that the options of `add_scoring_options` ask for; made before anything is sampled, so that a wrong name or a
+    damaged encoder is told at once.
+
+    Raises:
+        UsageError: no metric, or a wrong name.
+        WeightsError: an encoder's weights cannot be had.
+    """
+    from vbbench.errors import UsageError
+    from vbbench.resources import cache_dir
+    from vbbench.run.scoring import MetricScorer
+
+    names = suite_metrics
+    if options.metrics is not None:
+        names = tuple(name.strip() for name in options.metrics.split(",") if name.strip())
+        if not names:
+            raise UsageError("no metric was named.")
+    cache = None if options.no_cache else cache_dir() / "embeddings"
+    return MetricScorer(dict.fromkeys(names), setting, device, batch_size=options.scoring_batch, cache=cache)

@@ -25,6 +25,7 @@ def report(options: argparse.Namespace) -> int:
     from vbbench.report.aggregate import leaderboard_table, load_run, merge_runs
     from vbbench.report.leaderboard import write_report
 
-    print_leaderboard(leaderboard_table(merge_runs([load_run(run) for run in options.runs])))
+    merged = merge_runs([load_run(run) for run in options.runs])
+    print_leaderboard(leaderboard_table(merged), merged.metrics)
     print(f"Report: {write_report(options.runs, options.out or options.runs[0] / 'report')}")
     return 0

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vbbench.cli.options import finite, positive
-from vbbench.errors import IncompleteError, UsageError
+from vbbench.cli.options import add_scoring_options, finite, positive, scorer_from, setting_from
+from vbbench.errors import IncompleteError
 
 if TYPE_CHECKING:
     from vbbench.run.estimate import Estimate, Speed
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from vbbench.run.plan import Plan
     from vbbench.run.scoring import Scorer
     from vbbench.run.store import RunStore
-    from vbbench.types import PromptSuite, Recipe
+    from vbbench.types import Recipe
 
 DEFAULT_MODELS = "videobooth,baselines"
 REFERENCES = "references"
@@ -35,13 +34,11 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--suite", default="mini", metavar="NAME", help="a bundled suite or a suite's folder (default: %(default)s)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/<suite>)")
     parser.add_argument("--scale", metavar="SCALE", help="mini or sd14 (default: the suite's)")
-    parser.add_argument("--metrics", metavar="LIST", help="names of metrics (default: the suite's)")
     parser.add_argument("--no-references", action="store_true", help="leave out the reference rows (real video, still image ...)")
     parser.add_argument("--steps", type=positive, metavar="N", help="sampling steps instead of the recipes' own")
     parser.add_argument("--guidance", type=finite, metavar="G", help="guidance scale instead of the recipes' own")
     parser.add_argument("--batch-size", type=positive, metavar="N", help="items sampled together, instead of the recipes' own")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto; the miniature stays on the CPU)")
-    parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads (default: 1 at scale mini, else the usable cores)")
+    add_scoring_options(parser)
     parser.add_argument("--dry-run", action="store_true", help="print the plan and its cost, and do nothing")
     parser.add_argument("--no-report", action="store_true", help="do not write the HTML report")
     parser.set_defaults(command=run)
@@ -62,7 +59,8 @@ def run(options: argparse.Namespace) -> int:
     device = choose_device(options.device, scale)
     if options.dry_run:
         return _dry_run(plan, RunStore(root, suite, scale, read_only=True), device, options.threads)
-    scorer = _make_scorer(options.metrics, suite, scale, device)
+    setting = setting_from(options, scale, num_frames=suite.num_frames, fps=suite.fps)
+    scorer = scorer_from(options, suite.metrics, setting, device)
     with RunStore(root, suite, scale) as store:
         summary = execute_plan(plan, store, scorer, device=device, threads=options.threads)
     if summary is None:
@@ -90,18 +88,6 @@ def _overrides(options: argparse.Namespace) -> dict[str, Any]:
     return {key: value for key, value in wanted.items() if value is not None}
 
 
-def _make_scorer(metrics: str | None, suite: PromptSuite, scale: str, device: str) -> Scorer:
-    """Made before anything is sampled, so that a wrong name or damaged encoder is told at once."""
-    from vbbench.run.scoring import MetricScorer
-
-    names = suite.metrics
-    if metrics is not None:
-        names = tuple(name.strip() for name in metrics.split(",") if name.strip())
-        if not names:
-            raise UsageError("no metric was named.")
-    return MetricScorer(dict.fromkeys(names), scale, device)
-
-
 def _dry_run(plan: Plan, store: RunStore, device: str, threads: int | None) -> int:
     from vbbench.cli.tables import print_plan
     from vbbench.run.estimate import estimate
@@ -121,14 +107,17 @@ def _speed(store: RunStore, scale: str, device: str, threads: int | None) -> Spe
 
 def execute_plan(plan: Plan, store: RunStore, scorer: Scorer, *, device: str, threads: int | None) -> Summary | None:
     """Do the plan; None when Ctrl-C stopped it."""
+    from vbbench.run.environment import describe
     from vbbench.run.estimate import estimate
     from vbbench.run.execute import execute
-    from vbbench.run.plan import missing_jobs
+    from vbbench.run.manifest import make_manifest
+    from vbbench.run.plan import manifest_models, missing_jobs
     from vbbench.run.progress import make_progress
 
     missing = missing_jobs(plan, store)
     speed = _speed(store, plan.scale, device, threads)
-    store.write_manifest(make_manifest(plan, scorer, device, speed))
+    environment = {**describe(device, speed.threads), "slowness": round(speed.slowness, 3)}
+    store.write_manifest(make_manifest(plan.suite, plan.scale, manifest_models(plan), scorer.specs, environment))
     try:
         with make_progress() as progress:
             progress.say(_announcement(plan, estimate(plan, missing, speed.slowness), store.root))
@@ -153,36 +142,12 @@ def _announcement(plan: Plan, cost: Estimate, root: Path) -> str:
     return f"{cost.jobs} jobs to do{f', {kept} kept' if kept else ''}: about {duration(cost.seconds)}{unknown}. Results go to {root}."
 
 
-def make_manifest(plan: Plan, scorer: Scorer, device: str, speed: Speed) -> dict[str, Any]:
-    """What a reader of the run must know of how it was made."""
-    from dataclasses import asdict
-    from datetime import UTC, datetime
-
-    from vbbench import __version__
-    from vbbench.run.environment import commit, describe
-    from vbbench.run.plan import manifest_models
-
-    suite = plan.suite
-    return {
-        "vbbench": __version__,
-        "suite": {"name": suite.name, "version": suite.version, "digest": suite.digest},
-        "scale": plan.scale,
-        "models": manifest_models(plan),
-        "params": {"num_frames": suite.num_frames, "size": suite.size, "fps": suite.fps},
-        "metrics": {spec.name: asdict(spec) for spec in scorer.specs},
-        "environment": {**describe(device, speed.threads), "slowness": round(speed.slowness, 3)},
-        "commit": commit(),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        # a file name that is no UTF-8 must not keep the manifest from being written
-        "command": shlex.join(["vbbench", *sys.argv[1:]]).encode("utf-8", "backslashreplace").decode("utf-8"),
-    }
-
-
 def _tell_results(root: Path, *, report: bool) -> None:
     from vbbench.cli.tables import print_leaderboard
     from vbbench.report.aggregate import leaderboard_table, load_run
 
-    print_leaderboard(leaderboard_table(load_run(root)))
+    found = load_run(root)
+    print_leaderboard(leaderboard_table(found), found.metrics)
     if report:
         from vbbench.report.leaderboard import write_report
 

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+
+from vbbench.metrics.explain import untrained_note
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from vbbench.run.estimate import Estimate
     from vbbench.run.plan import Plan
+    from vbbench.types import MetricSpec
 
 NARROWEST = 132  # columns of a table that is written to a file or a pipe
 
@@ -25,11 +30,11 @@ def console() -> Console:
     return Console(width=width, highlight=False)
 
 
-def table(title: str | None, *columns: str, numbers: frozenset[str] = frozenset()) -> Table:
-    """An empty table; columns named in ``numbers`` are set to the right."""
+def table(title: str | None, *columns: str, numbers: Collection[str] = (), whole: Collection[str] = ()) -> Table:
+    """An empty table; columns named in ``numbers`` are set to the right, those in ``whole`` are not broken into lines."""
     made = Table(title=title, title_justify="left", title_style="bold")
     for column in columns:
-        made.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+        made.add_column(column, justify="right" if column in numbers else "left", overflow="fold", no_wrap=column in whole)
     return made
 
 
@@ -60,10 +65,11 @@ def print_plan(plan: Plan, cost: Estimate, root: Path) -> None:
     out.print(f"{cost.jobs} jobs, about {duration(cost.seconds)} on this machine{unknown}.")
 
 
-def print_leaderboard(board: pd.DataFrame) -> None:
-    """The leaderboard: mean and half the width of its 95 % interval, a row a model, reference rows below a line."""
+def print_leaderboard(board: pd.DataFrame, specs: Sequence[MetricSpec] = ()) -> None:
+    """The leaderboard: mean and half the width of its 95 % interval, a row a model, reference rows below a line; then the ids of the
+    metric specs."""
     metrics = [name.removesuffix(".low") for name in board.columns if name.endswith(".low")]
-    columns = ("model", *metrics, "fit s", "clip s", "MB", "videos")
+    columns = ("model", *(metric.replace("-", "-\n") for metric in metrics), "fit s", "clip s", "MB", "videos")
     made = table("Leaderboard", *columns, numbers=frozenset(columns[1:]))
     rows: list[dict[str, Any]] = board.to_dict("records")
     for place, row in enumerate(rows):
@@ -71,8 +77,12 @@ def print_leaderboard(board: pd.DataFrame) -> None:
         cells = [_interval(row, metric) for metric in metrics]
         cost = [_number(row.get("fit_seconds"), 1), _number(row.get("sample_seconds"), 2), _number(row.get("peak_memory_mb"), 0)]
         style = "dim" if row["reference"] else None
-        made.add_row(row["title"], *cells, *cost, f"{row['sampled']}/{row['items']}", style=style, end_section=last_competitor)
-    console().print(made)
+        made.add_row(escape(row["title"]), *cells, *cost, f"{row['sampled']}/{row['items']}", style=style, end_section=last_competitor)
+    out = console()
+    out.print(made)
+    out.print("Metric specs: " + ", ".join(f"{metric} {board[f'{metric}.spec'].iloc[0]}" for metric in metrics))
+    if untrained := untrained_note(specs):
+        out.print(untrained, style="bold")
 
 
 def _interval(row: dict[str, Any], metric: str) -> str:

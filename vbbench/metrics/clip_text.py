@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from vbbench.metrics import functional
-from vbbench.metrics.base import EmbeddedClip, Measurement, encoder_spec, pooled
+from vbbench.metrics.analysis import Analysis, FrameEmbeddings
+from vbbench.metrics.base import Measurement, cosine_spec, pooled
+from vbbench.metrics.clip import EmbeddedClip
+from vbbench.metrics.setting import Setting
+from vbbench.metrics.spec import WHOLE_PROMPT
 
 
 class ClipText:
-    """`functional.clip_text` over the text prompt and all frames."""
+    """`functional.cosine_to_each` of all frames with the text prompt (Hessel et al. 2021, CLIPScore, without its factor and clamp)."""
 
-    def __init__(self, scale: str) -> None:
-        self.spec = encoder_spec(
-            "clip",
-            scale,
-            name="clip-text",
-            frames="all",
-            pooling="mean over frames of cos(text, frame); the text is the item's, with the subject word; no factor, no clamping",
-            unit="cosine",
-            reads_text=True,
-        )
+    reads: tuple[Analysis, ...] = (FrameEmbeddings("clip"),)
+
+    def __init__(self, setting: Setting) -> None:
+        self.spec = cosine_spec(setting, "clip", name="clip-text", formula="cos(text, frame)", prompt=WHOLE_PROMPT, reads_text=True)
 
     def score(self, clip: EmbeddedClip) -> Measurement:
-        """Cosine with the text, -1..1; raises InputError where the text has words the encoder has not seen."""
-        frames, text = clip.frame_embeddings("clip"), clip.text_embedding("clip")
-        return pooled(functional.cosine_to_each(frames, text[None]), functional.clip_text(frames, text))
+        """Cosine with the text, -1..1; raises InputError for a text that the encoder cannot read."""
+        text_1D = clip.text_embedding("clip").reshape(1, -1)
+        return pooled(functional.cosine_to_each(clip.frame_embeddings("clip"), text_1D))

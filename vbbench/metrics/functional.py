@@ -32,69 +32,42 @@ def cosine_to_each(emb_TD: Tensor, reference_RD: Tensor) -> Tensor:
     return (frames_TD @ references_RD.T).mean(dim=1)
 
 
-def clip_text(emb_TD: Tensor, text_D: Tensor) -> Tensor:
-    """Mean over all frames of cos(text, frame) (Hessel et al. 2021, CLIPScore, without its factor 2.5 and clamping).
-
-    Args:
-        emb_TD: CLIP embedding of every frame.
-        text_D: CLIP embedding of the text prompt.
-    Returns:
-        Scalar float32 in [-1, 1]; higher agrees better.
-    Raises:
-        ValueError: no frame, or embeddings of different length.
-    """
-    return cosine_to_each(emb_TD, text_D.reshape(1, -1)).mean()
-
-
-def clip_image(emb_TD: Tensor, reference_RD: Tensor) -> Tensor:
-    """Mean over all frames, and over the references where a subject has several, of cos(image prompt, frame) (CLIP-I of Ruiz et al. 2023).
-
-    Args:
-        emb_TD: CLIP embedding of every frame.
-        reference_RD: CLIP embedding of every reference picture.
-    Returns:
-        Scalar float32 in [-1, 1]; higher is more alike.
-    Raises:
-        ValueError: no frame, no reference, or embeddings of different length.
-    """
-    return cosine_to_each(emb_TD, reference_RD).mean()
-
-
-def dino(emb_TD: Tensor, reference_RD: Tensor) -> Tensor:
-    """The same mean as `clip_image` over class tokens of a DINO (DINO score of Ruiz et al. 2023); same arguments, range and errors."""
-    return cosine_to_each(emb_TD, reference_RD).mean()
-
-
 def consecutive_cosines(emb_TD: Tensor) -> Tensor:
-    """Cosine of every frame with the next: (T-1,), in [-1, 1].
-
-    Raises:
-        ValueError: fewer than 2 frames.
-    """
-    if emb_TD.ndim != 2 or len(emb_TD) < 2:
-        raise ValueError(f"consecutive frames need embeddings (T >= 2, D), got {tuple(emb_TD.shape)}")
-    frames_TD = F.normalize(emb_TD.float(), dim=-1)
+    """Cosine of every frame with the next: (T-1,), in [-1, 1]; raises ValueError below 2 frames."""
+    frames_TD = _normalised_pairs(emb_TD)
     return (frames_TD[:-1] * frames_TD[1:]).sum(dim=-1)
 
 
-def temporal_consistency(emb_TD: Tensor) -> Tensor:
-    """Mean cosine of consecutive frame embeddings (the "frame consistency" of Esser et al. 2023, Gen-1).
+def first_frame_cosines(emb_TD: Tensor) -> Tensor:
+    """Cosine of the first frame with every other: (T-1,), in [-1, 1]; raises ValueError below 2 frames."""
+    frames_TD = _normalised_pairs(emb_TD)
+    return frames_TD[1:] @ frames_TD[0]
 
-    Args:
-        emb_TD: one row a frame; T >= 2.
-    Returns:
-        Scalar float32 in [-1, 1]; higher is steadier. A still picture scores a perfect 1.
-    Raises:
-        ValueError: fewer than 2 frames.
-    """
-    return consecutive_cosines(emb_TD).mean()
+
+def all_pairs_cosines(emb_TD: Tensor) -> Tensor:
+    """Cosine of every two frames, (0, 1), (0, 2) ... (T-2, T-1): (T (T-1) / 2,), in [-1, 1]; raises ValueError below 2 frames."""
+    frames_TD = _normalised_pairs(emb_TD)
+    first, second = torch.triu_indices(len(frames_TD), len(frames_TD), offset=1)
+    return (frames_TD @ frames_TD.T)[first, second]
+
+
+def subject_consistency(emb_TD: Tensor) -> Tensor:
+    """Of each frame from the second on, the mean of its cosines with the frame before it and with the first, negative ones as 0
+    (subject consistency of Huang et al. 2023, VBench): (T-1,), in [0, 1]; raises ValueError below 2 frames."""
+    return (consecutive_cosines(emb_TD).clamp(min=0) + first_frame_cosines(emb_TD).clamp(min=0)) / 2
+
+
+def _normalised_pairs(emb_TD: Tensor) -> Tensor:
+    if emb_TD.ndim != 2 or len(emb_TD) < 2:
+        raise ValueError(f"pairs of frames need embeddings (T >= 2, D), got {tuple(emb_TD.shape)}")
+    return F.normalize(emb_TD.float(), dim=-1)
 
 
 def flow_magnitudes(frames_THWC: np.ndarray, fps: float) -> Tensor:
     """How far pixels move between consecutive frames, unsigned: mean length of the optical flow.
 
     The flow is scikit-image's iterative Lucas-Kanade (Le Besnerais and Champagnat 2005) on luma, in a window of 11 pixels.
-    On flat ground it answers noise with flow: a flickering video reads as a moving one.
+    On flat ground it answers noise with flow: a flickering video reads as a moving one. No length counts more than the diagonal.
 
     Args:
         frames_THWC: uint8 RGB, T >= 2.
@@ -111,17 +84,13 @@ def flow_magnitudes(frames_THWC: np.ndarray, fps: float) -> Tensor:
     if not fps > 0:
         raise ValueError(f"motion needs a positive frame rate, got {fps}")
     luma_THW = frames_THWC.astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32) / 255
-    short_side = min(luma_THW.shape[1:])
+    short_side, diagonal = min(luma_THW.shape[1:]), float(np.hypot(*luma_THW.shape[1:]))
     lengths = []
     for before_HW, after_HW in zip(luma_THW[:-1], luma_THW[1:], strict=True):
         flow_2HW = optical_flow_ilk(before_HW, after_HW, radius=FLOW_RADIUS, num_warp=FLOW_WARPS)
-        lengths.append(float(np.hypot(flow_2HW[0], flow_2HW[1]).mean()))
+        # on flat ground the method may answer with lengths without bound; nothing that is seen twice moved further than the diagonal
+        lengths.append(float(np.minimum(np.hypot(flow_2HW[0], flow_2HW[1]), diagonal).mean()))
     return torch.tensor(lengths, dtype=torch.float32) * (fps / short_side)
-
-
-def motion(frames_THWC: np.ndarray, fps: float) -> Tensor:
-    """Mean of `flow_magnitudes` over the pairs of consecutive frames; same arguments, unit and errors."""
-    return flow_magnitudes(frames_THWC, fps).mean()
 
 
 def colour_difference(seen_RGB: np.ndarray, true_RGB: np.ndarray) -> float:

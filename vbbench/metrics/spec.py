@@ -5,70 +5,99 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any
 
 from vbbench.types import MetricSpec
 
+if TYPE_CHECKING:
+    from vbbench.metrics.configs import EncoderConfig
+    from vbbench.metrics.setting import Setting
+
 ID_LENGTH = 12
+DECODER = "PyAV (FFmpeg) to rgb24, chroma bicubic, transparency on white, turned upright, every frame in order; pictures by Pillow"
+AVERAGING = "mean over the frames (or pairs) of a video, then over a model's videos, each counting the same"
+FAILURES = "a video without a number is listed with its reason and counted beside the mean, never replaced or dropped in silence"
+WHOLE_PROMPT = "the text as it is written, the subject word in it, no placeholder"
+NAMES = tuple(field.name for field in fields(MetricSpec) if field.name != "id")
 
 
-def make_spec(
-    *,
-    name: str,
-    version: str,
-    encoder: str | None,
-    encoder_digest: str | None,
-    preprocessing: str,
-    frames: str,
-    pooling: str,
-    unit: str,
-    higher_is_better: bool,
-    bounds: tuple[float, float],
-    reads_text: bool,
-) -> MetricSpec:
+def make_spec(setting: Setting, config: EncoderConfig | None = None, digest: str | None = None, **known: Any) -> MetricSpec:
     """A spec with its id.
 
     Args:
-        name, version: of the metric; the version goes up with every change of its formula.
-        encoder: name and configuration of the network behind the numbers, None where there is none.
-        encoder_digest: SHA-256 of its weights file.
-        preprocessing: what happens to a frame before the encoder.
-        frames: which frames or pairs are read.
-        pooling: how they become one number; also what is not done (factor 100, clamping).
-        unit, higher_is_better, bounds: how to read the number.
-        reads_text: whether the text prompt is part of it.
+        setting: what all metrics of one scoring share.
+        config: the encoder behind the numbers; None where there is none.
+        digest: of its weights.
+        known: further fields of `MetricSpec`; ``name``, ``version``, ``formula``, ``unit``, ``higher_is_better``, ``bounds`` and
+            ``reads_text`` have no default.
+    Raises:
+        TypeError: a field is unknown, or one without a default is missing.
     """
-    known = {
-        "name": name,
-        "version": version,
-        "encoder": encoder,
-        "encoder_digest": encoder_digest,
-        "preprocessing": preprocessing,
-        "frames": frames,
-        "pooling": pooling,
-        "unit": unit,
-        "higher_is_better": higher_is_better,
-        "bounds": (float(bounds[0]), float(bounds[1])),
-        "reads_text": reads_text,
+    values: dict[str, Any] = {
+        **_encoder_fields(setting, config, digest),
+        "decoder": DECODER,
+        "storage": setting.storage,
+        "num_frames": setting.num_frames,
+        "fps": setting.fps,
+        "frames": "all",
+        "averaging": AVERAGING,
+        **dict.fromkeys(("pairs", "references", "reference_mask", "frame_mask", "prompt")),
+        "factor": 1.0,
+        "clamp": "none",
+        "failures": FAILURES,
+        **known,
     }
-    return MetricSpec(**known, id=spec_id(known))
+    values["bounds"] = tuple(map(float, values["bounds"]))
+    return MetricSpec(**values, id=spec_id(values))
 
 
-def spec_id(known: dict[str, object]) -> str:
+def _encoder_fields(setting: Setting, config: EncoderConfig | None, digest: str | None) -> dict[str, Any]:
+    names = ("encoder", "patch_size", "encoder_digest", "precision", "resize", "interpolation", "crop", "normalisation")
+    if config is None:
+        return dict.fromkeys(names)
+    mean, std = (" ".join(map(str, channel)) for channel in (config.mean, config.std))
+    return {
+        "encoder": f"{setting.scale}/{config.name}: {config.title}",
+        "patch_size": config.patch_size,
+        "encoder_digest": digest,
+        "precision": setting.precision,
+        "resize": f"short side to {config.resize} pixels",
+        "interpolation": config.interpolation,
+        "crop": f"centre {config.crop} x {config.crop}",
+        "normalisation": f"pixels / 255, mean {mean}, standard deviation {std}",
+    }
+
+
+def spec_id(known: dict[str, Any]) -> str:
     """First `ID_LENGTH` hex digits of the SHA-256 over all fields but the id, as canonical JSON."""
-    text = json.dumps({key: value for key, value in known.items() if key != "id"}, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
+    content = {key: _canonical(value) for key, value in known.items() if key != "id"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:ID_LENGTH]
 
 
-def spec_from_json(record: dict[str, object]) -> MetricSpec:
+def _canonical(value: Any) -> Any:
+    """8 and 8.0 are one number."""
+    if isinstance(value, tuple | list):
+        return [_canonical(inner) for inner in value]
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def spec_from_json(record: dict[str, Any]) -> MetricSpec:
     """The spec a run's manifest holds.
 
     Raises:
         ValueError: a field is missing or unknown, or the id does not follow from the fields.
     """
-    names = {field.name for field in fields(MetricSpec)}
-    if set(record) != names:
-        raise ValueError(f"a metric spec has the fields {sorted(names)}, this one has {sorted(record)}")
-    spec = MetricSpec(**{**record, "bounds": tuple(record["bounds"])})  # type: ignore[arg-type, call-overload]
+    lacks, strange = sorted({*NAMES, "id"} - set(record)), sorted(set(record) - {*NAMES, "id"})
+    if lacks or strange:
+        wrong = [f"lacks {', '.join(lacks)}"] * bool(lacks) + [f"has the unknown {', '.join(strange)}"] * bool(strange)
+        raise ValueError(f"the spec of metric {record.get('name')!r} {' and '.join(wrong)}")
+    spec = MetricSpec(**{**record, "bounds": tuple(record["bounds"])})
     if spec_id(asdict(spec)) != spec.id:
         raise ValueError(f"the id {spec.id} of metric {spec.name} does not follow from its fields")
     return spec
+
+
+def differing_fields(a: MetricSpec, b: MetricSpec) -> dict[str, tuple[Any, Any]]:
+    """Name of each field (but the id) in which two specs differ -> its two values."""
+    pairs = {name: (getattr(a, name), getattr(b, name)) for name in NAMES}
+    return {name: (one, other) for name, (one, other) in pairs.items() if one != other}

@@ -1,155 +1,196 @@
-"""Do the metrics order what is known to be better above what is known to be worse? Held against real, held-out clips.
-
-Shape suffixes: N individuals, T frames, D embedding, B frames read, C choices.
-"""
+"""Every metric held against damage of known size: what `vbbench metrics --validate` measures. Reading it is `vbbench.report.validity`'s."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from vbbench import world
-from vbbench.metrics import functional
-from vbbench.metrics.encoders import SegmentEncoder, get_encoder
-from vbbench.metrics.true_identity import frame_identities, truth_of
+from vbbench.errors import UsageError
+from vbbench.metrics import METRICS, functional, get_metric
+from vbbench.metrics.analysis import Encoders
+from vbbench.metrics.cache import LIBRARIES
+from vbbench.metrics.cases import Case, make_cases, write_item
+from vbbench.metrics.damage import DAMAGES, Damage
+from vbbench.metrics.scoring import ClipToScore, score_clips
+from vbbench.metrics.setting import Setting
+from vbbench.types import MetricSpec, Score, Video
 
+if TYPE_CHECKING:
+    from vbbench.metrics.base import Metric
 
-def same_against_other(prompts_ND: Tensor, clips_NTD: Tensor, class_N: Tensor) -> dict[str, float]:
-    """Each individual's image prompt held against its own clip and against the clips of all others of its class.
-
-    Args:
-        prompts_ND: embeddings of the image prompts.
-        clips_NTD: embeddings of one clip of each individual.
-        class_N: class of each individual; a class of one takes no part.
-    Returns:
-        ``same``, ``other``: mean cosine with the own and with other clips; ``margin``: their difference; ``pairs``: share of (own, other)
-        pairs where the own is nearer; ``top1``: share of individuals whose own clip is the nearest of its class.
-    """
-    cosine_NNT = torch.einsum("nd,mtd->nmt", F.normalize(prompts_ND.float(), dim=-1), F.normalize(clips_NTD.float(), dim=-1))
-    cosine_NN = cosine_NNT.mean(dim=-1)
-    rivals_NN = (class_N[:, None] == class_N[None, :]) & ~torch.eye(len(class_N), dtype=torch.bool)
-    own_N = cosine_NN.diagonal()
-    right_NN = (own_N[:, None] > cosine_NN) & rivals_NN
-    counted_N = rivals_NN.any(dim=1)
-    same, other = float(own_N[counted_N].mean()), float(cosine_NN[rivals_NN].mean())
-    return {
-        "same": same,
-        "other": other,
-        "margin": same - other,
-        "pairs": float(right_NN.sum() / rivals_NN.sum()),
-        "top1": float((right_NN.sum(dim=1) == rivals_NN.sum(dim=1))[counted_N].float().mean()),
-    }
-
-
-def read_rate(frames_BD: Tensor, choices_BCD: Tensor, right_B: np.ndarray) -> float:
-    """How often the nearest of the texts offered for a frame is the right one, 0..1."""
-    cosine_BC = torch.einsum("bd,bcd->bc", F.normalize(frames_BD.float(), dim=-1), F.normalize(choices_BCD.float(), dim=-1))
-    return float((cosine_BC.argmax(dim=1).numpy() == right_B).mean())
+PER_CLASS = 5
+SEED = 0
+FPS = 8
+EXAMPLE_MOTIONS = ("left", "right")
+"""Those in which frames out of order can be told at a glance."""
 
 
 @dataclass(frozen=True)
-class RealClips:
-    """Held-out clips with what is true of them: frames (N, T, 64, 64, 3), their masks, image prompts (N, 64, 64, 3), indices (N,)."""
+class Scored:
+    """A clip at one level of one damage: its true identity (`exact_identity`) and each metric's value; None where there is none."""
 
-    frames: np.ndarray
-    masks: np.ndarray
-    prompts: np.ndarray
-    class_index: np.ndarray
-    scene: np.ndarray
-    motion: np.ndarray
-    people: world.IndividualBatch
+    damage: str
+    level: float
+    case: str
+    identity: float
+    values: Mapping[str, float | None]
 
 
-def held_out_clips(split: str = "test", per_class: int = 5, seed: int = 0) -> RealClips:
-    """One clip and one image prompt of each of the first ``per_class`` individuals of every class, rendered anew."""
-    rng = np.random.default_rng(seed)
-    class_index = np.repeat(np.arange(len(world.CLASSES)), per_class)
-    people = world.individuals(split, class_index, np.tile(np.arange(per_class), len(world.CLASSES)))
-    count = len(class_index)
-    scene, motion = rng.integers(len(world.SCENES), size=count), rng.integers(len(world.MOTIONS), size=count)
-    seeds = rng.integers(2**31, size=(2, count))
-    frames, masks = world.render_clips(people, scene, motion, seeds[0])
-    prompts, _ = world.render_image_prompts(people, seeds[1])
-    return RealClips(frames, masks, prompts, class_index, scene, motion, people)
+@dataclass(frozen=True)
+class Validation:
+    """All that was measured.
 
-
-def real_video_check(split: str = "test", per_class: int = 5, *, scale: str = "mini", device: str = "cpu") -> dict[str, float]:
-    """What the scoring encoders make of real clips of held-out individuals.
-
-    Returns:
-        ``clip-image/...``, ``dino/...``: see `same_against_other`.
-        ``class``, ``scene``: how often CLIP reads them from single frames.
-        ``consistency``, ``consistency/shuffled``: temporal consistency of clips and of their frames in random order; ``consistency/pairs``:
-        share of clips with the real order above.
-        ``true-identity/same``, ``/other``: of a clip held against its individual's truth and the next individual's; ``/pairs`` likewise.
-        ``iou``: of the segmenter's subjects with the true masks.
-    Raises:
-        WeightsError: an encoder's weights are missing.
+    Attributes:
+        specs: of the metrics, in the registry's order.
+        absent: metric -> why the scale does not have it.
+        damages: with the levels that were used.
+        classes, per_class, seed: which individuals of `vbbench.metrics.cases.SPLIT`; where scenes, motions and chance came from.
+        real: every clip as it is.
+        damaged: every clip at every level above 0 of every damage.
+        failures: reasons of scores without a value.
+        examples: damage -> uint8 (levels, T, 64, 64, 3), one clip at every level.
+        libraries: name -> version, of those that take part in the numbers.
     """
-    clips = held_out_clips(split, per_class)
-    figures: dict[str, float] = {}
-    class_N = torch.from_numpy(clips.class_index)
-    embedded = {}
-    for metric, name in (("clip-image", "clip"), ("dino", "dino")):
-        embed = get_encoder(name, scale, device).embed_frames
-        embedded[name] = embed(clips.frames.reshape(-1, *clips.frames.shape[2:])).reshape(*clips.frames.shape[:2], -1)
-        figures |= {f"{metric}/{k}": v for k, v in same_against_other(embed(clips.prompts), embedded[name], class_N).items()}
-    figures |= _read(clips, embedded["clip"], scale, device)
-    figures |= _consistency(embedded["clip"])
-    return figures | _identity(clips, scale, device)
+
+    specs: tuple[MetricSpec, ...]
+    absent: Mapping[str, str]
+    damages: tuple[Damage, ...]
+    classes: tuple[str, ...]
+    per_class: int
+    seed: int
+    real: tuple[Scored, ...]
+    damaged: tuple[Scored, ...]
+    failures: tuple[str, ...]
+    examples: Mapping[str, np.ndarray]
+    libraries: Mapping[str, str]
 
 
-def _read(clips: RealClips, embedded_NTD: Tensor, scale: str, device: str) -> dict[str, float]:
-    encoder = get_encoder("clip", scale, device)
-    rows = zip(clips.class_index, clips.scene, clips.motion, strict=True)
-    names = [(world.CLASSES[c], world.SCENES[s], world.MOTIONS[m]) for c, s, m in rows]
-    frames = embedded_NTD.shape[1]
-    figures = {}
-    for what, choices, right in (
-        ("class", [[world.caption(c, scene, motion) for c in world.CLASSES] for _, scene, motion in names], clips.class_index),
-        ("scene", [[world.caption(name, s, motion) for s in world.SCENES] for name, _, motion in names], clips.scene),
-    ):
-        texts_NCD = torch.stack([encoder.embed_text(row) for row in choices])
-        figures[what] = read_rate(embedded_NTD.flatten(0, 1), texts_NCD.repeat_interleave(frames, 0), np.repeat(right, frames))
-    return figures
+@dataclass(frozen=True)
+class _Job:
+    damage: str
+    level: float
+    case: Case
+    frames_THWC: np.ndarray
+    identity: float
 
 
-def _consistency(embedded_NTD: Tensor) -> dict[str, float]:
-    rng = np.random.default_rng(0)
-    real = [float(functional.temporal_consistency(clip)) for clip in embedded_NTD]
-    shuffled = [float(functional.temporal_consistency(clip[rng.permutation(len(clip))])) for clip in embedded_NTD]
-    return {
-        "consistency": float(np.mean(real)),
-        "consistency/shuffled": float(np.mean(shuffled)),
-        "consistency/pairs": float(np.mean(np.array(real) > np.array(shuffled))),
-    }
+def validate(
+    setting: Setting,
+    device: str = "cpu",
+    *,
+    classes: Sequence[str] = world.CLASSES,
+    per_class: int = PER_CLASS,
+    damages: Sequence[str] = tuple(DAMAGES),
+    levels: int | None = None,
+    seed: int = SEED,
+    start: Callable[[int], None] = lambda clips: None,
+    advance: Callable[[], None] = lambda: None,
+) -> Validation:
+    """Damage real clips of held-out individuals, and score them by all metrics that the scale has.
+
+    Args:
+        setting: its ``num_frames`` and ``fps`` are set to those of the miniature world.
+        levels: how many of each damage, 0 and the largest among them; all by default.
+        start: told how many clips will be scored.
+        advance: called once one is.
+    Raises:
+        WeightsError: an encoder's weights are not to be had.
+    """
+    setting = replace(setting, num_frames=world.NUM_FRAMES, fps=float(FPS))
+    metrics, absent = _metrics(setting)
+    cases = make_cases(classes, per_class, seed)
+    chosen = [_thinned(DAMAGES[name], levels) for name in damages]
+    start(len(cases) * (1 + sum(len(damage.levels) - 1 for damage in chosen)))
+    scored: list[Scored] = []
+    failures: dict[str, None] = {}
+    with TemporaryDirectory() as folder:
+        items = {case.id: write_item(Path(folder), case) for case in cases}
+        waiting: list[_Job] = []
+
+        def clips() -> Iterator[ClipToScore]:
+            for job in _jobs(cases, chosen, seed):
+                waiting.append(job)
+                yield ClipToScore(f"{job.damage} {job.level:g}", items[job.case.id], Video(job.frames_THWC, FPS))
+
+        for scores in score_clips(clips(), metrics, Encoders(setting, device)):
+            scored.append(_scored(waiting.pop(0), scores))
+            failures |= {f"{score.metric}: {score.reason}": None for score in scores if score.value is None}
+            advance()
+    example = next((case for case in cases if case.motion in EXAMPLE_MOTIONS), cases[0])
+    return Validation(
+        specs=tuple(metric.spec for metric in metrics),
+        absent=absent,
+        damages=tuple(chosen),
+        classes=tuple(classes),
+        per_class=per_class,
+        seed=seed,
+        real=tuple(row for row in scored if row.level == 0),
+        damaged=tuple(row for row in scored if row.level != 0),
+        failures=tuple(failures),
+        examples={damage.name: examples_of(damage, example, seed) for damage in chosen},
+        libraries={name: version(name) for name in LIBRARIES},
+    )
 
 
-def _identity(clips: RealClips, scale: str, device: str) -> dict[str, float]:
-    segmenter = get_encoder("segmenter", scale, device)
-    assert isinstance(segmenter, SegmentEncoder)
-    truths = [truth_of(clips.people, row) for row in range(len(clips.people))]
-    neighbours = _neighbours(clips.class_index)
-    same = np.array([np.mean(frame_identities(frames, truths[row], segmenter)) for row, frames in enumerate(clips.frames)])
-    other = np.array([np.mean(frame_identities(frames, truths[neighbours[row]], segmenter)) for row, frames in enumerate(clips.frames)])
-    found = segmenter.segments(clips.frames.reshape(-1, *clips.frames.shape[2:])) > 0
-    true = clips.masks.reshape(found.shape) > 0
-    return {
-        "true-identity/same": float(same.mean()),
-        "true-identity/other": float(other.mean()),
-        "true-identity/pairs": float((same > other).mean()),
-        "iou": float((found & true).sum() / (found | true).sum()),
-    }
+def exact_identity(people: world.IndividualBatch, person: world.Individual) -> float:
+    """`functional.true_identity` from the colours and the kind of marking that a clip was drawn with, no pixel read; mean over frames."""
+    return float(np.mean([_likeness(row.tobytes(), int(kind), person) for row, kind in zip(people.colours, people.marking, strict=True)]))
 
 
-def _neighbours(class_N: np.ndarray) -> list[int]:
-    """For each individual the next one of its class, the first after the last."""
-    neighbours = []
-    for row, class_index in enumerate(class_N):
-        members = np.flatnonzero(class_N == class_index)
-        neighbours.append(int(members[(np.searchsorted(members, row) + 1) % len(members)]))
-    return neighbours
+@lru_cache(maxsize=4096)
+def _likeness(colours: bytes, kind: int, person: world.Individual) -> float:
+    names = ("base", "secondary", "marking")
+    seen = dict(zip(names, np.frombuffer(colours, np.uint8).reshape(3, 3), strict=True))
+    truth = dict(zip(names, map(np.array, (person.base, person.secondary, person.marking_colour)), strict=True))
+    kinds_K = np.eye(len(world.MARKINGS))[kind]
+    return functional.true_identity(dict(seen), kinds_K, truth, world.MARKINGS.index(person.marking))
+
+
+def examples_of(damage: Damage, case: Case, seed: int) -> np.ndarray:
+    """The clip at every level of a damage, uint8 (levels, T, 64, 64, 3)."""
+    return np.stack([damage.apply(case, level, _own_seed(seed, case, damage))[0] for level in damage.levels])
+
+
+def _jobs(cases: Sequence[Case], damages: Sequence[Damage], seed: int) -> Iterator[_Job]:
+    for case in cases:
+        yield _Job("", 0.0, case, case.frames_THWC, 1.0)
+    for damage in damages:
+        for level in damage.levels[1:]:
+            for case in cases:
+                frames, people = damage.apply(case, level, _own_seed(seed, case, damage))
+                yield _Job(damage.name, level, case, frames, exact_identity(people, case.person))
+
+
+def _own_seed(seed: int, case: Case, damage: Damage) -> int:
+    """The same for all levels."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{case.id}:{damage.name}".encode()).digest()[:8], "big")
+
+
+def _metrics(setting: Setting) -> tuple[list[Metric], dict[str, str]]:
+    found, absent = [], {}
+    for name in METRICS:
+        try:
+            found.append(get_metric(name, setting))
+        except UsageError as error:
+            absent[name] = str(error)
+    return found, absent
+
+
+def _thinned(damage: Damage, levels: int | None) -> Damage:
+    if levels is None:
+        return damage
+    kept = np.linspace(0, len(damage.levels) - 1, levels).round().astype(int)
+    return replace(damage, levels=tuple(damage.levels[place] for place in kept))
+
+
+def _scored(job: _Job, scores: Sequence[Score]) -> Scored:
+    return Scored(job.damage, job.level, job.case.id, job.identity, {score.metric: score.value for score in scores})

@@ -8,9 +8,10 @@ from itertools import groupby
 
 import pandas as pd
 
+from vbbench.report.comparisons import Comparison, Pair, all_pairs, compare, rank_groups
 from vbbench.report.run_data import ModelFacts, RunData, merge_runs
 from vbbench.report.run_folder import load_run
-from vbbench.report.statistics import Estimate, mean_with_interval, paired_difference, rank_groups
+from vbbench.report.statistics import Estimate, mean_with_interval, paired_difference
 
 __all__ = [
     "CHECKS", "Check", "Failure", "check_references", "failures", "focus_model", "leaderboard_table", "load_run", "merge_runs",
@@ -21,6 +22,9 @@ PRIMARY_METRICS = ("true-identity", "dino", "clip-image")
 """Who keeps the subject is what image-prompted generation is about: the first of these that was measured orders the table."""
 FOCUS = "videobooth"
 """The model that paired differences are taken from, where it was run."""
+PAIRED_COLUMNS = (
+    "model", "other", "metric", "difference", "low", "high", "effect", "p", "corrected", "items", "individuals", "better",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,8 @@ def leaderboard_table(run: RunData) -> pd.DataFrame:
     Columns:
         model, title, reference (bool); items, sampled, failed, missing: numbers of clips.
         ``<metric>``, ``<metric>.low``, ``<metric>.high``: mean over scored clips and its 95 % interval over individuals.
-        ``<metric>.scored``, ``<metric>.rank``: number of scored clips; rank among competitors (none for references).
+        ``<metric>.scored``, ``<metric>.spec``, ``<metric>.rank``: number of scored clips; id of the metric spec; rank among competitors,
+        of whom all pairs are compared as one family (none for references).
         fit_seconds (a subject), sample_seconds (a clip): means; peak_memory_mb: the largest.
     A number that does not exist is NA.
     """
@@ -75,7 +80,7 @@ def leaderboard_table(run: RunData) -> pd.DataFrame:
     for column in table.columns:
         if column.endswith((".rank", ".scored")) or column in ("items", "sampled", "failed", "missing"):
             table[column] = table[column].astype("Int64")
-        elif column not in ("model", "title", "reference"):
+        elif column not in ("model", "title", "reference") and not column.endswith(".spec"):
             table[column] = table[column].astype("Float64")
     return _ordered(run, table)
 
@@ -83,29 +88,54 @@ def leaderboard_table(run: RunData) -> pd.DataFrame:
 def paired_table(run: RunData) -> pd.DataFrame:
     """Differences of `focus_model` minus every other row, over the items both have.
 
-    Columns: model, other, metric, difference, low, high, items, individuals, better (+1 the model is clearly better, -1 clearly
-    worse, 0 not told apart).
+    Columns (`PAIRED_COLUMNS`): model, other, metric; difference, low, high: mean and its 95 % interval, for this pair alone; effect:
+    Hedges' g in standard deviations of the individuals' differences; p: of this pair alone; corrected: after Holm's correction over
+    the pair's family (`competitors_compared`, or the focus against every reference row, within the metric); items, individuals; better:
+    +1 the model is clearly better after the correction, -1 clearly worse, 0 not told apart.
     """
     focus = focus_model(run)
+    others = [model.name for model in run.models if model.name != focus] if focus else []
+    found = {spec.name: _focus_compared(run, spec.name, focus) for spec in run.metrics} if focus else {}
     rows = []
-    for other in [model.name for model in run.models if model.name != focus] if focus else ():
+    for other in others:
         for spec in run.metrics:
-            found = paired_difference(run.values(focus, spec.name), run.values(other, spec.name), run.subject_of)
+            comparison = found[spec.name][focus, other]
+            difference = comparison.difference
             rows.append(
                 {
                     "model": focus,
                     "other": other,
                     "metric": spec.name,
-                    "difference": found.mean,
-                    "low": found.low,
-                    "high": found.high,
-                    "items": found.items,
-                    "individuals": found.clusters,
-                    "better": found.sign * (1 if spec.higher_is_better else -1),
+                    "difference": difference.mean,
+                    "low": difference.low,
+                    "high": difference.high,
+                    "effect": comparison.effect,
+                    "p": comparison.p,
+                    "corrected": comparison.corrected,
+                    "items": difference.items,
+                    "individuals": difference.clusters,
+                    "better": comparison.sign * (1 if spec.higher_is_better else -1),
                 }
             )
-    columns = ["model", "other", "metric", "difference", "low", "high", "items", "individuals", "better"]
-    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(("difference", "low", "high"), "Float64"))
+    numbers = ("difference", "low", "high", "effect", "p", "corrected")
+    return pd.DataFrame(rows, columns=list(PAIRED_COLUMNS)).astype(dict.fromkeys(numbers, "Float64"))
+
+
+def competitors_compared(run: RunData, metric: str) -> dict[Pair, Comparison]:
+    """Every pair of competitors under one metric, as one family; the pairs of `focus_model` begin with it.
+
+    Ranks and differences are read from this one family, so that they never contradict each other.
+    """
+    competitors = [model.name for model in run.models if not model.is_reference]
+    values = {name: run.values(name, metric) for name in competitors}
+    return compare(values, run.subject_of, all_pairs(competitors, focus_model(run)))
+
+
+def _focus_compared(run: RunData, metric: str, focus: str) -> dict[Pair, Comparison]:
+    """Pairs of the focus: those with competitors from their family, and those with the reference rows as a family of their own."""
+    references = [model.name for model in run.models if model.is_reference]
+    values = {name: run.values(name, metric) for name in (focus, *references)}
+    return competitors_compared(run, metric) | compare(values, run.subject_of, [(focus, name) for name in references])
 
 
 def focus_model(run: RunData) -> str | None:
@@ -154,9 +184,8 @@ def _grouped(model: str, what: str, lost: list[tuple[str, str, bool]]) -> list[F
 
 
 def _ranks(run: RunData, metric: str, higher_is_better: bool) -> dict[str, int | None]:
-    values = {model.name: run.values(model.name, metric) for model in run.models if not model.is_reference}
-    ranks = rank_groups(values, run.subject_of, higher_is_better=higher_is_better)
-    return {model: rank if values[model] else None for model, rank in ranks.items()}
+    ranks = rank_groups(competitors_compared(run, metric), higher_is_better=higher_is_better)
+    return {model: rank if run.values(model, metric) else None for model, rank in ranks.items()}
 
 
 def _counts(run: RunData, model: ModelFacts) -> dict[str, object]:
@@ -172,12 +201,14 @@ def _counts(run: RunData, model: ModelFacts) -> dict[str, object]:
 
 def _scores(run: RunData, model: ModelFacts, ranks: dict[str, dict[str, int | None]]) -> dict[str, object]:
     row: dict[str, object] = {}
+    subject_of = run.subject_of
     for spec in run.metrics:
         values = run.values(model.name, spec.name)
-        found = mean_with_interval(list(values.values()), [run.subject_of[item] for item in values])
+        found = mean_with_interval(list(values.values()), [subject_of[item] for item in values], spec.bounds)
         row[spec.name] = found.mean
         row[f"{spec.name}.low"], row[f"{spec.name}.high"] = found.low, found.high
         row[f"{spec.name}.scored"] = found.items
+        row[f"{spec.name}.spec"] = spec.id
         row[f"{spec.name}.rank"] = ranks[spec.name].get(model.name)
     return row
 

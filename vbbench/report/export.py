@@ -77,7 +77,7 @@ def _markdown_legend(run: RunData, primary: str | None) -> str:
     individuals = len(set(run.subject_of.values()))
     ranks = f"Rank by {words.metric_title(primary)}; models that cannot be told apart share one. " if primary else ""
     specs = ", ".join(f"{words.metric_title(spec.name)} {spec.id}" for spec in run.metrics)
-    note = interval_note(individuals)
+    note = " ".join(filter(None, [interval_note(individuals), words.untrained_note(run.metrics)]))
     return (
         f"{ranks}Mean over scored clips [95 % interval, bootstrap over {words.count(individuals, 'individual')}]. "
         f"{note + ' ' if note else ''}Suite digest {run.suite.digest[:12]}; metric specs: {specs}."

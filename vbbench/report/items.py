@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from vbbench.errors import InputError
 from vbbench.report import words
-from vbbench.report.media import MediaFolder, Strip
+from vbbench.report.media import LARGEST_SIDE, MediaFolder, Strip
 from vbbench.report.run_data import Clip, ItemFacts, ModelFacts, RunData
 from vbbench.report.tables import Column
 
@@ -62,7 +62,7 @@ def _item(
     run: RunData, number: int, item: ItemFacts, models: Sequence[ModelFacts], columns: Sequence[Column], media: MediaFolder
 ) -> ItemView:
     try:
-        prompt, problem = media.image_prompt(item.image, run.suite.size), ""
+        prompt, problem = media.image_prompt(item.image, min(run.suite.size, LARGEST_SIDE)), ""
     except InputError as error:
         prompt, problem = None, str(error)
     before, word, after = split_at_word(item.text, item.subject_word)

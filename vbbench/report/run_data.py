@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vbbench.errors import IncompleteError, UsageError
+from vbbench.metrics.spec import differing_fields
 from vbbench.types import MetricSpec
 
 REFERENCES = "references"
@@ -152,10 +153,20 @@ def _check_comparable(first: RunData, other: RunData) -> None:
         )
     if [item.id for item in first.items] != [item.id for item in other.items]:
         raise IncompleteError("these runs cannot be compared: they hold different prompt items of the suite.")
-    specs_a, specs_b = ({spec.name: spec.id for spec in run.metrics} for run in (first, other))
+    specs_a, specs_b = ({spec.name: spec for spec in run.metrics} for run in (first, other))
     for name in sorted(specs_a.keys() | specs_b.keys()):
-        if specs_a.get(name) != specs_b.get(name):
-            raise IncompleteError(
-                f"these runs cannot be compared: {name} was measured by spec {specs_a.get(name, 'none')} in one "
-                f"and {specs_b.get(name, 'none')} in the other."
-            )
+        if name not in specs_a or name not in specs_b:
+            raise IncompleteError(f"these runs cannot be compared: {name} was measured in one of them alone.")
+        if specs_a[name].id != specs_b[name].id:
+            raise IncompleteError(_difference_in_words(specs_a[name], specs_b[name]))
+
+
+def _difference_in_words(a: MetricSpec, b: MetricSpec) -> str:
+    fields = [f"{name} ({_shown(one)} and {_shown(two)})" for name, (one, two) in differing_fields(a, b).items()]
+    specs = f"{a.name} was measured by spec {a.id} in one and {b.id} in the other"
+    return f"these runs cannot be compared: {specs}, which differ in {', '.join(fields)}."
+
+
+def _shown(value: object) -> str:
+    text = "any" if value is None else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

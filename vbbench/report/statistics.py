@@ -1,27 +1,28 @@
-"""Means with intervals, paired differences and rank groups, all by a bootstrap over individuals.
+"""Means and paired differences with intervals over individuals.
 
-Two clips of one individual are not two independent observations, so individuals are resampled, not clips. The same numbers
-in give the same intervals out: the resamples depend on nothing but `SEED` and the number of individuals, which also makes
-rows of one table comparable (they are resampled alike).
+How models are told apart from many such differences stands in `vbbench.report.comparisons`, whether a difference is too small to
+matter in `vbbench.report.equivalence`, how many individuals it takes to see one in `vbbench.report.power`; all rest on the resamples of
+`vbbench.report.clustered`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import combinations
 
 import numpy as np
-from scipy import stats
 
-CONFIDENCE = 0.95
-RESAMPLES = 10_000
-SEED = 0
+from vbbench.report.clustered import CONFIDENCE, RESAMPLES, SEED, ClusteredMeans, by_cluster, clustered_means, tidy
+
+__all__ = [
+    "CONFIDENCE", "FEWEST_CLUSTERS", "FEW_CLUSTERS", "RESAMPLES", "SEED", "Estimate", "estimate_of", "mean_with_interval",
+    "paired_difference",
+]  # fmt: skip
+
 FEWEST_CLUSTERS = 5
 """Below this even the whole range of the individuals' means covers the true mean in less than 95 % of samples (n = 4: 87.5 %)."""
 FEW_CLUSTERS = 20
-"""Below this an interval is given, with a note that it is rough."""
+"""Below this an interval is given, with a note that it is rough: with strongly skewed values it holds the true mean in 90 %, not 95 %."""
 
 
 @dataclass(frozen=True)
@@ -49,20 +50,15 @@ class Estimate:
         return int(self.low > 0) - int(self.high < 0)
 
 
-def mean_with_interval(values: Sequence[float], clusters: Sequence[str]) -> Estimate:
-    """Mean of the values, with the expanded percentile interval of a bootstrap over clusters.
-
-    A plain percentile interval is too narrow for few clusters (9: about 90 % instead of 95 %); its tails are therefore
-    widened to what Student's t asks for.
+def mean_with_interval(values: Sequence[float], clusters: Sequence[str], bounds: tuple[float, float] | None = None) -> Estimate:
+    """Mean of the values, with the 95 % interval of a studentised bootstrap over clusters (`ClusteredMeans.interval`).
 
     Args:
         values: finite, one a clip.
         clusters: the individual each value belongs to; as long as `values`.
+        bounds: least and largest value there can be; the interval is cut there.
     Raises:
         ValueError: lengths differ, or a value is not finite.
-    Source:
-        Field and Welsh 2007 (resampling whole clusters); Hesterberg 2015, "What Teachers Should Know About the Bootstrap"
-        (expanded percentile interval).
     """
     if len(values) != len(clusters):
         raise ValueError(f"{len(values)} values but {len(clusters)} clusters")
@@ -71,15 +67,13 @@ def mean_with_interval(values: Sequence[float], clusters: Sequence[str]) -> Esti
         raise ValueError("every value must be finite")
     if not len(numbers):
         return Estimate(None, None, None, 0, 0)
-    sums, counts = _by_cluster(numbers, clusters)
-    mean = _tidy(sums.sum() / counts.sum())
-    if len(sums) < FEWEST_CLUSTERS:
-        return Estimate(mean, None, None, len(numbers), len(sums))
-    draws = _resamples(len(sums), RESAMPLES, SEED)
-    means = (draws @ sums) / (draws @ counts)
-    tail = expanded_tail(len(sums), CONFIDENCE)
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return Estimate(mean, _tidy(low), _tidy(high), len(numbers), len(sums))
+    sums, counts = by_cluster(numbers[:, None], clusters)
+    if len(counts) < FEWEST_CLUSTERS:
+        return Estimate(float(tidy(numbers.mean())), None, None, len(numbers), len(counts))
+    found = estimate_of(clustered_means(sums, counts), len(numbers))
+    if bounds is None or found.low is None or found.high is None:
+        return found
+    return Estimate(found.mean, max(found.low, bounds[0]), min(found.high, bounds[1]), found.items, found.clusters)
 
 
 def paired_difference(ours: Mapping[str, float], theirs: Mapping[str, float], cluster_of: Mapping[str, str]) -> Estimate:
@@ -93,54 +87,7 @@ def paired_difference(ours: Mapping[str, float], theirs: Mapping[str, float], cl
     return mean_with_interval([ours[item] - theirs[item] for item in shared], [cluster_of[item] for item in shared])
 
 
-def rank_groups(
-    values: Mapping[str, Mapping[str, float]], cluster_of: Mapping[str, str], *, higher_is_better: bool
-) -> dict[str, int | None]:
-    """Rank of each model: 1 + the number of models that are clearly better (paired interval clear of zero).
-
-    Models that nothing tells apart share a rank. Intervals are not widened for the number of comparisons.
-
-    Args:
-        values: model -> item id -> value.
-        cluster_of: item id -> individual.
-    Returns:
-        model -> rank; None for a model that cannot be compared with any other for want of individuals.
-    """
-    ranks: dict[str, int | None] = dict.fromkeys(values)
-    for a, b in combinations(values, 2):
-        difference = paired_difference(values[a], values[b], cluster_of)
-        if difference.low is None:
-            continue
-        wins = difference.sign * (1 if higher_is_better else -1)
-        ranks[a] = (ranks[a] or 1) + (wins < 0)
-        ranks[b] = (ranks[b] or 1) + (wins > 0)
-    return ranks
-
-
-def expanded_tail(clusters: int, confidence: float) -> float:
-    """Tail probability at which the bootstrap distribution is cut, on each side.
-
-    Phi(-sqrt(n / (n - 1)) t), with t the quantile of Student's distribution with n - 1 degrees of freedom; it tends to
-    (1 - confidence) / 2 for many clusters.
-    """
-    t = stats.t.ppf((1 + confidence) / 2, clusters - 1)
-    return float(stats.norm.cdf(-np.sqrt(clusters / (clusters - 1)) * t))
-
-
-def _by_cluster(values: np.ndarray, clusters: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Sum and number of the values of each cluster, in the order in which clusters first appear."""
-    index = {name: i for i, name in enumerate(dict.fromkeys(clusters))}
-    where = np.array([index[name] for name in clusters])
-    return np.bincount(where, weights=values), np.bincount(where).astype(np.float64)
-
-
-@lru_cache(maxsize=8)
-def _resamples(clusters: int, resamples: int, seed: int) -> np.ndarray:
-    """(resamples, clusters): how often each cluster is drawn in each resample."""
-    draws = np.random.default_rng(seed).multinomial(clusters, np.full(clusters, 1 / clusters), size=resamples)
-    return draws.astype(np.float64)
-
-
-def _tidy(value: float) -> float:
-    """Rounded to 12 decimals: what differs below that is the order of additions, and must not tell models apart."""
-    return round(float(value), 12) + 0.0
+def estimate_of(means: ClusteredMeans, items: int, series: int = 0, confidence: float = CONFIDENCE) -> Estimate:
+    """One of several series as an `Estimate`."""
+    low_P, high_P = means.interval(confidence)
+    return Estimate(float(means.mean_P[series]), float(low_P[series]), float(high_P[series]), items, means.clusters)

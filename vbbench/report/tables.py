@@ -72,10 +72,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Difference:
-    """A paired difference as it is shown; `verdict` is better, worse, same or unknown."""
+    """A paired difference as it is shown; `verdict` is better, worse, same or unknown, corrected for the number of comparisons."""
 
     text: str
     interval: str
+    effect: str
     verdict: str
     says: str
 
@@ -152,7 +153,7 @@ def _difference(record: pd.Series, column: Column) -> Difference:
     difference, low, high = (_known(record[name]) for name in ("difference", "low", "high"))
     verdict = "unknown" if low is None else {1: "better", -1: "worse", 0: "same"}[int(record["better"])]
     text, interval = words.number(difference, column.decimals, signed=True), words.interval(low, high, column.decimals, signed=True)
-    return Difference(text, interval, verdict, VERDICTS[verdict])
+    return Difference(text, interval, words.effect_size(_known(record["effect"])), verdict, VERDICTS[verdict])
 
 
 def checks_of(run: RunData, columns: tuple[Column, ...]) -> list[dict[str, str]]:

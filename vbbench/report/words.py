@@ -5,13 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from vbbench.types import MetricSpec
+from vbbench.metrics.explain import rows as spec_words
+from vbbench.metrics.explain import title as metric_title
+from vbbench.metrics.explain import untrained_note
+
+__all__ = [
+    "DASH", "MINUS", "NOTHING", "count", "decimals_for", "effect_size", "interval", "listed", "megabytes", "metric_title", "number",
+    "reference_role", "seconds", "spec_words", "untrained_note",
+]  # fmt: skip
 
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
 NOTHING = "\N{EM DASH}"
 
-_TITLES = {"clip-text": "CLIP-Text", "clip-image": "CLIP-Image", "dino": "DINO"}
 _ROLES = {
     "real-video": "ceiling: the subject itself",
     "other-individual": "floor: another of its class",
@@ -19,11 +25,6 @@ _ROLES = {
     "shuffled-frames": "right pictures, wrong order",
     "flicker": "right pictures, unsteady",
 }
-
-
-def metric_title(name: str) -> str:
-    """``temporal-consistency`` -> ``Temporal consistency``; names that are abbreviations keep their capitals."""
-    return _TITLES.get(name) or name.replace("-", " ").replace("_", " ").capitalize()
 
 
 def reference_role(name: str) -> str:
@@ -53,6 +54,15 @@ def interval(low: float | None, high: float | None, decimals: int, *, signed: bo
     return f"{number(low, decimals, signed=signed)} to {number(high, decimals, signed=signed)}"
 
 
+def effect_size(value: float | None) -> str:
+    """``-0.814`` -> ``g −0.81``, of Hedges' g; empty where there is none."""
+    if value is None:
+        return ""
+    if abs(value) >= 100:  # differences that hardly vary: the number says no more than that
+        return "g > 100" if value > 0 else f"g < {MINUS}100"
+    return f"g {number(value, 2, signed=True)}"
+
+
 def seconds(value: float | None) -> str:
     """``0.0412`` -> ``0.041``, ``41.2`` -> ``41``: two digits that matter."""
     if value is None:
@@ -74,20 +84,3 @@ def listed(names: Iterable[str]) -> str:
     """``a, b and c``."""
     *most, last = list(names) or [""]
     return f"{', '.join(most)} and {last}" if most else last
-
-
-def spec_words(spec: MetricSpec) -> list[tuple[str, str]]:
-    """A metric spec as (what, words) pairs in reading order."""
-    low, high = (number(bound, 0) if math.isfinite(bound) else "no bound" for bound in spec.bounds)
-    encoder = spec.encoder or "none"
-    if spec.encoder_digest:
-        encoder += f" (weights {spec.encoder_digest[:12]})"
-    return [
-        ("Text prompt", "read" if spec.reads_text else "not read"),
-        ("Encoder", encoder),
-        ("Preprocessing", spec.preprocessing),
-        ("Frames", spec.frames),
-        ("Pooling", spec.pooling),
-        ("Unit", f"{spec.unit}, from {low} to {high}; {'higher' if spec.higher_is_better else 'lower'} is better"),
-        ("Version", spec.version),
-    ]

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from vbbench.errors import InputError, VBBenchError
+from vbbench.errors import InputError, VBBenchError, one_line
 from vbbench.recipes import build_model
 from vbbench.run.environment import PeakMemory
 from vbbench.run.plan import ModelPlan, Plan, fit_seed, missing_jobs
 from vbbench.run.progress import Progress, Silent
-from vbbench.run.scoring import Scorer, count_failures, one_line, score_run, videos_to_score
+from vbbench.run.scoring import Scorer, count_failures, score_run, videos_to_score
 from vbbench.run.store import RunStore, job_key
 from vbbench.types import Job, PromptItem, SamplingParams, Video
 

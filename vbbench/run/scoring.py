@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from vbbench.errors import VBBenchError
+from vbbench.errors import one_line
 from vbbench.run.store import Record, RunStore
-from vbbench.types import MetricSpec, PromptItem, PromptSuite, Score, Video
+from vbbench.types import MetricSpec, PromptItem, PromptSuite, Score
 
 if TYPE_CHECKING:
     from vbbench.metrics.base import Metric
+    from vbbench.metrics.scoring import ClipToScore
+    from vbbench.metrics.setting import Setting
 
 
 class Scorer(Protocol):
@@ -22,30 +25,45 @@ class Scorer(Protocol):
         """One a metric."""
         ...
 
-    def score(self, model: str, video: Video, item: PromptItem) -> Sequence[Score]:
-        """One a spec; a metric that cannot be computed gives a score with a reason."""
+    def score(self, clips: Iterable[ClipToScore]) -> Iterator[Sequence[Score]]:
+        """For each clip, in their order, one score a spec; a metric that cannot be computed gives a score with a reason."""
         ...
 
 
 class MetricScorer:
-    """Scores by the metrics of `vbbench.metrics`."""
+    """Scores by the metrics of `vbbench.metrics`.
 
-    def __init__(self, names: Iterable[str], scale: str, device: str) -> None:
+    Args:
+        names: of metrics.
+        setting: scale, encoders, and what the videos are like.
+        device: ``cpu`` or ``cuda``.
+        batch_size: frames that an encoder sees at once; None for the usual number.
+        cache: folder that keeps embeddings; None keeps none.
+    Raises:
+        UsageError, WeightsError: a name is wrong, or an encoder cannot be had.
+    """
+
+    def __init__(
+        self, names: Iterable[str], setting: Setting, device: str, *, batch_size: int | None = None, cache: Path | None = None
+    ) -> None:
         from vbbench import metrics
+        from vbbench.metrics.analysis import Encoders
+        from vbbench.metrics.cache import EmbeddingCache
 
-        self._metrics: list[Metric] = [metrics.get_metric(name, scale) for name in names]
-        self._scale, self._device = scale, device
+        self._metrics: list[Metric] = [metrics.get_metric(name, setting) for name in names]
+        self._encoders = Encoders(setting, device, batch_size)
+        self._cache = EmbeddingCache(cache)
 
     @property
     def specs(self) -> Sequence[MetricSpec]:
         """One a metric, in the order in which they were named."""
         return [metric.spec for metric in self._metrics]
 
-    def score(self, model: str, video: Video, item: PromptItem) -> Sequence[Score]:
-        """One a metric; the video is embedded once an encoder for all of them."""
-        from vbbench.metrics.scoring import score_video
+    def score(self, clips: Iterable[ClipToScore]) -> Iterator[Sequence[Score]]:
+        """One list a clip, one score a metric; each video is embedded once an encoder, many at a time."""
+        from vbbench.metrics.scoring import score_clips
 
-        return score_video(video, item, self._metrics, model=model, scale=self._scale, device=self._device)
+        return score_clips(clips, self._metrics, self._encoders, self._cache)
 
 
 def score_run(store: RunStore, suite: PromptSuite, scorer: Scorer, advance: Callable[[str], None]) -> None:
@@ -55,9 +73,45 @@ def score_run(store: RunStore, suite: PromptSuite, scorer: Scorer, advance: Call
         advance: called with the model's name once a video is scored.
     """
     items = {item.id: item for item in suite.items}
+    waiting = []
     for record in videos_to_score(store, scorer.specs):
-        store.keep_scores(_score_one(store, record, items[record["item_id"]], scorer))
+        if record["status"] == "failed":
+            _keep_reason(store, record, items[record["item_id"]], scorer, record["reason"])
+            advance(record["model"])
+        else:
+            waiting.append(record)
+    while waiting:
+        waiting = _score_until_error(store, waiting, items, scorer, advance)
+
+
+def _score_until_error(
+    store: RunStore, waiting: Sequence[Record], items: Mapping[str, PromptItem], scorer: Scorer, advance: Callable[[str], None]
+) -> Sequence[Record]:
+    """Score in order; an error of the scorer itself becomes the reason of the video it was at. What is left after that one."""
+    done = 0
+    try:
+        for record, scores in zip(waiting, scorer.score(_clips(store, waiting, items)), strict=True):
+            store.keep_scores([_row(score, record) for score in scores])
+            done += 1
+            advance(record["model"])
+        return []
+    except Exception as error:
+        record = waiting[done]
+        _keep_reason(store, record, items[record["item_id"]], scorer, one_line(error))
         advance(record["model"])
+        return waiting[done + 1 :]
+
+
+def _clips(store: RunStore, records: Iterable[Record], items: Mapping[str, PromptItem]) -> Iterator[ClipToScore]:
+    from vbbench.metrics.scoring import ClipToScore
+
+    for record in records:
+        yield ClipToScore(record["model"], items[record["item_id"]], store.root / record["file"])
+
+
+def _keep_reason(store: RunStore, record: Record, item: PromptItem, scorer: Scorer, reason: str) -> None:
+    model = record["model"]
+    store.keep_scores([_row(Score(model, item.id, spec.name, spec.id, None, reason), record) for spec in scorer.specs])
 
 
 def videos_to_score(store: RunStore, specs: Sequence[MetricSpec]) -> list[Record]:
@@ -71,21 +125,6 @@ def _is_scored(store: RunStore, record: Record, spec: MetricSpec) -> bool:
     if row is None or row["video_digest"] != record["digest"]:
         return False
     return row["value"] is not None or (record["status"] == "failed" and row["reason"] == record["reason"])
-
-
-def _score_one(store: RunStore, record: Record, item: PromptItem, scorer: Scorer) -> list[Record]:
-    model = record["model"]
-    if record["status"] == "failed":
-        return [_row(_without_value(model, item, spec, record["reason"]), record) for spec in scorer.specs]
-    try:
-        scores = scorer.score(model, store.load_video(record), item)
-    except Exception as error:
-        scores = [_without_value(model, item, spec, one_line(error)) for spec in scorer.specs]
-    return [_row(score, record) for score in scores]
-
-
-def _without_value(model: str, item: PromptItem, spec: MetricSpec, reason: str) -> Score:
-    return Score(model, item.id, spec.name, spec.id, None, reason)
 
 
 def _row(score: Score, record: Record) -> Record:
@@ -106,14 +145,6 @@ def _row(score: Score, record: Record) -> Record:
 
 def _finite(values: Sequence[float] | None) -> list[float | None] | None:
     return None if values is None else [float(value) if math.isfinite(value) else None for value in values]
-
-
-def one_line(error: BaseException) -> str:
-    """An error as the reason in a record: our own as their sentence, others with their kind."""
-    text = " ".join(str(error).split())
-    if isinstance(error, VBBenchError):
-        return text
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def count_failures(store: RunStore, specs: Sequence[MetricSpec], models: Iterable[str]) -> dict[str, Any]:

@@ -7,7 +7,6 @@ counts; the records are put in order, one a job, when a run ends.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
 import os
@@ -18,16 +17,16 @@ from typing import Any, NoReturn
 
 from vbbench.errors import RunFolderError
 from vbbench.resources import file_digest
+from vbbench.run.folder import MANIFEST, copy_whole, read_manifest, spec_ids, take_lock, write_whole
 from vbbench.types import Adapter, Job, MetricSpec, PromptSuite, Video
 
-MANIFEST = "manifest.json"
 JOBS = "jobs.jsonl"
 SCORES = "scores.jsonl"
 _MAYBE = str | None
 JOB_KEYS: Mapping[str, Any] = {
     **dict.fromkeys(("hash", "kind", "model", "subject_id", "status"), str),
     **dict.fromkeys(("item_id", "reason", "file", "file_sha256", "digest"), _MAYBE),
-    "seconds": int | float,
+    "seconds": int | float | None,
     "facts": dict,
 }
 SCORE_KEYS: Mapping[str, Any] = {
@@ -48,23 +47,24 @@ class RunStore:
         scores: the latest record of each score, by (model, item id, spec id).
     """
 
-    def __init__(self, root: Path, suite: PromptSuite, scale: str, *, read_only: bool = False) -> None:
+    def __init__(
+        self, root: Path, suite: PromptSuite, scale: str, *, read_only: bool = False, own_suite: bool = False, lock: int | None = None
+    ) -> None:
         """Open a run folder, or make it.
 
         Args:
             read_only: only look at what is there, and touch nothing.
+            own_suite: the suite was made for this folder alone, and may have changed since: what is of items that are gone is dropped.
+            lock: what `take_lock` gave for this folder; closed with the store, or if it cannot be opened.
         Raises:
             RunFolderError: another suite's or scale's, no run folder at all, damaged, or open in another process.
         """
         self.root = root
-        self._read_only, self._lock = read_only, -1
-        if root.exists() and not root.is_dir():
-            raise RunFolderError(f"{root} is a file, not a run folder.")
-        self.manifest: Record = self._check(suite, scale)
-        if not read_only:
-            root.mkdir(parents=True, exist_ok=True)
-            self._lock = self._take_lock()
+        self._read_only, self._own_suite, self._lock = read_only, own_suite, lock
         try:
+            self.manifest: Record = self._check(suite, scale)
+            if not read_only and lock is None:
+                self._lock = take_lock(root)
             self._read(suite)
         except BaseException:
             self.close()
@@ -75,7 +75,10 @@ class RunStore:
         self.jobs: dict[JobKey, Record] = {(r["kind"], r["model"], r["item_id"] or r["subject_id"]): r for r in self._load(JOBS, JOB_KEYS)}
         self.scores: dict[ScoreKey, Record] = {(r["model"], r["item_id"], r["spec_id"]): r for r in self._load(SCORES, SCORE_KEYS)}
         strangers = {item_id for kind, _, item_id in self.jobs if kind == "sample"} - {item.id for item in suite.items}
-        if strangers:
+        if self._own_suite:
+            self.jobs = {key: record for key, record in self.jobs.items() if key[2] not in strangers}
+            self.scores = {key: row for key, row in self.scores.items() if key[1] not in strangers}
+        elif strangers:
             raise RunFolderError(f"{self.root / JOBS} is damaged: it holds {min(strangers)!r}, which is no item of the suite {suite.name}.")
         if not self._read_only:
             self._copy_suite(suite)
@@ -88,8 +91,9 @@ class RunStore:
 
     def close(self) -> None:
         """Let another process have the folder."""
-        if not self._read_only:
+        if self._lock is not None:
             os.close(self._lock)
+            self._lock = None
 
     def is_done(self, job: Job) -> bool:
         """Whether the job's result is there, whole, and made by the very same code, weights, item and parameters."""
@@ -114,6 +118,37 @@ class RunStore:
         path = self.video_path(job)
         write_video_lossless(path, video)
         self._keep(job, path, video_digest(video), facts, seconds, memory_mb)
+
+    def keep_given(self, job: Job, source: Path, video: Video, facts: Mapping[str, Any]) -> None:
+        """Store a copy of somebody's video, byte for byte (a folder of pictures without loss, as one file), and its record.
+
+        Args:
+            source: the file or folder; ``video`` is what it holds.
+            facts: what is known of it; ``content`` is its `content_digest`.
+        Raises:
+            InputError: the file was changed in the meantime.
+        """
+        from vbbench.video import SUFFIXES, video_digest, write_video_lossless
+
+        path = self.video_path(job)
+        if source.is_dir():
+            write_video_lossless(path, video)
+        else:
+            path = path.with_name(f"{job.item_id}{source.suffix.lower() if source.suffix.lower() in SUFFIXES else '.video'}")
+            copy_whole(source, path, facts["content"])
+        self._record(job, "done", None, path, video_digest(video), facts, None, None)
+
+    def forget(self, job: Job) -> None:
+        """Make room for another result of a job: its scores count no more, and its video goes."""
+        record = self.jobs.get(job_key(job))
+        if record is None or record["hash"] == job.hash:
+            return
+        of_job = [row for (model, item, _), row in self.scores.items() if (model, item) == (job.model, job.item_id)]
+        void = {"value": None, "reason": "it has changed since it was scored", "per_frame": None, "video_digest": None}
+        self.keep_scores([{**row, **void} for row in of_job if row["value"] is not None])
+        path = self.root / (record["file"] or "")
+        if path.is_file() and path.resolve().is_relative_to((self.root / "videos").resolve()):
+            path.unlink()
 
     def keep_adapter(self, job: Job, adapter: Adapter, *, seconds: float, memory_mb: float) -> None:
         """Store a fit job's adapter and its record."""
@@ -143,7 +178,7 @@ class RunStore:
 
         return read_video(self.root / record["file"])
 
-    def keep_failure(self, job: Job, reason: str, *, seconds: float, memory_mb: float, details: str | None = None) -> None:
+    def keep_failure(self, job: Job, reason: str, *, seconds: float | None, memory_mb: float | None, details: str | None = None) -> None:
         """Record that a job failed, and why in one line; the traceback, if any, goes to a file under ``errors/``."""
         facts: Record = {}
         if details:
@@ -165,7 +200,7 @@ class RunStore:
             merged[key] = {**self.manifest.get(key, {}), **manifest[key]}
         merged["created"] = self.manifest.get("created", manifest["created"])
         self.manifest = _plain(merged)
-        _replace(self.root / MANIFEST, json.dumps(self.manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        write_whole(self.root / MANIFEST, json.dumps(self.manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
     def tidy(self, specs: Iterable[MetricSpec]) -> None:
         """Leave one record a job and score, in the order of the manifest's models and the suite's items.
@@ -173,48 +208,27 @@ class RunStore:
         Scores by specs that are neither given nor in the manifest any more are dropped: nobody reads them.
         """
         models = {name: place for place, name in enumerate(self.manifest["models"])}
-        wanted = {spec.id for spec in specs} | _ids(self.manifest["metrics"])
+        wanted = {spec.id for spec in specs} | spec_ids(self.manifest["metrics"])
         last = len(models)
         jobs = sorted(self.jobs.values(), key=lambda r: (models.get(r["model"], last), r["kind"]))
         scores = [row for row in self.scores.values() if row["spec_id"] in wanted]
         scores.sort(key=lambda r: (models.get(r["model"], last), r["item_id"], r["metric"]))
-        _replace(self.root / JOBS, _lines(jobs))
-        _replace(self.root / SCORES, _lines(scores))
+        write_whole(self.root / JOBS, _lines(jobs))
+        write_whole(self.root / SCORES, _lines(scores))
 
     def _check(self, suite: PromptSuite, scale: str) -> Record:
         """The manifest of an existing run; empty for a new one."""
-        path = self.root / MANIFEST
-        if not path.is_file():
-            others = [entry.name for entry in self.root.iterdir() if entry.name not in (".lock", "suite")] if self.root.is_dir() else []
-            if others:
-                raise RunFolderError(
-                    f"{self.root} is not a run folder and not empty: it holds {sorted(others)[0]}. Name another one with --out."
-                )
+        manifest = read_manifest(self.root)
+        if not manifest:
             return {}
-        try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
-            theirs = (manifest["suite"]["name"], manifest["suite"]["version"], manifest["suite"]["digest"], manifest["scale"])
-            for key in ("models", "metrics", "environment"):
-                dict(manifest.get(key, {}))
-            _ids(manifest.get("metrics", {}))
-        except (OSError, ValueError, KeyError, TypeError):
-            raise RunFolderError(f"the run folder {self.root} is damaged: {MANIFEST} cannot be read.") from None
-        if theirs != (suite.name, suite.version, suite.digest, scale):
+        theirs = (manifest["suite"]["name"], manifest["suite"]["version"], manifest["suite"]["digest"], manifest["scale"])
+        ours = (suite.name, suite.version, theirs[2] if self._own_suite else suite.digest, scale)
+        if theirs != ours:
             raise RunFolderError(
                 f"the run folder {self.root} belongs to suite {theirs[0]} {theirs[1]} ({theirs[2][:12]}) at scale {theirs[3]}, "
                 f"not to {suite.name} {suite.version} ({suite.digest[:12]}) at {scale}. Name another one with --out."
             )
         return manifest
-
-    def _take_lock(self) -> int:
-        """The lock goes with the process, however it ends."""
-        handle = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(handle)
-            raise RunFolderError(f"another process is writing to the run folder {self.root}.") from None
-        return handle
 
     def _load(self, name: str, keys: Mapping[str, Any]) -> list[Record]:
         """The records of a file, each with values of the given kinds.
@@ -260,8 +274,8 @@ class RunStore:
         path: Path | None,
         digest: str | None,
         facts: Mapping[str, Any],
-        seconds: float,
-        memory_mb: float,
+        seconds: float | None,
+        memory_mb: float | None,
     ) -> None:
         record = {
             "hash": job.hash,
@@ -271,8 +285,8 @@ class RunStore:
             "item_id": job.item_id,
             "status": status,
             "reason": reason,
-            "seconds": round(seconds, 4),
-            "peak_memory_mb": round(memory_mb, 1),
+            "seconds": None if seconds is None else round(seconds, 4),
+            "peak_memory_mb": None if memory_mb is None else round(memory_mb, 1),
             "file": path.relative_to(self.root).as_posix() if path else None,
             "file_sha256": file_digest(path) if path else None,
             "digest": digest,
@@ -311,16 +325,5 @@ def _lines(rows: Iterable[Record]) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")  # a reason may quote a file name that is no UTF-8
 
 
-def _ids(metrics: Mapping[str, Any]) -> set[str]:
-    """Ids of the specs in a manifest."""
-    return {str(spec["id"]) for spec in metrics.values()}
-
-
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no number")
-
-
-def _replace(path: Path, text: str) -> None:
-    partial = path.with_name(f"{path.name}.tmp")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)

@@ -37,7 +37,7 @@ def write_suite(root: Path, name: str, version: str, *, per_class: int, prompts:
 
     if not 1 <= per_class <= OTHER_OFFSET:
         raise UsageError(f"a suite of the miniature world has 1 to {OTHER_OFFSET} individuals of each class, not {per_class}.")
-    for folder in ("images", "real", "other", "fit"):
+    for folder in ("images", "masks", "real", "other", "fit"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng([seed, SPLIT_SALT])
     count = len(CLASSES) * per_class * prompts
@@ -82,13 +82,15 @@ def _subject_id(person: Individual) -> str:
 
 
 def _write_subject(root: Path, person: Individual, asked: list[tuple[str, str]], rng: np.random.Generator) -> Mapping[str, Any]:
-    """The image prompt, and clips to fit on in other scenes than those asked for."""
+    """The image prompt and its mask, and clips to fit on in other scenes than those asked for."""
     from PIL import Image
 
     from vbbench.video import write_video_lossless
 
     name = _subject_id(person)
-    Image.fromarray(render_image_prompt(person, _seed(rng))[0]).save(root / "images" / f"{name}.png")
+    image, mask = render_image_prompt(person, _seed(rng))
+    Image.fromarray(image).save(root / "images" / f"{name}.png")
+    Image.fromarray(mask > 0).save(root / "masks" / f"{name}.png")
     scenes = rng.permutation([scene for scene in SCENES if scene not in {a for a, _ in asked}])[:FIT_CLIPS]
     motions = rng.permutation(MOTIONS)[:FIT_CLIPS]
     clips, captions = [], []
@@ -97,7 +99,8 @@ def _write_subject(root: Path, person: Individual, asked: list[tuple[str, str]],
         captions.append(caption(person.class_name, scene, motion))
         write_video_lossless(root / clips[-1], Video(render_clip(person, scene, motion, _seed(rng))[0], FPS))
     world = {"split": person.split, "class": person.class_name, "index": person.index}
-    return {"id": name, "class": person.class_name, "image": f"images/{name}.png", "clips": clips, "captions": captions, "world": world}
+    row = {"id": name, "class": person.class_name, "image": f"images/{name}.png", "masks": [f"masks/{name}.png"]}
+    return {**row, "clips": clips, "captions": captions, "world": world}
 
 
 def _write_item(

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vbbench.metrics.validity import same_against_other
+from vbbench.metrics.real_videos import same_against_other
 from vbbench.training.data import Split
 
 
@@ -20,7 +20,7 @@ def prompts_against_clips(split: Split, embed: Callable[[np.ndarray], Tensor], s
         embed: frames (N, 64, 64, 3) uint8 to embeddings (N, D) on the CPU.
         stride: every how many-th frame of a clip is looked at.
     Returns:
-        See `vbbench.metrics.validity.same_against_other`.
+        See `vbbench.metrics.real_videos.same_against_other`.
     """
     subjects = np.arange(split.num_subjects)
     prompts_SD = embed(split.prompts.frames[subjects * split.counts.prompts])

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from vbbench.metrics.configs import encoder_config
 from vbbench.metrics.encoders import build_clip
+from vbbench.metrics.real_videos import read_rate
+from vbbench.metrics.setting import Setting
 from vbbench.metrics.tokenizer import WordTokenizer
-from vbbench.metrics.validity import read_rate
 from vbbench.training.data import Pictures, Split, TrainingData
 from vbbench.training.objectives import augment
 from vbbench.training.objectives.checks import prompts_against_clips
@@ -54,7 +55,7 @@ class Clip:
 
     def __init__(self, data: TrainingData, *, seed: int, device: str) -> None:
         self.data, self.device = data, device
-        self.config = encoder_config("clip", "mini")
+        self.config = encoder_config("clip", Setting())
         self.tokenizer = WordTokenizer(VOCABULARY, self.config.arch["text_cfg"]["context_length"])
         self.module = build_clip(self.config.arch, self.tokenizer.vocab_size).to(device)
 

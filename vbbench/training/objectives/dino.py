@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from vbbench.metrics.configs import encoder_config
 from vbbench.metrics.encoders import build_dino
+from vbbench.metrics.setting import Setting
 from vbbench.training.data import Split, TrainingData
 from vbbench.training.objectives import augment
 from vbbench.training.objectives.checks import prompts_against_clips
@@ -68,7 +69,7 @@ class Dino:
 
     def __init__(self, data: TrainingData, *, seed: int, device: str) -> None:
         self.data, self.device = data, device
-        self.config = encoder_config("dino", "mini")
+        self.config = encoder_config("dino", Setting())
         student = nn.ModuleDict({"vit": build_dino(self.config.arch), "head": Head(self.config.arch["embed_dim"])})
         teacher = copy.deepcopy(student).requires_grad_(False)
         self.module = nn.ModuleDict({"student": student, "teacher": teacher}).to(device)

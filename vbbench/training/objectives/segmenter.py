@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from vbbench.metrics.configs import encoder_config
 from vbbench.metrics.segmenter import DETAIL, FIRST_MARKING, SEGMENTS, UNet, decode
+from vbbench.metrics.setting import Setting
 from vbbench.training.data import Pictures, Split, TrainingData
 from vbbench.training.objectives import augment
 from vbbench.training.settings import TrainSettings
@@ -52,7 +53,7 @@ class Segmenter:
 
     def __init__(self, data: TrainingData, *, seed: int, device: str) -> None:
         self.data, self.device = data, device
-        self.config = encoder_config("segmenter", "mini")
+        self.config = encoder_config("segmenter", Setting())
         self.module = UNet(self.config.arch["widths"]).to(device, memory_format=torch.channels_last)
         weights = [GROUND_WEIGHT, 1.0, 1.0, *[MARKING_WEIGHT] * len(MARKINGS), 1.0]
         self.weights = torch.tensor(weights, device=device)

@@ -1,0 +1,86 @@
+"""What was computed from a video, kept on the disk: the same video under the same encoder is embedded once in a lifetime.
+
+An entry's name is made of the content it came from and of everything else that decides it, so that nothing ever has to be
+declared stale: other weights, another resize, another library or changed code simply have other names. The folder may be deleted
+at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+LIBRARIES = ("torch", "numpy", "pillow", "av", "open_clip_torch", "timm", "scikit-image")
+
+DECODERS = ("video", "video_file", "decoding", "picture_folder", "pictures")
+"""Modules outside of this package that turn files into pixels."""
+
+
+class EmbeddingCache:
+    """A folder of arrays.
+
+    Args:
+        folder: where they lie; None keeps nothing.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+
+    def get(self, content: str, key: str) -> np.ndarray | None:
+        """The array under that content and key; None where there is none, or none that can be read."""
+        if self._folder is None:
+            return None
+        try:
+            return np.load(self._path(self._folder, content, key), allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            return None
+
+    def put(self, content: str, key: str, array: np.ndarray) -> None:
+        """Keep an array. A folder that cannot be written to keeps nothing: a cache must not end a run."""
+        if self._folder is None:
+            return
+        path = self._path(self._folder, content, key)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, partial = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+        except OSError:
+            return
+        try:
+            with os.fdopen(handle, "wb") as file:
+                np.save(file, array, allow_pickle=False)
+            os.replace(partial, path)
+        except OSError:
+            Path(partial).unlink(missing_ok=True)
+
+    @staticmethod
+    def _path(folder: Path, content: str, key: str) -> Path:
+        return folder / key[:16] / content[:2] / f"{content}.npy"
+
+
+def key_of(**what: Any) -> str:
+    """Digest of everything beside the content that decides an array, the code and the libraries that compute it included."""
+    text = json.dumps({**what, "libraries": _versions(), "code": _code()}, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in LIBRARIES}
+
+
+@cache
+def _code() -> str:
+    """Digest of the source of this package and of the module that decodes; another line is another key."""
+    package = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in [*sorted(package.glob("*.py")), *(package.parent / f"{name}.py" for name in DECODERS)]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
