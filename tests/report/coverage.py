@@ -7,18 +7,19 @@ individuals with different numbers of clips. `BEYOND` are shapes of which no met
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
-from vbbench.report.clustered import RESAMPLES, SEED, _resamples, clustered_means
+from vbbench.report.clustered import RESAMPLES, SEED, ClusteredMeans, _resamples, clustered_means
 
 METHODS = ("vbbench", "studentised", "student", "expanded")
 AT_ONCE = 32
 
 Rng = np.random.Generator
+Ends = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -83,15 +84,17 @@ BEYOND: Mapping[str, Shape] = {
 }
 
 
-def coverage(shape: Shape, individuals: int, replications: int, seed: int = 1) -> dict[str, float]:
+def coverage(shape: Shape, individuals: int, replications: int, methods: Sequence[str] = METHODS, seed: int = 1) -> dict[str, float]:
     """Method -> share of replications whose 95 % interval holds the truth.
 
     ``vbbench`` is the report's own; ``studentised`` and ``student`` are its two parts alone (the one is the other where the resamples
     are not sound); ``expanded`` is the expanded percentile interval of Hesterberg 2015, which the report had before.
     """
-    hits = dict.fromkeys(METHODS, 0)
+    hits = dict.fromkeys(methods, 0)
     for sums_GR, counts_G in _batches(shape, individuals, replications, seed):
-        for method, (low_R, high_R) in _intervals(sums_GR, counts_G).items():
+        found = clustered_means(sums_GR, counts_G)
+        for method in methods:
+            low_R, high_R = _INTERVALS[method](found, sums_GR, counts_G)
             hits[method] += int(((low_R <= shape.truth) & (shape.truth <= high_R)).sum())
     return {method: count / replications for method, count in hits.items()}
 
@@ -102,24 +105,31 @@ def _batches(shape: Shape, individuals: int, replications: int, seed: int) -> It
         yield shape.sums_and_counts(rng, individuals, min(AT_ONCE, replications - start))
 
 
-def _intervals(sums_GR: np.ndarray, counts_G: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    found = clustered_means(sums_GR, counts_G)
-    t = stats.t.ppf(0.975, len(counts_G) - 1)
-    low_R, high_R = np.where(found.sound_P, np.quantile(found.t_PB, [0.025, 0.975], axis=1), [[-t], [t]])
-    draws_BG = _resamples(len(counts_G), RESAMPLES, SEED)
+def _student(found: ClusteredMeans, sums_GR: np.ndarray, counts_G: np.ndarray) -> Ends:
+    t = stats.t.ppf(0.975, found.clusters - 1)
+    return found.mean_P - t * found.error_P, found.mean_P + t * found.error_P
+
+
+def _studentised(found: ClusteredMeans, sums_GR: np.ndarray, counts_G: np.ndarray) -> Ends:
+    low_R, high_R = np.quantile(found.t_PB, [0.025, 0.975], axis=1)
+    alone = found.mean_P - high_R * found.error_P, found.mean_P - low_R * found.error_P
+    return tuple(np.where(found.sound_P, alone, _student(found, sums_GR, counts_G)))
+
+
+def _expanded(found: ClusteredMeans, sums_GR: np.ndarray, counts_G: np.ndarray) -> Ends:
+    draws_BG = _resamples(found.clusters, RESAMPLES, SEED)
     means_BR = (draws_BG @ sums_GR) / (draws_BG @ counts_G)[:, None]
-    tail = expanded_tail(len(counts_G))
-    return {
-        "vbbench": found.interval(),
-        "studentised": (found.mean_P - high_R * found.error_P, found.mean_P - low_R * found.error_P),
-        "student": (found.mean_P - t * found.error_P, found.mean_P + t * found.error_P),
-        "expanded": tuple(np.quantile(means_BR, [tail, 1 - tail], axis=0)),
-    }
+    # cut on each side so that the interval is as long as Student's
+    tail = stats.norm.cdf(-np.sqrt(found.clusters / (found.clusters - 1)) * stats.t.ppf(0.975, found.clusters - 1))
+    return tuple(np.quantile(means_BR, [tail, 1 - tail], axis=0))
 
 
-def expanded_tail(clusters: int) -> float:
-    """Where the bootstrap distribution is cut on each side, so that its 95 % interval is as long as Student's."""
-    return float(stats.norm.cdf(-np.sqrt(clusters / (clusters - 1)) * stats.t.ppf(0.975, clusters - 1)))
+_INTERVALS: Mapping[str, Callable[[ClusteredMeans, np.ndarray, np.ndarray], Ends]] = {
+    "vbbench": lambda found, sums_GR, counts_G: found.interval(),
+    "studentised": _studentised,
+    "student": _student,
+    "expanded": _expanded,
+}
 
 
 def main(replications: int, individuals: tuple[int, ...] = (5, 9, 20, 45)) -> None:

@@ -31,7 +31,7 @@ def test_standard_error_is_that_of_a_regression_with_clustered_errors() -> None:
     theirs = OLS(values, np.ones(len(values))).fit(cov_type="cluster", cov_kwds={"groups": owner})
     assert found.mean_P[0] == pytest.approx(theirs.params[0])
     assert found.error_P[0] == pytest.approx(theirs.bse[0])
-    assert found.spread_P[0] == pytest.approx(theirs.bse[0] * np.sqrt(12))
+    assert found.spreads[0] == pytest.approx(theirs.bse[0] * np.sqrt(12))
 
 
 def test_every_resample_is_studentised_by_its_own_clips() -> None:
@@ -83,7 +83,7 @@ def test_p_values_are_never_below_students() -> None:
     theirs = stats.ttest_1samp(sums, 0).pvalue
     found = clustered_means(sums, np.ones(9)).p_values()
     assert (found >= theirs * (1 - 1e-9)).all()
-    assert (found > 1.2 * theirs).sum() > 20
+    assert (found > 1.2 * theirs).sum() > 8
 
 
 def test_one_sided_p_values_are_each_others_mirror() -> None:

@@ -39,7 +39,7 @@ def test_equivalent_is_the_90_percent_interval_inside_the_margin() -> None:
     inside = 0
     for _ in range(200):
         found = equivalence(list(rng.exponential(0.1, 12) - 0.1), names(12), 0.07)
-        within = -0.07 < found.difference.low and found.difference.high < 0.07
+        within = found.difference.low > -0.07 and found.difference.high < 0.07
         assert (found.verdict == EQUIVALENT) == within
         inside += within
     assert 20 < inside < 180
@@ -48,11 +48,11 @@ def test_equivalent_is_the_90_percent_interval_inside_the_margin() -> None:
 @pytest.mark.parametrize("count", [9, 45])
 @pytest.mark.parametrize("skew", [-1, 0, 1])
 def test_a_difference_as_large_as_the_margin_is_seldom_called_equivalent(count: int, skew: int) -> None:
-    """At the margin itself at most 5 % may be; more of the skewed at 9, of which an interval of 90 % misses more than 5 % on one side."""
+    """At the margin itself at most 5 % may be, as far as 2,000 draws tell; with 9 of a long tail it is 7 %, by Student's alone 12 %."""
     rng = np.random.default_rng(3)
     draws = rng.normal(0, 1, (count, 2000)) if not skew else skew * (1 - rng.beta(1, 8, (count, 2000)) - 8 / 9) * 10
-    means = np.concatenate([clustered_means(part, np.ones(count)).p_below(0.0) for part in np.split(draws, 50, axis=1)])
-    assert (means <= 0.05).mean() <= (0.065 if count == 45 or skew >= 0 else 0.09)
+    p = np.concatenate([clustered_means(part, np.ones(count)).p_below(0.0) for part in np.split(draws, 50, axis=1)])
+    assert (p <= 0.05).mean() <= (0.06 if count == 45 or skew >= 0 else 0.085)
 
 
 def test_noise_leads_to_undecided_never_to_equivalent() -> None:
@@ -91,7 +91,7 @@ def test_equal_differences_are_decided_by_where_they_lie() -> None:
 
 
 def test_clips_of_one_individual_are_not_independent() -> None:
-    values = np.repeat(np.random.default_rng(6).normal(0, 0.05, 6), 10)
+    values = np.repeat([-0.05, 0.04, 0.06, -0.03, -0.06, 0.05], 10)
     dogs = [f"dog-{number // 10}" for number in range(60)]
     assert equivalence(list(values), dogs, 0.03).verdict == UNDECIDED
     assert equivalence(list(values), names(60), 0.03).verdict == EQUIVALENT

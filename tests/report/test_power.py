@@ -21,8 +21,10 @@ def test_smallest_difference_is_statsmodels(individuals: int, comparisons: int) 
 @pytest.mark.parametrize("comparisons", [1, 6, 190])
 @pytest.mark.parametrize("effect", [0.05, 0.2, 0.5, 0.9])
 def test_number_of_individuals_is_statsmodels(effect: float, comparisons: int) -> None:
-    theirs = TTestPower().solve_power(effect, None, 0.05 / comparisons, 0.8)
-    assert individuals_needed(effect * 0.03, 0.03, comparisons=comparisons) == int(np.ceil(theirs))
+    """By its power, not by its solver, which gives 500 for an effect of 0.2 and 190 comparisons and is 11 short."""
+    number = individuals_needed(effect * 0.03, 0.03, comparisons=comparisons)
+    theirs = [TTestPower().power(effect, n, 0.025 / comparisons, alternative="larger") for n in (number - 1, number)]
+    assert theirs[0] < 0.8 <= theirs[1]
 
 
 def test_number_is_the_smallest_that_is_enough() -> None:
@@ -31,18 +33,19 @@ def test_number_is_the_smallest_that_is_enough() -> None:
     assert smallest_difference(0.05, number, power=0.9) <= 0.02 < smallest_difference(0.05, number - 1, power=0.9)
 
 
-@pytest.mark.parametrize("comparisons", [1, 6])
-@pytest.mark.parametrize("individuals", [9, 34])
-def test_the_reports_own_test_sees_it_about_as_often(individuals: int, comparisons: int) -> None:
-    """Two clips an individual, normal, 2,000 times: it is a little stricter than Student's, the more so the fewer and the rarer."""
+@pytest.mark.parametrize(
+    ("individuals", "comparisons", "least", "most"), [(9, 1, 0.66, 0.72), (9, 6, 0.59, 0.66), (45, 1, 0.77, 0.82), (45, 6, 0.74, 0.80)]
+)
+def test_the_reports_own_test_is_stricter_with_few(individuals: int, comparisons: int, least: float, most: float) -> None:
+    """Planned for 80 %, two clips an individual, normal, 2,000 times: what `vbbench power` says beside its table."""
     difference = smallest_difference(1.0, individuals, comparisons=comparisons)
     rng = np.random.default_rng(1)
     clips = rng.normal(0, np.sqrt(0.5), (individuals, 2000)) + rng.normal(0, 1, (2, individuals, 2000)) + difference
     parts = np.split(clips.sum(axis=0), 50, axis=1)
-    seen = np.concatenate([2 * clustered_means(part, np.full(individuals, 2.0)).p_above() <= 0.05 / comparisons for part in parts]).mean()
-    students = (stats.ttest_1samp(clips.mean(axis=0), 0, alternative="greater").pvalue <= 0.025 / comparisons).mean()
-    assert students == pytest.approx(0.8, abs=0.025)
-    assert (0.7 if individuals == 9 else 0.75) <= seen <= students
+    seen = np.concatenate([2 * clustered_means(part, np.full(individuals, 2.0)).p_above() <= 0.05 / comparisons for part in parts])
+    students = stats.ttest_1samp(clips.mean(axis=0), 0, alternative="greater").pvalue <= 0.025 / comparisons
+    assert students.mean() == pytest.approx(0.8, abs=0.025)
+    assert least <= seen.mean() <= min(most, students.mean())
 
 
 def test_pilot_by_hand() -> None:

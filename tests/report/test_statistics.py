@@ -43,6 +43,7 @@ def test_interval_ends_where_values_do() -> None:
     assert free.high > 1
     assert (cut.low, cut.high) == (free.low, 1.0)
     assert mean_with_interval(values[:3], names(3), (-1.0, 1.0)).high is None
+    assert mean_with_interval(values, names(6), (-1.0, 0.5)).high == 0.999
 
 
 def test_equal_values_have_an_interval_without_width() -> None:

@@ -58,7 +58,7 @@ def metrics(options: argparse.Namespace) -> int:
     if options.record is not None and not options.check:
         raise UsageError("--record goes with --check.")
     if options.check:
-        return _check(setting, options.device, options.record)
+        return check_canary(setting, options.device, options.record)
     if options.validate:
         return _validate(setting, options.out or Path(VALIDITY), options.device)
     return _list(setting)
@@ -109,7 +109,7 @@ def _spec(name: str, setting: Setting) -> tuple[MetricSpec, WeightsError | None]
         return get_metric(name, replace(setting, weights="absent")).spec, error
 
 
-def _check(setting: Setting, device: str, record: str | None) -> int:
+def check_canary(setting: Setting, device: str, record: str | None = None) -> int:
     """What drifted decides; what could not be measured is no pass either."""
     from vbbench.cli.tables import console, table
     from vbbench.metrics import canary

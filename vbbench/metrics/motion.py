@@ -29,7 +29,8 @@ class Motion:
             version="2",
             formula=(
                 "mean over pixels of the length of the optical flow (scikit-image optical_flow_ilk on luma 0.299 0.587 0.114, "
-                f"radius {functional.FLOW_RADIUS}, {functional.FLOW_WARPS} warps), at most the diagonal, times frame rate, over the short side"
+                f"radius {functional.FLOW_RADIUS}, {functional.FLOW_WARPS} warps), at most {functional.FLOW_LONGEST:g} of the short side, "
+                "times frame rate, over the short side"
             ),
             resize=f"short side to at most {LARGEST_SIDE} pixels",
             interpolation="bicubic, antialiased (Pillow)",

@@ -49,7 +49,7 @@ class ClusteredMeans:
     sound_P: np.ndarray
 
     @property
-    def spread_P(self) -> np.ndarray:
+    def spreads(self) -> np.ndarray:
         """Standard deviation between individuals: the standard error times the root of their number."""
         return self.error_P * np.sqrt(self.clusters)
 
@@ -100,7 +100,7 @@ def clustered_means(sums_GP: np.ndarray, counts_G: np.ndarray) -> ClusteredMeans
         sums_GP: sums of the values of each cluster, finite.
         counts_G: numbers of values of each cluster, 1 or more; at least 2 clusters.
     Returns:
-        The means; 10,000 resamples of P = 32 series take about 30 MB while they are made, so families of series come in parts.
+        The means; 10,000 resamples of P = 16 series take about 15 MB while they are made, so families of series come in parts.
     Raises:
         ValueError: fewer than 2 clusters.
     Source:

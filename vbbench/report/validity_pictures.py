@@ -82,11 +82,10 @@ def heat_map(findings: Findings) -> Figure:
     from matplotlib.colors import LinearSegmentedColormap
 
     damages = findings.validation.damages
-    columns = {
-        name: place + GAP * number
-        for number, family in enumerate(findings.families)
-        for place, name in enumerate(family, start=number and len(findings.families[0]))
-    }
+    columns: dict[str, float] = {}
+    for number, family in enumerate(findings.families):
+        for name in family:
+            columns[name] = len(columns) + GAP * number
     across = max(columns.values()) + 1
     left, top, right, bottom = 1.75, 1.5, 0.75, 0.75
     width, height = left + 0.64 * across + right, top + 0.44 * len(damages) + bottom

@@ -1,0 +1,108 @@
+"""Ranks, the table of differences and the page read one corrected family of comparisons."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.report.synthetic import MODELS, FakeRun, build, items, spec
+from vbbench.report.aggregate import PAIRED_COLUMNS, competitors_compared, leaderboard_table, load_run, paired_table
+from vbbench.report.comparisons import holm
+from vbbench.report.leaderboard import write_report
+from vbbench.report.words import effect_size
+
+STRENGTH = {"videobooth": 0.5, "text-to-video": 0.44, "textual-inversion": 0.4, "real-video": 0.9, "other-individual": 0.44}
+
+
+def value(model: str, item: str, metric: str) -> float:
+    rng = np.random.default_rng([len(model), int(item[1:]), len(metric)])
+    return float(rng.normal(STRENGTH[model], 0.06))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    run = FakeRun(items(9), value, models={name: MODELS[name] for name in STRENGTH}, metrics=(spec("dino"), spec("clip-image")))
+    return build(tmp_path / "run", run, videos=False)
+
+
+def test_differences_and_ranks_are_read_from_one_family(folder: Path) -> None:
+    run = load_run(folder)
+    family = competitors_compared(run, "dino")
+    assert list(family) == [
+        ("videobooth", "text-to-video"),
+        ("videobooth", "textual-inversion"),
+        ("text-to-video", "textual-inversion"),
+    ]
+    table = paired_table(run).set_index(["other", "metric"])
+    for (focus, other), comparison in list(family.items())[:2]:
+        row = table.loc[other, "dino"]
+        assert (focus, row["corrected"], row["better"]) == ("videobooth", comparison.corrected, comparison.sign)
+        assert row["effect"] == comparison.effect
+    ranks = leaderboard_table(run).set_index("model")["dino.rank"]
+    worse = {model: sum(c.sign > 0 for (_, b), c in family.items() if b == model) for model in ("text-to-video", "textual-inversion")}
+    assert {model: ranks[model] - 1 for model in worse} == worse
+    assert worse["textual-inversion"] > 0
+
+
+def test_reference_rows_are_a_family_of_their_own(folder: Path) -> None:
+    table = paired_table(load_run(folder))
+    rows = table[(table["metric"] == "dino") & table["other"].isin(["real-video", "other-individual"])]
+    assert list(rows["corrected"]) == pytest.approx(holm(list(rows["p"])))
+    assert (rows["corrected"] > rows["p"]).any()
+
+
+def test_an_interval_clear_of_zero_is_not_enough(folder: Path) -> None:
+    """Found by looking: with these numbers one difference is clear alone, and not as one of three."""
+    table = paired_table(load_run(folder))
+    alone = np.sign(table["low"]) == np.sign(table["high"])
+    assert (table["better"] != 0).sum() < alone.sum()
+    assert ((table["p"] <= 0.05) == alone).all()
+    assert ((table["corrected"] <= 0.05) == (table["better"] != 0)).all()
+
+
+def test_without_a_competitor_the_table_is_empty(tmp_path: Path) -> None:
+    run = FakeRun(items(6), lambda *_: 0.5, models={"real-video": MODELS["real-video"]})
+    table = paired_table(load_run(build(tmp_path / "run", run, videos=False)))
+    assert table.empty
+    assert tuple(table.columns) == PAIRED_COLUMNS
+
+
+def test_intervals_stay_within_what_a_metric_can_be(tmp_path: Path) -> None:
+    run = FakeRun(items(6), lambda _, item, __: 1.0 - int(item[1:]) ** 2 / 40, models={"videobooth": MODELS["videobooth"]})
+    run = replace(run, metrics=(spec("dino"), spec("true-identity", bounds=(0.0, 2.0))))
+    row = leaderboard_table(load_run(build(tmp_path / "run", run, videos=False))).iloc[0]
+    assert row["dino.high"] == 1.0
+    assert row["true-identity.high"] > 1.0
+    assert row["dino.low"] == row["true-identity.low"]
+
+
+def test_the_page_and_its_files_say_what_was_corrected(folder: Path, tmp_path: Path) -> None:
+    out = write_report([folder], tmp_path / "out").parent
+    page = " ".join((out / "index.html").read_text("utf-8").split())
+    assert "after Holm’s correction for all pairs of competitors under the metric" in page
+    assert "not widened for the number of comparisons" not in page
+    found = paired_table(load_run(folder)).iloc[0]
+    assert f'<small class="effect">{effect_size(found["effect"])}</small>' in page
+    record = json.loads((out / "leaderboard.json").read_text("utf-8"))["differences"][0]
+    assert record["effect"] == pytest.approx(found["effect"], abs=1e-6)
+    assert record["corrected"] >= record["p"]
+
+
+def test_few_individuals_have_neither_effect_nor_p(tmp_path: Path) -> None:
+    run = FakeRun(items(4), value, models={name: MODELS[name] for name in STRENGTH})
+    table = paired_table(load_run(build(tmp_path / "run", run, videos=False)))
+    assert table[["low", "high", "effect", "p", "corrected"]].isna().all(axis=None)
+    assert set(table["better"]) == {0}
+    assert not pd.isna(table["difference"]).any()
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(None, ""), (-0.814, "g −0.81"), (0.0, "g +0.00"), (99.4, "g +99.40"), (1e9, "g > 100"), (-100.0, "g < −100")]
+)
+def test_effect_sizes_in_words(value: float | None, words: str) -> None:
+    assert effect_size(value) == words
