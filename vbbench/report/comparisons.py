@@ -96,7 +96,7 @@ def all_pairs(models: Sequence[str], first: str | None = None) -> list[Pair]:
 def holm(p_values: Sequence[float]) -> list[float]:
     """The p values, corrected for their number, in their order.
 
-    What statsmodels' ``multipletests`` gives, whose every call first collects all garbage: three quarters of a report's time.
+    What statsmodels' ``multipletests`` gives, whose every call first collects all garbage, which takes longer than a small report.
     """
     p_P = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p_P)

@@ -37,7 +37,7 @@ class Equivalence:
     @property
     def verdict(self) -> str:
         """``equivalent``: shown to lie within the margin, though perhaps not 0; ``different``: shown not to be 0, and not shown to lie
-        within the margin; ``undecided``: the data do not say. Undecided is not equal: fewer individuals or more noise lead here, never to
+        within the margin; ``undecided``: the data do not say. Undecided is not equal: fewer individuals or more noise lead here, not to
         ``equivalent``."""
         if self.p is None or self.p_difference is None:
             return UNDECIDED

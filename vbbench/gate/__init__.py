@@ -1,0 +1,1 @@
+"""The gate: a run held against recorded scores."""
