@@ -113,7 +113,7 @@ def test_rivals_are_sampled_alike() -> None:
 def test_groups_hold_what_the_documentation_says() -> None:
     found = groups()
     assert found["baselines"] == ["text-to-video", "textual-inversion"]
-    assert found["references"] == ["other-individual", "real-video", "shuffled-frames", "still-image"]
+    assert found["references"] == ["flicker", "other-individual", "real-video", "shuffled-frames", "still-image"]
     assert found["videobooth-family"] == ["videobooth", "videobooth-coarse"]
 
 

@@ -1,6 +1,6 @@
 """Scoring in three ways that must give the same numbers: a plain loop, the scorer, and the scorer with everything in its cache.
 
-``python -m tests.benchmarks.scoring_cases --scale mini --videos 20 --memory`` prints the peak memory of scoring so many videos, for
+``python -m tests.benchmarks.scoring_cases --videos 20 --folder DIR`` prints the peak memory of scoring so many videos, for
 a fresh process of its own.
 """
 

@@ -152,3 +152,38 @@ def test_metrics_are_listed_with_their_spec_ids(capsys: pytest.CaptureFixture[st
     out = capsys.readouterr().out
     assert [name for name in METRICS if name not in out] == []
     assert get_metric("motion").spec.id in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--frames", "5"], "--frames goes with --explain"),
+        (["--check", "--fps", "8"], "--fps goes with --explain"),
+        (["--out", "x"], "--out goes with --validate"),
+        (["--record"], "--record goes with --check"),
+        (["--explain", "dino", "--fps", "-3"], "above 0"),
+        (["--explain", "dino", "--storage", "tape"], "'tape'"),
+        (["--explain", "dinno"], "Did you mean 'dino'"),
+        (["--explain", "dino", "--run", "nowhere"], "no manifest.json"),
+        (["--explain", "dino", "--run", "x", "--frames", "8"], "leave out --frames"),
+        (["--scale", "sd14", "--clip", "nonsense"], "no clip encoder 'nonsense'"),
+        (["--precision", "int8"], "int8"),
+    ],
+)
+def test_options_of_metrics_that_make_no_sense_are_told(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["metrics", *arguments]) == 2
+    told = capsys.readouterr().err
+    assert words in told
+    assert len(told.splitlines()) == 1
+
+
+def test_telling_of_real_encoders_asks_no_network(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from vbbench.metrics import encoder_weights
+
+    monkeypatch.setattr(encoder_weights, "cached", lambda repository, file: None)
+    monkeypatch.setattr(encoder_weights, "download", lambda repository, file: pytest.fail("the network was asked"))
+    assert cli.main(["metrics", "--scale", "sd14"]) == 0
+    assert cli.main(["metrics", "--scale", "sd14", "--explain", "clip-text"]) == 0
+    out, err = capsys.readouterr()
+    assert "ViT-B-32-quickgelu" in out
+    assert "clip-vit-b-32 are not at hand" in err

@@ -188,7 +188,10 @@ def test_manifest_is_scored_whatever_stands_in_it(
         (["--videos", "mine", "--suite", "suite", "--name", "../x"], "--name '../x' cannot name a folder"),
         (["--videos", "mine", "--suite", "suite", "--metrics", "motoin"], "there is no metric 'motoin'. Did you mean 'motion'?"),
         (["--videos", "mine", "--suite", "suite", "--metrics", "motion", "--scale", "maxi"], "there is no scale 'maxi'"),
-        (["--videos", "mine", "--suite", "suite", "--fps", "0"], "--fps must be above 0 and at most 1000, not 0."),
+        (
+            ["--videos", "mine", "--suite", "suite", "--fps", "0"],
+            "argument --fps: must be above 0 and at most 1000, not 0; `vbbench score --help` tells more.",
+        ),
         (["--videos", "mine", "--suite", "suite", "--frames", "0"], "argument --frames: must be at least 1, not 0"),
         (["--videos", "mine", "--suite", "suite", "--metrics", "motion", "--out", "suite"], "suite is not a run folder and not empty"),
         (["--videos", "mine", "--suite", "suite", "--metrics", "motion", "--out", "mine/cat-0-road.mkv"], "mine/cat-0-road.mkv is a file"),
@@ -270,3 +273,17 @@ def test_folders_of_pictures_take_the_rate_they_are_told(
         values[fps] = run.values("mine", "motion")["cat-0-road"]
         assert (run.metrics[0].fps, run.metrics[0].storage) == (4 if fps == "4" else None, "lossless")
     assert values["8"] == pytest.approx(2 * values["4"])
+
+
+def test_a_suite_folder_of_the_users_own_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    h264(tmp_path / "a.mp4", 8, 10)
+    Image.new("RGB", (60, 40), "red").save(tmp_path / "rex.png")
+    manifest = write_manifest(tmp_path, ("a.mp4", "rex.png", "a dog", "Rex", "dog"))
+    (tmp_path / "mine" / "suite").mkdir(parents=True)
+    (tmp_path / "mine" / "suite" / "thesis.txt").write_text("all of it")
+    assert cli.main(["score", "--manifest", str(manifest), "--out", "mine", "--metrics", "motion", "--no-report"]) == 2
+    assert "thesis.txt" in capsys.readouterr().err
+    assert (tmp_path / "mine" / "suite" / "thesis.txt").read_text() == "all of it"

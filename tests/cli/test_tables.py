@@ -50,3 +50,20 @@ def test_leaderboard_shows_intervals_costs_and_what_is_missing(capsys: pytest.Ca
     assert "0.900" in r
     assert "±" not in r
     assert lines.index(r) == lines.index(b) + 2  # a rule stands between competitors and references
+
+
+def test_a_mean_over_some_of_the_videos_says_over_how_many(capsys: pytest.CaptureFixture[str]) -> None:
+    row = {
+        "model": "a",
+        "title": "Model A",
+        "reference": False,
+        "items": 10,
+        "sampled": 10,
+        "dino": 0.5,
+        "dino.low": None,
+        "dino.high": None,
+    }
+    print_leaderboard(pd.DataFrame([{**row, "dino.scored": 2, "dino.spec": "0123456789ab"}]))
+    out = capsys.readouterr().out
+    assert "0.500 (2/10)" in out
+    assert "dino 0123456789ab" in out

@@ -15,8 +15,8 @@ import pytest
 from tests.report.synthetic import METRICS, FakeRun, build, items, spec
 from vbbench.errors import InputError
 from vbbench.gate.compare import Kind, Moved, Outcome, Verdict
+from vbbench.gate.hold import hold
 from vbbench.gate.pytest_items import NOTHING_COUNTS, describe, describe_all
-from vbbench.gate.pytest_plugin import hold
 from vbbench.gate.rows import rows_of
 from vbbench.gate.scores import recording_of, write_recording
 from vbbench.report.run_folder import load_run
@@ -160,7 +160,7 @@ def test_wrong_usage_is_one_sentence(run_pytest: Pytest, arguments: tuple[str, .
 def test_files_that_are_not_there_are_named(project: Path, files: tuple[str | None, str | None], told: str) -> None:
     against, tolerances = (project / name if name else None for name in files)
     with pytest.raises(InputError, match=re.escape(told)):
-        hold(project / "runs" / "same", against, None, None, tolerances)
+        hold(project / "runs" / "same", against, tolerances=tolerances)
 
 
 def test_rows_are_chosen_by_option_and_by_keyword(run_pytest: Pytest) -> None:

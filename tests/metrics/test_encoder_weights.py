@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import warnings
@@ -345,3 +346,20 @@ class TestLoading:
         assert set(got) == set(expected) == set(network.state_dict())
         assert all(torch.equal(got[key], expected[key]) for key in expected)
         assert got["pos_embed"].shape == (1, 257, 384)
+
+
+@pytest.mark.parametrize("what", ["words", "arch"])
+def test_a_changed_card_is_another_encoder_and_is_refused(
+    untrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """The digest of the file covers neither; two protocols must not share an id."""
+    for path in untrained.iterdir():
+        (tmp_path / "mini").mkdir(exist_ok=True)
+        shutil.copy(path, tmp_path / "mini" / path.name)
+    card = json.loads((tmp_path / "mini" / "clip.json").read_text())
+    changed = {"words": card["config"]["words"][::-1], "arch": {**card["config"]["arch"], "embed_dim": 64}}
+    card["config"][what] = changed[what]
+    (tmp_path / "mini" / "clip.json").write_text(json.dumps(card))
+    monkeypatch.setenv("VBBENCH_WEIGHTS", str(tmp_path))
+    with pytest.raises(WeightsError, match=f"another version of vbbench: its {what} is another"):
+        encoder_weights.encoder_digest(encoder_config("clip", Setting()), Setting())

@@ -204,8 +204,9 @@ def test_a_damaged_or_forbidden_cache_ends_nothing(metrics: list, scene, tmp_pat
     kept = EmbeddingCache(tmp_path / "cache")
     clip = ClipToScore("m", scene.item, Video(scene.frames, 8))
     (cold,) = score_clips([clip], metrics, Encoders(SETTING), kept)
-    for path in (tmp_path / "cache").rglob("*.npy"):
-        path.write_bytes(path.read_bytes()[:50])
+    for number, path in enumerate((tmp_path / "cache").rglob("*.npy")):
+        whole = path.read_bytes()
+        path.write_bytes(whole[:50] if number % 2 else whole[:-1] + bytes([whole[-1] ^ 1]))  # cut off, or one bit turned
     (again,) = score_clips([clip], metrics, Encoders(SETTING), kept)
     (tmp_path / "file").write_text("in the way")
     (without,) = score_clips([clip], metrics, Encoders(SETTING), EmbeddingCache(tmp_path / "file"))

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from vbbench.errors import InputError
-from vbbench.models.references import OtherIndividual, RealVideo, ShuffledFrames, StillImage
+from vbbench.models.references import FLICKER_GAIN, Flicker, OtherIndividual, RealVideo, ShuffledFrames, StillImage
 from vbbench.types import PromptItem, SamplingParams, Subject, Video
 from vbbench.video import write_video_lossless
 
@@ -107,3 +107,12 @@ def test_a_picture_that_is_none_is_told(item: PromptItem) -> None:
     item.image.write_bytes(b"no picture")
     with pytest.raises(InputError):
         model(StillImage).generate([item], PARAMS)
+
+
+def test_flicker_changes_the_brightness_of_whole_frames(item: PromptItem, clip: Video) -> None:
+    grey = Video(np.full((200, 16, 16, 3), 100, np.uint8), 5)
+    write_video_lossless(item.reference_video, grey)
+    (video,) = model(Flicker).generate([item], PARAMS)
+    assert all(len(np.unique(frame)) == 1 for frame in video.frames)
+    assert video.frames[:, 0, 0, 0].std() / 100 == pytest.approx(FLICKER_GAIN, rel=0.2)
+    np.testing.assert_array_equal(video.frames, model(Flicker).generate([item], PARAMS)[0].frames)

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 
 from tests.run.stubs import MeanScorer
-from vbbench.cli.run import make_manifest
 from vbbench.recipes import load_recipe
-from vbbench.run.estimate import Speed
 from vbbench.run.execute import Summary, execute
-from vbbench.run.plan import RunConfig, build, missing_jobs
+from vbbench.run.manifest import make_manifest
+from vbbench.run.plan import RunConfig, build, manifest_models, missing_jobs
 from vbbench.run.store import RunStore
 from vbbench.types import PromptSuite
 from vbbench.video import read_video
@@ -32,7 +31,7 @@ class Runner:
         scorer = scorer or MeanScorer()
         with RunStore(self.root, self.suite, "mini") as store:
             missing = len(missing_jobs(plan, store))
-            store.write_manifest(make_manifest(plan, scorer, "cpu", Speed(1, 1.0)))
+            store.write_manifest(make_manifest(plan.suite, plan.scale, manifest_models(plan), scorer.specs, {"device": "cpu"}))
             return execute(plan, store, scorer, device="cpu", threads=1), missing
 
     def records(self, name: str = "jobs.jsonl") -> list[dict]:

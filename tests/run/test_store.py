@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from vbbench.errors import RunFolderError
+from vbbench.metrics.setting import Setting
+from vbbench.metrics.spec import make_spec
 from vbbench.run.store import RunStore
 from vbbench.types import Job, PromptSuite
 
@@ -135,3 +138,32 @@ def test_reason_that_is_no_unicode_is_kept(tiny_suite: PromptSuite, tmp_path: Pa
     with RunStore(tmp_path, tiny_suite, "mini") as store:
         assert [record["reason"] for record in store.jobs.values()] == ["no ?.png"]
     assert (tmp_path / "errors" / f"m-{item.id}.txt").read_text() == "Traceback: ?"
+
+
+def spec_record(name: str, setting: Setting, **known: object) -> dict:
+    facts = {"version": "1", "formula": "f", "unit": "u", "higher_is_better": True, "bounds": (0, 1), "reads_text": False}
+    return asdict(make_spec(setting, **{**facts, "name": name, **known}))
+
+
+@pytest.mark.parametrize("other", [{"num_frames": 16}, {"fps": 12}, {"storage": "lossy"}])
+def test_metrics_of_another_setting_leave_and_are_told(tiny_suite: PromptSuite, tmp_path: Path, other: dict) -> None:
+    first, second = Setting(num_frames=8, fps=8), Setting(**{"num_frames": 8, "fps": 8, **other})
+    manifest = manifest_of(tiny_suite)
+    with RunStore(tmp_path / "run", tiny_suite, "mini") as store:
+        assert store.write_manifest({**manifest, "metrics": {name: spec_record(name, first) for name in ("dino", "motion")}}) == []
+        assert store.write_manifest({**manifest, "metrics": {"motion": spec_record("motion", first)}}) == []
+        assert set(store.manifest["metrics"]) == {"dino", "motion"}
+        assert store.write_manifest({**manifest, "metrics": {"motion": spec_record("motion", second)}}) == ["dino"]
+        assert set(store.manifest["metrics"]) == {"motion"}
+
+
+def test_trained_and_random_encoders_share_no_folder(tiny_suite: PromptSuite, tmp_path: Path) -> None:
+    def manifest(name: str, digest: str) -> dict:
+        spec = spec_record(name, Setting(), encoder="clip", encoder_digest=digest)
+        return {**manifest_of(tiny_suite), "metrics": {name: spec}}
+
+    with RunStore(tmp_path / "run", tiny_suite, "mini") as store:
+        store.write_manifest(manifest("dino", "ab" * 32))
+        with pytest.raises(RunFolderError, match="trained encoders and of random ones"):
+            store.write_manifest(manifest("clip-image", "random weights, seed 0"))
+        assert set(store.manifest["metrics"]) == {"dino"}

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vbbench.cli.options import positive
+from vbbench.cli.options import threads
 from vbbench.errors import CheckFailed, IncompleteError, UsageError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--tolerances", type=Path, metavar="FILE", help="tolerances with their reasons (default: the bundled ones)")
     parser.add_argument("--out", type=Path, metavar="PATH", help="folder of the results; with record: the file to write")
     parser.add_argument("--quick", action="store_true", help="check the encoders, run a few recorded items anew, and compare")
-    parser.add_argument("--threads", type=positive, metavar="N", help="with --quick: CPU threads (default: 1 at scale mini)")
+    parser.add_argument("--threads", type=threads, metavar="N", help="with --quick: CPU threads (default: 1 at scale mini)")
     parser.add_argument("--explain", nargs=2, type=Path, metavar=("OLD", "NEW"), help="tell what changed between two recordings")
     parser.add_argument("--workflow", metavar="NAME", help="print a ready workflow: github or gitlab")
     parser.add_argument("--reruns", nargs="+", type=Path, default=[], metavar="RUN", help="with record: reruns that tell the noise")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vbbench.cli.options import add_encoder_options, finite, positive, setting_from
+from vbbench.cli.options import add_encoder_options, positive, rate, setting_from
 from vbbench.errors import CheckFailed, IncompleteError, UsageError, VBBenchError, WeightsError
 
 if TYPE_CHECKING:
@@ -40,8 +41,10 @@ def add_parser(commands: Any) -> None:
         help="with --check: do not compare, but record the embeddings anew, into DIR or where this user's checks look first",
     )
     what.add_argument("--validate", action="store_true", help="run every metric over damage of known size in the miniature world")
+    parser.add_argument("--run", type=Path, metavar="RUN", help="with --explain: as that run measured it")
     parser.add_argument("--frames", type=positive, metavar="N", help="with --explain: frames of every video (default: any)")
-    parser.add_argument("--fps", type=finite, metavar="F", help="with --explain: frames a second of every video (default: any)")
+    parser.add_argument("--fps", type=rate, metavar="F", help="with --explain: frames a second of every video (default: any)")
+    parser.add_argument("--storage", metavar="KIND", help="with --explain: lossless or lossy videos (default: lossless)")
     parser.add_argument("--out", type=Path, metavar="DIR", help=f"with --validate: where its tables and pictures go (default: {VALIDITY})")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto; the miniature stays on the CPU)")
     add_encoder_options(parser)
@@ -50,18 +53,30 @@ def add_parser(commands: Any) -> None:
 
 def metrics(options: argparse.Namespace) -> int:
     """The command."""
-    from vbbench.metrics.configs import check_scale
+    from vbbench.metrics.configs import check_scale, encoder_config
 
-    setting = setting_from(options, check_scale(options.scale), num_frames=options.frames, fps=options.fps)
+    _check_options(options)
+    videos = {"num_frames": options.frames, "fps": options.fps, "storage": options.storage or "lossless"}
+    setting = setting_from(options, check_scale(options.scale), **videos)
+    for role, _ in setting.variants:
+        encoder_config(role, setting)  # a wrong name is told once, not in every row
     if options.explain is not None:
-        return _explain(options.explain, setting)
-    if options.record is not None and not options.check:
-        raise UsageError("--record goes with --check.")
+        return _explain(options.explain, setting, options.run)
     if options.check:
         return check_canary(setting, options.device, options.record)
     if options.validate:
         return _validate(setting, options.out or Path(VALIDITY), options.device)
     return _list(setting)
+
+
+def _check_options(options: argparse.Namespace) -> None:
+    """An option that would be passed over in silence is refused."""
+    places = {"run": "explain", "frames": "explain", "fps": "explain", "storage": "explain", "record": "check", "out": "validate"}
+    for name, place in places.items():
+        if getattr(options, name) is not None and not getattr(options, place):
+            raise UsageError(f"--{name} goes with --{place}.")
+    if options.run is not None and (options.frames, options.fps, options.storage) != (None, None, None):
+        raise UsageError("--run tells frames, rate and storage already: leave out --frames, --fps and --storage.")
 
 
 def _list(setting: Setting) -> int:
@@ -85,26 +100,42 @@ def _list(setting: Setting) -> int:
     console().print(listed)
     print("`vbbench metrics --explain NAME` tells a protocol in full.")
     if missing is not None:
-        print(f"No ids without the weights: {missing}")
+        print(f"No ids without the weights: {missing}", file=sys.stderr)
     return 0
 
 
-def _explain(name: str, setting: Setting) -> int:
+def _explain(name: str, setting: Setting, run: Path | None) -> int:
     """Weights that are not at hand are no reason not to tell how they would be used; the id is then another, and that is said."""
     from vbbench.metrics.explain import explain
 
+    if run is not None:
+        print(explain(_spec_of_run(name, run)))
+        return 0
     spec, missing = _spec(name, setting)
     print(explain(spec))
     if missing is not None:
-        print(f"\nWithout the weights this id cannot be held against a run's: {missing}")
+        print(f"Without the weights this id cannot be held against a run's: {missing}", file=sys.stderr)
     return 0
 
 
+def _spec_of_run(name: str, run: Path) -> MetricSpec:
+    from vbbench.metrics import check_metric_name
+    from vbbench.report.run_folder import load_run
+
+    specs = {spec.name: spec for spec in load_run(run).metrics}
+    if check_metric_name(name) not in specs:
+        raise UsageError(f"the run {run} has not measured {name}; it has {', '.join(specs)}.")
+    return specs[name]
+
+
 def _spec(name: str, setting: Setting) -> tuple[MetricSpec, WeightsError | None]:
+    """Nothing is downloaded only to tell how it would be used."""
     from vbbench.metrics import get_metric
+    from vbbench.metrics.encoder_weights import without_download
 
     try:
-        return get_metric(name, setting).spec, None
+        with without_download():
+            return get_metric(name, setting).spec, None
     except WeightsError as error:
         return get_metric(name, replace(setting, weights="absent")).spec, error
 

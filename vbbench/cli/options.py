@@ -6,6 +6,8 @@ import argparse
 import math
 from typing import TYPE_CHECKING
 
+MOST_THREADS, MOST_FPS = 1024, 1000
+
 if TYPE_CHECKING:
     from vbbench.metrics.setting import Setting
     from vbbench.run.scoring import MetricScorer
@@ -29,6 +31,22 @@ def at_least(lowest: int, text: str) -> int:
 def positive(text: str) -> int:
     """A number of steps, threads, items: 1 or more."""
     return at_least(1, text)
+
+
+def threads(text: str) -> int:
+    """A number of CPU threads: 1 or more, and no more than a machine could have."""
+    number = positive(text)
+    if number > MOST_THREADS:
+        raise argparse.ArgumentTypeError(f"must be at most {MOST_THREADS}, not {number}")
+    return number
+
+
+def rate(text: str) -> float:
+    """Frames a second: above 0 and at most 1000."""
+    number = finite(text)
+    if not 0 < number <= MOST_FPS:
+        raise argparse.ArgumentTypeError(f"must be above 0 and at most {MOST_FPS}, not {text}")
+    return number
 
 
 def seed(text: str) -> int:
@@ -71,7 +89,7 @@ def add_scoring_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no-cache", action="store_true", help="neither read nor keep embeddings in the user's cache folder")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto; the miniature stays on the CPU)")
-    parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads (default: 1 at scale mini, else the usable cores)")
+    parser.add_argument("--threads", type=threads, metavar="N", help="CPU threads (default: 1 at scale mini, else the usable cores)")
 
 
 def setting_from(
@@ -87,6 +105,11 @@ def setting_from(
     variants = tuple((role, name) for role, name in (("clip", options.clip), ("dino", options.dino)) if name is not None)
     weights = "random" if options.random_weights else "trained"
     return Setting(scale, variants, options.precision, weights, num_frames, fps, storage)
+
+
+def setting_note(left_out: list[str]) -> str:
+    """What is said of metrics that cannot stay in a run folder."""
+    return f"Note: earlier scores of {', '.join(left_out)} were measured under another setting and are left out."
 
 
 def scorer_from(options: argparse.Namespace, suite_metrics: tuple[str, ...], setting: Setting, device: str) -> MetricScorer:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vbbench.cli.options import add_scoring_options, finite, positive, scorer_from, setting_from
+from vbbench.cli.options import add_scoring_options, finite, positive, scorer_from, setting_from, setting_note
 from vbbench.errors import IncompleteError
 
 if TYPE_CHECKING:
@@ -117,9 +117,11 @@ def execute_plan(plan: Plan, store: RunStore, scorer: Scorer, *, device: str, th
     missing = missing_jobs(plan, store)
     speed = _speed(store, plan.scale, device, threads)
     environment = {**describe(device, speed.threads), "slowness": round(speed.slowness, 3)}
-    store.write_manifest(make_manifest(plan.suite, plan.scale, manifest_models(plan), scorer.specs, environment))
+    left_out = store.write_manifest(make_manifest(plan.suite, plan.scale, manifest_models(plan), scorer.specs, environment))
     try:
         with make_progress() as progress:
+            if left_out:
+                progress.say(setting_note(left_out))
             progress.say(_announcement(plan, estimate(plan, missing, speed.slowness), store.root))
             return execute(plan, store, scorer, device=device, threads=speed.threads, progress=progress)
     except KeyboardInterrupt:

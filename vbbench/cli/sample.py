@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vbbench.cli.options import finite, positive, seed
+from vbbench.cli.options import finite, positive, seed, threads
 from vbbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--steps", type=positive, metavar="N", help="sampling steps instead of the recipe's own")
     parser.add_argument("--guidance", type=finite, metavar="G", help="guidance scale instead of the recipe's own")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
-    parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads (default: 1 at scale mini, else the usable cores)")
+    parser.add_argument("--threads", type=threads, metavar="N", help="CPU threads (default: 1 at scale mini, else the usable cores)")
     parser.set_defaults(command=sample)
 
 

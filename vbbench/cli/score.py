@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vbbench.cli.options import add_scoring_options, finite, positive, scorer_from, setting_from
+from vbbench.cli.options import add_scoring_options, positive, rate, scorer_from, setting_from, setting_note
 from vbbench.errors import IncompleteError, UsageError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/<suite>-<name>)")
     parser.add_argument("--scale", metavar="SCALE", help="mini or sd14 (default: the suite's; mini for a manifest)")
     parser.add_argument("--frames", type=positive, metavar="N", help="frames that each video must have (default: the suite's; any)")
-    parser.add_argument("--fps", type=finite, metavar="F", help="frames a second of folders of pictures (default: the suite's; 1)")
+    parser.add_argument("--fps", type=rate, metavar="F", help="frames a second of folders of pictures (default: the suite's; 1)")
     add_scoring_options(parser)
     parser.add_argument("--no-report", action="store_true", help="do not write the HTML report")
     parser.set_defaults(command=score)
@@ -85,7 +85,8 @@ def _score(store: RunStore, submission: Submission, name: str, options: argparse
         progress.say(f"Note: {note}")
     shared = intake.shared(records, terms, suite)
     scorer = _scorer(options, submission.suite.metrics, scale, shared)
-    _write_manifest(store, submission, name, options, threads, shared, scorer)
+    if left_out := _write_manifest(store, submission, name, options, threads, shared, scorer):
+        progress.say(setting_note(left_out))
     to_score = videos_to_score(store, scorer.specs)
     if to_score:
         progress.stage("scoring", len(to_score))
@@ -100,8 +101,6 @@ def _check_options(options: argparse.Namespace) -> None:
         raise UsageError(
             "--videos needs --suite NAME." if options.videos else "--suite goes with --videos; a manifest brings its own prompts."
         )
-    if options.fps is not None and not 0 < options.fps <= 1000:
-        raise UsageError(f"--fps must be above 0 and at most 1000, not {options.fps:g}.")
 
 
 def _name(options: argparse.Namespace) -> str:
@@ -158,8 +157,9 @@ def _write_manifest(
     threads: int,
     shared: Shared,
     scorer: MetricScorer | None,
-) -> None:
-    """What a reader of the run must know of how it was made; without a scorer, so that a run that is stopped early can go on."""
+) -> list[str]:
+    """What a reader of the run must know of how it was made; without a scorer, so that a run that is stopped early can go on. Names of
+    metrics that do not stay."""
     from vbbench.run.environment import choose_device, describe
     from vbbench.run.intake import model_record
     from vbbench.run.manifest import make_manifest
@@ -168,7 +168,7 @@ def _write_manifest(
     record = model_record(store, name, title, shared, own_suite=bool(options.manifest))
     environment = describe(choose_device(options.device, submission.scale), threads)
     specs = scorer.specs if scorer else ()
-    store.write_manifest(make_manifest(submission.suite, submission.scale, {name: record}, specs, environment))
+    return store.write_manifest(make_manifest(submission.suite, submission.scale, {name: record}, specs, environment))
 
 
 def _tell(root: Path, *, report: bool) -> int:

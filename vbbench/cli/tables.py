@@ -89,7 +89,9 @@ def _interval(row: dict[str, Any], metric: str) -> str:
     mean, low, high = (_float(row[key]) for key in (metric, f"{metric}.low", f"{metric}.high"))
     if mean is None:
         return "-"
-    return f"{mean:.3f}" if low is None or high is None else f"{mean:.3f} ± {(high - low) / 2:.3f}"
+    text = f"{mean:.3f}" if low is None or high is None else f"{mean:.3f} ± {(high - low) / 2:.3f}"
+    scored = row.get(f"{metric}.scored", row["items"])
+    return text if scored == row["items"] else f"{text} ({scored}/{row['items']})"
 
 
 def _number(value: Any, digits: int) -> str:

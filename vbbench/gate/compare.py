@@ -4,10 +4,10 @@ The same code on the same items gives the same numbers up to noise, so that ever
 
 - an item, model or metric that was recorded has no number now: *not measured*;
 - another suite or metric spec: *not comparable*;
-- no item moved further than noise explains: *same*;
-- the mean moved by no more than the tolerance, as two one-sided tests show: *same*;
-- the interval of the mean's change lies clear of zero: *better*, or *drifted*;
-- nothing of this can be shown: *not measured*, because a run too noisy to tell must not pass.
+- no item moved further than noise explains: *same*; but *not measured* where that noise could hide a change of the tolerance's size;
+- items moved, and the mean by no more than the tolerance, as two one-sided tests show: *same*;
+- the interval of the mean's change lies clear of zero, on the better side: *better*;
+- items moved, and nothing shows that it does not matter: *drifted*.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from vbbench.errors import IncompleteError
 from vbbench.gate.scores import Cost, Noise, Recording, cost_of
 from vbbench.gate.tolerances import Tolerance, Tolerances
 from vbbench.metrics.spec import differing_fields
-from vbbench.report.equivalence import equivalence
+from vbbench.report.equivalence import EQUIVALENT, equivalence
 from vbbench.report.run_data import RunData
 from vbbench.report.statistics import Estimate, mean_with_interval
 
@@ -65,7 +66,7 @@ class Verdict:
         old, new: means over the compared items (ratios of costs: the costs).
         change: of the mean, with its interval over individuals; None where nothing was compared.
         tolerance, noise: what the change was held against.
-        moved: the items that moved most, the worst first.
+        moved: the items that moved most, the furthest first.
         counts: whether the row decides the exit code; costs on another machine do not.
     """
 
@@ -172,26 +173,34 @@ def _compared(
     individuals = [recording.subject_of[item] for item in old]
     change = mean_with_interval(differences, individuals)
     bound = _noise_bound(recording.noise.get(metric))
-    moved = sorted((Moved(item, old[item], new[item]) for item in old), key=lambda m: better * (m.new - m.old))
+    moved = sorted((Moved(item, old[item], new[item]) for item in old), key=lambda m: -abs(m.new - m.old))
     beyond = tuple(m for m in moved if abs(m.new - m.old) > bound)
     means = (_mean(old.values()), _mean([new[item] for item in old]))
     said = {"old": means[0], "new": means[1], "change": change, "tolerance": tolerance.value, "noise": bound, "moved": beyond[:SHOWN_ITEMS]}
     if not beyond:
-        return Verdict(model, metric, Kind.SAME, "no item moved beyond noise", **said)
+        return _quiet(model, metric, recording.noise.get(metric), len(old), said)
     how_many = f"{len(beyond)} of {len(old)} items moved"
-    shown = equivalence(differences, individuals, tolerance.value)
-    if shown.verdict == "equivalent":
+    if equivalence(differences, individuals, tolerance.value).verdict == EQUIVALENT:
         return Verdict(model, metric, Kind.SAME, f"{how_many}, the mean by less than the tolerance", **said)
     if change.sign == 0:
-        why = (
-            "there are too few individuals for an interval"
-            if change.low is None
-            else "its interval holds zero and is wider than the tolerance"
-        )
-        return Verdict(model, metric, Kind.NOT_MEASURED, f"{how_many}; whether the mean did cannot be told: {why}", **said)
+        why = "too few individuals to show that it does not matter" if change.low is None else "the mean not clearly, nor clearly by little"
+        return Verdict(model, metric, Kind.DRIFTED, f"{how_many}, by {_rms(differences):.4f} (root mean square); {why}", **said)
     kind = Kind.BETTER if change.sign == better and metric != "motion" else Kind.DRIFTED
     direction = "up" if change.sign > 0 else "down"
     return Verdict(model, metric, kind, f"{how_many}; the mean went {direction} by {abs(change.mean or 0.0):.4f}", **said)
+
+
+def _quiet(model: str, metric: str, noise: Noise | None, items: int, said: Mapping[str, Any]) -> Verdict:
+    """No item moved beyond noise. That is an answer only where the noise is small."""
+    hidden = 2 * noise.sd / math.sqrt(items) if noise else 0.0
+    if hidden > said["tolerance"]:
+        why = f"reruns of the same code differ so much that a change of {hidden:.4f} would not be seen"
+        return Verdict(model, metric, Kind.NOT_MEASURED, why, **said)
+    return Verdict(model, metric, Kind.SAME, "no item moved beyond noise", **said)
+
+
+def _rms(differences: Sequence[float]) -> float:
+    return math.sqrt(math.fsum(d * d for d in differences) / len(differences))
 
 
 def _noise_bound(noise: Noise | None) -> float:

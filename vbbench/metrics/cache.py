@@ -8,6 +8,7 @@ at any time.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import tempfile
@@ -20,12 +21,13 @@ import numpy as np
 
 LIBRARIES = ("torch", "numpy", "pillow", "av", "open_clip_torch", "timm", "scikit-image")
 
+DIGEST_BYTES = 32
 DECODERS = ("video", "video_file", "decoding", "picture_folder", "pictures")
 """Modules outside of this package that turn files into pixels."""
 
 
 class EmbeddingCache:
-    """A folder of arrays.
+    """A folder of arrays, each behind the SHA-256 of its bytes: what a disk has damaged is computed anew.
 
     Args:
         folder: where they lie; None keeps nothing.
@@ -39,7 +41,10 @@ class EmbeddingCache:
         if self._folder is None:
             return None
         try:
-            return np.load(self._path(self._folder, content, key), allow_pickle=False)
+            stored = self._path(self._folder, content, key).read_bytes()
+            if hashlib.sha256(stored[DIGEST_BYTES:]).digest() != stored[:DIGEST_BYTES]:
+                return None
+            return np.load(io.BytesIO(stored[DIGEST_BYTES:]), allow_pickle=False)
         except (OSError, ValueError, EOFError):
             return None
 
@@ -54,8 +59,10 @@ class EmbeddingCache:
         except OSError:
             return
         try:
+            payload = io.BytesIO()
+            np.save(payload, array, allow_pickle=False)
             with os.fdopen(handle, "wb") as file:
-                np.save(file, array, allow_pickle=False)
+                file.write(hashlib.sha256(payload.getvalue()).digest() + payload.getvalue())
             os.replace(partial, path)
         except OSError:
             Path(partial).unlink(missing_ok=True)

@@ -119,7 +119,7 @@ class EmbeddedClip:
             return True
         try:
             array = self._cache.get(self.content, self._encoders.key_of(analysis))
-        except InputError as error:
+        except Exception as error:  # whatever it is, it is this video's, and not its neighbours'
             self._failures[analysis] = error
             return True
         if array is not None:
@@ -130,7 +130,7 @@ class EmbeddedClip:
         """Decode, and take from the frames what the analyses need."""
         try:
             video = self._source if isinstance(self._source, Video) else read_video(self._source)
-        except InputError as error:
+        except Exception as error:
             self._failures.update(dict.fromkeys(analyses, error))
             return
         for analysis in analyses:

@@ -6,9 +6,12 @@ once their digest is the published one.
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +21,8 @@ from vbbench.errors import WeightsError
 from vbbench.metrics.configs import EncoderConfig, Source
 from vbbench.metrics.encoder_digests import digest_of, hold
 from vbbench.metrics.setting import Setting
-from vbbench.weights_io import verified_digest
+from vbbench.weights_io import read_card, verified_digest
+from vbbench.world import VOCABULARY
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,6 +30,19 @@ if TYPE_CHECKING:
 RANDOM_DIGEST, ABSENT_DIGEST = "random weights, seed 0", "not at hand"
 OFFLINE_VARIABLES = ("VBBENCH_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 TIMEOUT_S = 5.0
+
+
+_download_allowed: ContextVar[bool] = ContextVar("download_allowed", default=True)
+
+
+@contextmanager
+def without_download() -> Iterator[None]:
+    """Weights that are not at hand are missing, as long as this lasts."""
+    token = _download_allowed.set(False)
+    try:
+        yield
+    finally:
+        _download_allowed.reset(token)
 
 
 def encoder_digest(config: EncoderConfig, setting: Setting) -> str:
@@ -41,7 +58,22 @@ def encoder_digest(config: EncoderConfig, setting: Setting) -> str:
     if setting.weights == "absent":
         return ABSENT_DIGEST
     path = locate(config, setting.scale)
-    return verified_digest(path) if setting.scale == "mini" else _held_digest(config, path)
+    return _miniature_digest(config, path) if setting.scale == "mini" else _held_digest(config, path)
+
+
+def _miniature_digest(config: EncoderConfig, path: Path) -> str:
+    """The file's SHA-256. Words and architecture stand in its card, which the digest does not cover: they must be those of this version.
+
+    Raises:
+        WeightsError: as `verified_digest`, or the card says otherwise than the code.
+    """
+    digest = verified_digest(path)
+    known = read_card(path).get("config", {})
+    expected = {"arch": json.loads(json.dumps(dict(config.arch))), **({"words": list(VOCABULARY)} if config.kind == "clip" else {})}
+    for what, value in expected.items():
+        if known.get(what) != value:
+            raise WeightsError(f"the card of the weights {path} is damaged or from another version of vbbench: its {what} is another.")
+    return digest
 
 
 def locate(config: EncoderConfig, scale: str) -> Path:
@@ -58,6 +90,8 @@ def locate(config: EncoderConfig, scale: str) -> Path:
     on_hub = [(source.repository, source.file) for source in config.sources if source.repository]
     if path := next(filter(Path.is_file, places), None) or next(filter(None, starmap(cached, on_hub)), None):
         return path
+    if not _download_allowed.get():
+        raise WeightsError(f"{_wanted(config, folder)}; scoring with them would download them.")
     if switched_off := next((name for name in OFFLINE_VARIABLES if _is_on(os.environ.get(name))), None):
         raise WeightsError(f"{_wanted(config, folder)}; nothing was downloaded, because {switched_off} is set.")
     try:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from textwrap import fill
 
+from vbbench.metrics.spec import is_untrained
 from vbbench.types import MetricSpec
 
 _ROWS = {
@@ -48,7 +49,7 @@ def title(name: str) -> str:
 
 def untrained_note(specs: Iterable[MetricSpec]) -> str:
     """The warning that belongs to numbers of encoders with random weights; empty where there are none."""
-    names = [title(spec.name) for spec in specs if (spec.encoder_digest or "").startswith("random")]
+    names = [title(spec.name) for spec in specs if is_untrained({"encoder_digest": spec.encoder_digest})]
     return f"Measured by untrained encoders with random weights: {', '.join(names)}. These numbers mean nothing." if names else ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +96,17 @@ def spec_from_json(record: dict[str, Any]) -> MetricSpec:
     if spec_id(asdict(spec)) != spec.id:
         raise ValueError(f"the id {spec.id} of metric {spec.name} does not follow from its fields")
     return spec
+
+
+def under_one_setting(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    """Whether two specs, as records, say the same of the videos and of the encoders' precision."""
+    same_videos = all(a.get(name) == b.get(name) for name in ("num_frames", "fps", "storage"))
+    return same_videos and (None in (a.get("precision"), b.get("precision")) or a["precision"] == b["precision"])
+
+
+def is_untrained(record: Mapping[str, Any]) -> bool:
+    """Whether a spec, as a record, is of an encoder with random weights."""
+    return str(record.get("encoder_digest") or "").startswith("random")
 
 
 def differing_fields(a: MetricSpec, b: MetricSpec) -> dict[str, tuple[Any, Any]]:

@@ -12,6 +12,8 @@ from vbbench.errors import InputError
 from vbbench.types import PromptItem, SamplingParams, Video
 from vbbench.video import load_image_prompt, read_video
 
+FLICKER_GAIN = 0.2
+
 
 class _Reference:
     """Needs no weights and no device."""
@@ -64,3 +66,13 @@ class ShuffledFrames(_Reference):
         if len(order) > 1 and (order == np.arange(len(order))).all():
             order = np.roll(order, 1)
         return Video(video.frames[order], video.fps)
+
+
+class Flicker(_Reference):
+    """The real video with the brightness of each frame multiplied by 1 + `FLICKER_GAIN` n, n drawn from a standard normal: unsteady."""
+
+    def _one(self, item: PromptItem, params: SamplingParams) -> Video:
+        video = _read(item.reference_video, item, "real video")
+        gain_T = 1 + FLICKER_GAIN * np.random.default_rng(item.seed).standard_normal(len(video.frames))
+        frames = np.clip(np.round(video.frames * gain_T[:, None, None, None]), 0, 255).astype(np.uint8)
+        return Video(frames, video.fps)

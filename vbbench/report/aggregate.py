@@ -42,6 +42,7 @@ CHECKS = (
     Check("dino", "real-video", "other-individual", "tell the subject from another individual of its class"),
     Check("true-identity", "real-video", "other-individual", "tell the subject from another individual of its class"),
     Check("temporal-consistency", "real-video", "shuffled-frames", "notice frames in the wrong order"),
+    Check("temporal-consistency", "real-video", "flicker", "notice a flickering picture"),
     Check("motion", "real-video", "still-image", "tell a video from a still picture"),
 )
 

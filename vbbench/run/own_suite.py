@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vbbench import suite as suites
-from vbbench.errors import InputError, VBBenchError, one_line
+from vbbench.errors import InputError, RunFolderError, VBBenchError, one_line
 from vbbench.resources import file_digest
 from vbbench.run.folder import NEW_SUITE, take_lock
 from vbbench.run.store import RunStore
@@ -39,6 +39,7 @@ def opened(
     Raises:
         RunFolderError: as `RunStore`.
     """
+    _refuse_strange_suite(root / "suite")
     lock = take_lock(root)
     try:
         submission = make_submission(root, rows, scale=scale, num_frames=num_frames, fps=fps)
@@ -47,6 +48,18 @@ def opened(
         raise
     with RunStore(root, submission.suite, scale, own_suite=True, lock=lock) as store:
         yield store, submission
+
+
+def _refuse_strange_suite(folder: Path) -> None:
+    """The folder is going to be replaced: it must be one that was made here.
+
+    Raises:
+        RunFolderError: it holds anything that a suite made here does not.
+    """
+    ours = {"suite.toml", "items.jsonl", "subjects.jsonl", "images"}
+    strange = sorted(entry.name for entry in folder.iterdir() if entry.name not in ours) if folder.is_dir() else []
+    if strange:
+        raise RunFolderError(f"{folder} is no suite made by vbbench score: it holds {strange[0]}. Name another run folder with --out.")
 
 
 def make_submission(root: Path, rows: Sequence[Row], *, scale: str, num_frames: int | None, fps: float | None) -> Submission:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from vbbench.errors import RunFolderError
+from vbbench.metrics.spec import is_untrained, under_one_setting
 from vbbench.resources import file_digest
 from vbbench.run.folder import MANIFEST, copy_whole, read_manifest, spec_ids, take_lock, write_whole
 from vbbench.types import Adapter, Job, MetricSpec, PromptSuite, Video
@@ -193,14 +194,26 @@ class RunStore:
         self._append(SCORES, rows)
         self.scores.update({(row["model"], row["item_id"], row["spec_id"]): row for row in rows})
 
-    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
-        """Write the manifest. Models and metrics of earlier runs into this folder stay in it."""
+    def write_manifest(self, manifest: Mapping[str, Any]) -> list[str]:
+        """Write the manifest. Models of earlier runs into this folder stay in it, and their metrics as far as one setting holds for all.
+
+        Returns:
+            Names of the metrics that were measured under another setting and do not stay.
+        Raises:
+            RunFolderError: scores of trained encoders would come to stand beside scores of random ones.
+        """
         merged = dict(manifest)
-        for key in ("models", "metrics"):
-            merged[key] = {**self.manifest.get(key, {}), **manifest[key]}
+        merged["models"] = {**self.manifest.get("models", {}), **manifest["models"]}
+        earlier, new = self.manifest.get("metrics", {}), manifest["metrics"]
+        encoded = [spec for spec in (*earlier.values(), *new.values()) if spec.get("encoder")]
+        if new and len({is_untrained(spec) for spec in encoded}) > 1:
+            raise RunFolderError(f"{self.root} would hold scores of trained encoders and of random ones: name another folder with --out.")
+        stay = {name: spec for name, spec in earlier.items() if all(under_one_setting(spec, other) for other in new.values())}
+        merged["metrics"] = {**stay, **new}
         merged["created"] = self.manifest.get("created", manifest["created"])
         self.manifest = _plain(merged)
         write_whole(self.root / MANIFEST, json.dumps(self.manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        return [name for name in earlier if name not in merged["metrics"]]
 
     def tidy(self, specs: Iterable[MetricSpec]) -> None:
         """Leave one record a job and score, in the order of the manifest's models and the suite's items.
