@@ -10,6 +10,7 @@ import pytest
 
 from tests.report.synthetic import FakeRun, build, items
 from vbbench.gate.compare import Kind, Moved, Outcome, Verdict, compare
+from vbbench.gate.hold import Held
 from vbbench.gate.scores import Recording, recording_of
 from vbbench.gate.tolerances import Tolerances, read_tolerances
 from vbbench.report.run_data import Result, RunData
@@ -98,7 +99,5 @@ def out(folder: Path, case: Case, *, old: bool = True) -> Path:
     """Write everything; returns the page."""
     from vbbench.gate.outputs import write_outputs
 
-    against = Path("scores/tiny.json")
-    return write_outputs(
-        folder, case.outcome, case.run, case.recording, against=against, old=case.old if old else None, tolerances=case.tolerances
-    )
+    held = Held(case.outcome, case.run, case.recording, case.tolerances, Path("scores/tiny.json"))
+    return write_outputs(folder, held, case.old if old else None)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ import pytest
 
 from tests.gate.conftest import Case, out
 from tests.report.synthetic import FRAMES
-from tests.report.test_page import SWITCHES, wait_for
+from tests.report.test_page import wait_for
 
 pytestmark = pytest.mark.browser
 
@@ -28,25 +26,6 @@ return [...document.querySelectorAll('#moved-2 .clip')].map(clip => {
 @pytest.fixture(scope="module")
 def index(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out(tmp_path_factory.mktemp("page"), case)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium") or shutil.which("google-chrome")
-    for switch in (*SWITCHES.split(), f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(switch)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
-    yield driver
-    driver.quit()
-
-
-@pytest.fixture
-def page(browser: Any, index: Path) -> Any:
-    browser.get(index.as_uri())
-    return browser
 
 
 def to_cards(page: Any) -> None:

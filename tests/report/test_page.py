@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,6 @@ from vbbench.report.leaderboard import write_report
 
 pytestmark = pytest.mark.browser
 
-SWITCHES = (
-    "--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --window-size=1280,1000"
-)
 SHOWN_FRAMES = """
 return [...document.querySelectorAll('#item-1 .clip')].map(clip => {
   const picture = clip.firstElementChild.getBoundingClientRect(), hole = clip.getBoundingClientRect();
@@ -33,25 +28,6 @@ return [...document.querySelectorAll('#item-1 .clip')].map(clip => {
 def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("page")
     return write_report([build(folder / "run", weird_run())], folder / "report")
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium") or shutil.which("google-chrome")
-    for switch in (*SWITCHES.split(), f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(switch)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
-    yield driver
-    driver.quit()
-
-
-@pytest.fixture
-def page(browser: Any, index: Path) -> Any:
-    browser.get(index.as_uri())
-    return browser
 
 
 def rows(page: Any, column: int) -> list[str]:

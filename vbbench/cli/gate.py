@@ -75,8 +75,7 @@ def _judge(held: Held, old: Path | None, out: Path) -> int:
     from vbbench.gate.outputs import write_outputs
     from vbbench.report.run_folder import load_run
 
-    known = {"against": held.against, "tolerances": held.tolerances, "old": load_run(old) if old else None}
-    page = write_outputs(out, held.outcome, held.run, held.recording, **known)
+    page = write_outputs(out, held, load_run(old) if old else None)
     _print(held.outcome)
     print(f"Report: {page}")
     return _end(held.outcome)

@@ -31,6 +31,7 @@ NOISE_FACTOR = 3.0
 LEAST_NOISE = 1e-6
 """Change of one item that is called noise even where reruns gave the very same bits: the last digits of float32."""
 SHOWN_ITEMS = 5
+UNCLEAR = "the mean's change is not clear of zero, nor shown to be small"
 
 
 class Kind(StrEnum):
@@ -183,7 +184,7 @@ def _compared(
     if equivalence(differences, individuals, tolerance.value).verdict == EQUIVALENT:
         return Verdict(model, metric, Kind.SAME, f"{how_many}, the mean by less than the tolerance", **said)
     if change.sign == 0:
-        why = "too few individuals to show that it does not matter" if change.low is None else "the mean not clearly, nor clearly by little"
+        why = "too few individuals to show that it does not matter" if change.low is None else UNCLEAR
         return Verdict(model, metric, Kind.DRIFTED, f"{how_many}, by {_rms(differences):.4f} (root mean square); {why}", **said)
     kind = Kind.BETTER if change.sign == better and metric != "motion" else Kind.DRIFTED
     direction = "up" if change.sign > 0 else "down"

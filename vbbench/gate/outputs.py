@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from vbbench.gate.compare import FAILS, Kind, Outcome
+from vbbench.gate.hold import Held
 from vbbench.gate.page import write_page
 from vbbench.gate.rows import Row, counts, counts_in_words, headline, meaning, moved_in_words, numbers_in_words, rows_of
 from vbbench.gate.scores import Recording
-from vbbench.gate.tolerances import Tolerances
 from vbbench.report.run_data import RunData
 
 FORMAT = 1
@@ -31,46 +31,26 @@ _NOT_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066
 """Control letters, and those that turn the direction of all that follows."""
 
 
-def write_outputs(
-    folder: Path,
-    outcome: Outcome,
-    run: RunData,
-    recording: Recording,
-    *,
-    against: Path,
-    old: RunData | None = None,
-    tolerances: Tolerances | None = None,
-) -> Path:
+def write_outputs(folder: Path, held: Held, old: RunData | None = None) -> Path:
     """Write gate.json, gate.xml, gate.md and the page with its pictures; what was written there before is replaced.
 
     Args:
         folder: made if it is not there; other files in it are left alone.
-        outcome: of `run` held against `recording`.
-        against: the recording's file, as it was named.
         old: the run that was recorded, for its videos.
-        tolerances: with their reasons; those that were used stand in the outcome.
     Returns:
         The path of the page, index.html.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    rows = rows_of(outcome, recording)
-    write_json(folder / "gate.json", outcome, run, recording, against=against, old=old, tolerances=tolerances)
-    write_junit(folder / "gate.xml", rows, run, recording)
-    write_markdown(folder / "gate.md", outcome, rows, run, recording, against)
-    return write_page(folder, outcome, run, recording, against=against, old=old, tolerances=tolerances)
+    rows = rows_of(held.outcome, held.recording)
+    write_json(folder / "gate.json", held, old)
+    write_junit(folder / "gate.xml", rows, held.run, held.recording)
+    write_markdown(folder / "gate.md", held.outcome, rows, held.run, held.recording, held.against)
+    return write_page(folder, held, old)
 
 
-def write_json(
-    path: Path,
-    outcome: Outcome,
-    run: RunData,
-    recording: Recording,
-    *,
-    against: Path,
-    old: RunData | None = None,
-    tolerances: Tolerances | None = None,
-) -> None:
+def write_json(path: Path, held: Held, old: RunData | None = None) -> None:
     """Everything on the page but the pictures; rows as they were compared."""
+    outcome, run, recording = held.outcome, held.run, held.recording
     now = {spec.name: spec.id for spec in run.metrics}
     record = {
         "format": FORMAT,
@@ -80,13 +60,13 @@ def write_json(
         "counts": counts(outcome),
         "not_counting": sum(not verdict.counts for verdict in outcome.verdicts),
         "suite": asdict(run.suite),
-        "against": against.as_posix(),
+        "against": held.against.as_posix(),
         "recorded": dict(recording.facts),
         "runs": _manifest_facts(run),
         "old_runs": _manifest_facts(old) if old else [],
         "specs": {name: {"then": spec.id, "now": now.get(name)} for name, spec in recording.metrics.items()},
         "noise": {"conditions": list(recording.conditions), "metrics": {name: asdict(noise) for name, noise in recording.noise.items()}},
-        "tolerances": asdict(tolerances) if tolerances else None,
+        "tolerances": asdict(held.tolerances),
         "verdicts": [asdict(verdict) for verdict in outcome.verdicts],
     }
     _write(path, json.dumps(_finite(record), indent=1, ensure_ascii=False, allow_nan=False) + "\n")

@@ -13,11 +13,11 @@ from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-from vbbench.gate.compare import NOISE_FACTOR, Kind, Outcome
+from vbbench.gate.compare import NOISE_FACTOR, Kind
+from vbbench.gate.hold import Held
 from vbbench.gate.moved import cards_of
 from vbbench.gate.rows import Row, counts_in_words, exact, fine, headline, meaning, metric_title, rows_of
 from vbbench.gate.scores import Recording
-from vbbench.gate.tolerances import Tolerances
 from vbbench.report import words
 from vbbench.report.media import MediaFolder
 from vbbench.report.run_data import RunData
@@ -51,17 +51,9 @@ class Fact:
     differs: bool
 
 
-def write_page(
-    folder: Path,
-    outcome: Outcome,
-    run: RunData,
-    recording: Recording,
-    *,
-    against: Path,
-    old: RunData | None = None,
-    tolerances: Tolerances | None = None,
-) -> Path:
+def write_page(folder: Path, held: Held, old: RunData | None = None) -> Path:
     """Write index.html, its pictures, style and script; see `vbbench.gate.outputs.write_outputs`."""
+    outcome, run, recording = held.outcome, held.run, held.recording
     folder.mkdir(parents=True, exist_ok=True)
     media = MediaFolder(folder)
     rows = rows_of(outcome, recording)
@@ -73,7 +65,7 @@ def write_page(
         "recording": recording,
         "outcome": outcome,
         "old": old,
-        "against": against.as_posix(),
+        "against": held.against.as_posix(),
         "headline": headline(outcome),
         "counts": counts_in_words(outcome),
         "meaning": meaning(outcome.exit_code),
@@ -85,7 +77,7 @@ def write_page(
         "more_cards": more_cards,
         "facts": facts_of(run, recording, old),
         "specs": {spec.name: spec.id for spec in run.metrics},
-        "tolerances": tolerances,
+        "tolerances": held.tolerances,
         "factor": NOISE_FACTOR,
     }
     environment = Environment(
