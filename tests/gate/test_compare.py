@@ -194,9 +194,25 @@ def test_speed_is_held_against_the_same_machine_only(make, factor: float, machin
     assert outcome.exit_code == (1 if kind is Kind.SLOWER else 0)
 
 
-def _on(run: RunData, machine: str, *, slowness: float, factor: float = 1.0) -> RunData:
-    manifest = {**run.manifests[0], "environment": {"cpu": machine, "device": "cpu", "threads": 1, "slowness": slowness}}
-    clips = {key: replace(clip, seconds=(clip.seconds or 1.0) * factor) for key, clip in run.clips.items()}
+@pytest.mark.parametrize(
+    ("resident", "peak", "kind"),
+    [(300.0, 900.0, Kind.SAME), (600.0, 1200.0, Kind.SAME), (300.0, 1200.0, Kind.DRIFTED), (None, 900.0, Kind.NOT_COMPARABLE)],
+)
+def test_memory_is_what_the_jobs_took(make, resident: float | None, peak: float, kind: Kind) -> None:
+    """A process that was larger before its first job is no news."""
+    run = make()
+    before = recorded(_on(run, "a", slowness=1.0, resident=300.0, peak=900.0))
+    outcome = compare(_on(run, "a", slowness=1.0, resident=resident, peak=peak), before, TOLERANCES)
+    assert {verdict.kind for verdict in outcome.verdicts if verdict.metric == "memory"} == {kind}
+    assert outcome.exit_code == (1 if kind is Kind.DRIFTED else 0)
+
+
+def _on(
+    run: RunData, machine: str, *, slowness: float, factor: float = 1.0, resident: float | None = 300.0, peak: float = 900.0
+) -> RunData:
+    environment = {"cpu": machine, "device": "cpu", "threads": 1, "slowness": slowness, "resident_mb": resident}
+    manifest = {**run.manifests[0], "environment": environment}
+    clips = {key: replace(clip, seconds=(clip.seconds or 1.0) * factor, peak_memory_mb=peak) for key, clip in run.clips.items()}
     return replace(run, clips=clips, manifests=(manifest,))
 
 

@@ -107,7 +107,7 @@ def _speed(store: RunStore, scale: str, device: str, threads: int | None) -> Spe
 
 def execute_plan(plan: Plan, store: RunStore, scorer: Scorer, *, device: str, threads: int | None) -> Summary | None:
     """Do the plan; None when Ctrl-C stopped it."""
-    from vbbench.run.environment import describe
+    from vbbench.run.environment import PeakMemory, describe
     from vbbench.run.estimate import estimate
     from vbbench.run.execute import execute
     from vbbench.run.manifest import make_manifest
@@ -117,8 +117,10 @@ def execute_plan(plan: Plan, store: RunStore, scorer: Scorer, *, device: str, th
     missing = missing_jobs(plan, store)
     speed = _speed(store, plan.scale, device, threads)
     # the seconds of a finished run belong to the hour in which it was made, not to the one in which it is looked at
-    slowness = round(speed.slowness, 3) if missing else store.manifest.get("environment", {}).get("slowness")
-    environment = {**describe(device, speed.threads), "slowness": slowness}
+    measured = {"slowness": round(speed.slowness, 3), "resident_mb": round(PeakMemory(device).megabytes(), 1)}
+    if not missing:
+        measured = {name: store.manifest.get("environment", {}).get(name) for name in measured}
+    environment = {**describe(device, speed.threads), **measured}
     left_out = store.write_manifest(make_manifest(plan.suite, plan.scale, manifest_models(plan), scorer.specs, environment))
     try:
         with make_progress() as progress:

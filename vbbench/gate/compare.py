@@ -218,7 +218,7 @@ def _cost_verdicts(run: RunData, recording: Recording, tolerances: Tolerances, m
         return [Verdict(model, name, Kind.NOT_COMPARABLE, why, counts=False) for name in ("seconds", "memory")]
     return [
         _ratio_verdict(model, "seconds", _relative_seconds(then), _relative_seconds(now), tolerances.speed),
-        _ratio_verdict(model, "memory", then.peak_memory_mb, now.peak_memory_mb, tolerances.memory),
+        _ratio_verdict(model, "memory", then.peak_memory_mb, _memory_as_then(then, now), tolerances.memory),
     ]
 
 
@@ -229,9 +229,16 @@ def _relative_seconds(cost: Cost) -> float | None:
     return cost.sample_seconds / cost.slowness
 
 
+def _memory_as_then(then: Cost, now: Cost) -> float | None:
+    """The peak in MB, as it would be in a process that was as large as the recorded one before the first job."""
+    if now.peak_memory_mb is None or now.resident_mb is None or then.resident_mb is None:
+        return None
+    return now.peak_memory_mb - now.resident_mb + then.resident_mb
+
+
 def _ratio_verdict(model: str, what: str, old: float | None, new: float | None, tolerance: Tolerance) -> Verdict:
     if not old or not new:
-        return Verdict(model, what, Kind.NOT_COMPARABLE, "nothing was sampled in one of the two", counts=False)
+        return Verdict(model, what, Kind.NOT_COMPARABLE, "it was not measured in one of the two", counts=False)
     ratio = new / old
     told = f"{ratio:.2f} times what was recorded"
     if ratio > tolerance.value:

@@ -22,10 +22,12 @@ QUICK_MODELS = ("videobooth", "text-to-video")
 @dataclass(frozen=True)
 class Cost:
     """What a model took. ``slowness`` is the time a reference workload took in the same run, relative to the machine on which costs are
-    estimated (`vbbench.run.estimate`): seconds divided by it can be compared between hours of one machine, not between machines."""
+    estimated (`vbbench.run.estimate`): seconds divided by it can be compared between hours of one machine, not between machines.
+    ``resident_mb`` is the memory of the process before the first job, libraries and reference workload included."""
 
     machine: str
     slowness: float | None
+    resident_mb: float | None
     sample_seconds: float | None
     fit_seconds: float | None
     peak_memory_mb: float | None
@@ -142,6 +144,7 @@ def cost_of(run: RunData, model: str) -> Cost:
     return Cost(
         machine=f"{environment.get('cpu')}, {environment.get('device')}, {environment.get('threads')} threads",
         slowness=environment.get("slowness"),
+        resident_mb=environment.get("resident_mb"),
         sample_seconds=_mean([clip.seconds for clip in clips]),
         fit_seconds=_mean([seconds for _, seconds, _ in fits]),
         peak_memory_mb=max((mb for mb in [*(c.peak_memory_mb for c in clips), *(m for _, _, m in fits)] if mb is not None), default=None),

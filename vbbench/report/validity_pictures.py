@@ -172,9 +172,7 @@ def _motion_panel(axes: Axes, findings: Findings, damage: Damage, *, first: bool
     cell = findings.cells.get(("motion", damage.name))
     if cell is not None:
         axes.plot([at.mean for at in cell.levels], color=GREY, marker=".", markersize=4, linewidth=1.2)
-    axes.set_yscale("symlog", linthresh=0.1)
-    axes.set(ylim=(-0.03, 200), yticks=(0, 0.1, 1, 10, 100), yticklabels=("0", "", "1", "", "100"))
-    axes.set_yticks((), minor=True)
+    axes.set(ylim=(-0.05, 1.05), yticks=(0, 0.5, 1), yticklabels=("0", "", "1"))
     axes.tick_params(labelleft=first)
     axes.set_xlabel(damage.unit, labelpad=1)
     _quiet(axes, damage)
