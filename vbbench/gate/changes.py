@@ -24,7 +24,7 @@ def _facts(old: Recording, new: Recording) -> Iterator[str]:
         yield from _change(name, old.facts.get(name), new.facts.get(name))
     then, now = (dict(recording.facts.get("environment") or {}) for recording in (old, new))
     for name in (*then, *(name for name in now if name not in then)):
-        if name != "slowness":  # of the hour, not of the machine
+        if name not in ("slowness", "resident_mb"):  # of the hour, not of the machine
             yield from _change(f"environment: {name}", then.get(name), now.get(name))
 
 
