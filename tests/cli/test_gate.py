@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.report.synthetic import METRICS, FakeRun, build, items, spec
-from vbbench import cli
+from vbbench import cli, suite
+from vbbench.cli import gate as cli_gate
+from vbbench.cli import metrics as cli_metrics
 
 MODELS = {"videobooth": ("VideoBooth", ()), "text-to-video": ("Text to video", ())}
 
@@ -104,3 +106,18 @@ def test_recordings_explain_themselves(tmp_path: Path, scores: Path, capsys: pyt
     assert "videobooth: dino moved on 9 of 9 items, by -0.0500" in told
     assert cli.main(["gate", "--explain", str(scores), str(scores)]) == 0
     assert "hold the same" in capsys.readouterr().out
+
+
+def test_quick_checks_the_encoders_first_and_compares_the_recorded_part(
+    tmp_path: Path, scores: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it runs is run for real by tox; here, what it does with it."""
+    calls: list[str] = []
+    run = a_run(tmp_path / "quick", lost=0.05, missing=frozenset(("text-to-video", f"i{number}") for number in range(3)))
+    monkeypatch.setattr(cli_metrics, "check_canary", lambda setting, device: calls.append("canary"))
+    monkeypatch.setattr(suite, "load", lambda name: calls.append(name))
+    monkeypatch.setattr(cli_gate, "_run_quick", lambda recording, suite, models, options: calls.append(",".join(models)) or run)
+    assert cli.main(["gate", "--quick", "--against", str(scores), "--models", "videobooth"]) == 1
+    assert calls == ["canary", "tiny", "videobooth"]
+    assert "videobooth dino drifted" in capsys.readouterr().err
+    assert (run / "gate" / "index.html").is_file()

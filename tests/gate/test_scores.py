@@ -104,7 +104,7 @@ def test_the_bundled_tolerances_have_reasons_and_real_metrics() -> None:
     ("old", "new", "words"),
     [
         ("tolerance = 0.005", "tolerance = -1", "above 0"),
-        ("tolerance = 2.0", "tolerance = 0.9", "speed must be a number above 1"),
+        ("tolerance = 3.0", "tolerance = 0.9", "speed must be a number above 1"),
         ("[metrics.default]", "[metrics.other]", "default is missing"),
         ("[memory]", "[disk]", "'memory' is missing"),
         ('reason = "for metrics that are not named here"', 'reason = " "', "no reason"),

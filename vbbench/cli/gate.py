@@ -144,7 +144,7 @@ def _run_quick(recording: Recording, suite: PromptSuite, models: Sequence[str], 
     scorer = MetricScorer(recording.metrics, Setting(recording.scale, num_frames=suite.num_frames, fps=suite.fps), "cpu")
     root = options.out or Path("runs") / f"gate-{suite.name}"
     with RunStore(root, suite, recording.scale) as store:
-        if execute_plan(plan, store, scorer, device="cpu", threads=options.threads) is None:
+        if execute_plan(plan, store, scorer, device="cpu", threads=options.threads, fresh_process=False) is None:
             raise KeyboardInterrupt
     return root
 

@@ -105,8 +105,14 @@ def _speed(store: RunStore, scale: str, device: str, threads: int | None) -> Spe
     return measure_speed(threads or store.manifest.get("environment", {}).get("threads"), scale, device)
 
 
-def execute_plan(plan: Plan, store: RunStore, scorer: Scorer, *, device: str, threads: int | None) -> Summary | None:
-    """Do the plan; None when Ctrl-C stopped it."""
+def execute_plan(
+    plan: Plan, store: RunStore, scorer: Scorer, *, device: str, threads: int | None, fresh_process: bool = True
+) -> Summary | None:
+    """Do the plan; None when Ctrl-C stopped it.
+
+    Args:
+        fresh_process: whether nothing else was done before, so that the memory it began with says something.
+    """
     from vbbench.run.environment import PeakMemory, describe
     from vbbench.run.estimate import estimate
     from vbbench.run.execute import execute
@@ -117,7 +123,7 @@ def execute_plan(plan: Plan, store: RunStore, scorer: Scorer, *, device: str, th
     missing = missing_jobs(plan, store)
     speed = _speed(store, plan.scale, device, threads)
     # the seconds of a finished run belong to the hour in which it was made, not to the one in which it is looked at
-    measured = {"slowness": round(speed.slowness, 3), "resident_mb": round(PeakMemory(device).megabytes(), 1)}
+    measured = {"slowness": round(speed.slowness, 3), "resident_mb": round(PeakMemory(device).megabytes(), 1) if fresh_process else None}
     if not missing:
         measured = {name: store.manifest.get("environment", {}).get(name) for name in measured}
     environment = {**describe(device, speed.threads), **measured}
