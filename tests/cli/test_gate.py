@@ -82,6 +82,10 @@ def test_what_cannot_be_told_is_three_and_one_sentence(
         (["gate", "RUN", "--against", "SCORES", "--tolerances", "none.toml"], "no file of tolerances", 2),
         (["gate", "RUN", "--against", "SCORES", "--old", "nowhere"], "no manifest.json", 2),
         (["gate", "--workflow", "gitlub"], "did you mean", 2),
+        (["gate", "RUN", "--workflow", "github"], "--workflow takes no run folder", 2),
+        (["gate", "RUN", "--quick"], "--quick takes no run folder", 2),
+        (["gate", "RUN", "RUN"], "one run is held at a time", 2),
+        (["gate", "record", "RUN", "--who", "A", "--why", "b", "--reruns", "RUN"], "no rerun of itself", 2),
         (["gate", "--explain", "a.json", "b.json"], "gate record", 2),
     ],
 )

@@ -86,15 +86,28 @@ def test_verdicts_follow_from_paired_items(make, change: Callable[[str], float],
 
 
 def test_a_change_within_measured_noise_passes_and_beyond_it_does_not(make) -> None:
-    noisy = make(only("dino", lambda item: 0.02 * SPREAD[item]))
-    shaken = make(only("dino", lambda item: -0.015))
-    strict = recorded(make())
-    tolerant = recorded(make(), noisy)
-    assert tolerant.noise["dino"].largest == pytest.approx(0.02 * max(map(abs, SPREAD.values())))
+    """With three individuals nothing else can show that a change does not matter."""
+    shaken = make(only("dino", lambda item: -0.002), individuals=3)
+    strict = recorded(make(individuals=3))
+    tolerant = recorded(make(individuals=3), make(only("dino", lambda item: 0.001), individuals=3))
+    assert tolerant.noise["dino"].largest == pytest.approx(0.001)
     assert tolerant.noise["clip-text"].largest == 0
     assert kinds(compare(shaken, tolerant, TOLERANCES))["dino"] is Kind.SAME
     assert kinds(compare(shaken, strict, TOLERANCES))["dino"] is Kind.DRIFTED
-    assert kinds(compare(make(only("dino", lambda item: -0.3)), tolerant, TOLERANCES))["dino"] is Kind.DRIFTED
+    assert kinds(compare(make(only("dino", lambda item: -0.005), individuals=3), tolerant, TOLERANCES))["dino"] is Kind.DRIFTED
+
+
+def test_noise_with_an_outlier_hides_no_fall_of_the_mean(make) -> None:
+    """One item of the rerun was far off; that all items fall by five tolerances is seen all the same."""
+    outlier = make(only("dino", lambda item: 0.2 if item == "i7" else 0.0))
+    assert kinds(compare(make(only("dino", lambda item: -0.05)), recorded(make(), outlier), TOLERANCES))["dino"] is Kind.DRIFTED
+
+
+def test_a_reference_row_cannot_improve(make) -> None:
+    models = {"real-video": ("Real video", ("references",))}
+    higher = make(lambda *_: 0.05, models=models)
+    outcome = compare(higher, recorded(make(models=models)), TOLERANCES)
+    assert set(kinds(outcome, "real-video").values()) == {Kind.DRIFTED}
 
 
 def test_the_items_that_moved_most_are_named_first(make) -> None:
@@ -127,7 +140,8 @@ def test_too_few_individuals_pass_only_without_a_change(make) -> None:
 
 def test_noise_that_could_hide_a_change_is_no_pass(make) -> None:
     """Reruns that differ by 0.2 an item cannot show that a mean of 45 has not moved by 0.01."""
-    outcome = compare(make(), recorded(make(), make(only("dino", lambda item: 0.2 * SPREAD[item]))), TOLERANCES)
+    noisy = make(only("dino", lambda item: 0.2 * SPREAD[item]))
+    outcome = compare(make(only("dino", lambda item: -0.2 * SPREAD[item])), recorded(make(), noisy), TOLERANCES)
     assert kinds(outcome)["dino"] is Kind.NOT_MEASURED
     assert outcome.exit_code == 3
 

@@ -60,6 +60,13 @@ def test_quick_takes_one_item_a_subject_and_no_model_that_is_fitted(recording: R
         (lambda record: record["metrics"]["dino"].update(crop="none"), "does not follow"),
         (lambda record: record["models"]["videobooth"]["scores"]["dino"].update(i0="high"), "'high' is no score"),
         (lambda record: record.update(items=None), "damaged"),
+        (lambda record: record["models"]["videobooth"]["scores"].pop("dino"), "not of every metric and item"),
+        (lambda record: record["models"]["videobooth"]["scores"]["dino"].pop("i3"), "not of every metric and item"),
+        (lambda record: record["items"].pop("i3"), "not of every metric and item"),
+        (lambda record: record.update(models={}), "no model"),
+        (lambda record: record["noise"]["metrics"]["dino"].update(largest=float("inf")), "Infinity is no number"),
+        (lambda record: record["noise"]["metrics"]["dino"].update(sd=-1), "noise of dino holds -1"),
+        (lambda record: record["models"]["videobooth"]["cost"].update(slowness="x"), "cost of videobooth holds 'x'"),
     ],
 )
 def test_damaged_recordings_are_refused_in_a_sentence(recording: Recording, tmp_path: Path, damage, words: str) -> None:
@@ -70,6 +77,19 @@ def test_damaged_recordings_are_refused_in_a_sentence(recording: Recording, tmp_
     path.write_text(json.dumps(record))
     with pytest.raises(InputError, match=words):
         read_recording(path)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"suite": {"name": "tiny", "version": "1.0", "digest": "d2" * 32}},
+        {"metrics": (spec("dino", version="2"),)},
+        {"models": {"elite": ("ELITE", ())}},
+    ],
+)
+def test_runs_of_other_things_tell_no_noise(tmp_path: Path, other: dict[str, object]) -> None:
+    with pytest.raises(InputError, match="its differences are no noise"):
+        recording_of(a_run(tmp_path / "a"), FACTS, [a_run(tmp_path / "b", **other)])
 
 
 def test_missing_and_unreadable_recordings_are_told(tmp_path: Path) -> None:

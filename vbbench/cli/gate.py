@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -47,6 +48,11 @@ def add_parser(commands: Any) -> None:
 
 def gate(options: argparse.Namespace) -> int:
     """The command."""
+    alone = [name for name in ("workflow", "explain", "quick") if getattr(options, name)]
+    if alone and options.run is not None:
+        raise UsageError(f"--{alone[0]} takes no run folder, but {options.run} is given.")
+    if options.recorded is not None and options.run != "record":
+        raise UsageError(f"one run is held at a time, but {options.recorded} is given too.")
     if options.workflow is not None:
         from vbbench.gate.workflows import workflow
 
@@ -143,6 +149,10 @@ def _run_quick(recording: Recording, suite: PromptSuite, models: Sequence[str], 
     plan = plans.build(plans.RunConfig(tuple(recipes), recording.scale), chosen)
     scorer = MetricScorer(recording.metrics, Setting(recording.scale, num_frames=suite.num_frames, fps=suite.fps), "cpu")
     root = options.out or Path("runs") / f"gate-{suite.name}"
+    if options.out is None:
+        shutil.rmtree(root, ignore_errors=True)  # its own, of an earlier time: other libraries would be told by nobody
+    elif root.is_dir() and any(root.iterdir()):
+        raise UsageError(f"--quick measures everything anew and needs a new folder, but {root} is not empty: name another with --out.")
     with RunStore(root, suite, recording.scale) as store:
         if execute_plan(plan, store, scorer, device="cpu", threads=options.threads, fresh_process=False) is None:
             raise KeyboardInterrupt
@@ -162,6 +172,8 @@ def _record(options: argparse.Namespace) -> int:
     if not (options.who or "").strip() or not (options.why or "").strip():
         raise UsageError("recorded scores say who recorded them and why: --who NAME --why TEXT.")
     run, reruns = load_run(options.recorded), [load_run(rerun) for rerun in options.reruns]
+    if options.recorded.resolve() in [rerun.resolve() for rerun in options.reruns]:
+        raise UsageError("a run is no rerun of itself: its noise would be nothing.")
     if not any(clip.status == "done" for clip in run.clips.values()):
         raise IncompleteError("an empty run cannot be recorded: it holds no video.")
     manifest = run.manifests[0]

@@ -12,7 +12,7 @@ from vbbench.report.statistics import mean_with_interval
 
 def changes(old: Recording, new: Recording) -> list[str]:
     """Sentences: who recorded the new one and why, then everything that differs, numbers last; empty where all is the same."""
-    found = [*_facts(old, new), *_suite(old, new), *_specs(old, new), *_models(old, new), *_scores(old, new)]
+    found = [*_facts(old, new), *_suite(old, new), *_specs(old, new), *_models(old, new), *_scores(old, new), *_noise(old, new)]
     if not found:
         return []
     when, who, why = (new.facts.get(key) for key in ("when", "who", "why"))
@@ -59,6 +59,16 @@ def _scores(old: Recording, new: Recording) -> Iterator[str]:
         for metric, then in old.models[name].scores.items():
             now = new.models[name].scores.get(metric, {}) if name in new.models else {}
             yield from _moved(name, metric, then, now, old.subject_of)
+
+
+def _noise(old: Recording, new: Recording) -> Iterator[str]:
+    for name in dict.fromkeys((*old.noise, *new.noise)):
+        then, now = (recording.noise.get(name) for recording in (old, new))
+        if then != now:
+            told = ["not measured" if noise is None else f"{noise.largest:.1e} at most" for noise in (then, now)]
+            yield f"noise of {name}: {told[0]} -> {told[1]}"
+    yield from _change("quick models", ", ".join(old.quick.models), ", ".join(new.quick.models))
+    yield from _change("quick items", len(old.quick.items), len(new.quick.items))
 
 
 def _moved(

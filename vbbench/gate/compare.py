@@ -4,9 +4,9 @@ The same code on the same items gives the same numbers up to noise, so that ever
 
 - an item, model or metric that was recorded has no number now: *not measured*;
 - another suite or metric spec: *not comparable*;
-- no item moved further than noise explains: *same*; but *not measured* where that noise could hide a change of the tolerance's size;
+- no item moved further than noise explains, and that noise could not hide a change of the tolerance's size: *same*;
 - items moved, and the mean by no more than the tolerance, as two one-sided tests show: *same*;
-- the interval of the mean's change lies clear of zero, on the better side: *better*;
+- the interval of the mean's change lies clear of zero, on the better side, and the row is no reference and not motion: *better*;
 - items moved, and nothing shows that it does not matter: *drifted*.
 """
 
@@ -16,7 +16,6 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from vbbench.errors import IncompleteError
 from vbbench.gate.scores import Cost, Noise, Recording, cost_of
@@ -141,7 +140,8 @@ def _check_suite(run: RunData, recording: Recording) -> None:
 
 def _metric_verdict(run: RunData, recording: Recording, tolerances: Tolerances, model: str, metric: str, wanted: Sequence[str]) -> Verdict:
     spec, then = {spec.name: spec for spec in run.metrics}.get(metric), recording.metrics[metric]
-    if model not in {known.name for known in run.models}:
+    known = {facts.name: facts for facts in run.models}.get(model)
+    if known is None:
         return Verdict(model, metric, Kind.NOT_MEASURED, f"{model} is not in the run")
     if spec is None:
         return Verdict(model, metric, Kind.NOT_MEASURED, f"the run has no {metric}")
@@ -156,7 +156,16 @@ def _metric_verdict(run: RunData, recording: Recording, tolerances: Tolerances, 
         return Verdict(model, metric, Kind.NOT_MEASURED, f"{len(lost)} of {len(old)} items have no number now; {lost[0]}: {reason}")
     if not old:
         return Verdict(model, metric, Kind.NOT_MEASURED, "none of these items has a recorded number")
-    return _compared(model, metric, old, new, recording, tolerances.of(metric), better=1 if spec.higher_is_better else -1)
+    return _compared(
+        model,
+        metric,
+        old,
+        new,
+        recording,
+        tolerances.of(metric),
+        better=1 if spec.higher_is_better else -1,
+        can_improve=not known.is_reference,
+    )
 
 
 def _compared(
@@ -168,8 +177,9 @@ def _compared(
     tolerance: Tolerance,
     *,
     better: int,
+    can_improve: bool,
 ) -> Verdict:
-    """All items have both numbers."""
+    """All items have both numbers. A reference row cannot improve: where it moves, the ruler has."""
     differences = [new[item] - old[item] for item in old]
     individuals = [recording.subject_of[item] for item in old]
     change = mean_with_interval(differences, individuals)
@@ -178,26 +188,19 @@ def _compared(
     beyond = tuple(m for m in moved if abs(m.new - m.old) > bound)
     means = (_mean(old.values()), _mean([new[item] for item in old]))
     said = {"old": means[0], "new": means[1], "change": change, "tolerance": tolerance.value, "noise": bound, "moved": beyond[:SHOWN_ITEMS]}
-    if not beyond:
-        return _quiet(model, metric, recording.noise.get(metric), len(old), said)
-    how_many = f"{len(beyond)} of {len(old)} items moved"
+    if not beyond and bound <= tolerance.value:
+        return Verdict(model, metric, Kind.SAME, "no item moved beyond noise", **said)
+    how_many = f"{len(beyond)} of {len(old)} items moved" if beyond else f"noise reaches {bound:.4f} an item"
     if equivalence(differences, individuals, tolerance.value).verdict == EQUIVALENT:
         return Verdict(model, metric, Kind.SAME, f"{how_many}, the mean by less than the tolerance", **said)
+    if change.sign == 0 and not beyond:
+        return Verdict(model, metric, Kind.NOT_MEASURED, f"{how_many}: a change of the tolerance's size could hide in it", **said)
     if change.sign == 0:
         why = "too few individuals to show that it does not matter" if change.low is None else UNCLEAR
         return Verdict(model, metric, Kind.DRIFTED, f"{how_many}, by {_rms(differences):.4f} (root mean square); {why}", **said)
-    kind = Kind.BETTER if change.sign == better and metric != "motion" else Kind.DRIFTED
+    kind = Kind.BETTER if change.sign == better and can_improve and metric != "motion" else Kind.DRIFTED
     direction = "up" if change.sign > 0 else "down"
     return Verdict(model, metric, kind, f"{how_many}; the mean went {direction} by {abs(change.mean or 0.0):.4f}", **said)
-
-
-def _quiet(model: str, metric: str, noise: Noise | None, items: int, said: Mapping[str, Any]) -> Verdict:
-    """No item moved beyond noise. That is an answer only where the noise is small."""
-    hidden = 2 * noise.sd / math.sqrt(items) if noise else 0.0
-    if hidden > said["tolerance"]:
-        why = f"reruns of the same code differ so much that a change of {hidden:.4f} would not be seen"
-        return Verdict(model, metric, Kind.NOT_MEASURED, why, **said)
-    return Verdict(model, metric, Kind.SAME, "no item moved beyond noise", **said)
 
 
 def _rms(differences: Sequence[float]) -> float:
@@ -237,7 +240,7 @@ def _memory_as_then(then: Cost, now: Cost) -> float | None:
 
 
 def _ratio_verdict(model: str, what: str, old: float | None, new: float | None, tolerance: Tolerance) -> Verdict:
-    if not old or not new:
+    if not all(value is not None and math.isfinite(value) and value > 0 for value in (old, new)):
         return Verdict(model, what, Kind.NOT_COMPARABLE, "it was not measured in one of the two", counts=False)
     ratio = new / old
     told = f"{ratio:.2f} times what was recorded"

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from vbbench.errors import InputError
 from vbbench.metrics.spec import spec_from_json
@@ -92,6 +92,8 @@ def recording_of(run: RunData, facts: Mapping[str, Any], reruns: Sequence[RunDat
         facts: who, why, when ...
         reruns: further runs of the same code, models and suite under other threads, batches ...; their differences are the noise.
     """
+    for rerun in reruns:
+        _check_rerun(run, rerun)
     suite = {"name": run.suite.name, "version": run.suite.version, "digest": run.suite.digest}
     models = {model.name: _recorded(run, model.name) for model in run.models}
     environments = [_environment(other) for other in reruns]
@@ -109,6 +111,21 @@ def recording_of(run: RunData, facts: Mapping[str, Any], reruns: Sequence[RunDat
         facts=dict(facts),
         quick=_quick(run),
     )
+
+
+def _check_rerun(run: RunData, rerun: RunData) -> None:
+    """Raises InputError unless the rerun is of the same suite, metrics and models."""
+    if run.suite.digest != rerun.suite.digest:
+        raise InputError("a rerun is of another suite: its differences are no noise.")
+    specs = {spec.name: spec.id for spec in run.metrics}
+    if not rerun.metrics or any(specs.get(spec.name) != spec.id for spec in rerun.metrics):
+        raise InputError("a rerun was measured by other metric specs: its differences are no noise.")
+    known = {model.name: model for model in run.models}
+    for model in rerun.models:
+        # params hold the batch size, which is just what reruns vary
+        same = model.name in known and (model.digest, model.weights) == (known[model.name].digest, known[model.name].weights)
+        if not same:
+            raise InputError(f"a rerun's model {model.name} is not the run's: its differences are no noise.")
 
 
 def _quick(run: RunData) -> Quick:
@@ -177,7 +194,7 @@ def read_recording(path: Path) -> Recording:
         InputError: there are none, or they are damaged or of another version of vbbench.
     """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
     except FileNotFoundError:
         raise InputError(f"there are no recorded scores {path}: `vbbench gate record RUN` makes them.") from None
     except (OSError, ValueError) as error:
@@ -185,7 +202,9 @@ def read_recording(path: Path) -> Recording:
     try:
         if record["format"] != FORMAT:
             raise ValueError(f"format {record['format']}, not {FORMAT}")
-        return _recording(record)
+        recording = _recording(record)
+        _check(recording)
+        return recording
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise InputError(f"the recorded scores {path} are damaged or from another version of vbbench: {what}.") from None
@@ -214,6 +233,33 @@ def _recording(record: Mapping[str, Any]) -> Recording:
         facts=dict(record["recorded"]),
         quick=Quick(tuple(map(str, record["quick"]["models"])), tuple(map(str, record["quick"]["items"]))),
     )
+
+
+def _check(recording: Recording) -> None:
+    """Raises ValueError where something that was recorded is gone or makes no sense."""
+    items = set(recording.subject_of)
+    if not recording.models or not recording.metrics or not items:
+        raise ValueError("it holds no model, no metric or no item")
+    if not all(isinstance(subject, str) and subject for subject in recording.subject_of.values()):
+        raise ValueError("an item has no subject")
+    for name, model in recording.models.items():
+        if set(model.scores) != set(recording.metrics) or any(set(values) != items for values in model.scores.values()):
+            raise ValueError(f"the scores of {name} are not of every metric and item")
+        _check_numbers(f"the cost of {name}", [value for key, value in asdict(model.cost).items() if key != "machine"])
+    if not set(recording.noise) <= set(recording.metrics):
+        raise ValueError("it holds noise of a metric that was not recorded")
+    for name, noise in recording.noise.items():
+        _check_numbers(f"the noise of {name}", [noise.sd, noise.largest, noise.pairs])
+
+
+def _check_numbers(what: str, values: Sequence[Any]) -> None:
+    for value in values:
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0):
+            raise ValueError(f"{what} holds {value!r}")
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number")
 
 
 def _recorded(run: RunData, name: str) -> RecordedModel:

@@ -37,7 +37,7 @@ def load_run(path: Path | str) -> RunData:
         clips = _clips(root, models, items, jobs)
         results = _results(clips, metrics, _read_jsonl(root / "scores.jsonl"))
         return RunData(suite, items, models, metrics, clips, results, _fits(models, jobs), (manifest,))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise RunFolderError(f"the run folder {root} is damaged or from another version of vbbench: {what}.") from error
 
@@ -130,6 +130,8 @@ def _result(clip: Clip, row: Mapping[str, Any] | None) -> Result:
         return Result(None, "the video has changed since it was scored")
     if row["value"] is None:
         return Result(None, str(row.get("reason") or "no reason given"))
+    if isinstance(row["value"], bool) or not isinstance(row["value"], int | float):
+        raise ValueError(f"{row['value']!r} is no score")
     value = float(row["value"])
     return Result(value) if abs(value) < float("inf") else Result(None, "the value is not a finite number")
 
