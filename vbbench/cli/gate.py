@@ -102,10 +102,10 @@ def _print(outcome: Outcome) -> None:
 
 def _end(outcome: Outcome) -> int:
     """0, or the error that names what is wrong."""
-    from vbbench.gate.compare import FAILS
+    from vbbench.gate.compare import FAILS, MISSING
 
     failed = [v for v in outcome.verdicts if v.counts and v.kind in FAILS]
-    unknown = [v for v in outcome.verdicts if v.counts and v.kind in ("not measured", "not comparable")]
+    unknown = [v for v in outcome.verdicts if v.counts and v.kind in MISSING]
     if failed:
         raise CheckFailed(f"the gate is shut: {'; '.join(map(_told, failed))}.")
     if unknown:
@@ -174,7 +174,7 @@ def _record(options: argparse.Namespace) -> int:
     run, reruns = load_run(options.recorded), [load_run(rerun) for rerun in options.reruns]
     if options.recorded.resolve() in [rerun.resolve() for rerun in options.reruns]:
         raise UsageError("a run is no rerun of itself: its noise would be nothing.")
-    if not any(clip.status == "done" for clip in run.clips.values()):
+    if not run.has_videos:
         raise IncompleteError("an empty run cannot be recorded: it holds no video.")
     manifest = run.manifests[0]
     facts = {"who": options.who.strip(), "why": options.why.strip(), "when": datetime.now(UTC).isoformat(timespec="seconds")}

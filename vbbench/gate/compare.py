@@ -44,7 +44,11 @@ class Kind(StrEnum):
     NOT_COMPARABLE = "not comparable"
 
 
+PASSES = (Kind.SAME, Kind.BETTER)
 FAILS = (Kind.DRIFTED, Kind.SLOWER)
+MISSING = (Kind.NOT_MEASURED, Kind.NOT_COMPARABLE)
+UNDIRECTED = ("motion",)
+"""Metrics of which neither more nor less is better."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ class Outcome:
         counted = [verdict.kind for verdict in self.verdicts if verdict.counts]
         if any(kind in FAILS for kind in counted):
             return 1
-        return 3 if not counted or any(kind in (Kind.NOT_MEASURED, Kind.NOT_COMPARABLE) for kind in counted) else 0
+        return 3 if not counted or any(kind in MISSING for kind in counted) else 0
 
 
 def compare(
@@ -119,7 +123,7 @@ def compare(
     wanted = [item for item in recording.subject_of if items is None or item in items]
     if not chosen or not wanted:
         raise IncompleteError("nothing that was to be compared has ever been recorded.")
-    if not any(clip.status == "done" for clip in run.clips.values()):
+    if not run.has_videos:
         raise IncompleteError("the run is empty: it holds no video.")
     verdicts: list[Verdict] = []
     for name in chosen:
@@ -148,7 +152,8 @@ def _metric_verdict(run: RunData, recording: Recording, tolerances: Tolerances, 
     if spec.id != then.id:
         fields = ", ".join(differing_fields(then, spec))
         return Verdict(model, metric, Kind.NOT_COMPARABLE, f"recorded by spec {then.id}, now {spec.id}: they differ in {fields}")
-    old = {item: value for item, value in recording.models[model].scores[metric].items() if item in set(wanted) and value is not None}
+    chosen = set(wanted)
+    old = {item: value for item, value in recording.models[model].scores[metric].items() if item in chosen and value is not None}
     new = run.values(model, metric)
     lost = [item for item in old if item not in new]
     if lost:
@@ -198,7 +203,7 @@ def _compared(
     if change.sign == 0:
         why = "too few individuals to show that it does not matter" if change.low is None else UNCLEAR
         return Verdict(model, metric, Kind.DRIFTED, f"{how_many}, by {_rms(differences):.4f} (root mean square); {why}", **said)
-    kind = Kind.BETTER if change.sign == better and can_improve and metric != "motion" else Kind.DRIFTED
+    kind = Kind.BETTER if change.sign == better and can_improve and metric not in UNDIRECTED else Kind.DRIFTED
     direction = "up" if change.sign > 0 else "down"
     return Verdict(model, metric, kind, f"{how_many}; the mean went {direction} by {abs(change.mean or 0.0):.4f}", **said)
 

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from vbbench.gate.compare import FAILS, Kind, Outcome
+from vbbench.gate.compare import FAILS, MISSING, PASSES, Outcome
 from vbbench.gate.hold import Held
 from vbbench.gate.page import write_page
 from vbbench.gate.rows import Row, counts, counts_in_words, headline, meaning, moved_in_words, numbers_in_words, rows_of
@@ -22,7 +22,6 @@ from vbbench.gate.scores import Recording
 from vbbench.report.run_data import RunData
 
 FORMAT = 1
-_MISSING = (Kind.NOT_MEASURED, Kind.NOT_COMPARABLE)
 MOST_ROWS, MOST_DETAILS, MOST_ITEMS, LONGEST = 80, 40, 5, 300
 """Of the Markdown: rows of its table, rows told at length (of either sort), items a row, letters a text."""
 
@@ -90,7 +89,7 @@ def write_junit(path: Path, rows: list[Row], run: RunData, recording: Recording)
 def _junit_case(suite: ET.Element, row: Row, *, classname: str) -> None:
     case = ET.SubElement(suite, "testcase", classname=classname, name=_xml(row.verdict.metric), time="0")
     kind = row.verdict.kind
-    if row.verdict.counts and kind in (Kind.SAME, Kind.BETTER):
+    if row.verdict.counts and kind in PASSES:
         return
     tag = "skipped" if not row.verdict.counts else "failure" if kind in FAILS else "error"
     message = f"{row.model}, {row.metric}: {kind}: {row.verdict.sentence}"
@@ -124,7 +123,7 @@ def write_markdown(path: Path, outcome: Outcome, rows: list[Row], run: RunData, 
     ]
     counted = [row for row in rows if row.verdict.counts]
     lines += _markdown_details("What fails", [row for row in counted if row.verdict.kind in FAILS])
-    lines += _markdown_details("What is missing", [row for row in counted if row.verdict.kind in _MISSING])
+    lines += _markdown_details("What is missing", [row for row in counted if row.verdict.kind in MISSING])
     _write(path, "\n".join(lines) + "\n")
 
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from vbbench.errors import IncompleteError
+from vbbench.gate.compare import PASSES
 from vbbench.gate.rows import moved_in_words, numbers_in_words
 
 if TYPE_CHECKING:
     from vbbench.gate.rows import Row
 
-GOOD = ("same", "better")
 NOTHING_COUNTS = "no row counts: nothing in the run could be held against the recorded scores."
 
 
@@ -70,7 +70,7 @@ class MetricRow(GateTest):
 
     def runtest(self) -> None:
         """Tells the verdict."""
-        if self.row.verdict.kind in GOOD:
+        if self.row.verdict.kind in PASSES:
             return
         if not self.row.verdict.counts:
             pytest.skip(sentence(self.row))
@@ -105,7 +105,7 @@ def describe(row: Row) -> str:
 def describe_all(rows: Sequence[Row]) -> str:
     """The rows that are not as recorded, each described."""
     counted = [row for row in rows if row.verdict.counts]
-    wrong = [row for row in counted if row.verdict.kind not in GOOD]
+    wrong = [row for row in counted if row.verdict.kind not in PASSES]
     if not counted:
         return NOTHING_COUNTS
     return "\n".join([f"{len(wrong)} of {len(counted)} rows are not as recorded", *map(describe, wrong)])

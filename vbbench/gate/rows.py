@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 
-from vbbench.gate.compare import FAILS, Kind, Outcome, Verdict
+from vbbench.gate.compare import FAILS, MISSING, PASSES, UNDIRECTED, Kind, Outcome, Verdict
 from vbbench.gate.scores import Recording
 from vbbench.report import words
 from vbbench.report.statistics import Estimate
@@ -54,7 +54,7 @@ def headline(outcome: Outcome) -> str:
     found = {verdict.kind for verdict in outcome.verdicts if verdict.counts}
     if not found:
         return "nothing compared"
-    wanted = {0: (Kind.SAME, Kind.BETTER), 1: FAILS}.get(outcome.exit_code, (Kind.NOT_MEASURED, Kind.NOT_COMPARABLE))
+    wanted = {0: PASSES, 1: FAILS}.get(outcome.exit_code, MISSING)
     return (" or " if outcome.exit_code == 0 else " and ").join(kind for kind in wanted if kind in found)
 
 
@@ -142,7 +142,7 @@ def _row(verdict: Verdict, recording: Recording) -> Row:
 
 def _arrow(metric: str, recording: Recording) -> str:
     spec = recording.metrics.get(metric)
-    if metric in COSTS or spec is None or metric == "motion":  # of motion neither more nor less is better
+    if metric in COSTS or spec is None or metric in UNDIRECTED:
         return "\N{DOWNWARDS ARROW}" if metric in COSTS else ""
     return "\N{UPWARDS ARROW}" if spec.higher_is_better else "\N{DOWNWARDS ARROW}"
 

@@ -140,12 +140,13 @@ def measured_noise(run: RunData, reruns: Sequence[RunData]) -> dict[str, Noise]:
     """Noise of each metric over all models and items, from the differences of each rerun with the run; empty without reruns."""
     found = {}
     for spec in run.metrics if reruns else ():
+        values = {model.name: run.values(model.name, spec.name) for model in run.models}
         differences = [
-            run.values(model.name, spec.name)[item] - value
+            values[model.name][item] - value
             for other in reruns
             for model in other.models
             for item, value in other.values(model.name, spec.name).items()
-            if item in run.values(model.name, spec.name)
+            if item in values[model.name]
         ]
         if differences:
             sd = math.sqrt(sum(d * d for d in differences) / len(differences))  # about zero: it is the same code

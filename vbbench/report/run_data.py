@@ -106,6 +106,11 @@ class RunData:
         return {item: value for item, value in found.items() if value is not None}
 
     @property
+    def has_videos(self) -> bool:
+        """Whether any clip is there."""
+        return any(clip.status == "done" for clip in self.clips.values())
+
+    @property
     def subject_of(self) -> dict[str, str]:
         """Item id -> subject id."""
         return {item.id: item.subject_id for item in self.items}
