@@ -35,6 +35,11 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _ENTRY = re.compile(r"([\w./-]+\.py|[A-Za-z_][\w.]*):([A-Za-z_]\w*)")
 
 
+def names_in(text: str) -> list[str]:
+    """The names in a list with commas; what is empty is passed over."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A half-sentence that helps after a wrong name: the nearest known one, or all of them."""
     known = sorted(set(known))

@@ -11,7 +11,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from vbbench.errors import RecipeError, UsageError
-from vbbench.recipes import build_model, load_recipe, nearest, scale_settings
+from vbbench.recipes import build_model, load_recipe, names_in, nearest, scale_settings
 from vbbench.resources import baselines_dir, prompts_dir
 from vbbench.types import Recipe
 
@@ -79,7 +79,7 @@ def resolve_models(text: str) -> list[Recipe]:
         RecipeError: a folder without a sound recipe, or two different models of one name.
     """
     chosen: dict[str, Recipe] = {}
-    for word in filter(None, (part.strip() for part in text.split(","))):
+    for word in names_in(text):
         for recipe in _resolve_one(word):
             if chosen.setdefault(recipe.name, recipe).folder != recipe.folder:
                 raise RecipeError(f"two models are called {recipe.name!r}: rename the one in {recipe.folder}.")

@@ -121,12 +121,13 @@ def scorer_from(options: argparse.Namespace, suite_metrics: tuple[str, ...], set
         WeightsError: an encoder's weights cannot be had.
     """
     from vbbench.errors import UsageError
+    from vbbench.recipes import names_in
     from vbbench.resources import cache_dir
     from vbbench.run.scoring import MetricScorer
 
     names = suite_metrics
     if options.metrics is not None:
-        names = tuple(name.strip() for name in options.metrics.split(",") if name.strip())
+        names = tuple(names_in(options.metrics))
         if not names:
             raise UsageError("no metric was named.")
     cache = None if options.no_cache else cache_dir() / "embeddings"

@@ -71,10 +71,10 @@ def power(options: argparse.Namespace) -> int:
 
 def _metrics(run: RunData, named: str | None) -> list[MetricSpec]:
     """The metrics asked for, in the run's order."""
-    from vbbench.recipes import nearest
+    from vbbench.recipes import names_in, nearest
 
     known = {spec.name: spec for spec in run.metrics}
-    names = list(known) if named is None else [name.strip() for name in named.split(",") if name.strip()]
+    names = list(known) if named is None else names_in(named)
     for name in names:
         if name not in known:
             raise UsageError(f"the run has no metric {name!r}: {nearest(name, known)}")
@@ -85,7 +85,7 @@ def _metrics(run: RunData, named: str | None) -> list[MetricSpec]:
 
 def _pairs(run: RunData, named: str | None) -> list[tuple[str, str]]:
     """The pair asked for, or all pairs of competitors."""
-    from vbbench.recipes import nearest
+    from vbbench.recipes import names_in, nearest
     from vbbench.report.aggregate import focus_model
     from vbbench.report.comparisons import all_pairs
 
@@ -94,7 +94,7 @@ def _pairs(run: RunData, named: str | None) -> list[tuple[str, str]]:
         if len(competitors) < 2:
             raise UsageError("a difference needs two models, and the run has fewer, besides reference rows: name two with --models A,B.")
         return all_pairs(competitors, focus_model(run))
-    names = [name.strip() for name in named.split(",") if name.strip()]
+    names = names_in(named)
     if len(names) != 2 or names[0] == names[1]:
         raise UsageError(f"--models takes two different models, A,B, not {named!r}.")
     known = [model.name for model in run.models]

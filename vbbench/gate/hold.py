@@ -10,7 +10,7 @@ from vbbench.errors import UsageError
 from vbbench.gate.compare import Outcome, compare
 from vbbench.gate.scores import Recording, read_recording
 from vbbench.gate.tolerances import BUNDLED, Tolerances, read_tolerances
-from vbbench.recipes import nearest
+from vbbench.recipes import names_in, nearest
 from vbbench.report.run_data import RunData
 from vbbench.report.run_folder import load_run
 from vbbench.resources import baselines_dir
@@ -63,5 +63,5 @@ def hold(
 def chosen_names(names: Collection[str] | str | None) -> list[str] | None:
     """A list of names from one with commas."""
     if isinstance(names, str):
-        return [name.strip() for name in names.split(",") if name.strip()]
+        return names_in(names)
     return None if names is None else list(names)

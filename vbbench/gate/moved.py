@@ -11,8 +11,8 @@ from vbbench.gate.compare import Moved, Verdict
 from vbbench.gate.rows import Row, metric_title, signed, value_text
 from vbbench.gate.scores import Recording
 from vbbench.report import words
-from vbbench.report.items import ClipView, split_at_word
-from vbbench.report.media import LARGEST_SIDE, MediaFolder
+from vbbench.report.items import ClipView, image_prompt_of, split_at_word
+from vbbench.report.media import MediaFolder
 from vbbench.report.run_data import Clip, Result, RunData
 
 MOST_CARDS = 24
@@ -80,10 +80,7 @@ def _card(
     media: MediaFolder,
 ) -> Card:
     item = next(item for item in run.items if item.id == key[1])
-    try:
-        prompt, problem = media.image_prompt(item.image, min(run.suite.size, LARGEST_SIDE)), ""
-    except InputError as error:
-        prompt, problem = None, str(error)
+    prompt, problem = image_prompt_of(item, run, media)
     now = run.clips[key]
     then = old_clip(run, old, key) if old else None
     before, word, after = split_at_word(item.text, item.subject_word)

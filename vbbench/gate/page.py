@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
-
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from vbbench.gate.compare import NOISE_FACTOR, Kind
 from vbbench.gate.hold import Held
@@ -19,10 +15,11 @@ from vbbench.gate.moved import cards_of
 from vbbench.gate.rows import Row, counts_in_words, exact, fine, headline, meaning, metric_title, rows_of
 from vbbench.gate.scores import Recording
 from vbbench.report import words
+from vbbench.report.leaderboard import ASSETS
 from vbbench.report.media import MediaFolder
+from vbbench.report.pages import copy_assets, environment
 from vbbench.report.run_data import RunData
 
-ASSETS = (("vbbench.report", "report.css"), ("vbbench.report", "report.js"), ("vbbench.gate", "gate.css"))
 MOST_ROWS = 300
 """Rows of either table; further ones stand in gate.json."""
 WIDEST = 8.0
@@ -80,19 +77,12 @@ def write_page(folder: Path, held: Held, old: RunData | None = None) -> Path:
         "tolerances": held.tolerances,
         "factor": NOISE_FACTOR,
     }
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader("vbbench.gate"), PackageLoader("vbbench.report")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(words=words, exact=exact, fine=fine, metric_title=metric_title)
-    html = environment.get_template("gate.html.jinja").render(**context)
+    templates = environment("vbbench.gate", "vbbench.report")
+    templates.globals.update(words=words, exact=exact, fine=fine, metric_title=metric_title)
+    html = templates.get_template("gate.html.jinja").render(**context)
     (folder / "index.html").write_bytes(html.encode("utf-8", "replace"))
-    for package, name in ASSETS:
-        with as_file(files(package) / "templates" / name) as source:
-            shutil.copyfile(source, folder / name)
+    copy_assets(folder, "vbbench.report", ASSETS)
+    copy_assets(folder, "vbbench.gate", ("gate.css",))
     return folder / "index.html"
 
 

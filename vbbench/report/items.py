@@ -58,13 +58,18 @@ def item_views(run: RunData, order: Sequence[str], columns: Sequence[Column], me
     return [_item(run, number, item, models, columns, media) for number, item in enumerate(run.items, start=1)]
 
 
+def image_prompt_of(item: ItemFacts, run: RunData, media: MediaFolder) -> tuple[str | None, str]:
+    """The file of the item's image prompt in the folder of pictures, or None and why there is none."""
+    try:
+        return media.image_prompt(item.image, min(run.suite.size, LARGEST_SIDE)), ""
+    except InputError as error:
+        return None, str(error)
+
+
 def _item(
     run: RunData, number: int, item: ItemFacts, models: Sequence[ModelFacts], columns: Sequence[Column], media: MediaFolder
 ) -> ItemView:
-    try:
-        prompt, problem = media.image_prompt(item.image, min(run.suite.size, LARGEST_SIDE)), ""
-    except InputError as error:
-        prompt, problem = None, str(error)
+    prompt, problem = image_prompt_of(item, run, media)
     before, word, after = split_at_word(item.text, item.subject_word)
     return ItemView(
         anchor=f"item-{number}",

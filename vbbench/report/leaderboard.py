@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from vbbench.report import export, words
 from vbbench.report.aggregate import failures, leaderboard_table, load_run, merge_runs, primary_metric
 from vbbench.report.items import ItemView, item_views
 from vbbench.report.media import MediaFolder
+from vbbench.report.pages import copy_assets, environment
 from vbbench.report.run_data import RunData
 from vbbench.report.statistics import RESAMPLES
 from vbbench.report.tables import (
@@ -71,7 +69,7 @@ def write_report(run_paths: Sequence[Path | str], out: Path | str) -> Path:
     items = item_views(run, list(board.table["model"]), board.columns, media)
     media.remove_unused()
     _write_pages(folder, _context(run, board), _paged(items, len(run.models)))
-    _copy_assets(folder)
+    copy_assets(folder, "vbbench.report", ASSETS)
     export.write_csv(folder / "leaderboard.csv", board.table)
     export.write_json(folder / "leaderboard.json", run, board.table)
     export.write_markdown(folder / "leaderboard.md", run, board.columns, board.rows, board.references, board.primary)
@@ -146,18 +144,10 @@ def _write_pages(folder: Path, context: dict[str, Any], pages: list[list[ItemVie
     for old in folder.glob("items-*.html"):
         if re.fullmatch(r"items-\d+\.html", old.name):
             old.unlink()
-    environment = Environment(
-        loader=PackageLoader("vbbench.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.globals.update(settings=_settings, page_name=page_name)
+    templates = environment("vbbench.report")
+    templates.globals.update(settings=_settings, page_name=page_name)
     home = {item.id: page_name(number) for number, items in enumerate(pages, start=1) for item in items}
     for number, items in enumerate(pages, start=1):
-        template = environment.get_template("index.html.jinja" if number == 1 else "items.html.jinja")
+        template = templates.get_template("index.html.jinja" if number == 1 else "items.html.jinja")
         html = template.render(**context, items=items, page=number, pages=len(pages), home=home)
         (folder / page_name(number)).write_text(html, "utf-8")
-
-
-def _copy_assets(folder: Path) -> None:
-    for name in ASSETS:
-        with as_file(files("vbbench.report") / "templates" / name) as source:
-            shutil.copyfile(source, folder / name)

@@ -169,16 +169,6 @@ class RunStore:
 
         return Adapter(job.subject_id, load_file(self.adapter_path(job)), self.jobs[job_key(job)]["facts"])
 
-    def load_video(self, record: Mapping[str, Any]) -> Video:
-        """The video of a sample job's record.
-
-        Raises:
-            InputError: it cannot be read.
-        """
-        from vbbench.video import read_video
-
-        return read_video(self.root / record["file"])
-
     def keep_failure(self, job: Job, reason: str, *, seconds: float | None, memory_mb: float | None, details: str | None = None) -> None:
         """Record that a job failed, and why in one line; the traceback, if any, goes to a file under ``errors/``."""
         facts: Record = {}
