@@ -102,7 +102,8 @@ def test_reports_need_no_torch() -> None:
         if name.split(".")[0] == "torch"
     ]
     assert wrong == []
-    names = [f"vbbench.report.{path.stem}" for path in sources() if part(path) == "report" and path.stem != "__init__"]
+    paths = [path.relative_to(PACKAGE.parent).with_suffix("") for path in sources() if part(path) == "report"]
+    names = [".".join(path.parts) for path in paths if path.name != "__init__"]
     assert loaded_by("; ".join(f"import {name}" for name in names)) & {"torch"} == set()
 
 

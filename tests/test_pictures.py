@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from vbbench.errors import InputError
-from vbbench.pictures import load_image_prompt
+from vbbench.pictures import load_image_prompt, load_mask, load_reference
 
 RED, BLUE = (200, 30, 30), (30, 30, 200)
 
@@ -166,3 +166,34 @@ def test_numbers_that_are_no_colours_are_refused(tmp_path: Path) -> None:
     Image.fromarray(np.full((16, 16), 0.5, np.float32)).save(tmp_path / "a.tiff")
     with pytest.raises(InputError, match="numbers outside of 16 bits"):
         load_image_prompt(tmp_path / "a.tiff", 64)
+
+
+def test_a_mask_is_padded_and_resized_as_its_picture(tmp_path: Path) -> None:
+    """A black subject on white: the mask at any size is where the picture at that size is dark."""
+    picture, mask = np.full((48, 96, 3), 255, np.uint8), np.zeros((48, 96), np.uint8)
+    picture[8:32, 24:72], mask[8:32, 24:72] = 0, 255
+    files = save(tmp_path / "mask.png", mask), save(tmp_path / "picture.png", picture)
+    for size in (96, 48, 24):
+        prompt, _ = load_image_prompt(files[1], size)
+        known = load_mask(*files, size)
+        assert known.shape == (size, size)
+        assert known.dtype == bool
+        assert (known == (prompt[..., 0] < 128)).all()
+
+
+def test_what_a_mask_leaves_out_becomes_white(tmp_path: Path) -> None:
+    mask = np.zeros((16, 16), np.uint8)
+    mask[4:8] = 200
+    reference = load_reference(save(tmp_path / "picture.png", flat(16, 16)), save(tmp_path / "mask.png", mask))
+    assert (reference[4:8] == RED).all()
+    assert (np.delete(reference, slice(4, 8), axis=0) == 255).all()
+
+
+def test_masks_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    picture = save(tmp_path / "picture.png", flat(16, 16))
+    small, dark = save(tmp_path / "small.png", np.full((8, 8), 255, np.uint8)), save(tmp_path / "dark.png", np.zeros((16, 16), np.uint8))
+    for mask, told in ((small, "must be of one size"), (dark, "it is dark all over"), (tmp_path / "none.png", "no picture")):
+        with pytest.raises(InputError, match=told):
+            load_reference(picture, mask)
+        with pytest.raises(InputError, match=told):
+            load_mask(mask, picture, 16)

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 import vbbench
-from vbbench.registry import all_recipes, groups, suite_names
-from vbbench.resources import baselines_dir, data_root, file_digest, prompts_dir, weights_path
+from vbbench.errors import UsageError
+from vbbench.registry import all_recipes, groups, resolve_suite, suite_names
+from vbbench.resources import baselines_dir, cache_dir, data_root, file_digest, prompts_dir, weights_path
 from vbbench.run.hashing import weights_digests
-from vbbench.suite import load
+from vbbench.suite import is_waiting, load, read_header
 from vbbench.weights_io import verified_digest
 
 PACKAGE = Path(vbbench.__file__).parent
@@ -23,9 +24,10 @@ def test_data_lie_in_the_package_or_beside_it() -> None:
 
 
 def test_suites_are_there_and_whole() -> None:
-    assert "mini" in suite_names()
+    assert {"mini", "mini-full"} <= set(suite_names())
     for name in suite_names():
-        assert load(name).items
+        header = read_header(resolve_suite(name))
+        assert is_waiting(resolve_suite(name), header) or load(name).items
 
 
 def test_bundled_models_are_there() -> None:
@@ -52,3 +54,14 @@ def test_file_digest_is_sha256(tmp_path: Path) -> None:
     content = bytes(range(256)) * 9000  # more than one chunk
     (tmp_path / "a").write_bytes(content)
     assert file_digest(tmp_path / "a") == hashlib.sha256(content).hexdigest()
+
+
+def test_a_user_without_a_home_folder_is_told_to_name_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("VBBENCH_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    with pytest.raises(UsageError, match="set VBBENCH_CACHE"):
+        cache_dir()

@@ -7,6 +7,7 @@ VBBenchError                     exit code 2 unless a child says otherwise
 ├── RecipeError                  a recipe folder that cannot be understood
 ├── WeightsError                 weights that are missing, damaged or of another shape
 ├── RunFolderError               a run folder of another suite or plan, or damaged
+├── CommandError                 a model's own program that crashed, hung, or made no video of the kind asked for
 ├── PrerequisiteError            an optional package or program that is not installed
 ├── IncompleteError              exit code 3: some items failed, or cannot be compared
 └── CheckFailed                  exit code 1: a check was made and did not pass
@@ -19,6 +20,7 @@ class VBBenchError(Exception):
     """Base of all errors that end a command with one sentence instead of a traceback."""
 
     exit_code: int = 2
+    details: str | None = None  # more than a sentence can hold; kept in a file beside a run's records
 
 
 class UsageError(VBBenchError):
@@ -43,6 +45,18 @@ class WeightsError(VBBenchError):
 
 class RunFolderError(VBBenchError):
     """A run folder that belongs to another suite or plan, or is damaged."""
+
+
+class CommandError(VBBenchError):
+    """A model's own program that crashed, hung, or made no video of the kind asked for.
+
+    Args:
+        details: the last lines of what it wrote.
+    """
+
+    def __init__(self, message: str, details: str | None = None) -> None:
+        super().__init__(message)
+        self.details = details
 
 
 class PrerequisiteError(VBBenchError):

@@ -63,15 +63,35 @@ def load_reference(path: Path | str, mask: Path | str | None = None) -> np.ndarr
     pixels = np.asarray(square, dtype=np.uint8)
     if mask is None:
         return pixels.copy()
-    shown = _pad_to_square(_to_rgb_on_white(_open_upright(Path(mask))[0], Path(mask), []).convert("L"), colour=0)
-    if shown.size != square.size:
-        raise InputError(
-            f"the mask {mask} is {shown.width} pixels wide or high, its picture {path} {square.width}: they must be of one size."
-        )
+    subject_HW = np.asarray(_load_square_mask(Path(mask), Path(path), square.width))
+    return np.where(subject_HW[..., None], pixels, np.uint8(255))
+
+
+def load_mask(mask: Path | str, path: Path | str, size: int) -> np.ndarray:
+    """Read a picture's mask at the size at which `load_image_prompt` gives the picture.
+
+    Args:
+        mask: a picture of the same size, light where the subject is.
+        path: the picture.
+        size: side of the result in pixels.
+    Returns:
+        bool (size, size), True where the subject covers at least half a pixel; all of it may be too thin for that.
+    Raises:
+        InputError: as `load_reference`.
+    """
+    square = _load_square_mask(Path(mask), Path(path), _load_square(Path(path))[0].width)
+    return np.asarray(square.convert("L").resize((size, size), Image.Resampling.BOX)) > 127
+
+
+def _load_square_mask(mask: Path, path: Path, side: int) -> Image.Image:
+    """The mask of a picture of that side, in black and white."""
+    shown = _pad_to_square(_to_rgb_on_white(_open_upright(mask)[0], mask, []).convert("L"), colour=0)
+    if shown.width != side:
+        raise InputError(f"the mask {mask} is {shown.width} pixels wide or high, its picture {path} {side}: they must be of one size.")
     subject_HW = np.asarray(shown) > 127
     if not subject_HW.any():
         raise InputError(f"the mask {mask} shows no subject: it is dark all over.")
-    return np.where(subject_HW[..., None], pixels, np.uint8(255))
+    return Image.fromarray(subject_HW)
 
 
 def _load_square(path: Path) -> tuple[Image.Image, list[str]]:

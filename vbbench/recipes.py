@@ -10,11 +10,12 @@ import sys
 import tomllib
 import types
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vbbench.errors import RecipeError, UsageError
-from vbbench.resources import file_digest
+from vbbench.resources import file_digest, seeded_name
 from vbbench.types import Recipe
 
 if TYPE_CHECKING:
@@ -26,11 +27,16 @@ _KEYS: Mapping[str, type] = {
     "description": str,
     "citation": str,
     "entry": str,
+    "command": list,
     "groups": list,
     "fitted": bool,
     "scales": dict,
+    "card": dict,
 }
-_REQUIRED = ("name", "title", "entry", "scales")
+CARD_KEYS = ("sees", "tunes", "stores", "costs")
+SEED_MARK = "@"
+_REQUIRED = ("name", "title", "scales")
+COMMAND_ENTRY = "vbbench.models.command:CommandModel"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _ENTRY = re.compile(r"([\w./-]+\.py|[A-Za-z_][\w.]*):([A-Za-z_]\w*)")
 
@@ -47,6 +53,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if close:
         return f"did you mean {close[0]!r}?"
     return f"known are {', '.join(known)}." if known else "none is known."
+
+
+def is_name(text: str) -> bool:
+    """Whether a model may be called so."""
+    return _NAME.fullmatch(text) is not None
 
 
 def load_recipe(folder: Path | str) -> Recipe:
@@ -67,7 +78,7 @@ def load_recipe(folder: Path | str) -> Recipe:
     return Recipe(
         name=table["name"],
         folder=folder,
-        entry=table["entry"],
+        entry=table.get("entry", COMMAND_ENTRY),
         groups=tuple(table.get("groups", ())),
         fitted=table.get("fitted", False),
         title=table["title"],
@@ -75,7 +86,29 @@ def load_recipe(folder: Path | str) -> Recipe:
         citation=table.get("citation", ""),
         scales=table["scales"],
         digest=folder_digest(folder),
+        card=table.get("card", {}),
+        command=tuple(table.get("command", ())),
+        training_seed=0 if any(settings.get("own") for settings in table["scales"].values()) else None,
     )
+
+
+def with_training_seed(recipe: Recipe, training_seed: int) -> Recipe:
+    """The same method with the weights of another training: ``name@1`` has those called ``<weights>-seed1``.
+
+    Raises:
+        UsageError: the method has no weights of its own.
+    """
+    if recipe.training_seed is None:
+        raise UsageError(
+            f"the model {recipe.name!r} has no weights of its own training, so there is no {recipe.name}{SEED_MARK}{training_seed}."
+        )
+    scales = {}
+    for scale, settings in recipe.scales.items():
+        own = settings.get("own", ())
+        weights = {part: seeded_name(name, training_seed if part in own else 0) for part, name in settings.get("weights", {}).items()}
+        scales[scale] = {**settings, "weights": weights} if weights else settings
+    name, title = f"{recipe.name}{SEED_MARK}{training_seed}", f"{recipe.title} (training {training_seed})"
+    return replace(recipe, name=name, title=title, scales=scales, training_seed=training_seed)
 
 
 def _check_recipe(table: Mapping[str, Any], path: Path) -> None:
@@ -87,10 +120,27 @@ def _check_recipe(table: Mapping[str, Any], path: Path) -> None:
     for key in _REQUIRED:
         if not table.get(key):
             raise RecipeError(f"{path} lacks {key}.")
-    if not _NAME.fullmatch(table["name"]):
+    if not is_name(table["name"]):
         raise RecipeError(f"the name {table['name']!r} in {path} must be of a-z, 0-9, '.', '_' and '-'.")
     if not all(isinstance(settings, dict) for settings in table["scales"].values()):
         raise RecipeError(f"scales in {path} must be tables: [scales.mini], for one.")
+    for key, value in table.get("card", {}).items():
+        if key not in CARD_KEYS or not isinstance(value, str):
+            raise RecipeError(f"card in {path} holds sentences called {', '.join(CARD_KEYS)}, not {key} = {value!r}.")
+    for settings in table["scales"].values():
+        own, weights = settings.get("own", []), settings.get("weights", {})
+        if not isinstance(own, list) or not isinstance(weights, dict) or any(part not in weights for part in own):
+            raise RecipeError(f"own in {path} must list parts that stand under weights, not {own!r}.")
+    _check_what_runs(table, path)
+
+
+def _check_what_runs(table: Mapping[str, Any], path: Path) -> None:
+    command = table.get("command")
+    if command is None and not table.get("entry"):
+        raise RecipeError(f"{path} lacks entry, the class that makes the videos, or command, a program that does.")
+    if command is not None:
+        _check_command(command, table, path)
+        return
     entry = _ENTRY.fullmatch(table["entry"])
     if entry is None:
         raise RecipeError(f"entry in {path} must be 'file.py:Class' or 'module:Class', not {table['entry']!r}.")
@@ -98,14 +148,29 @@ def _check_recipe(table: Mapping[str, Any], path: Path) -> None:
         raise RecipeError(f"entry in {path} names {entry[1]}, which does not lie beside it.")
 
 
+def _check_command(command: list[Any], table: Mapping[str, Any], path: Path) -> None:
+    if "entry" in table:
+        raise RecipeError(f"{path} has both entry and command: a class or a program makes the videos, not both.")
+    if not command or not all(isinstance(word, str) and word and "\0" not in word for word in command):
+        raise RecipeError(f"command in {path} must be a list of words, as in ['python3', 'generate.py'], not {command!r}.")
+    if table.get("fitted"):
+        raise RecipeError(f"{path} has both command and fitted: programs are not fitted; write a class with fit, named by entry.")
+    if any("command" in settings for settings in table["scales"].values()):
+        raise RecipeError(f"command in {path} stands above all tables, not in one of a scale.")
+
+
 def folder_files(folder: Path) -> list[Path]:
-    """The files that belong to a recipe, sorted; hidden files and Python's caches do not."""
+    """The files that belong to a recipe, sorted; hidden files, Python's caches and records of a tuning (tuning*.json) do not."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return sorted(path for path in files if not _is_clutter(path.relative_to(folder)))
 
 
 def _is_clutter(relative: Path) -> bool:
-    return relative.suffix == ".pyc" or any(part.startswith(".") or part == "__pycache__" for part in relative.parts)
+    return (
+        relative.suffix == ".pyc"
+        or relative.match("tuning*.json")
+        or any(part.startswith(".") or part == "__pycache__" for part in relative.parts)
+    )
 
 
 def folder_digest(folder: Path) -> str:
@@ -117,14 +182,15 @@ def folder_digest(folder: Path) -> str:
 
 
 def scale_settings(recipe: Recipe, scale: str) -> dict[str, Any]:
-    """A recipe's settings for one scale, with the scale's name added as ``scale``.
+    """A recipe's settings for one scale, with the scale's name added as ``scale``, and the program, where there is one, as ``command``.
 
     Raises:
         UsageError: the recipe has none for it.
     """
     if scale not in recipe.scales:
         raise UsageError(f"the model {recipe.name!r} has no scale {scale!r}: it has {', '.join(recipe.scales)}.")
-    return {**recipe.scales[scale], "scale": scale}
+    command = {"command": list(recipe.command)} if recipe.command else {}
+    return {**recipe.scales[scale], **command, "scale": scale}
 
 
 def build_model(recipe: Recipe, scale: str, device: str) -> VideoModel | FittedVideoModel:

@@ -11,7 +11,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from vbbench.errors import RecipeError, UsageError
-from vbbench.recipes import build_model, load_recipe, names_in, nearest, scale_settings
+from vbbench.recipes import SEED_MARK, build_model, load_recipe, names_in, nearest, scale_settings, with_training_seed
 from vbbench.resources import baselines_dir, prompts_dir
 from vbbench.types import Recipe
 
@@ -73,7 +73,8 @@ def resolve_models(text: str) -> list[Recipe]:
     """Recipes for a list as given on the command line, in its order, each once.
 
     Args:
-        text: names, groups and folders, separated by commas: ``videobooth,baselines,./my_method``.
+        text: names, groups and folders, separated by commas: ``videobooth,baselines,./my_method``; a name may end in ``@1``, which
+            stands for the same method with the weights of its training with seed 1 (`with_training_seed`).
     Raises:
         UsageError: a name that is no model and no group.
         RecipeError: a folder without a sound recipe, or two different models of one name.
@@ -92,6 +93,9 @@ def _resolve_one(word: str) -> list[Recipe]:
     if any(mark in word for mark in "/\\") or word.startswith((".", "~")):
         return [load_recipe(Path(word).expanduser())]
     recipes, members = all_recipes(), groups()
+    name, mark, seed = word.rpartition(SEED_MARK)
+    if mark and name in recipes and seed.isdecimal():
+        return [with_training_seed(recipes[name], int(seed)) if int(seed) else recipes[name]]
     if word in recipes:
         return [recipes[word]]
     if word in members:

@@ -6,10 +6,11 @@ import hashlib
 import os
 from pathlib import Path
 
-from vbbench.errors import WeightsError
+from vbbench.errors import UsageError, WeightsError
 
 WEIGHTS_VARIABLE = "VBBENCH_WEIGHTS"
 CACHE_VARIABLE = "VBBENCH_CACHE"
+OFFLINE_VARIABLES = ("VBBENCH_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 _PACKAGE = Path(__file__).resolve().parent
 _CHUNK_BYTES = 1 << 20
 
@@ -51,11 +52,25 @@ def weights_path(name: str, scale: str = "mini") -> Path:
     return path
 
 
+def seeded_name(name: str, training_seed: int) -> str:
+    """Name of the weights that a training with another seed made; those of seed 0 are the shipped ones."""
+    return f"{name}-seed{training_seed}" if training_seed else name
+
+
+def download_forbidden_by() -> str | None:
+    """The environment variable that forbids downloads, None where none does."""
+    off = ("", "0", "no", "off", "false")
+    return next((name for name in OFFLINE_VARIABLES if os.environ.get(name, "").strip().lower() not in off), None)
+
+
 def cache_dir() -> Path:
     """Folder of what vbbench keeps for its user: VBBENCH_CACHE, else ``vbbench`` in XDG_CACHE_HOME or in ``~/.cache``. Not made here."""
     if chosen := os.environ.get(CACHE_VARIABLE):
         return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vbbench"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vbbench"
+    except RuntimeError:  # a container's user without an entry and without HOME
+        raise UsageError(f"there is no home folder to keep a cache in: set {CACHE_VARIABLE} to a folder that can be written to.") from None
 
 
 def file_digest(path: Path | str) -> str:

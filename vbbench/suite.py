@@ -2,6 +2,9 @@
 
 ``suite.toml`` holds the settings and the recorded digest, ``subjects.jsonl`` and ``items.jsonl`` one record a line; every path
 in them is relative to the folder and stays inside it.
+
+A suite of the miniature world may be *rendered*: its suite.toml says in ``[rendered]`` how its files are made, they are made when it
+is first used, and its digest counts the pixels of its files instead of their bytes, which another encoder would change.
 """
 
 from __future__ import annotations
@@ -10,15 +13,17 @@ import hashlib
 import json
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 from vbbench.errors import InputError, SuiteError
 from vbbench.registry import resolve_suite
 from vbbench.resources import file_digest
 from vbbench.types import PromptItem, PromptSuite, Subject
 
+T = TypeVar("T")
 SETTINGS: Mapping[str, type] = {
     "name": str,
     "version": str,
@@ -30,6 +35,8 @@ SETTINGS: Mapping[str, type] = {
     "seed": int,
     "metrics": list,
 }
+RENDERED = "rendered"
+"""The table of suite.toml that says how a suite of the miniature world is rendered."""
 ITEM_KEYS = ("id", "subject", "class", "text", "subject_word", "image")
 OPTIONAL_ITEM_KEYS = ("scene", "motion", "reference_video", "other_video")
 SUBJECT_KEYS = ("id", "class", "image")
@@ -47,18 +54,28 @@ def load(name_or_folder: Path | str) -> PromptSuite:
         SuiteError: a file is missing, a record is wrong, or the digest is not the recorded one.
     """
     root = name_or_folder if isinstance(name_or_folder, Path) else resolve_suite(name_or_folder)
-    header = _read_header(root)
+    header = read_header(root)
+    if is_waiting(root, header):
+        from vbbench.world.rendered import from_cache
+
+        return from_cache(header, lambda folder: _load(folder, read_header(folder)))
+    return _load(root, header)
+
+
+def _load(root: Path, header: Mapping[str, Any]) -> PromptSuite:
+    """The suite whose files lie in the folder."""
     subject_rows, item_rows = _read_rows(root / "subjects.jsonl"), _read_rows(root / "items.jsonl")
     _check_rows(root, subject_rows, "subjects.jsonl", SUBJECT_KEYS, OPTIONAL_SUBJECT_KEYS)
     _check_rows(root, item_rows, "items.jsonl", ITEM_KEYS, OPTIONAL_ITEM_KEYS)
-    digest = compute_digest(root, header, subject_rows, item_rows)
+    digests = _file_digests(root, header, subject_rows, item_rows)
+    digest = compute_digest(header, subject_rows, item_rows, digests)
     if header.get("digest") != digest:
         raise SuiteError(
             f"the suite {root} is not the one that was recorded: its digest is {digest[:12]}, "
             f"suite.toml says {str(header.get('digest'))[:12]}."
         )
     subjects = {row["id"]: _subject(root, row) for row in subject_rows}
-    image_digests = {subject.id: file_digest(subject.image) for subject in subjects.values()}
+    image_digests = {row["id"]: digests[row["image"]] for row in subject_rows}
     items = tuple(_item(root, row, subjects, image_digests, header["seed"]) for row in item_rows)
     settings = {key: header[key] for key in SETTINGS if key != "metrics"}
     return PromptSuite(**settings, digest=digest, metrics=tuple(header["metrics"]), items=items, root=root)
@@ -69,7 +86,7 @@ def write(root: Path, settings: Mapping[str, Any], subjects: Sequence[Mapping[st
 
     Args:
         root: the suite's folder.
-        settings: the keys of `SETTINGS`.
+        settings: the keys of `SETTINGS`, and ``rendered`` where its files are rendered.
         subjects, items: rows as they stand in the files.
     Returns:
         The digest, which is also recorded in suite.toml.
@@ -78,9 +95,11 @@ def write(root: Path, settings: Mapping[str, Any], subjects: Sequence[Mapping[st
     """
     _check_settings(settings, root)
     root.mkdir(parents=True, exist_ok=True)
-    digest = compute_digest(root, settings, subjects, items)
-    lines = [f"{key} = {json.dumps(settings[key], ensure_ascii=False)}" for key in SETTINGS]
-    (root / "suite.toml").write_text("\n".join([*lines, f'digest = "{digest}"', ""]), encoding="utf-8")
+    digest = compute_digest(settings, subjects, items, _file_digests(root, settings, subjects, items))
+    lines = [*_toml_lines({key: settings[key] for key in SETTINGS}), f'digest = "{digest}"']
+    if RENDERED in settings:
+        lines += ["", f"[{RENDERED}]", *_toml_lines(settings[RENDERED])]
+    (root / "suite.toml").write_text("\n".join([*lines, ""]), encoding="utf-8")
     for name, rows in (("subjects.jsonl", subjects), ("items.jsonl", items)):
         text = "".join(json.dumps(dict(row), ensure_ascii=False) + "\n" for row in rows)
         (root / name).write_text(text, encoding="utf-8")
@@ -105,26 +124,41 @@ def single_item(image: Path, text: str, subject_word: str, seed: int) -> PromptI
     return PromptItem("sample", subject, text, subject_word, seed=derive_seed(seed, "sample"), image_seed=image_seed)
 
 
+def first_prompts(items: Sequence[T], subject_of: Callable[[T], str], count: int) -> tuple[T, ...]:
+    """The first ``count`` items of each subject, in their order."""
+    seen: Counter[str] = Counter()
+    kept = []
+    for item in items:
+        seen[subject_of(item)] += 1
+        if seen[subject_of(item)] <= count:
+            kept.append(item)
+    return tuple(kept)
+
+
 def has_word(text: str, word: str) -> bool:
     """Whether the text holds the word as a whole word, whatever its case."""
     return bool(word.strip()) and re.search(rf"(?<!\w){re.escape(word.strip())}(?!\w)", text, re.IGNORECASE) is not None
 
 
 def compute_digest(
-    root: Path, settings: Mapping[str, Any], subjects: Sequence[Mapping[str, Any]], items: Sequence[Mapping[str, Any]]
+    settings: Mapping[str, Any], subjects: Sequence[Mapping[str, Any]], items: Sequence[Mapping[str, Any]], files: Mapping[str, str]
 ) -> str:
-    """SHA-256 over the settings, the rows and every file they name; line ends and the order of keys do not count."""
-    files = sorted({name for row in (*subjects, *items) for name in _paths(row)})
+    """SHA-256 over the settings, the rows and the digest of every file they name; line ends and the order of keys do not count."""
     content = {
-        "settings": {key: settings.get(key) for key in SETTINGS},
+        "settings": {key: settings.get(key) for key in (*SETTINGS, *([RENDERED] if RENDERED in settings else []))},
         "subjects": [dict(row) for row in subjects],
         "items": [dict(row) for row in items],
-        "files": {name: file_digest(_inside(root, name)) for name in files},
+        "files": dict(files),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
-def _read_header(root: Path) -> dict[str, Any]:
+def read_header(root: Path) -> dict[str, Any]:
+    """The settings in a suite's suite.toml, checked, with its recorded digest.
+
+    Raises:
+        SuiteError: missing or wrong.
+    """
     path = root / "suite.toml"
     try:
         header = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -136,8 +170,29 @@ def _read_header(root: Path) -> dict[str, Any]:
     return header
 
 
+def is_waiting(root: Path, header: Mapping[str, Any]) -> bool:
+    """Whether a suite's folder holds no files yet, only how they are rendered."""
+    return RENDERED in header and not (root / "items.jsonl").exists()
+
+
+def _file_digests(
+    root: Path, settings: Mapping[str, Any], subjects: Sequence[Mapping[str, Any]], items: Sequence[Mapping[str, Any]]
+) -> dict[str, str]:
+    """Digest of every file that the rows name: of its bytes, or of its pixels in a rendered suite."""
+    files = {name: _inside(root, name) for name in sorted({name for row in (*subjects, *items) for name in _paths(row)})}
+    if RENDERED not in settings:
+        return {name: file_digest(path) for name, path in files.items()}
+    from vbbench.world.rendered import pixel_digests
+
+    return pixel_digests(root, files)
+
+
+def _toml_lines(table: Mapping[str, Any]) -> list[str]:
+    return [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in table.items()]
+
+
 def _check_settings(settings: Mapping[str, Any], root: Path) -> None:
-    unknown = sorted(set(settings) - set(SETTINGS) - {"digest"})
+    unknown = sorted(set(settings) - set(SETTINGS) - {"digest", RENDERED})
     if unknown:
         raise SuiteError(f"the suite {root} has unknown settings: {', '.join(unknown)}.")
     for key, kind in SETTINGS.items():
@@ -150,6 +205,10 @@ def _check_settings(settings: Mapping[str, Any], root: Path) -> None:
         raise SuiteError(f"the suite {root} needs at least one frame, one pixel and one frame a second.")
     if not all(isinstance(name, str) for name in settings["metrics"]):
         raise SuiteError(f"the suite {root} lists metrics that are not names.")
+    if RENDERED in settings:
+        from vbbench.world.rendered import check_settings
+
+        check_settings(settings, root)
 
 
 def _read_rows(path: Path) -> list[dict[str, Any]]:

@@ -133,12 +133,16 @@ class Recipe:
     Attributes:
         name: how the model is called on the command line.
         folder: where recipe.toml lies.
-        entry: ``module:Class`` of an importable module, or ``file.py:Class`` inside the folder.
+        entry: ``module:Class`` of an importable module, or ``file.py:Class`` inside the folder; the class that runs ``command``, if any.
         groups: names of groups it belongs to (``baselines``, ``references`` ...).
         fitted: whether it must first be fitted to a subject.
         title, description, citation: words for people.
-        scales: settings per scale; ``settings["weights"]`` maps a part's name to the weights' name.
+        scales: settings per scale; ``settings["weights"]`` maps a part's name to the weights' name, ``settings["own"]`` lists the parts
+            that the method's own training made (the others it shares).
         digest: SHA-256 over every file of the folder.
+        card: the method card: what it ``sees``, ``tunes``, ``stores`` and ``costs``, a sentence each.
+        training_seed: which of several trainings of its own weights; None where it has none.
+        command: the words of a program that makes the videos in the place of a class; empty where a class does.
     """
 
     name: str
@@ -151,6 +155,9 @@ class Recipe:
     citation: str
     scales: Mapping[str, Mapping[str, Any]]
     digest: str
+    card: Mapping[str, str] = field(default_factory=dict)
+    training_seed: int | None = None
+    command: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""Weights files: half-precision safetensors, each with a card (JSON) that says how they were made and their digest."""
+"""Weights files: half-precision safetensors, each with a card (JSON) that says how they were made and their digest.
+
+What a method changed of a base may be stored in eight bits: differences are small, and so is what rounding takes from them.
+"""
 
 from __future__ import annotations
 
@@ -15,18 +18,23 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+SCALE_SUFFIX = ":scale"
+
+
 def card_path(path: Path | str) -> Path:
     """The card beside a weights file: ``base.safetensors`` -> ``base.json``."""
     return Path(path).with_suffix(".json")
 
 
-def save_weights(path: Path | str, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> None:
+def save_weights(path: Path | str, tensors: Mapping[str, Tensor], card: Mapping[str, Any], *, eight_bit: bool = False) -> None:
     """Write tensors as float16 safetensors, and their card beside them with the file's SHA-256 added.
 
     Args:
         path: ends in ``.safetensors``; its folder is made where missing.
         tensors: any floating dtype (stored as float16); integer and boolean tensors are stored as they are.
         card: JSON-able facts: recipe, seed, steps, device, seconds, loss, config ...
+        eight_bit: store matrices and kernels as int8 with one scale a row (`<name>:scale`); `load_weights` undoes it, up to 1/254 of
+            each row's largest value.
     Raises:
         ValueError: a floating tensor holds NaN, or a value that float16 cannot hold (above 65504).
     """
@@ -40,7 +48,10 @@ def save_weights(path: Path | str, tensors: Mapping[str, Tensor], card: Mapping[
         half = tensor.detach().to("cpu", torch.float16) if tensor.is_floating_point() else tensor.detach().cpu()
         if half.is_floating_point() and not torch.isfinite(half).all():
             raise ValueError(f"{name} holds values that float16 cannot: not finite, or above 65504")
-        stored[name] = half.contiguous().clone()
+        if eight_bit and half.is_floating_point() and half.dim() >= 2:
+            stored |= _in_eight_bits(name, tensor.detach().to("cpu", torch.float32))
+        else:
+            stored[name] = half.contiguous().clone()
     partial = path.with_suffix(".safetensors.tmp")
     save_file(stored, partial, metadata={"format": "pt"})
     partial.chmod(0o644)  # safetensors keeps files to their owner
@@ -49,6 +60,30 @@ def save_weights(path: Path | str, tensors: Mapping[str, Tensor], card: Mapping[
     partial_card.write_text(text + "\n", encoding="utf-8")
     os.replace(partial, path)
     os.replace(partial_card, card_path(path))
+
+
+def _in_eight_bits(name: str, tensor: Tensor) -> dict[str, Tensor]:
+    """A float32 tensor (rows, ...) as int8, and what each row is to be multiplied by."""
+    import torch
+
+    largest = tensor.flatten(1).abs().amax(1)
+    scale = torch.where(largest > 0, largest, torch.ones_like(largest)) / 127.0
+    rows = (-1, *[1] * (tensor.dim() - 1))
+    return {name: (tensor / scale.view(rows)).round().to(torch.int8).contiguous(), name + SCALE_SUFFIX: scale}
+
+
+def _restored(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Stored tensors as float32 (integers without a scale as they are)."""
+    import torch
+
+    tensors = {}
+    for name, tensor in stored.items():
+        scale = stored.get(name + SCALE_SUFFIX)
+        if scale is not None:
+            tensors[name] = tensor.to(torch.float32) * scale.view(-1, *[1] * (tensor.dim() - 1))
+        elif not name.endswith(SCALE_SUFFIX):
+            tensors[name] = tensor.to(torch.float32) if tensor.is_floating_point() else tensor
+    return tensors
 
 
 def read_card(path: Path | str) -> dict[str, Any]:
@@ -99,7 +134,6 @@ def load_weights(path: Path | str, *, verify: bool = True) -> tuple[dict[str, Te
     Raises:
         WeightsError: missing, damaged, or another digest than the card's.
     """
-    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -110,7 +144,6 @@ def load_weights(path: Path | str, *, verify: bool = True) -> tuple[dict[str, Te
         verified_digest(path)
     card = read_card(path) if verify or card_path(path).is_file() else {}
     try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
+        return _restored(load_file(path)), card
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         raise WeightsError(f"the weights {path} are damaged and cannot be read: {error}.") from None
-    return {name: t.to(torch.float32) if t.is_floating_point() else t for name, t in tensors.items()}, card

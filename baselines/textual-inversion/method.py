@@ -9,14 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from vbbench.errors import InputError
-from vbbench.models.codec import to_unit
 from vbbench.models.diffusion import add_noise
+from vbbench.models.fitting import clip_latents, denoising_loss, draw_timesteps, fast_arithmetic, frames_of
 from vbbench.models.text_to_video import LatentVideoModel
 from vbbench.types import Adapter, PromptItem, SamplingParams, Subject, Video
-from vbbench.video import read_video
 
 EMBEDDING = "word_embedding"
 
@@ -32,13 +29,13 @@ class TextualInversion(LatentVideoModel):
         """Tune the embedding (D,) of the subject's class word on single frames of its clips, each at its place in time.
 
         Raises:
-            InputError: the subject has no clips.
+            InputError: the subject has no clips, or its class word is none that the text encoder knows.
         """
-        if not subject.clips:
-            raise InputError(f"the subject {subject.id} has no clips to be fitted on")
         latents, captions, index = self._frames(subject)
-        word_id = self.network.tokenizer([subject.class_name])[0, 1]
-        start = self.network.text_encoder.embeddings.token_embedding.weight[word_id].detach()
+        at, count = self.network.tokenizer.locate(subject.class_name, subject.class_name)
+        word_ids = self.network.tokenizer([subject.class_name])[0, at : at + count]
+        # a class of several tokens starts at their mean
+        start = self.network.text_encoder.embeddings.token_embedding.weight[word_ids.to(self.device)].detach().mean(0)
         embedding = start.clone().requires_grad_(True)
         optimizer = torch.optim.AdamW([embedding], lr=self.settings["lr"], weight_decay=0.0)
         rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
@@ -56,23 +53,18 @@ class TextualInversion(LatentVideoModel):
 
     def _frames(self, subject: Subject) -> tuple[Tensor, list[str], Tensor]:
         """Latents (N, C, 1, h, w) of all frames, the caption of each, and its index in its clip (N, 1)."""
-        latents, captions, index = [], [], []
-        for path, caption in zip(subject.clips, subject.captions, strict=True):
-            frames = torch.from_numpy(read_video(path).frames).to(self.device)
-            latents.append(self.codec.encode(to_unit(frames)[:, None]))
-            captions += [caption] * len(frames)
-            index += list(range(len(frames)))
-        return torch.cat(latents), captions, torch.tensor(index, device=self.device)[:, None]
+        return frames_of(clip_latents(subject, self.codec, self.device), subject.captions)
 
     def _loss(
         self, embedding: Tensor, latents: Tensor, texts: Sequence[str], word: str, index: Tensor, generator: torch.Generator
     ) -> Tensor:
-        count = len(latents)
-        timesteps = torch.randint(300, 999, (count,), generator=generator).to(self.device)
+        timesteps = draw_timesteps(len(latents), self.settings.get("logit_mean"), len(self.alphas), generator).to(self.device)
         noise = torch.randn(latents.shape, generator=generator).to(self.device)
-        states = self._states(texts, [word] * count, embedding)
-        prediction = self.network.unet(add_noise(latents, noise, self.alphas[timesteps]), timesteps, states, frame_index_BT=index)
-        return F.mse_loss(prediction, latents)
+        alpha_bar = self.alphas[timesteps]
+        with fast_arithmetic(self.device):
+            states = self._states(texts, [word] * len(latents), embedding)
+            prediction = self.network.unet(add_noise(latents, noise, alpha_bar), timesteps, states, frame_index_BT=index)
+        return denoising_loss(prediction, latents, noise, alpha_bar, self._diffusion.prediction_type)
 
     def _states(self, texts: Sequence[str], words: Sequence[str], embedding: Tensor) -> Tensor:
         """Text states whose subject word is the learned embedding."""

@@ -96,7 +96,7 @@ def test_recipes_say_what_they_are_and_what_they_cost(name: str) -> None:
     assert set(recipe.scales["mini"].get("weights", {}).values()) <= set(TRAINABLE)
 
 
-@pytest.mark.parametrize("name", sorted(name for name, recipe in RECIPES.items() if "weights" in recipe.scales["mini"]))
+@pytest.mark.parametrize("name", sorted(name for name, recipe in RECIPES.items() if "base" in recipe.scales["mini"].get("weights", {})))
 def test_recipes_that_sample_say_how(name: str) -> None:
     sampling = RECIPES[name].scales["mini"]["sampling"]
     assert sampling["num_inference_steps"] >= 1
@@ -112,9 +112,11 @@ def test_rivals_are_sampled_alike() -> None:
 
 def test_groups_hold_what_the_documentation_says() -> None:
     found = groups()
-    assert found["baselines"] == ["text-to-video", "textual-inversion"]
+    assert found["baselines"] == ["dreambooth-video", "elite", "text-to-video", "textual-inversion"]
+    arms = ("clean-prompt", "coarse", "fine", "joint", "joint-coarse-path", "short")
+    assert found["ablations"] == ["retrieve", *(f"videobooth-{arm}" for arm in arms)]
     assert found["references"] == ["flicker", "other-individual", "real-video", "shuffled-frames", "still-image"]
-    assert found["videobooth-family"] == ["videobooth", "videobooth-coarse"]
+    assert found["videobooth-family"] == ["videobooth"]
 
 
 def test_the_protocol_is_kept(built: Built) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import torch
 from tests.models import tiny
 from vbbench.errors import InputError
 from vbbench.registry import all_recipes, build_model
+from vbbench.resources import WEIGHTS_VARIABLE
 from vbbench.types import PromptItem, Recipe
 
 RECIPE = all_recipes()["textual-inversion"]
@@ -107,3 +109,17 @@ def test_a_subject_without_clips_is_told(model: Any, items: Sequence[PromptItem]
 def test_a_class_that_the_text_encoder_has_never_seen_is_told(model: Any, items: Sequence[PromptItem]) -> None:
     with pytest.raises(InputError, match="'zebra'"):
         model.fit(replace(items[0].subject, class_name="zebra"), seed=0)
+
+
+def test_a_network_that_predicts_noise_is_fitted_too(
+    sd14_weights_root: Path, items: Sequence[PromptItem], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(WEIGHTS_VARIABLE, str(sd14_weights_root))
+    settings = {**RECIPE.scales["sd14"], "steps": 2, "batch": 2}
+    model: Any = build_model(replace(RECIPE, scales={"sd14": settings}), "sd14", "cpu")
+    assert model._diffusion.prediction_type == "epsilon"
+    adapter = model.fit(items[0].subject, seed=1)
+    assert adapter.tensors["word_embedding"].shape == (16,)
+    assert adapter.facts["moved"] > 0
+    (video,) = model.generate(items[:1], replace(tiny.PARAMS, num_inference_steps=2), adapter)
+    assert video.frames.shape == (8, 64, 64, 3)

@@ -31,6 +31,8 @@ def test_run_ends_in_a_leaderboard_and_a_report(command: list[str], tmp_path: Pa
     out = capsys.readouterr().out
     assert "Coloured noise" in out
     assert "6/6" in out
+    assert "Costs, of a new subject and of a clip" in out
+    assert "First clip" in out
     page = Path(out.split("Report: ")[1].strip())
     assert page.is_file()
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
@@ -68,6 +70,37 @@ def test_dry_run_knows_what_is_kept(command: list[str], capsys: pytest.CaptureFi
     capsys.readouterr()
     assert cli.main([*command, "--dry-run"]) == 0
     assert "0 jobs, about" in capsys.readouterr().out
+
+
+def test_run_of_the_first_prompts_says_so_and_goes_on_with_the_rest(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert cli.main([*command, "--metrics", "motion", "--prompts-per-subject", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "first 1 prompt of each individual only" in out
+    assert "3/3" in out
+    page = (run / "report" / "index.html").read_text("utf-8")
+    assert page.count("first 1 prompt of each individual only") == 2
+    assert "not run yet" not in page
+    assert "First 1 prompt of each individual only." in (run / "report" / "leaderboard.md").read_text("utf-8")
+    first = {path: path.stat().st_mtime_ns for path in (run / "videos").rglob("*.mkv")}
+    assert len(first) == 6
+    assert cli.main([*command, "--metrics", "motion"]) == 0
+    captured = capsys.readouterr()
+    assert "6 jobs to do, 9 kept" in captured.err
+    assert "6/6" in captured.out
+    assert "each individual only" not in captured.out
+    assert {path: path.stat().st_mtime_ns for path in first} == first
+    # nothing that is there is hidden by a smaller plan later
+    assert cli.main([*command, "--metrics", "motion", "--no-report", "--prompts-per-subject", "1"]) == 0
+    assert "6/6" in capsys.readouterr().out
+
+
+def test_failures_beyond_the_planned_prompts_do_not_make_a_run_incomplete(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOISE_FAILS", "cat-0-road")
+    assert cli.main([*command, "--no-report"]) == 3
+    assert cli.main([*command, "--no-report", "--prompts-per-subject", "1"]) == 0
 
 
 def test_failed_item_is_exit_code_3(command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

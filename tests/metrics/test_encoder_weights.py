@@ -20,6 +20,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from vbbench import resources
 from vbbench.errors import WeightsError
 from vbbench.metrics import encoder_digests, encoder_weights, encoders
 from vbbench.metrics.configs import ENCODERS, EncoderConfig, encoder_config
@@ -38,7 +39,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Empty folders of weights, records and the hub's cache, and no network. The folder of sd14's weights."""
     monkeypatch.setenv("VBBENCH_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.setenv("VBBENCH_CACHE", str(tmp_path / "cache"))
-    for name in encoder_weights.OFFLINE_VARIABLES:
+    for name in resources.OFFLINE_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(encoder_weights, "cached", lambda repository, file: None)
 
@@ -145,7 +146,7 @@ class TestNowhere:
             assert part in told
         return told
 
-    @pytest.mark.parametrize("variable", encoder_weights.OFFLINE_VARIABLES)
+    @pytest.mark.parametrize("variable", resources.OFFLINE_VARIABLES)
     def test_offline_asks_nobody(self, places: Path, variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(variable, "1")
         with pytest.raises(WeightsError) as error:

@@ -15,7 +15,7 @@ from tests.models import tiny
 from vbbench.errors import WeightsError
 from vbbench.models import loading
 from vbbench.models.network import NetworkConfig, mini_config
-from vbbench.models.videobooth.network import COARSE, FINE
+from vbbench.models.videobooth.network import COARSE, FINE, FINE_ONLY
 from vbbench.resources import WEIGHTS_VARIABLE
 from vbbench.weights_io import load_weights, save_weights
 from vbbench.world import VOCABULARY
@@ -100,14 +100,17 @@ def test_damaged_weights_are_told(folder: Path, name: str) -> None:
         LOADERS[name](name)
 
 
+WEIGHTS_OF = {COARSE: "videobooth-coarse", FINE: "videobooth", FINE_ONLY: "videobooth-fine"}
+
+
 def videobooth(stage: str, weights: str | None) -> torch.nn.Module:
     return loading.load_videobooth(stage, "base", "image-encoder", weights)
 
 
 @pytest.mark.usefixtures("tiny_weights")
-@pytest.mark.parametrize("stage", [COARSE, FINE])
+@pytest.mark.parametrize("stage", [COARSE, FINE, FINE_ONLY])
 def test_videobooth_is_the_base_but_for_what_was_trained(stage: str) -> None:
-    network = videobooth(stage, f"videobooth-{stage}")
+    network = videobooth(stage, WEIGHTS_OF[stage])
     assert not network.training
     trained, base = dict(tiny.make_videobooth(stage).trained()), tiny.make_network().state_dict()
     for key, value in network.state_dict().items():
@@ -137,9 +140,59 @@ def test_without_weights_the_base_is_untouched() -> None:
 
 
 @pytest.mark.usefixtures("tiny_weights")
-def test_fine_weights_do_not_fill_a_coarse_network() -> None:
-    with pytest.raises(WeightsError, match="of the stage fine, not coarse"):
-        videobooth(COARSE, "videobooth-fine")
+def test_a_coarse_network_takes_the_coarse_path_of_fine_weights() -> None:
+    network, fine = videobooth(COARSE, "videobooth"), dict(tiny.make_videobooth(FINE).trained())
+    base = tiny.make_network().state_dict()
+    for key, value in network.state_dict().items():
+        if key.startswith("mapper.") or ".attn2.to_k" in key or ".attn2.to_v" in key:
+            torch.testing.assert_close(value, fine[key].detach().half().float(), msg=key)
+        elif key.startswith("base."):
+            torch.testing.assert_close(value, base[key.removeprefix("base.")].half().float(), msg=key)
+
+
+@pytest.mark.usefixtures("tiny_weights")
+@pytest.mark.parametrize(("stage", "weights"), [(FINE_ONLY, "videobooth"), (FINE, "videobooth-fine"), (COARSE, "videobooth-fine")])
+def test_weights_of_another_stage_are_refused(stage: str, weights: str) -> None:
+    with pytest.raises(WeightsError, match=f"of the stage .*, not {stage}"):
+        videobooth(stage, weights)
+
+
+@pytest.mark.usefixtures("tiny_weights")
+def test_weights_say_whether_the_image_prompt_is_noised() -> None:
+    assert videobooth(FINE, "videobooth").noises_image_prompt
+    assert not videobooth(FINE, "videobooth-clean-prompt").noises_image_prompt
+
+
+@pytest.mark.usefixtures("tiny_weights")
+@pytest.mark.parametrize("stage", [COARSE, FINE, FINE_ONLY])
+def test_differences_in_eight_bits_come_back(stage: str, tmp_path: Path) -> None:
+    """Of the base's parameters only the difference is rounded, to 1/254 of a row's largest."""
+    trained = tiny.make_videobooth(stage)
+    untrained = videobooth(stage, None)
+    untrained.load_state_dict({k: v for k, v in untrained.state_dict().items() if k.startswith("image_encoder")}, strict=False)
+    names = {name for name, _ in trained.trained()}
+    stored = loading.differences(trained, untrained, names)
+    save_weights(tmp_path / "x.safetensors", stored, {"config": {"stage": stage, "differences": True}}, eight_bit=True)
+    restored, card = load_weights(tmp_path / "x.safetensors")
+    loading.fill(untrained, restored, set(), card["config"], "x")
+    after, wanted = untrained.state_dict(), trained.state_dict()
+    for name in names:
+        step = stored[name].flatten(1).abs().amax(1) / 127 if stored[name].dim() > 1 else stored[name].abs() / 1024
+        assert ((after[name] - wanted[name]).abs() <= 0.51 * step.view(-1, *[1] * (after[name].dim() - 1)) + 1e-6).all(), name
+
+
+@pytest.mark.parametrize("scale", ["mini", "sd14"])
+@pytest.mark.parametrize("stage", [COARSE, FINE, FINE_ONLY])
+def test_networks_are_built_without_weights_on_the_meta_device(scale: str, stage: str) -> None:
+    network = loading.load_videobooth(stage, "base", "image-encoder", "videobooth", scale, "meta")
+    assert {parameter.device.type for parameter in network.parameters()} == {"meta"}
+    trained = sum(parameter.numel() for _, parameter in network.trained())
+    assert (
+        trained
+        == {"mini": (537_856, 1_058_048, 520_192), "sd14": (48_074_240, 97_635_840, 49_561_600)}[scale][
+            (COARSE, FINE, FINE_ONLY).index(stage)
+        ]
+    )
 
 
 @pytest.mark.parametrize(
@@ -147,7 +200,7 @@ def test_fine_weights_do_not_fill_a_coarse_network() -> None:
     [(COARSE, "mapper.mapping.0.0.weight"), (FINE, "base.unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_k_image.weight")],
 )
 def test_videobooth_weights_that_lack_or_exceed_are_named(folder: Path, stage: str, key: str) -> None:
-    path = folder / f"videobooth-{stage}.safetensors"
+    path = folder / f"{WEIGHTS_OF[stage]}.safetensors"
     rewrite(path, lambda tensors: tensors.pop(key))
     with pytest.raises(WeightsError, match=f"do not fit: {key}"):
         videobooth(stage, path.stem)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tests.models.tiny import COMPONENTS, PARAMS
-from vbbench.errors import InputError, UsageError
+from vbbench.errors import InputError, UsageError, WeightsError
 from vbbench.models import text_to_video
 from vbbench.models.text_to_video import TextToVideo
 from vbbench.types import PromptItem, Video
@@ -116,7 +116,7 @@ def test_unknown_words_schedulers_and_scales_are_told(model: TextToVideo, items:
         model.generate([replace(items[0], text="a bear on a skateboard")], PARAMS)
     with pytest.raises(UsageError, match="'magic'; there are ddpm, ddim"):
         model.generate(items[:1], replace(PARAMS, scheduler="magic"))
-    with pytest.raises(UsageError, match="'sd14'"):
+    with pytest.raises(WeightsError, match="of scale sd14 are not at"):
         TextToVideo({**SETTINGS, "scale": "sd14"}, device="cpu", folder=Path())
 
 

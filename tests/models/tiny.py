@@ -17,9 +17,10 @@ from torch import nn
 
 from vbbench import suite
 from vbbench.models.codec import PatchCodec, to_unit
+from vbbench.models.elite.network import GLOBAL, LOCAL, EliteNetwork
 from vbbench.models.image_encoder import ImageEncoder, ImageEncoderConfig
 from vbbench.models.network import NetworkConfig, TextToVideoNetwork, mini_config
-from vbbench.models.videobooth.network import STAGES, VideoBoothNetwork
+from vbbench.models.videobooth.network import COARSE, FINE, FINE_ONLY, VideoBoothNetwork
 from vbbench.resources import WEIGHTS_VARIABLE
 from vbbench.types import PromptItem, SamplingParams
 from vbbench.weights_io import save_weights
@@ -28,6 +29,15 @@ from vbbench.world import CLASSES, VOCABULARY, individuals, render_clips
 PATCH, COMPONENTS = 8, 6
 PARAMS = SamplingParams(num_frames=8, size=64, fps=8, num_inference_steps=3, guidance_scale=3.0, scheduler="ddim", batch_size=4)
 IMAGE_ENCODER = ImageEncoderConfig(size=16, patch=4, width=16, feed_forward=32, layers=3, heads=2, stem=(8, 8), levels=(1,))
+
+VIDEOBOOTH = {
+    "videobooth-coarse": COARSE,
+    "videobooth-short-coarse": COARSE,
+    "videobooth-fine": FINE_ONLY,
+    **dict.fromkeys(("videobooth", "videobooth-short", "videobooth-joint", "videobooth-clean-prompt"), FINE),
+}
+ELITE = {"elite-global": GLOBAL, "elite": LOCAL}
+"""Names of weights -> stages."""
 
 
 def network_config(vocabulary: tuple[str, ...] = VOCABULARY, latent_channels: int = COMPONENTS) -> NetworkConfig:
@@ -77,6 +87,14 @@ def make_videobooth(stage: str, seed: int = 3) -> VideoBoothNetwork:
     return network.eval()
 
 
+def make_elite(stage: str, seed: int = 4) -> EliteNetwork:
+    """On the tiny base; what the stages up to this one train is elsewhere than in the base."""
+    with seeded(seed):
+        network = EliteNetwork(make_network(), make_image_encoder(), stage)
+    shaken(nn.ParameterList(parameter for _, parameter in network.shipped()), seed, 0.3)
+    return network.eval()
+
+
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Torch's global generator at ``seed``, and as it was afterwards."""
@@ -93,8 +111,10 @@ def write_weights(root: Path) -> Path:
         "base": (make_network().state_dict(), network_config().as_dict()),
         "image-encoder": (make_image_encoder().state_dict(), IMAGE_ENCODER.as_dict()),
     }
-    for stage in STAGES:
-        files[f"videobooth-{stage}"] = (dict(make_videobooth(stage).trained()), {"stage": stage})
+    for name, stage in VIDEOBOOTH.items():
+        files[name] = (dict(make_videobooth(stage).trained()), {"stage": stage, "noises_image_prompt": "clean" not in name})
+    for name, stage in ELITE.items():
+        files[name] = (dict(make_elite(stage).shipped()), {"stage": stage})
     for name, (tensors, config) in files.items():
         save_weights(folder / f"{name}.safetensors", tensors, {"recipe": name, "config": config})
     return root

@@ -13,7 +13,7 @@ from tests.parity.golden import Golden, Released, build_mapper
 from vbbench.models.videobooth import checkpoint, coarse
 from vbbench.models.videobooth.fine import CrossFrameAttention
 from vbbench.models.videobooth.sampling import add_noise, ancestral_step, diffusion_tables, faithful, guided
-from vbbench.models.videobooth.transformer import TextAttention
+from vbbench.models.videobooth.text_attention import TextAttention
 from vbbench.models.videobooth.unet import ImagePromptInput
 
 Pairs = Iterator[tuple[Tensor, Tensor]]

@@ -291,3 +291,30 @@ def test_damaged_run_folders_are_refused_in_a_sentence(tmp_path: Path, damage: o
 
 def test_fake_runs_have_what_real_runs_have() -> None:
     assert synthetic.MODELS.keys() >= FEW.keys()
+
+
+def test_runs_of_which_one_is_restricted_are_compared_on_the_items_of_both(tmp_path: Path) -> None:
+    runs = {}
+    for name, count in (("whole", None), ("first", 1)):
+        folder = build(tmp_path / name, four_items(models={"real-video": MODELS["real-video"]} if count else FEW), videos=False)
+        manifest = json.loads((folder / "manifest.json").read_text())
+        (folder / "manifest.json").write_text(json.dumps({**manifest, "prompts_per_subject": count}))
+        runs[name] = load_run(folder)
+    assert [item.id for item in runs["first"].items] == ["i0", "i1"]
+    assert set(runs["first"].clips) == {("real-video", "i0"), ("real-video", "i1")}
+    merged = merge_runs([runs["whole"], runs["first"]])
+    assert (merged.prompts_per_subject, len(merged.items)) == (1, 2)
+    table = leaderboard_table(merged).set_index("model")
+    assert list(table["items"]) == [2] * 4
+    assert table.loc["textual-inversion", "dino"] == pytest.approx((2.0 + 2.1) / 2)
+    assert failures(merged) == []
+    assert merge_runs([runs["whole"]]) == runs["whole"]
+
+
+@pytest.mark.parametrize("count", [0, True, "2", 1.5])
+def test_restriction_that_is_none_is_told(tmp_path: Path, count: object) -> None:
+    folder = build(tmp_path / "run", four_items(), videos=False)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "prompts_per_subject": count}))
+    with pytest.raises(RunFolderError, match="no number of prompts"):
+        load_run(folder)

@@ -55,3 +55,23 @@ def test_a_spec_is_told_in_words() -> None:
 )
 def test_the_subject_word_is_found(text: str, word: str, parts: tuple[str, str, str]) -> None:
     assert split_at_word(text, word) == parts
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, words.NOTHING), (40, "40"), (12.5, "12.5"), (6300, "6\N{THIN SPACE}300"), (2_300_000, "2.3 million")]
+)
+def test_amounts(value: float | None, text: str) -> None:
+    assert words.amount(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, words.NOTHING), (0, "0 B"), (512, "512 B"), (1300, "1.3 kB"), (13_400, "13 kB"), (2.1e6, "2.1 MB")]
+)
+def test_file_sizes(value: float | None, text: str) -> None:
+    assert words.file_size(value) == text
+
+
+def test_restriction_to_the_first_prompts() -> None:
+    assert words.restriction(None) == ""
+    assert words.restriction(1) == "first 1 prompt of each individual only"
+    assert words.restriction(2) == "first 2 prompts of each individual only"

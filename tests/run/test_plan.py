@@ -183,3 +183,14 @@ class TestCodeDigest:
         (folder / "recipe.toml").write_text(text.replace("method.py:Noise", "missing_package.model:Model"))
         with pytest.raises(RecipeError, match=r"needs the module 'missing_package\.model', which is not installed"):
             hashing.code_digest(load_recipe(folder))
+
+
+def test_a_restricted_plan_holds_the_same_jobs_of_the_first_items_of_each_subject(tiny_suite: PromptSuite, recipe_folder: Folder) -> None:
+    recipes = (load_recipe(recipe_folder("noise")), load_recipe(recipe_folder("tinted")))
+    whole, first = (build(RunConfig(recipes, "mini", prompts_per_subject=count), tiny_suite) for count in (None, 1))
+    assert [job.item_id for job in first.models[0].samples] == ["cat-0-beach", "dog-0-beach", "dog-1-beach"]
+    assert first.models[1].fits == whole.models[1].fits
+    assert set(first.jobs) < set(whole.jobs)  # hashes too: what is done is kept by a run that goes on with more
+    assert (first.suite, first.prompts_per_subject) == (tiny_suite, 1)
+    more_than_there_are = build(RunConfig(recipes, "mini", prompts_per_subject=2), tiny_suite)
+    assert (more_than_there_are.jobs, more_than_there_are.prompts_per_subject) == (whole.jobs, None)

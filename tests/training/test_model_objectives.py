@@ -28,11 +28,13 @@ from vbbench.training.objectives import image_encoder as image_encoder_module
 from vbbench.training.objectives import videobooth as videobooth_module
 from vbbench.training.objectives.base import cell_weights, repeated, sample_timesteps, weighted_error
 from vbbench.training.objectives.codec import Codec
+from vbbench.training.recipes import RECIPES
 from vbbench.weights_io import save_weights
 from vbbench.world import CLASSES, MOTIONS, SCENES, VOCABULARY, caption, individual
 
 VARIANT = Variant(Counts(4, 2, 1, 2), Counts(2, 1, 1, 1), seed=5)
-TRAINED = ("base", "image-encoder", "videobooth-coarse", "videobooth-fine")
+VIDEOBOOTH = ("videobooth-coarse", "videobooth", "videobooth-fine", "videobooth-joint", "videobooth-clean-prompt")
+TRAINED = ("base", "image-encoder", *VIDEOBOOTH)
 
 
 @pytest.fixture(scope="module")
@@ -66,19 +68,30 @@ def make(name: str, data: TrainingData) -> Any:
         "base": base_module.Base,
         "image-encoder": image_encoder_module.ImageEncoderObjective,
         "videobooth-coarse": videobooth_module.Coarse,
-        "videobooth-fine": videobooth_module.Fine,
+        "videobooth": videobooth_module.Fine,
+        "videobooth-fine": videobooth_module.FineOnly,
+        "videobooth-joint": videobooth_module.Joint,
+        "videobooth-clean-prompt": videobooth_module.CleanPrompt,
     }
+    after = RECIPES[name].after
     with tiny.seeded(0):
-        return kinds[name](data, seed=0, device="cpu")
+        return kinds[name](data, seed=0, device="cpu", **({"start_from": after} if after else {}))
 
 
 def seed_of(objective: Any, step: int, wanted: str, conditional: bool = True) -> int:
     """The first seed whose batch is of the wanted kind."""
-    for seed in range(200):
-        with torch.no_grad():
-            _, parts = objective.loss(step, seed)
-        if wanted in parts and (float(parts.get("embedding", 1.0)) > 0) == conditional:
-            return seed
+    asked: list[bool] = []
+    if embed := getattr(objective.module, "embed_image", None):
+        objective.module.embed_image = lambda pixels: (asked.append(True), embed(pixels))[1]
+    try:
+        for seed in range(200):
+            asked.clear()
+            with torch.no_grad():
+                _, parts = objective.loss(step, seed)
+            if wanted in parts and (bool(asked) or not embed) == conditional:
+                return seed
+    finally:
+        vars(objective.module).pop("embed_image", None)
     raise AssertionError(f"no batch of {wanted}")
 
 
@@ -138,12 +151,13 @@ def test_gradients_reach_exactly_what_is_trained(data: TrainingData, name: str, 
     assert all(torch.isfinite(parameter.grad).all() for parameter in objective.module.parameters() if parameter.grad is not None)
 
 
-@pytest.mark.parametrize("name", ["videobooth-coarse", "videobooth-fine"])
+@pytest.mark.parametrize("name", VIDEOBOOTH)
 def test_a_dropped_condition_drops_text_and_image_prompt(data: TrainingData, name: str) -> None:
     objective = make(name, data)
     seed = seed_of(objective, 0, "stills", conditional=False)
     objective.loss(0, seed)[0].backward()
-    assert all(parameter.grad is None for parameter in objective.module.mapper.parameters())
+    mapper = objective.module.mapper
+    assert mapper is None or all(parameter.grad is None for parameter in mapper.parameters())
     injected = [p for key, p in objective.module.named_parameters() if "_image.weight" in key]
     assert all(parameter.grad is None for parameter in injected)
 
@@ -163,7 +177,10 @@ LOADERS: dict[str, Callable[[], torch.nn.Module]] = {
     "base": lambda: loading.load_network("base"),
     "image-encoder": lambda: loading.load_image_encoder("image-encoder"),
     "videobooth-coarse": lambda: loading.load_videobooth("coarse", "base", "image-encoder", "videobooth-coarse"),
-    "videobooth-fine": lambda: loading.load_videobooth("fine", "base", "image-encoder", "videobooth-fine"),
+    "videobooth": lambda: loading.load_videobooth("fine", "base", "image-encoder", "videobooth"),
+    "videobooth-fine": lambda: loading.load_videobooth("fine-only", "base", "image-encoder", "videobooth-fine"),
+    "videobooth-joint": lambda: loading.load_videobooth("fine", "base", "image-encoder", "videobooth-joint"),
+    "videobooth-clean-prompt": lambda: loading.load_videobooth("fine", "base", "image-encoder", "videobooth-clean-prompt"),
 }
 
 
@@ -188,15 +205,24 @@ def move_trained(objective: Any) -> None:
 
 
 def test_videobooth_ships_only_what_it_trained(data: TrainingData) -> None:
-    for name in ("videobooth-coarse", "videobooth-fine"):
+    for name in VIDEOBOOTH:
         objective = make(name, data)
         tensors, config = objective.export(objective.module)
         assert set(tensors) == {key for key, _ in objective.module.trained()}
-        assert config == {"stage": name.removeprefix("videobooth-")}
+        assert config == {"stage": tiny.VIDEOBOOTH[name], "noises_image_prompt": "clean" not in name, "differences": True}
+
+
+def test_the_clean_image_prompt_of_the_ablation_carries_no_noise(data: TrainingData) -> None:
+    latents, timesteps, text = torch.randn(2, 48, 1, 8, 8), torch.tensor([300, 900]), torch.zeros(2, 1, 16)
+    for name, clean in (("videobooth", False), ("videobooth-clean-prompt", True)):
+        objective = make(name, data)
+        image = objective._image_prompt(latents, timesteps, objective.alphas[timesteps], text, torch.Generator().manual_seed(1))
+        assert torch.equal(image.latent_BCTHW, latents) is clean
+        assert image.timestep_B.tolist() == ([0, 0] if clean else [300, 900])
 
 
 def test_the_fine_stage_starts_where_the_coarse_one_ended(data: TrainingData) -> None:
-    fine, coarse = make("videobooth-fine", data).module.state_dict(), LOADERS["videobooth-coarse"]().state_dict()
+    fine, coarse = make("videobooth", data).module.state_dict(), LOADERS["videobooth-coarse"]().state_dict()
     for key, value in coarse.items():
         assert torch.equal(fine[key], value), key
 

@@ -24,8 +24,9 @@ def report(options: argparse.Namespace) -> int:
     from vbbench.cli.tables import print_leaderboard
     from vbbench.report.aggregate import leaderboard_table, load_run, merge_runs
     from vbbench.report.leaderboard import write_report
+    from vbbench.report.words import restriction
 
     merged = merge_runs([load_run(run) for run in options.runs])
-    print_leaderboard(leaderboard_table(merged), merged.metrics)
+    print_leaderboard(leaderboard_table(merged), merged.metrics, restriction(merged.prompts_per_subject))
     print(f"Report: {write_report(options.runs, options.out or options.runs[0] / 'report')}")
     return 0

@@ -34,6 +34,12 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--suite", default="mini", metavar="NAME", help="a bundled suite or a suite's folder (default: %(default)s)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/<suite>)")
     parser.add_argument("--scale", metavar="SCALE", help="mini or sd14 (default: the suite's)")
+    parser.add_argument(
+        "--prompts-per-subject",
+        type=positive,
+        metavar="N",
+        help="only the first N prompts of each individual (default: all); a run folder may go on with more, and keeps what is done",
+    )
     parser.add_argument("--no-references", action="store_true", help="leave out the reference rows (real video, still image ...)")
     parser.add_argument("--steps", type=positive, metavar="N", help="sampling steps instead of the recipes' own")
     parser.add_argument("--guidance", type=finite, metavar="G", help="guidance scale instead of the recipes' own")
@@ -54,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     recipes = choose_models(options.models, references=not options.no_references)
     suite = suites.load(options.suite)
     scale = options.scale or suite.scale
-    plan = plans.build(plans.RunConfig(tuple(recipes), scale, _overrides(options)), suite)
+    plan = plans.build(plans.RunConfig(tuple(recipes), scale, _overrides(options), options.prompts_per_subject), suite)
     root = options.out or Path("runs") / suite.name
     device = choose_device(options.device, scale)
     if options.dry_run:
@@ -127,7 +133,8 @@ def execute_plan(
     if not missing:
         measured = {name: store.manifest.get("environment", {}).get(name) for name in measured}
     environment = {**describe(device, speed.threads), **measured}
-    left_out = store.write_manifest(make_manifest(plan.suite, plan.scale, manifest_models(plan), scorer.specs, environment))
+    manifest = make_manifest(plan.suite, plan.scale, manifest_models(plan), scorer.specs, environment, plan.prompts_per_subject)
+    left_out = store.write_manifest(manifest)
     try:
         with make_progress() as progress:
             if left_out:
@@ -157,9 +164,10 @@ def _announcement(plan: Plan, cost: Estimate, root: Path) -> str:
 def _tell_results(root: Path, *, report: bool) -> None:
     from vbbench.cli.tables import print_leaderboard
     from vbbench.report.aggregate import leaderboard_table, load_run
+    from vbbench.report.words import restriction
 
     found = load_run(root)
-    print_leaderboard(leaderboard_table(found), found.metrics)
+    print_leaderboard(leaderboard_table(found), found.metrics, restriction(found.prompts_per_subject))
     if report:
         from vbbench.report.leaderboard import write_report
 

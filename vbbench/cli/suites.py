@@ -17,20 +17,27 @@ def add_parser(commands: Any) -> None:
 def suites(options: argparse.Namespace) -> int:
     """The command. A damaged suite is listed as such, and makes the exit code 2."""
     from vbbench.cli.tables import console, table
-    from vbbench.registry import suite_names
-    from vbbench.suite import load
+    from vbbench.registry import resolve_suite, suite_names
+    from vbbench.suite import is_waiting, load, read_header
+    from vbbench.world.rendered import counts
 
     listed = table("Suites", "name", "version", "digest", "scale", "items", "subjects", "frames", "metrics", "what it is")
     code = 0
     for name in suite_names():
         try:
-            suite = load(name)
+            header = read_header(root := resolve_suite(name))
+            later = is_waiting(root, header)
+            if later:
+                subjects, items = counts(header)
+            else:
+                suite = load(name)
+                subjects, items = len(suite.subjects), len(suite.items)
         except VBBenchError as error:
             listed.add_row(name, "damaged", "", "", "", "", "", "", str(error))
             code = error.exit_code
             continue
-        counts = (str(len(suite.items)), str(len(suite.subjects)), f"{suite.num_frames} of {suite.size} px")
-        what = " ".join(suite.description.split())
-        listed.add_row(suite.name, suite.version, suite.digest[:12], suite.scale, *counts, ", ".join(suite.metrics), what)
+        facts = (header["name"], header["version"], header["digest"][:12], header["scale"], str(items), str(subjects))
+        what = " ".join([*header["description"].split(), *(["(rendered when first used)"] if later else [])])
+        listed.add_row(*facts, f"{header['num_frames']} of {header['size']} px", ", ".join(header["metrics"]), what)
     console().print(listed)
     return code

@@ -65,12 +65,12 @@ def print_plan(plan: Plan, cost: Estimate, root: Path) -> None:
     out.print(f"{cost.jobs} jobs, about {duration(cost.seconds)} on this machine{unknown}.")
 
 
-def print_leaderboard(board: pd.DataFrame, specs: Sequence[MetricSpec] = ()) -> None:
+def print_leaderboard(board: pd.DataFrame, specs: Sequence[MetricSpec] = (), restriction: str = "") -> None:
     """The leaderboard: mean and half the width of its 95 % interval, a row a model, reference rows below a line; then the ids of the
     metric specs."""
     metrics = [name.removesuffix(".low") for name in board.columns if name.endswith(".low")]
     columns = ("model", *(metric.replace("-", "-\n") for metric in metrics), "fit s", "clip s", "MB", "videos")
-    made = table("Leaderboard", *columns, numbers=frozenset(columns[1:]))
+    made = table(f"Leaderboard{f', {restriction}' if restriction else ''}", *columns, numbers=frozenset(columns[1:]))
     rows: list[dict[str, Any]] = board.to_dict("records")
     for place, row in enumerate(rows):
         last_competitor = not row["reference"] and (place + 1 == len(rows) or rows[place + 1]["reference"])
@@ -80,9 +80,26 @@ def print_leaderboard(board: pd.DataFrame, specs: Sequence[MetricSpec] = ()) -> 
         made.add_row(escape(row["title"]), *cells, *cost, f"{row['sampled']}/{row['items']}", style=style, end_section=last_competitor)
     out = console()
     out.print(made)
+    _print_costs(board, out)
     out.print("Metric specs: " + ", ".join(f"{metric} {board[f'{metric}.spec'].iloc[0]}" for metric in metrics))
     if untrained := untrained_note(specs):
         out.print(untrained, style="bold")
+
+
+def _print_costs(board: pd.DataFrame, out: Console) -> None:
+    """What the competitors cost; nothing where a table holds no costs."""
+    from vbbench.report.costs import COST_COLUMNS, cost_columns, cost_rows
+
+    if any(column.name not in board.columns for column in COST_COLUMNS):
+        return
+    columns = cost_columns(board)
+    if not columns:
+        return
+    heads = [f"{column.title}\n{column.unit}" for column in columns]
+    made = table("Costs, of a new subject and of a clip", "model", *heads, numbers=frozenset(heads))
+    for row in cost_rows(board, columns):
+        made.add_row(escape(row.title), *(f"{cell.text} ({cell.note})" if cell.note else cell.text for cell in row.cells))
+    out.print(made)
 
 
 def _interval(row: dict[str, Any], metric: str) -> str:

@@ -7,7 +7,6 @@ once their digest is the published one.
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 RANDOM_DIGEST, ABSENT_DIGEST = "random weights, seed 0", "not at hand"
-OFFLINE_VARIABLES = ("VBBENCH_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 TIMEOUT_S = 5.0
 
 
@@ -92,7 +90,7 @@ def locate(config: EncoderConfig, scale: str) -> Path:
         return path
     if not _download_allowed.get():
         raise WeightsError(f"{_wanted(config, folder)}; scoring with them would download them.")
-    if switched_off := next((name for name in OFFLINE_VARIABLES if _is_on(os.environ.get(name))), None):
+    if switched_off := resources.download_forbidden_by():
         raise WeightsError(f"{_wanted(config, folder)}; nothing was downloaded, because {switched_off} is set.")
     try:
         return download(*on_hub[0])
@@ -118,10 +116,6 @@ def _wanted(config: EncoderConfig, folder: Path) -> str:
 def _reason(error: Exception) -> str:
     """The first line of what an error says, or its name where it says nothing."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-
-
-def _is_on(value: str | None) -> bool:
-    return (value or "").strip().lower() not in ("", "0", "no", "off", "false")
 
 
 def cached(repository: str, file: str) -> Path | None:

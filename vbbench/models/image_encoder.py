@@ -14,6 +14,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+"""Of the pixels CLIP was trained on, 0..1 (openai/clip-vit-large-patch14)."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ class ImageEncoderConfig:
         width, feed_forward, layers, heads: of the transformer.
         stem: channels of stride-2 convolutions in front of it; empty for none.
         levels: hidden states that are read after the last one: released 4, 8, 12, 16.
+        pixel_mean, pixel_std: by which pixels (0..1) are normalised first; empty: they stay in [-1, 1].
     """
 
     size: int = 224
@@ -36,6 +41,13 @@ class ImageEncoderConfig:
     heads: int = 16
     stem: tuple[int, ...] = ()
     levels: tuple[int, ...] = (4, 8, 12, 16)
+    pixel_mean: tuple[float, ...] = ()
+    pixel_std: tuple[float, ...] = ()
+
+    @property
+    def picture_size(self) -> int:
+        """Side of the pictures that come in; others are resized to it."""
+        return self.size * 2 ** len(self.stem)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for cards."""
@@ -89,9 +101,19 @@ class ImageEncoder(nn.Module):
         Returns:
             ``num_levels`` tensors (B, 1 + P, D), class token first.
         """
-        output = self.vision(pixel_values=self.stem(pixels_B3HW), output_hidden_states=True)
+        output = self.vision(pixel_values=self.stem(self._prepared(pixels_B3HW)), output_hidden_states=True)
         states = output.hidden_states
         return [states[-1], *(states[level] for level in self.config.levels)]
+
+    def _prepared(self, pixels_B3HW: Tensor) -> Tensor:
+        """Pixels at the size and in the range that the first layer expects."""
+        side = self.config.picture_size
+        if pixels_B3HW.shape[-2:] != (side, side):
+            pixels_B3HW = F.interpolate(pixels_B3HW, (side, side), mode="bicubic", antialias=True).clamp(-1.0, 1.0)
+        if not self.config.pixel_mean:
+            return pixels_B3HW
+        mean, std = (pixels_B3HW.new_tensor(values).view(1, 3, 1, 1) for values in (self.config.pixel_mean, self.config.pixel_std))
+        return ((pixels_B3HW + 1.0) / 2.0 - mean) / std
 
     def class_token(self, pixels_B3HW: Tensor) -> Tensor:
         """(B, D): the class token of the last hidden state."""

@@ -1,72 +1,154 @@
-"""From shipped weights to networks: each is rebuilt from the configuration in its card and filled, nothing left over."""
+"""From weights files to networks: each is rebuilt from the configuration in its card and filled, nothing left over.
+
+On the device ``meta`` networks are built without weights, to count parameters or to see that a recipe can be built at all; at scale
+sd14 no file is needed for that.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from vbbench import resources
 from vbbench.errors import WeightsError
 from vbbench.models.codec import PatchCodec
 from vbbench.models.image_encoder import ImageEncoder, ImageEncoderConfig
 from vbbench.models.network import NetworkConfig, TextToVideoNetwork
+from vbbench.models.vae import VaeCodec
 from vbbench.models.videobooth.checkpoint import load_strictly
-from vbbench.models.videobooth.network import COARSE, FINE, VideoBoothNetwork
-from vbbench.weights_io import load_weights
+from vbbench.models.videobooth.network import COARSE, FINE, FINE_ONLY, VideoBoothNetwork
+from vbbench.weights_io import load_weights, read_card
 
+META = "meta"
 T = TypeVar("T")
 
 
-def _read(name: str, scale: str, build: Callable[[Mapping[str, Any]], T]) -> tuple[dict[str, Tensor], T]:
-    """The tensors shipped under ``name``, and what ``build`` makes of the configuration in their card."""
-    tensors, card = load_weights(resources.weights_path(name, scale))
+def read_weights(name: str, scale: str, build: Callable[[Mapping[str, Any]], T], device: str = "cpu") -> tuple[dict[str, Tensor] | None, T]:
+    """The tensors stored under ``name`` (None on the device meta), and what ``build`` makes of the configuration in their card."""
+    tensors, config = None, _configuration(name, scale) if device == META else None
+    if config is None:
+        tensors, card = load_weights(resources.weights_path(name, scale))
+        config = card.get("config", {})
     try:
-        return tensors, build(card["config"])
+        with torch.device(META if device == META else "cpu"):
+            return tensors, build(config)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(f"the card of the weights {name!r} has no configuration that can be built from: {error!r}.") from error
 
 
-def load_codec(name: str, scale: str = "mini") -> PatchCodec:
-    """The latent codec shipped under ``name``."""
-    tensors, codec = _read(name, scale, lambda config: PatchCodec(config["patch"], config["components"]))
-    load_strictly(codec, tensors, source=name)
-    return codec.eval()
+def _configuration(name: str, scale: str) -> Mapping[str, Any]:
+    """The configuration that goes with a name: of a card, or of the scale itself."""
+    from vbbench.models import sd14
+
+    known = sd14.configurations() if scale == "sd14" else {}
+    return known[name] if name in known else read_card(resources.weights_path(name, scale)).get("config", {})
 
 
-def load_network(name: str, scale: str = "mini") -> TextToVideoNetwork:
-    """The text-to-video network shipped under ``name``, frozen."""
-    tensors, network = _read(name, scale, lambda config: TextToVideoNetwork(NetworkConfig.from_dict(config)))
-    load_strictly(network, tensors, source=name)
-    return network.eval().requires_grad_(False)
+def _filled(module: nn.Module, tensors: Mapping[str, Tensor] | None, name: str) -> None:
+    if tensors is not None:
+        load_strictly(module, tensors, source=name)
+    module.eval().requires_grad_(False)
 
 
-def load_image_encoder(name: str, scale: str = "mini") -> ImageEncoder:
-    """The conditioning image encoder shipped under ``name``, frozen."""
-    tensors, encoder = _read(name, scale, lambda config: ImageEncoder(ImageEncoderConfig.from_dict(config)))
-    load_strictly(encoder, tensors, source=name)
-    return encoder.eval().requires_grad_(False)
+def _codec(config: Mapping[str, Any]) -> PatchCodec | VaeCodec:
+    return VaeCodec(config["vae"]) if "vae" in config else PatchCodec(config["patch"], config["components"])
 
 
-def load_videobooth(stage: str, base: str, image_encoder: str, weights: str | None, scale: str = "mini") -> VideoBoothNetwork:
+def load_codec(name: str, scale: str = "mini", device: str = "cpu") -> PatchCodec | VaeCodec:
+    """The latent codec stored under ``name``."""
+    tensors, codec = read_weights(name, scale, _codec, device)
+    _filled(codec, tensors, name)
+    return codec.to(device)
+
+
+def load_network(name: str, scale: str = "mini", device: str = "cpu") -> TextToVideoNetwork:
+    """The text-to-video network stored under ``name``, frozen."""
+    tensors, network = read_weights(name, scale, lambda config: TextToVideoNetwork(NetworkConfig.from_dict(config)), device)
+    _filled(network, tensors, name)
+    return network.to(device)
+
+
+def load_image_encoder(name: str, scale: str = "mini", device: str = "cpu") -> ImageEncoder:
+    """The conditioning image encoder stored under ``name``, frozen."""
+    tensors, encoder = read_weights(name, scale, lambda config: ImageEncoder(ImageEncoderConfig.from_dict(config)), device)
+    _filled(encoder, tensors, name)
+    return encoder.to(device)
+
+
+def load_videobooth(
+    stage: str,
+    base: str,
+    image_encoder: str,
+    weights: str | None,
+    scale: str = "mini",
+    device: str = "cpu",
+    *,
+    noises_image_prompt: bool = True,
+) -> VideoBoothNetwork:
     """VideoBooth on a base: ``weights`` hold what was trained and replace the base's own.
 
     Args:
-        stage: of the network that is built; coarse weights may fill a fine one, whose injection then starts from the base's K, V.
+        stage: of the network that is built; coarse weights may fill a fine one, whose injection then starts from the base's K, V; a
+            coarse network takes the coarse path of fine weights and leaves out the rest.
         base, image_encoder, weights: names of weights; no ``weights``: an untrained mapper on the untouched base.
+        noises_image_prompt: of a network that goes on being trained; where the weights have a fine path, they say it themselves.
     Raises:
         WeightsError: weights are missing, damaged, or of another stage or shape.
     """
-    network = VideoBoothNetwork(load_network(base, scale), load_image_encoder(image_encoder, scale), stage)
-    if weights is None:
-        return network.eval()
-    tensors, trained = _read(weights, scale, lambda config: str(config["stage"]))
-    if (trained, stage) not in ((COARSE, COARSE), (FINE, FINE), (COARSE, FINE)):
+    parts = load_network(base, scale, device), load_image_encoder(image_encoder, scale, device)
+    with torch.device(device):
+        network = VideoBoothNetwork(*parts, stage, noises_image_prompt=noises_image_prompt).eval()
+    if weights is None or device == META:
+        return network
+    tensors, config = read_weights(weights, scale, lambda config: {"stage": str(config["stage"]), **config})
+    trained = config["stage"]
+    if (trained, stage) not in ((COARSE, COARSE), (FINE, FINE), (FINE_ONLY, FINE_ONLY), (COARSE, FINE), (FINE, COARSE)):
         raise WeightsError(f"the weights {weights} are of the stage {trained}, not {stage}.")
+    if trained != COARSE and stage != COARSE:
+        network.noises_image_prompt = bool(config.get("noises_image_prompt", True))
     own = {name for name, _ in network.trained()}
-    lacking = own - set(tensors) if trained == stage else set()
-    if lacking or set(tensors) - own:
-        raise WeightsError(f"the weights {weights} do not fit: {', '.join(sorted(lacking | (set(tensors) - own)))}.")
-    load_strictly(network, {**network.state_dict(), **tensors}, source=weights)
-    return network.eval()
+    stored = {name: tensor for name, tensor in (tensors or {}).items() if name in own or (trained, stage) != (FINE, COARSE)}
+    lacking = own - set(stored) if (trained, stage) != (COARSE, FINE) else set()
+    fill(network, stored, lacking | (set(stored) - own), config, weights)
+    return network
+
+
+def fill(network: nn.Module, stored: Mapping[str, Tensor], misfits: set[str], config: Mapping[str, Any], name: str) -> None:
+    """Put what a method trained into its network, in place of the base's own.
+
+    Args:
+        stored: by the network's names; differences to what the network holds now where the card's ``config`` says so.
+        misfits: names that the network lacks, or the weights.
+    Raises:
+        WeightsError: there are misfits, or tensors of another shape.
+    """
+    if misfits:
+        raise WeightsError(f"the weights {name} do not fit: {', '.join(sorted(misfits))}.")
+    before = network.state_dict()
+    if config.get("differences"):
+        shapes = [key for key, value in stored.items() if value.shape != before[key].shape]
+        if shapes:
+            raise WeightsError(f"the weights {name} do not fit: {', '.join(shapes)} of another shape.")
+        stored = {key: value.to(before[key].device) + (before[key] if key in in_base(network) else 0.0) for key, value in stored.items()}
+    load_strictly(network, {**before, **stored}, source=name)
+
+
+def in_base(network: nn.Module) -> set[str]:
+    """Names of the parameters that belong to the base: these are stored as differences to it."""
+    return {key for key, _ in network.named_parameters() if key.startswith("base.")}
+
+
+def differences(network: nn.Module, untrained: nn.Module, names: set[str]) -> dict[str, Tensor]:
+    """What training changed of the base's parameters, and the others as they are; the inverse of `fill`.
+
+    Args:
+        network: trained.
+        untrained: the same on the untouched base.
+        names: of the trained parameters.
+    """
+    before, after = untrained.state_dict(), network.state_dict()
+    shared = in_base(network)
+    return {name: after[name].detach() - before[name].to(after[name].device) if name in shared else after[name].detach() for name in names}

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from vbbench.models.diffusion import DiffusionConfig
-from vbbench.models.text import TextConfig, WordTokenizer, build_text_encoder
+from vbbench.models.text import TextConfig, build_text_encoder, build_tokenizer
 from vbbench.models.videobooth.coarse import encode_text_with_embeddings
 from vbbench.models.videobooth.unet import UNetConfig, VideoUNet
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Sizes of text encoder and UNet, the diffusion process, and (at miniature scale) the words the text encoder knows."""
+    """Sizes of text encoder and UNet, the diffusion process, and the words that a miniature text encoder knows (none: CLIP's byte pairs)."""
 
     unet: UNetConfig = field(default_factory=UNetConfig)
     text: TextConfig = field(default_factory=TextConfig)
@@ -72,7 +72,7 @@ class TextToVideoNetwork(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        self.tokenizer = WordTokenizer(config.vocabulary, config.text.max_length)
+        self.tokenizer = build_tokenizer(config.vocabulary, config.text.max_length)
         self.text_encoder = build_text_encoder(config.text, self.tokenizer.end_id)
         self.unet = VideoUNet(config.unet)
 

@@ -71,6 +71,47 @@ class WordTokenizer:
         raise InputError(f"the subject word {word!r} does not stand in the text {text!r}; the text must hold it as a word")
 
 
+class ClipTokenizer:
+    """CLIP's byte pairs (open_clip's table of them): start token, text, then end tokens up to the full length, as Stable Diffusion pads."""
+
+    start_id, end_id, vocab_size = 49406, 49407, 49408
+
+    def __init__(self, max_length: int = 77) -> None:
+        from open_clip.tokenizer import SimpleTokenizer
+
+        self.max_length = max_length
+        self._pairs = SimpleTokenizer(context_length=max_length)
+
+    def __call__(self, texts: Sequence[str]) -> Tensor:
+        """Token ids (B, L) int64.
+
+        Raises:
+            InputError: a text that does not fit.
+        """
+        rows = []
+        for text in texts:
+            tokens = self._pairs.encode(text)
+            if len(tokens) > self.max_length - 2:
+                raise InputError(
+                    f"the text {text[:60]!r} has {len(tokens)} tokens, and the text encoder reads {self.max_length - 2}; shorten it"
+                )
+            ids = [self.start_id, *tokens]
+            rows.append(ids + [self.end_id] * (self.max_length - len(ids)))
+        return torch.tensor(rows, dtype=torch.int64).reshape(-1, self.max_length)
+
+    def locate(self, text: str, word: str) -> tuple[int, int]:
+        """Token position and number of tokens of ``word`` where it first stands in ``text``.
+
+        Raises:
+            InputError: the text does not hold the word.
+        """
+        tokens, wanted = self._pairs.encode(text), self._pairs.encode(word)
+        for at in range(len(tokens) - len(wanted) + 1):
+            if wanted and tokens[at : at + len(wanted)] == wanted:
+                return at + 1, len(wanted)
+        raise InputError(f"the subject word {word!r} does not stand in the text {text!r}; the text must hold it as a word")
+
+
 @dataclass(frozen=True)
 class TextConfig:
     """Sizes of a text encoder; the defaults are those of CLIP ViT-L/14's."""
@@ -81,6 +122,11 @@ class TextConfig:
     layers: int = 12
     heads: int = 12
     max_length: int = 77
+
+
+def build_tokenizer(vocabulary: Sequence[str], max_length: int) -> WordTokenizer | ClipTokenizer:
+    """A tokenizer of a closed vocabulary, or CLIP's where there is none."""
+    return WordTokenizer(vocabulary, max_length) if vocabulary else ClipTokenizer(max_length)
 
 
 def build_text_encoder(config: TextConfig, end_id: int) -> nn.Module:

@@ -27,18 +27,18 @@ class LatentVideoModel:
     """Samples a latent video network; children say under which conditions.
 
     Args:
-        settings: one scale's table of recipe.toml; ``weights`` maps ``codec`` and ``base`` to names of weights.
+        settings: one scale's table of recipe.toml; ``weights`` maps ``codec`` and ``base`` to names of weights, ``null_text`` is the
+            text of guidance's other branch (default: the empty one).
+        device: ``cpu``, ``cuda``, or ``meta``: built without weights, to be looked at.
     """
 
     def __init__(self, settings: Mapping[str, Any], *, device: str, folder: Path) -> None:
-        self.settings, self.device = settings, device
-        if settings["scale"] != "mini":
-            raise UsageError(f"the scale {settings['scale']!r} has no weights that can be loaded yet; use --scale mini.")
-        self.codec = load_codec(settings["weights"]["codec"]).to(device)
-        self.network = self._load_network().to(device)
+        self.settings, self.device, self.scale = settings, device, str(settings["scale"])
+        self.codec = load_codec(settings["weights"]["codec"], self.scale, device)
+        self.network = self._load_network()
 
     def _load_network(self) -> TextToVideoNetwork:
-        return load_network(self.settings["weights"]["base"])
+        return load_network(self.settings["weights"]["base"], self.scale, self.device)
 
     @torch.inference_mode()
     def generate(self, items: Sequence[PromptItem], params: SamplingParams) -> list[Video]:
@@ -49,13 +49,17 @@ class LatentVideoModel:
         return self._text_denoiser(self.network.encode_text([item.text for item in items]))
 
     def _text_denoiser(self, conditional_BLD: Tensor) -> Denoiser:
-        """The network bound to text states, and to the empty text's for guidance."""
-        unconditional = self.network.encode_text([""]).expand(len(conditional_BLD), -1, -1)
+        """The network bound to text states, and to the null text's for guidance."""
+        unconditional = self._null_text(self.network, len(conditional_BLD))
 
         def denoise(latents: Tensor, timestep_B: Tensor, is_conditional: bool) -> Tensor:
             return self.network.unet(latents, timestep_B, conditional_BLD if is_conditional else unconditional)
 
         return denoise
+
+    def _null_text(self, network: TextToVideoNetwork, count: int) -> Tensor:
+        """Text states (count, L, D) of guidance's other branch."""
+        return network.encode_text([self.settings.get("null_text", "")]).expand(count, -1, -1)
 
     def _sample(self, items: Sequence[PromptItem], params: SamplingParams, denoise: Denoiser) -> list[Video]:
         """Denoise each item's own noise and decode it."""

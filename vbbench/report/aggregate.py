@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
 
 import pandas as pd
 
 from vbbench.report.comparisons import Comparison, Pair, all_pairs, compare, rank_groups
+from vbbench.report.costs import costs_of
 from vbbench.report.run_data import ModelFacts, RunData, merge_runs
 from vbbench.report.run_folder import load_run
 from vbbench.report.statistics import Estimate, mean_with_interval, paired_difference
@@ -72,14 +72,14 @@ def leaderboard_table(run: RunData) -> pd.DataFrame:
         ``<metric>``, ``<metric>.low``, ``<metric>.high``: mean over scored clips and its 95 % interval over individuals.
         ``<metric>.scored``, ``<metric>.spec``, ``<metric>.rank``: number of scored clips; id of the metric spec; rank among competitors,
         of whom all pairs are compared as one family (none for references).
-        fit_seconds (a subject), sample_seconds (a clip): means; peak_memory_mb: the largest.
+        fit_seconds, sample_seconds and the other costs: see `vbbench.report.costs.costs_of`.
     A number that does not exist is NA.
     """
     ranks = {spec.name: _ranks(run, spec.name, spec.higher_is_better) for spec in run.metrics}
-    rows = [{**_counts(run, model), **_scores(run, model, ranks), **_costs(run, model)} for model in run.models]
+    rows = [{**_counts(run, model), **_scores(run, model, ranks), **costs_of(run, model)} for model in run.models]
     table = pd.DataFrame(rows)
     for column in table.columns:
-        if column.endswith((".rank", ".scored")) or column in ("items", "sampled", "failed", "missing"):
+        if column.endswith((".rank", ".scored")) or column in ("items", "sampled", "failed", "missing", "fitted", "fits"):
             table[column] = table[column].astype("Int64")
         elif column not in ("model", "title", "reference") and not column.endswith(".spec"):
             table[column] = table[column].astype("Float64")
@@ -212,25 +212,6 @@ def _scores(run: RunData, model: ModelFacts, ranks: dict[str, dict[str, int | No
         row[f"{spec.name}.spec"] = spec.id
         row[f"{spec.name}.rank"] = ranks[spec.name].get(model.name)
     return row
-
-
-def _costs(run: RunData, model: ModelFacts) -> dict[str, float | None]:
-    clips = [clip for (name, _), clip in run.clips.items() if name == model.name and clip.status == "done"]
-    fits = run.fits[model.name]
-    return {
-        "fit_seconds": _mean([seconds for _, seconds, _ in fits]),
-        "sample_seconds": _mean([clip.seconds for clip in clips]),
-        "peak_memory_mb": _pooled([clip.peak_memory_mb for clip in clips] + [memory for _, _, memory in fits], max),
-    }
-
-
-def _mean(numbers: list[float | None]) -> float | None:
-    return _pooled(numbers, lambda known: sum(known) / len(known))
-
-
-def _pooled(numbers: list[float | None], pool: Callable[[list[float]], float]) -> float | None:
-    known = [float(number) for number in numbers if number is not None]
-    return pool(known) if known else None
 
 
 def _ordered(run: RunData, table: pd.DataFrame) -> pd.DataFrame:

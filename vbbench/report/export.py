@@ -14,6 +14,7 @@ import pandas as pd
 
 from vbbench.report import words
 from vbbench.report.aggregate import check_references, failures, paired_table
+from vbbench.report.costs import cost_columns, cost_note, cost_rows
 from vbbench.report.run_data import RunData
 from vbbench.report.statistics import CONFIDENCE, RESAMPLES, SEED
 from vbbench.report.tables import COSTS, Column, Row, interval_note
@@ -31,6 +32,7 @@ def write_json(path: Path, run: RunData, table: pd.DataFrame) -> None:
     """Everything on the page but the pictures."""
     record = {
         "suite": asdict(run.suite),
+        "prompts_per_subject": run.prompts_per_subject,
         "statistics": {"interval": CONFIDENCE, "resamples": RESAMPLES, "seed": SEED, "individuals": len(set(run.subject_of.values()))},
         "metrics": {spec.name: asdict(spec) for spec in run.metrics},
         "leaderboard": _records(table),
@@ -43,9 +45,15 @@ def write_json(path: Path, run: RunData, table: pd.DataFrame) -> None:
 
 
 def write_markdown(
-    path: Path, run: RunData, columns: tuple[Column, ...], rows: list[Row], references: list[Row], primary: str | None
+    path: Path,
+    run: RunData,
+    table: pd.DataFrame,
+    columns: tuple[Column, ...],
+    rows: list[Row],
+    references: list[Row],
+    primary: str | None,
 ) -> None:
-    """The table for a README: mean [low, high], reference rows below."""
+    """The tables for a README: mean [low, high], reference rows below; then costs."""
     heads = [f"{column.title} {column.arrow}" for column in columns] + [f"{title}, {unit}" for _, title, unit, _ in COSTS]
     lines = [
         f"# Suite {run.suite.name} {run.suite.version}",
@@ -57,12 +65,32 @@ def write_markdown(
         "",
         _markdown_legend(run, primary),
     ]
+    lines += _markdown_costs(run, table)
     lost = failures(run)
     if lost:
         titles = {model.name: model.title for model in run.models}
         lines += ["", "No number for:", ""]
-        lines += [f"- {_cell(titles[f.model])}, {f.what}: {words.count(len(f.items), 'item')}: {_cell(f.reason)}" for f in lost]
+        lines += [
+            f"- {markdown_cell(titles[f.model])}, {f.what}: {words.count(len(f.items), 'item')}: {markdown_cell(f.reason)}" for f in lost
+        ]
     path.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def _markdown_costs(run: RunData, table: pd.DataFrame) -> list[str]:
+    columns = cost_columns(table)
+    if not columns:
+        return []
+    rows = [
+        [row.title, *(f"{cell.text} ({cell.note})" if cell.note else cell.text for cell in row.cells)] for row in cost_rows(table, columns)
+    ]
+    return [
+        "",
+        "| Model | " + " | ".join(f"{column.title}, {column.unit}" for column in columns) + " |",
+        "|---|" + "---:|" * len(columns),
+        *("| " + " | ".join(map(markdown_cell, row)) + " |" for row in rows),
+        "",
+        cost_note(run.manifests),
+    ]
 
 
 def _markdown_row(row: Row, rank: str) -> str:
@@ -70,21 +98,22 @@ def _markdown_row(row: Row, rank: str) -> str:
     scores = [f"{cell.text} [{cell.interval.replace(' to ', ', ')}]" if cell.interval else cell.text for cell in row.cells]
     scores = [f"{score} ({cell.note})" if cell.note else score for score, cell in zip(scores, row.cells, strict=True)]
     cells = [rank, title, f"{row.sampled} of {row.items}", *scores, *(text for _, text in row.costs)]
-    return "| " + " | ".join(_cell(cell) for cell in cells) + " |"
+    return "| " + " | ".join(markdown_cell(cell) for cell in cells) + " |"
 
 
 def _markdown_legend(run: RunData, primary: str | None) -> str:
     individuals = len(set(run.subject_of.values()))
     ranks = f"Rank by {words.metric_title(primary)}; models that cannot be told apart share one. " if primary else ""
     specs = ", ".join(f"{words.metric_title(spec.name)} {spec.id}" for spec in run.metrics)
-    note = " ".join(filter(None, [interval_note(individuals), words.untrained_note(run.metrics)]))
+    part = words.restriction(run.prompts_per_subject).capitalize()
+    note = " ".join(filter(None, [part and f"{part}.", interval_note(individuals), words.untrained_note(run.metrics)]))
     return (
         f"{ranks}Mean over scored clips [95 % interval, bootstrap over {words.count(individuals, 'individual')}]. "
         f"{note + ' ' if note else ''}Suite digest {run.suite.digest[:12]}; metric specs: {specs}."
     )
 
 
-def _cell(text: str) -> str:
+def markdown_cell(text: str) -> str:
     """Text that can break neither a Markdown table nor the page it is shown in."""
     for char, safe in (("\\", "\\\\"), ("|", "\\|"), ("<", "&lt;"), ("\n", " ")):
         text = text.replace(char, safe)

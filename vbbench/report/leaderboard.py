@@ -6,13 +6,16 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
-from vbbench.report import export, words
+from vbbench.report import export, identity_cost, words
 from vbbench.report.aggregate import failures, leaderboard_table, load_run, merge_runs, primary_metric
+from vbbench.report.costs import cost_columns, cost_note, cost_rows
 from vbbench.report.items import ItemView, item_views
 from vbbench.report.media import MediaFolder
 from vbbench.report.pages import copy_assets, environment
@@ -30,7 +33,9 @@ from vbbench.report.tables import (
     rows_of,
 )
 
-ASSETS = ("report.css", "report.js")
+ASSETS = ("report.css", "identity-cost.css", "report.js")
+PLOT = "identity-cost.svg"
+WIDE, NARROW = 760, 360  # pixels of the picture of costs, for desks and for phones
 CLIPS_A_PAGE = 220
 """Clips whose scores one page holds; further items go to pages of their own."""
 
@@ -68,11 +73,13 @@ def write_report(run_paths: Sequence[Path | str], out: Path | str) -> Path:
     media = MediaFolder(folder)
     items = item_views(run, list(board.table["model"]), board.columns, media)
     media.remove_unused()
-    _write_pages(folder, _context(run, board), _paged(items, len(run.models)))
+    context = _context(run, board)
+    _write_pages(folder, context, _paged(items, len(run.models)))
+    _write_plot(folder / PLOT, context["picture"])
     copy_assets(folder, "vbbench.report", ASSETS)
     export.write_csv(folder / "leaderboard.csv", board.table)
     export.write_json(folder / "leaderboard.json", run, board.table)
-    export.write_markdown(folder / "leaderboard.md", run, board.columns, board.rows, board.references, board.primary)
+    export.write_markdown(folder / "leaderboard.md", run, board.table, board.columns, board.rows, board.references, board.primary)
     return folder / "index.html"
 
 
@@ -91,7 +98,10 @@ def _context(run: RunData, board: Board) -> dict[str, Any]:
     return {
         "run": run,
         "board": board,
-        "costs": COSTS,
+        "board_costs": COSTS,
+        "costs": _costs(board),
+        "cost_note": cost_note(run.manifests),
+        "picture": _picture(board),
         "words": words,
         "individuals": individuals,
         "note": interval_note(individuals),
@@ -104,6 +114,31 @@ def _context(run: RunData, board: Board) -> dict[str, Any]:
         "item_numbers": {item.id: number for number, item in enumerate(run.items, start=1)},
         "runs": [_run_facts(manifest) for manifest in run.manifests],
     }
+
+
+def _costs(board: Board) -> dict[str, Any]:
+    columns = cost_columns(board.table)
+    memory = any(column.name.endswith("_mb") for column in columns)
+    return {"columns": columns, "rows": cost_rows(board.table, columns), "memory": memory}
+
+
+def _picture(board: Board) -> dict[str, Any] | None:
+    """The picture of identity against cost at two widths; None where there is nothing to draw."""
+    plot = identity_cost.plot_of(board.table, board.primary)
+    if plot is None:
+        return None
+    wide, narrow = (identity_cost.drawing(plot, width) for width in (WIDE, NARROW))
+    return {"wide": wide, "narrow": narrow, "metric": plot.metric, "left_out": plot.left_out}
+
+
+def _write_plot(path: Path, picture: dict[str, Any] | None) -> None:
+    """The picture as a file of its own, in the place of an earlier one."""
+    if picture is None:
+        path.unlink(missing_ok=True)
+        return
+    style = files("vbbench.report").joinpath("templates", "identity-cost.css").read_text("utf-8")
+    template = environment("vbbench.report").get_template("identity-cost.svg.jinja", globals={"style": Markup(style)})
+    path.write_text(str(template.module.plot(picture["wide"], "identity-cost", alone=True)).strip() + "\n", "utf-8")  # type: ignore[attr-defined]
 
 
 def _run_facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:

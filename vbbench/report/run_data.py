@@ -9,6 +9,7 @@ from typing import Any
 
 from vbbench.errors import IncompleteError, UsageError
 from vbbench.metrics.spec import differing_fields
+from vbbench.suite import first_prompts
 from vbbench.types import MetricSpec
 
 REFERENCES = "references"
@@ -42,7 +43,14 @@ class ItemFacts:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """A model of the run. Two are equal when they make the same videos, whatever is said about them."""
+    """A model of the run. Two are equal when they make the same videos, whatever is said about them.
+
+    Attributes:
+        recipe: name of the recipe; several models are one recipe with the weights of several trainings.
+        training_seed: which of these trainings; None for a model that has no trained weights of its own.
+        fitted: whether it must be fitted to a subject before it samples.
+        trained: of its own training, ``steps`` and ``parameters``, as far as the run says.
+    """
 
     name: str
     groups: tuple[str, ...]
@@ -51,8 +59,12 @@ class ModelFacts:
     settings: Mapping[str, Any]
     params: Mapping[str, Any]
     title: str = field(compare=False)
+    recipe: str = field(compare=False)
+    training_seed: int | None = field(compare=False, default=None)
     description: str = field(compare=False, default="")
     citation: str = field(compare=False, default="")
+    fitted: bool = field(compare=False, default=False)
+    trained: Mapping[str, float] = field(compare=False, default_factory=dict)
 
     @property
     def is_reference(self) -> bool:
@@ -73,6 +85,22 @@ class Clip:
 
 
 @dataclass(frozen=True)
+class FitFacts:
+    """What a fit to a subject did and left behind; None where its record does not say.
+
+    Attributes:
+        done: whether there is an adapter.
+        steps: steps of optimisation, or whatever the method counts as such.
+        stored_bytes: size of the adapter's file.
+    """
+
+    subject_id: str
+    done: bool
+    steps: float | None = None
+    stored_bytes: int | None = None
+
+
+@dataclass(frozen=True)
 class Result:
     """A metric's value for one clip, or the reason why there is none."""
 
@@ -89,6 +117,8 @@ class RunData:
         results: (model, item id, metric) -> score; has every model, item and metric.
         fits: model -> (subject id, seconds, peak memory in MB or None), of the fits that are done.
         manifests: as they were written, one a run folder.
+        fit_facts: model -> one for each subject whose fit was done or failed.
+        prompts_per_subject: the runs are of the first so many items of each subject; None where they are of all.
     """
 
     suite: SuiteFacts
@@ -99,6 +129,20 @@ class RunData:
     results: Mapping[tuple[str, str, str], Result]
     fits: Mapping[str, tuple[tuple[str, float, float | None], ...]]
     manifests: tuple[Mapping[str, Any], ...]
+    fit_facts: Mapping[str, tuple[FitFacts, ...]] = field(default_factory=dict)
+    prompts_per_subject: int | None = None
+
+    def first_prompts(self, count: int) -> RunData:
+        """The same, of the first ``count`` items of each subject alone."""
+        items = first_prompts(self.items, lambda item: item.subject_id, count)
+        kept = {item.id for item in items}
+        return replace(
+            self,
+            items=items,
+            clips={key: clip for key, clip in self.clips.items() if key[1] in kept},
+            results={key: result for key, result in self.results.items() if key[1] in kept},
+            prompts_per_subject=count,
+        )
 
     def values(self, model: str, metric: str) -> dict[str, float]:
         """Item id -> value, of the items that have one."""
@@ -117,7 +161,7 @@ class RunData:
 
 
 def merge_runs(runs: Sequence[RunData]) -> RunData:
-    """Several runs of one suite, measured alike, as one.
+    """Several runs of one suite, measured alike, as one; of the items that all of them were to do, where some were restricted.
 
     Raises:
         UsageError: no run.
@@ -125,6 +169,9 @@ def merge_runs(runs: Sequence[RunData]) -> RunData:
     """
     if not runs:
         raise UsageError("a report needs at least one run folder.")
+    counts = [run.prompts_per_subject for run in runs if run.prompts_per_subject is not None]
+    if counts:
+        runs = [run.first_prompts(min(counts)) for run in runs]
     first = runs[0]
     for run in runs[1:]:
         _check_comparable(first, run)
@@ -143,6 +190,7 @@ def merge_runs(runs: Sequence[RunData]) -> RunData:
             clips={**run.clips, **merged.clips},
             results={**run.results, **merged.results},
             fits={**run.fits, **merged.fits},
+            fit_facts={**run.fit_facts, **merged.fit_facts},
             manifests=merged.manifests + run.manifests,
         )
     return merged

@@ -10,7 +10,7 @@ from typing import Any
 
 from vbbench.errors import RunFolderError
 from vbbench.metrics.spec import spec_from_json
-from vbbench.report.run_data import Clip, ItemFacts, ModelFacts, Result, RunData, SuiteFacts
+from vbbench.report.run_data import Clip, FitFacts, ItemFacts, ModelFacts, Result, RunData, SuiteFacts
 from vbbench.types import MetricSpec
 
 NOT_RUN = "not run yet"
@@ -26,17 +26,19 @@ def load_run(path: Path | str) -> RunData:
     root = Path(path)
     if not (root / "manifest.json").is_file():
         raise RunFolderError(f"{root} is not a run folder: it has no manifest.json.")
-    manifest = _read_json(root / "manifest.json")
+    manifest = read_json(root / "manifest.json")
     try:
         if not isinstance(manifest.get("environment", {}), dict):
             raise TypeError("its environment is no table")
         suite, items = _read_suite(root, manifest)
-        models = tuple(_model(name, record) for name, record in manifest["models"].items())
+        models = tuple(read_model(name, record) for name, record in manifest["models"].items())
         metrics = tuple(spec_from_json(record) for record in manifest["metrics"].values())
         jobs = _read_jsonl(root / "jobs.jsonl")
         clips = _clips(root, models, items, jobs)
         results = _results(clips, metrics, _read_jsonl(root / "scores.jsonl"))
-        return RunData(suite, items, models, metrics, clips, results, _fits(models, jobs), (manifest,))
+        run = RunData(suite, items, models, metrics, clips, results, _fits(models, jobs), (manifest,), _fit_facts(models, jobs))
+        count = prompts_of(manifest)
+        return run if count is None else run.first_prompts(count)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise RunFolderError(f"the run folder {root} is damaged or from another version of vbbench: {what}.") from error
@@ -68,7 +70,15 @@ def _read_suite(root: Path, manifest: Mapping[str, Any]) -> tuple[SuiteFacts, tu
     return suite, items
 
 
-def _model(name: str, record: Mapping[str, Any]) -> ModelFacts:
+def read_model(name: str, record: Mapping[str, Any]) -> ModelFacts:
+    """A model as a manifest's record tells of it; a record from before recipes were trained more than once names neither.
+
+    Raises:
+        KeyError, TypeError, ValueError: the record is damaged.
+    """
+    seed = record.get("training_seed")
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
+        raise ValueError(f"{seed!r} is no training seed")
     return ModelFacts(
         name=name,
         groups=tuple(record["groups"]),
@@ -77,8 +87,12 @@ def _model(name: str, record: Mapping[str, Any]) -> ModelFacts:
         settings=dict(record["settings"]),
         params=dict(record.get("params", {})),
         title=str(record.get("title") or name),
+        recipe=str(record.get("recipe") or name.partition("@")[0]),
+        training_seed=seed,
         description=str(record.get("description", "")),
         citation=str(record.get("citation", "")),
+        fitted=bool(record.get("fitted", False)),
+        trained={key: float(value) for key, value in dict(record.get("trained") or {}).items() if key in ("steps", "parameters")},
     )
 
 
@@ -148,12 +162,41 @@ def _fits(models: Iterable[ModelFacts], jobs: Sequence[Mapping[str, Any]]) -> di
     }
 
 
+def _fit_facts(models: Iterable[ModelFacts], jobs: Sequence[Mapping[str, Any]]) -> dict[str, tuple[FitFacts, ...]]:
+    last = {(job["model"], job["subject_id"]): job for job in jobs if job["kind"] == "fit"}
+    return {
+        model.name: tuple(
+            FitFacts(subject, job["status"] == "done", _known_number(dict(job.get("facts") or {}).get("steps")), job.get("bytes"))
+            for (name, subject), job in last.items()
+            if name == model.name
+        )
+        for model in models
+    }
+
+
 def _inside(folder: Path, relative: str) -> Path:
     """A path of the folder; a run folder from elsewhere must not make the report read (and copy) other files."""
     path = folder / relative
     if not path.resolve().is_relative_to(folder.resolve()):
         raise RunFolderError(f"{folder} names a file outside itself: {relative}.")
     return path
+
+
+def prompts_of(record: Mapping[str, Any]) -> int | None:
+    """How many prompts of each subject a manifest tells of; None for all.
+
+    Raises:
+        ValueError: the record is damaged.
+    """
+    value = record.get("prompts_per_subject")
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise ValueError(f"{value!r} is no number of prompts")
+    return value
+
+
+def _known_number(value: Any) -> float | None:
+    """A fact as a number; a method may state its facts in words, which are no number."""
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf") else None
 
 
 def _number(value: Any) -> float | None:
@@ -166,7 +209,12 @@ def _encodable(record: Any) -> Any:
     return record
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A file's record.
+
+    Raises:
+        RunFolderError: it cannot be read, or its texts cannot be written to a page.
+    """
     try:
         return _encodable(json.loads(path.read_text("utf-8")))
     except (OSError, ValueError) as error:

@@ -10,8 +10,8 @@ from vbbench.metrics.explain import title as metric_title
 from vbbench.metrics.explain import untrained_note
 
 __all__ = [
-    "DASH", "MINUS", "NOTHING", "count", "decimals_for", "effect_size", "interval", "listed", "megabytes", "metric_title", "number",
-    "reference_role", "seconds", "spec_words", "untrained_note",
+    "DASH", "MINUS", "NOTHING", "amount", "count", "decimals_for", "effect_size", "file_size", "interval", "listed", "megabytes",
+    "metric_title", "number", "reference_role", "restriction", "seconds", "spec_words", "untrained_note",
 ]  # fmt: skip
 
 MINUS = "\N{MINUS SIGN}"
@@ -75,9 +75,33 @@ def megabytes(value: float | None) -> str:
     return NOTHING if value is None else f"{value:,.0f}".replace(",", "\N{THIN SPACE}")
 
 
+def amount(value: float | None) -> str:
+    """``1800`` -> ``1 800``, ``12.5`` -> ``12.5``, ``2_300_000`` -> ``2.3 million``: steps and parameters."""
+    if value is None:
+        return NOTHING
+    if value >= 1e6:
+        return f"{value / 1e6:.3g} million"
+    return (f"{value:,.0f}" if value >= 100 or value == round(value) else f"{value:.1f}").replace(",", "\N{THIN SPACE}")
+
+
+def file_size(value: float | None) -> str:
+    """``512`` -> ``512 B``, ``13_400`` -> ``13 kB``, ``2_100_000`` -> ``2.1 MB``."""
+    if value is None:
+        return NOTHING
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if value >= size:
+            return f"{value / size:.1f} {unit}" if value < 10 * size else f"{value / size:.0f} {unit}"
+    return f"{value:.0f} B"
+
+
 def count(number_of: int, noun: str) -> str:
     """``1 item``, ``2 items``."""
     return f"{number_of} {noun}" if number_of == 1 else f"{number_of} {noun}s"
+
+
+def restriction(prompts_per_subject: int | None) -> str:
+    """What part of its suite a run is of, in words; empty where it is of all."""
+    return f"first {count(prompts_per_subject, 'prompt')} of each individual only" if prompts_per_subject else ""
 
 
 def listed(names: Iterable[str]) -> str:

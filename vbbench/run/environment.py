@@ -14,6 +14,7 @@ from typing import Any
 
 import vbbench
 from vbbench.errors import UsageError
+from vbbench.models.process import high_water_mb
 
 LIBRARIES = ("torch", "diffusers", "transformers", "open_clip_torch", "timm", "numpy", "pillow", "av", "scipy", "safetensors")
 
@@ -111,12 +112,10 @@ class PeakMemory:
             import torch
 
             return torch.cuda.max_memory_allocated() / 1e6
-        try:
-            status = Path("/proc/self/status").read_text(encoding="ascii")
-            return next(int(line.split()[1]) * 1024 / 1e6 for line in status.splitlines() if line.startswith("VmHWM:"))
-        except (OSError, StopIteration):
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+        if (peak := high_water_mb()) is not None:
+            return peak
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 
 
 def _cpu_name() -> str:

@@ -60,7 +60,7 @@ def execute(
             progress.stage("scoring", len(to_score))
             score_run(store, plan.suite, scorer, lambda _: progress.advance())
     store.tidy(scorer.specs)
-    return Summary(**count_failures(store, scorer.specs, (model.name for model in plan.models)))
+    return Summary(**count_failures(store, scorer.specs, (model.name for model in plan.models), {job.item_id for job in plan.jobs}))
 
 
 class _ModelRunner:
@@ -100,7 +100,7 @@ class _ModelRunner:
         started = self._begin(job)
         try:
             adapter = self._model.fit(self._subjects[job.subject_id], seed=fit_seed(self._plan.suite, job.subject_id))
-            self._store.keep_adapter(job, adapter, seconds=time.perf_counter() - started, memory_mb=self._memory.megabytes())
+            self._store.keep_adapter(job, adapter, seconds=time.perf_counter() - started, memory_mb=self._peak_memory())
         except Exception as error:
             self._fail(job, error, started)
         else:
@@ -122,7 +122,7 @@ class _ModelRunner:
                 for job in chosen:
                     self._sample([job], wanted)
             return
-        seconds, memory = (time.perf_counter() - started) / len(batch), self._memory.megabytes()
+        seconds, memory = (time.perf_counter() - started) / len(batch), self._peak_memory()
         for job in chosen:
             self._store.keep_video(job, videos[job], {}, seconds=seconds, memory_mb=memory)
             self._progress.advance()
@@ -149,9 +149,13 @@ class _ModelRunner:
         self._memory.reset()
         return time.perf_counter()
 
+    def _peak_memory(self) -> float:
+        """In MB: of this process, or of the program that does the work of a model in its place."""
+        return getattr(self._model, "process_memory_mb", None) or self._memory.megabytes()
+
     def _fail(self, job: Job, error: Exception, started: float) -> None:
-        details = None if isinstance(error, VBBenchError) else "".join(traceback.format_exception(error))
-        seconds, memory = time.perf_counter() - started, self._memory.megabytes()
+        details = error.details if isinstance(error, VBBenchError) else "".join(traceback.format_exception(error))
+        seconds, memory = time.perf_counter() - started, self._peak_memory()
         self._store.keep_failure(job, one_line(error), seconds=seconds, memory_mb=memory, details=details)
         self._progress.advance(failed=True)
 

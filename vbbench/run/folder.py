@@ -37,6 +37,8 @@ def read_manifest(root: Path) -> dict[str, Any]:
         for key in ("models", "metrics", "environment"):
             dict(manifest.get(key, {}))
         spec_ids(manifest.get("metrics", {}))
+        if not isinstance(manifest.get("prompts_per_subject"), int | None):
+            raise TypeError("prompts_per_subject")
     except (OSError, ValueError, KeyError, TypeError):
         known = [None]
     if not all(isinstance(value, str) for value in known):

@@ -18,6 +18,7 @@ from typing import Any
 
 import vbbench
 from vbbench.errors import RecipeError
+from vbbench.models.pretrained import pretrained_digests
 from vbbench.recipes import folder_files, scale_settings
 from vbbench.resources import file_digest, weights_path
 from vbbench.types import PromptItem, Recipe, SamplingParams, Subject
@@ -35,15 +36,18 @@ def digest_of(content: Any) -> str:
 
 
 def weights_digests(recipe: Recipe, scale: str) -> dict[str, str]:
-    """Digest of every weights file that a recipe names, each held against its card.
+    """Digest of every weights file that a recipe names, each held against its card, and of what it names under ``pretrained``.
 
     Raises:
+        RecipeError: a table of weights that cannot be understood.
         WeightsError: one is missing or damaged.
     """
-    names = scale_settings(recipe, scale).get("weights", {})
+    settings = scale_settings(recipe, scale)
+    names = settings.get("weights", {})
     if not isinstance(names, Mapping) or not all(isinstance(name, str) for name in names.values()):
         raise RecipeError(f"weights of the model {recipe.name!r} must be a table of names, not {names!r}.")
-    return {name: verified_digest(weights_path(name, scale)) for name in sorted(set(names.values()))}
+    own = {name: verified_digest(weights_path(name, scale)) for name in sorted(set(names.values()))}
+    return {**own, **pretrained_digests(settings, recipe.folder)}
 
 
 def model_content(recipe: Recipe, scale: str, weights: Mapping[str, str]) -> dict[str, Any]:
@@ -86,8 +90,9 @@ def params_content(params: SamplingParams) -> dict[str, Any]:
 def code_digest(recipe: Recipe) -> str:
     """Digest of all code that a recipe's videos come from, and of the data files in its folder."""
     sources = {f"{recipe.name}/{path.relative_to(recipe.folder).as_posix()}": path for path in folder_files(recipe.folder)}
-    data = {name: file_digest(path) for name, path in sources.items() if path.suffix not in (".py", ".md") and path.name != "recipe.toml"}
-    code = {name: path for name, path in sources.items() if path.suffix == ".py"}
+    code = {name: path for name, path in sources.items() if path.suffix == ".py" and not recipe.command}  # a program may be of any Python
+    passed_over = {*code, *(name for name, path in sources.items() if path.suffix == ".md" or path.name == "recipe.toml")}
+    data = {name: file_digest(path) for name, path in sources.items() if name not in passed_over}
     roots = {_PACKAGE: Path(vbbench.__file__).parent}
     module = recipe.entry.split(":")[0]
     pending = dict(code)

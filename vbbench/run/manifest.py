@@ -15,18 +15,25 @@ from vbbench.types import MetricSpec, PromptSuite
 
 
 def make_manifest(
-    suite: PromptSuite, scale: str, models: Mapping[str, Any], specs: Iterable[MetricSpec], environment: Mapping[str, Any]
+    suite: PromptSuite,
+    scale: str,
+    models: Mapping[str, Any],
+    specs: Iterable[MetricSpec],
+    environment: Mapping[str, Any],
+    prompts_per_subject: int | None = None,
 ) -> dict[str, Any]:
     """The manifest of a run that starts now.
 
     Args:
         models: name -> what is said of it.
         environment: machine, versions, threads.
+        prompts_per_subject: the run is restricted to the first so many items of each subject; None where it is not.
     """
     return {
         "vbbench": __version__,
         "suite": {"name": suite.name, "version": suite.version, "digest": suite.digest},
         "scale": scale,
+        "prompts_per_subject": prompts_per_subject,
         "models": dict(models),
         "params": {"num_frames": suite.num_frames, "size": suite.size, "fps": suite.fps},
         "metrics": {spec.name: asdict(spec) for spec in specs},

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from vbbench.errors import RecipeError
-from vbbench.recipes import nearest, scale_settings
+from vbbench.recipes import SEED_MARK, nearest, scale_settings
 from vbbench.run.hashing import digest_of, item_content, model_content, params_content, subject_content, weights_digests
-from vbbench.suite import derive_seed
+from vbbench.suite import derive_seed, first_prompts
 from vbbench.types import Job, PromptItem, PromptSuite, Recipe, SamplingParams
 
 if TYPE_CHECKING:
@@ -28,11 +28,13 @@ class RunConfig:
         models: recipes, in the order they are run and shown.
         scale: ``mini`` or ``sd14``.
         sampling: settings that replace the recipes' own, by the names in `SAMPLING_DEFAULTS`.
+        prompts_per_subject: only the first so many items of each subject; None for all.
     """
 
     models: tuple[Recipe, ...]
     scale: str
     sampling: Mapping[str, Any] = field(default_factory=dict)
+    prompts_per_subject: int | None = None
 
 
 @dataclass(frozen=True)
@@ -64,11 +66,17 @@ class ModelPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything a run is to do."""
+    """Everything a run is to do.
+
+    Attributes:
+        suite: the whole suite, whatever part of it is planned.
+        prompts_per_subject: how many items of each subject are planned; None for all.
+    """
 
     suite: PromptSuite
     scale: str
     models: tuple[ModelPlan, ...]
+    prompts_per_subject: int | None = None
 
     @property
     def jobs(self) -> tuple[Job, ...]:
@@ -84,9 +92,11 @@ def build(config: RunConfig, suite: PromptSuite) -> Plan:
         RecipeError: a recipe's settings cannot be understood.
         WeightsError: weights are missing or damaged.
     """
-    items = {item.id: item_content(item) for item in suite.items}
-    models = tuple(_plan_model(recipe, config, suite, items) for recipe in config.models)
-    return Plan(suite, config.scale, models)
+    planned = first_prompts(suite.items, lambda item: item.subject.id, config.prompts_per_subject or len(suite.items))
+    part = replace(suite, items=planned)
+    items = {item.id: item_content(item) for item in planned}
+    models = tuple(_plan_model(recipe, config, part, items) for recipe in config.models)
+    return Plan(suite, config.scale, models, config.prompts_per_subject if len(planned) < len(suite.items) else None)
 
 
 def sampling_params(
@@ -159,6 +169,8 @@ def manifest_models(plan: Plan) -> dict[str, dict[str, Any]]:
     return {
         model.name: {
             "digest": model.recipe.digest,
+            "recipe": model.name.split(SEED_MARK)[0],
+            "training_seed": model.recipe.training_seed,
             "title": model.recipe.title,
             "description": model.recipe.description,
             "citation": model.recipe.citation,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -147,10 +147,13 @@ def _finite(values: Sequence[float] | None) -> list[float | None] | None:
     return None if values is None else [float(value) if math.isfinite(value) else None for value in values]
 
 
-def count_failures(store: RunStore, specs: Sequence[MetricSpec], models: Iterable[str]) -> dict[str, Any]:
-    """How many videos of the given models are done, failed, and not wholly scored."""
+def count_failures(
+    store: RunStore, specs: Sequence[MetricSpec], models: Iterable[str], items: Collection[str | None] | None = None
+) -> dict[str, Any]:
+    """How many videos of the given models, and items if given, are done, failed, and not wholly scored."""
     wanted = set(models)
     samples = [record for record in store.jobs.values() if record["kind"] == "sample" and record["model"] in wanted]
+    samples = [record for record in samples if items is None or record["item_id"] in items]
     failed = sum(record["status"] == "failed" for record in samples)
     unscored = sum(
         any((row := store.scores.get((record["model"], record["item_id"], spec.id))) is None or row["value"] is None for spec in specs)

@@ -187,6 +187,8 @@ class RunStore:
     def write_manifest(self, manifest: Mapping[str, Any]) -> list[str]:
         """Write the manifest. Models of earlier runs into this folder stay in it, and their metrics as far as one setting holds for all.
 
+        Of two restrictions to the first items of each subject the wider stays: nothing that was planned is forgotten.
+
         Returns:
             Names of the metrics that were measured under another setting and do not stay.
         Raises:
@@ -200,6 +202,8 @@ class RunStore:
             raise RunFolderError(f"{self.root} would hold scores of trained encoders and of random ones: name another folder with --out.")
         stay = {name: spec for name, spec in earlier.items() if all(under_one_setting(spec, other) for other in new.values())}
         merged["metrics"] = {**stay, **new}
+        if self.manifest:
+            merged["prompts_per_subject"] = _wider(self.manifest.get("prompts_per_subject"), manifest.get("prompts_per_subject"))
         merged["created"] = self.manifest.get("created", manifest["created"])
         self.manifest = _plain(merged)
         write_whole(self.root / MANIFEST, json.dumps(self.manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
@@ -292,6 +296,7 @@ class RunStore:
             "peak_memory_mb": None if memory_mb is None else round(memory_mb, 1),
             "file": path.relative_to(self.root).as_posix() if path else None,
             "file_sha256": file_digest(path) if path else None,
+            "bytes": path.stat().st_size if path else None,
             "digest": digest,
             "facts": _plain(facts),
         }
@@ -303,6 +308,11 @@ class RunStore:
             file.write(_lines(rows).encode("utf-8"))
             file.flush()
             os.fsync(file.fileno())
+
+
+def _wider(earlier: int | None, new: int | None) -> int | None:
+    """The wider of two restrictions; None is none at all."""
+    return None if earlier is None or new is None else max(earlier, new)
 
 
 def job_key(job: Job) -> JobKey:

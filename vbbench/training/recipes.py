@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from vbbench import __version__, resources
 from vbbench.errors import UsageError
 from vbbench.recipes import nearest
+from vbbench.resources import seeded_name
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,15 +38,19 @@ class TrainingRecipe:
     Attributes:
         entry: ``module:Class`` below ``vbbench.training.objectives``, constructed as ``Class(data, seed=, device=)``.
         data: variant of ``data.VARIANTS``: models and scoring encoders learn from different individuals.
-        needs: recipes whose weights it loads.
-        seed_offset: keeps the random streams of recipes apart under one run seed.
+        needs: recipes whose shipped weights it loads.
+        seed_offset: keeps the random streams of recipes apart under one training seed.
+        after: recipe whose weights, of the same training seed, it goes on from; its name comes to the objective as ``start_from``.
     """
 
     entry: str
     data: str
     needs: tuple[str, ...]
     seed_offset: int
+    after: str | None = None
 
+
+_VIDEOBOOTH = ("codec", "base", "image-encoder")
 
 RECIPES: dict[str, TrainingRecipe] = {
     "codec": TrainingRecipe("codec:Codec", "models", (), 1),
@@ -54,8 +59,15 @@ RECIPES: dict[str, TrainingRecipe] = {
     "clip": TrainingRecipe("clip:Clip", "scoring", (), 4),
     "dino": TrainingRecipe("dino:Dino", "scoring", (), 5),
     "segmenter": TrainingRecipe("segmenter:Segmenter", "scoring", (), 6),
-    "videobooth-coarse": TrainingRecipe("videobooth:Coarse", "models", ("codec", "base", "image-encoder"), 7),
-    "videobooth-fine": TrainingRecipe("videobooth:Fine", "models", ("codec", "base", "image-encoder", "videobooth-coarse"), 8),
+    "videobooth-coarse": TrainingRecipe("videobooth:Coarse", "models", _VIDEOBOOTH, 7),
+    "videobooth": TrainingRecipe("videobooth:Fine", "models", _VIDEOBOOTH, 8, after="videobooth-coarse"),
+    "videobooth-short-coarse": TrainingRecipe("videobooth:ShortCoarse", "models", _VIDEOBOOTH, 7),
+    "videobooth-short": TrainingRecipe("videobooth:ShortFine", "models", _VIDEOBOOTH, 8, after="videobooth-short-coarse"),
+    "videobooth-fine": TrainingRecipe("videobooth:FineOnly", "models", _VIDEOBOOTH, 9),
+    "videobooth-joint": TrainingRecipe("videobooth:Joint", "models", _VIDEOBOOTH, 10),
+    "videobooth-clean-prompt": TrainingRecipe("videobooth:CleanPrompt", "models", _VIDEOBOOTH, 8, after="videobooth-short-coarse"),
+    "elite-global": TrainingRecipe("elite:Global", "models", _VIDEOBOOTH, 11),
+    "elite": TrainingRecipe("elite:Local", "models", _VIDEOBOOTH, 12, after="elite-global"),
 }
 """In dependency order, which is the order of ``all``."""
 
@@ -86,7 +98,7 @@ def train(
         out: folder the weights are written to, ``resources.weights_dir`` by default. Weights that a recipe needs are looked for where
             ``resources`` finds them; for ``all`` that is made the same folder, which must therefore be named like the scale.
         steps: instead of the recipe's own number; may differ from that of the training that is resumed (see ``settings.lr_at``).
-        seed: of the run.
+        seed: of the training; with another than 0 the file is called ``<name>-seed<seed>``.
         device: ``cpu`` or ``cuda``.
         workers: processes that average their parameters, CPU only.
         work: folder of data, checkpoints and curves; default ``$VBBENCH_WORK`` or ``work``.
@@ -97,6 +109,8 @@ def train(
     _check(name, scale, device, workers)
     out = Path(out) if out is not None else resources.weights_dir(scale)
     work = Path(work or os.environ.get(WORK_VARIABLE) or "work")
+    if name == ALL and seed:
+        raise UsageError("all is trained with seed 0, which is what ships; name the weights that another seed is wanted of.")
     if name != ALL:
         return _train_one(name, scale, out, steps, seed, device, workers, work)
     if out.name != scale:
@@ -116,7 +130,8 @@ def build_objective(name: str, data_folder: Path, seed: int, device: str) -> Obj
     module, _, attribute = recipe.entry.partition(":")
     cls = getattr(importlib.import_module(f"vbbench.training.objectives.{module}"), attribute)
     torch.manual_seed(_run_seed(name, seed))
-    return cls(TrainingData(data_folder, recipe.data), seed=_run_seed(name, seed), device=device)
+    start = {"start_from": seeded_name(recipe.after, seed)} if recipe.after else {}
+    return cls(TrainingData(data_folder, recipe.data), seed=_run_seed(name, seed), device=device, **start)
 
 
 def _run_seed(name: str, seed: int) -> int:
@@ -128,19 +143,21 @@ def _train_one(name: str, scale: str, out: Path, steps: int | None, seed: int, d
     from vbbench.training import curves, rendering
     from vbbench.weights_io import save_weights
 
-    recipe = RECIPES[name]
-    made_from = {needed: resources.file_digest(resources.weights_path(needed, scale)) for needed in recipe.needs}
+    recipe, seeded = RECIPES[name], seeded_name(name, seed)
+    needs = (*recipe.needs, *([seeded_name(recipe.after, seed)] if recipe.after else []))
+    made_from = {needed: resources.file_digest(resources.weights_path(needed, scale)) for needed in needs}
     data_folder, made_from["data"] = rendering.prepare(work / "data", recipe.data)
     factory: Callable[[], Any] = functools.partial(build_objective, name, data_folder, seed, device)
     objective = factory()
     if hasattr(objective, "solve"):
         tensors, config, facts = _solve(objective, made_from)
     else:
-        folder = work / scale / (name if seed == 0 else f"{name}-seed{seed}")
+        folder = work / scale / seeded
         settings = objective.settings if steps is None else dataclasses.replace(objective.settings, steps=steps)
         tensors, config, facts = _fit(objective, settings, factory, _run_seed(name, seed), folder, device, workers, made_from)
-    path = out / f"{name}.safetensors"
-    save_weights(path, tensors, {"recipe": name, "scale": scale, "seed": seed, **facts, "config": config, **_environment(device)})
+    path = out / f"{seeded}.safetensors"
+    card = {"recipe": name, "scale": scale, "seed": seed, **facts, "config": config, **_environment(device)}
+    save_weights(path, tensors, card, eight_bit=bool(config.get("differences")))
     curves.say(f"{name}: {path}  {curves.figures(facts['validation'])}")
 
 

@@ -18,10 +18,13 @@ from vbbench.world.render import render_clip, render_image_prompt
 FPS = 8
 FIT_CLIPS = 4
 OTHER_OFFSET = 40  # the "other individual" of index i is index i + this: never itself an item's subject in suites of fewer
+SPLIT_WORDS = {"train": "training", "val": "validation", "test": "held-out"}
 METRICS = ["true-identity", "dino", "clip-image", "clip-text", "temporal-consistency", "motion"]
 
 
-def write_suite(root: Path, name: str, version: str, *, per_class: int, prompts: int, seed: int, split: str = "test") -> str:
+def write_suite(
+    root: Path, name: str, version: str, *, per_class: int, prompts: int, seed: int, split: str = "test", rendered: bool = False
+) -> str:
     """Render and write a suite; returns its digest.
 
     Args:
@@ -30,6 +33,7 @@ def write_suite(root: Path, name: str, version: str, *, per_class: int, prompts:
         prompts: text prompts of each individual; scenes and motions are dealt so that each comes up equally often.
         seed: of the suite.
         split: whose individuals; ``test`` was seen by nothing that was trained.
+        rendered: whether its digest counts pixels, so that the same suite can be rendered anywhere, instead of bytes.
     Raises:
         UsageError: more individuals of a class than OTHER_OFFSET.
     """
@@ -53,7 +57,7 @@ def write_suite(root: Path, name: str, version: str, *, per_class: int, prompts:
     settings = {
         "name": name,
         "version": version,
-        "description": f"{len(subjects)} held-out individuals of the miniature world, {prompts} text prompts each",
+        "description": f"{len(subjects)} {SPLIT_WORDS[split]} individuals of the miniature world, {prompts} text prompts each",
         "scale": "mini",
         "num_frames": NUM_FRAMES,
         "size": SIZE,
@@ -61,6 +65,8 @@ def write_suite(root: Path, name: str, version: str, *, per_class: int, prompts:
         "seed": seed,
         "metrics": METRICS,
     }
+    if rendered:
+        settings[suite.RENDERED] = {"per_class": per_class, "prompts": prompts, "seed": seed, "split": split}
     return suite.write(root, settings, subjects, items)
 
 

@@ -12,16 +12,17 @@ import torch
 from PIL import Image
 
 from tests.models.tiny import PARAMS
-from vbbench.errors import InputError, UsageError, WeightsError
+from vbbench.errors import InputError, WeightsError
 from vbbench.models.videobooth.model import VideoBooth
 from vbbench.types import PromptItem, Video
 
 pytestmark = pytest.mark.usefixtures("tiny_weights")
-STAGES = ("coarse", "fine")
+STAGES = ("coarse", "fine", "fine-only")
+WEIGHTS = {"coarse": "videobooth-coarse", "fine": "videobooth", "fine-only": "videobooth-fine"}
 
 
 def build(stage: str, **changes: object) -> VideoBooth:
-    weights = {"codec": "codec", "base": "base", "image-encoder": "image-encoder", "videobooth": f"videobooth-{stage}"}
+    weights = {"codec": "codec", "base": "base", "image-encoder": "image-encoder", "videobooth": WEIGHTS[stage]}
     return VideoBooth({"stage": stage, "weights": weights, "scale": "mini", **changes}, device="cpu", folder=Path())
 
 
@@ -118,8 +119,28 @@ def test_a_picture_that_is_none_is_told(items: Sequence[PromptItem], tmp_path: P
 
 
 def test_weights_of_another_stage_and_scales_without_weights_are_told() -> None:
-    weights = {"codec": "codec", "base": "base", "image-encoder": "image-encoder", "videobooth": "videobooth-fine"}
-    with pytest.raises(WeightsError, match="stage fine, not coarse"):
-        build("coarse", weights=weights)
-    with pytest.raises(UsageError, match="'sd14'"):
+    weights = {"codec": "codec", "base": "base", "image-encoder": "image-encoder", "videobooth": "videobooth"}
+    with pytest.raises(WeightsError, match="stage fine, not fine-only"):
+        build("fine-only", weights=weights)
+    with pytest.raises(WeightsError, match="of scale sd14 are not at"):
         build("coarse", scale="sd14")
+
+
+def test_a_clean_image_prompt_is_injected_as_it_is_at_timestep_0(items: Sequence[PromptItem], monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {"codec": "codec", "base": "base", "image-encoder": "image-encoder", "videobooth": "videobooth-clean-prompt"}
+    model, seen = build("fine", weights=names), []
+    unet = model.network.base.unet
+    original = unet.image_prompt_states
+    monkeypatch.setattr(unet, "image_prompt_states", lambda image, **kw: (seen.append(image), original(image, **kw))[1])
+    model.generate(items[:1], PARAMS)
+    assert len(seen) == PARAMS.num_inference_steps
+    assert all((image.timestep_B == 0).all() for image in seen)
+    assert all(torch.equal(image.latent_BCTHW, seen[0].latent_BCTHW) for image in seen)
+
+
+def test_the_fine_path_alone_leaves_the_word(items: Sequence[PromptItem], monkeypatch: pytest.MonkeyPatch) -> None:
+    model, read = build("fine-only"), []
+    original = model.network.base.encode_text
+    monkeypatch.setattr(model.network.base, "encode_text", lambda texts: (read.extend(texts), original(texts))[1])
+    model.generate(items[:1], PARAMS)
+    assert items[0].text in read

@@ -30,8 +30,8 @@ class Mapper(nn.Module):
 
     def __init__(self, levels: int = 5, input_dim: int = 1024, hidden_dim: int = 1024, output_dim: int = 768) -> None:
         super().__init__()
-        self.mapping = nn.ModuleList(_perceptron(input_dim, hidden_dim, output_dim) for _ in range(levels))
-        self.mapping_patch = nn.ModuleList(_perceptron(input_dim, hidden_dim, output_dim) for _ in range(levels))
+        self.mapping = nn.ModuleList(perceptron(input_dim, hidden_dim, output_dim) for _ in range(levels))
+        self.mapping_patch = nn.ModuleList(perceptron(input_dim, hidden_dim, output_dim) for _ in range(levels))
 
     def forward(self, states: Sequence[Tensor]) -> Tensor:
         """Word embeddings of image prompts.
@@ -50,7 +50,8 @@ class Mapper(nn.Module):
         return torch.stack([token(x[:, 0]) + patch(x[:, 1:]).mean(1) for x, token, patch in levels], dim=1)
 
 
-def _perceptron(input_dim: int, hidden_dim: int, output_dim: int) -> nn.Sequential:
+def perceptron(input_dim: int, hidden_dim: int, output_dim: int) -> nn.Sequential:
+    """Three linear layers with norms and leaky ReLUs between them, as in the released mappers."""
     return nn.Sequential(
         nn.Linear(input_dim, hidden_dim),
         nn.LayerNorm(hidden_dim),

@@ -11,7 +11,7 @@ from vbbench.models.codec import to_unit
 from vbbench.models.diffusion import DiffusionConfig
 from vbbench.models.loading import load_videobooth
 from vbbench.models.text_to_video import LatentVideoModel
-from vbbench.models.videobooth.network import FINE, VideoBoothNetwork
+from vbbench.models.videobooth.network import VideoBoothNetwork
 from vbbench.models.videobooth.sampling import Denoiser, noise_to_timestep
 from vbbench.models.videobooth.unet import ImagePromptInput
 from vbbench.types import PromptItem, SamplingParams
@@ -29,7 +29,8 @@ class VideoBooth(LatentVideoModel):
 
     def _load_network(self) -> VideoBoothNetwork:  # type: ignore[override]
         weights = self.settings["weights"]
-        return load_videobooth(self.settings["stage"], weights["base"], weights["image-encoder"], weights["videobooth"])
+        names = (weights["base"], weights["image-encoder"], weights["videobooth"])
+        return load_videobooth(self.settings["stage"], *names, self.scale, self.device)
 
     @property
     def _diffusion(self) -> DiffusionConfig:
@@ -40,18 +41,20 @@ class VideoBooth(LatentVideoModel):
         conditional = self.network.encode_text(
             [item.text for item in items], [item.subject_word for item in items], self.network.embed_image(pixels)
         )
-        unconditional = self.network.base.encode_text([""]).expand(len(items), -1, -1)
+        unconditional = self._null_text(self.network.base, len(items))
         latents_image = self.codec.encode(pixels[:, None])
         noise_image = torch.cat([self._image_noise(item, latents_image[:1]) for item in items]).to(self.device)
-        scheduler, unet, injects = self._scheduler(params), self.network.base.unet, self.network.stage == FINE
+        scheduler, unet, network = self._scheduler(params), self.network.base.unet, self.network
 
         def denoise(latents: Tensor, timestep_B: Tensor, is_conditional: bool) -> Tensor:
             if not is_conditional:
                 return unet(latents, timestep_B, unconditional)
             image = None
-            if injects:
+            if network.injects and network.noises_image_prompt:
                 noisy = noise_to_timestep(scheduler, latents_image, noise_image, timestep_B[0])
                 image = ImagePromptInput(noisy, timestep_B, unconditional)
+            elif network.injects:
+                image = ImagePromptInput(latents_image, torch.zeros_like(timestep_B), unconditional)
             return unet(latents, timestep_B, conditional, image_prompt=image)
 
         return denoise

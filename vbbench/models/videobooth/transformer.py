@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from vbbench.attention import attention
 from vbbench.models.videobooth.convolution import Conv1x1
 from vbbench.models.videobooth.fine import CrossFrameAttention, Recorder, next_image_states
+from vbbench.models.videobooth.text_attention import LocalPrompt, TextAttention
 
 
 @dataclass
@@ -29,6 +30,7 @@ class Conditioning:
         positions_BT: frame indices for the temporal codes; B may be 1.
         image: keys and values of the image prompt, layer by layer, or None.
         recorder: where this pass leaves its own keys and values (the image prompt's pass), or None.
+        local: what the local text attention reads, or None.
     """
 
     frames: int
@@ -37,26 +39,7 @@ class Conditioning:
     positions_BT: Tensor
     image: Iterator[tuple[Tensor, Tensor]] | None = None
     recorder: Recorder | None = None
-
-
-class TextAttention(nn.Module):
-    """Attention of every pixel to the text. A video's frames share its text, so they are one set of queries."""
-
-    def __init__(self, channels: int, text_dim: int, num_heads: int) -> None:
-        super().__init__()
-        self.num_heads = num_heads
-        self.to_q = nn.Linear(channels, channels, bias=False)
-        self.to_k = nn.Linear(text_dim, channels, bias=False)
-        self.to_v = nn.Linear(text_dim, channels, bias=False)
-        self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
-
-    def forward(self, x_BTLC: Tensor, text_BSD: Tensor) -> Tensor:
-        """(B, T, L, C) and (B, S, D) -> (B, T, L, C)."""
-        heads = (self.num_heads, -1)
-        q = self.to_q(x_BTLC).flatten(1, 2).unflatten(-1, heads)
-        k = self.to_k(text_BSD).unflatten(-1, heads)
-        v = self.to_v(text_BSD).unflatten(-1, heads)
-        return self.to_out[0](attention(q, k, v).flatten(-2)).view_as(x_BTLC)
+    local: LocalPrompt | None = None
 
 
 class TemporalAttention(nn.Module):
@@ -141,7 +124,7 @@ class TransformerBlock(nn.Module):
             if cond.recorder.complete:
                 return x_BTLC
         x = x_BTLC + self.attn1(h, next_image_states(cond.image))
-        x = x + self.attn2(self.norm2(x), cond.text_BSD)
+        x = x + self.attn2(self.norm2(x), cond.text_BSD, cond.local)
         x = x + self.ff(self.norm3(x))
         return x + self.attn_temp(self.norm_temp(x), cond.positions_BT)
 

@@ -21,9 +21,10 @@ from vbbench.models.videobooth.config import UNetConfig
 from vbbench.models.videobooth.convolution import Conv1x1, Conv3x3
 from vbbench.models.videobooth.embeddings import FrameText, TimestepEmbedding
 from vbbench.models.videobooth.fine import CrossFrameAttention, ImagePromptInput, ImagePromptStates, Recorder
+from vbbench.models.videobooth.text_attention import LocalPrompt, TextAttention
 from vbbench.models.videobooth.transformer import Conditioning
 
-__all__ = ["ImagePromptInput", "ImagePromptStates", "UNetConfig", "VideoUNet"]
+__all__ = ["ImagePromptInput", "ImagePromptStates", "LocalPrompt", "UNetConfig", "VideoUNet"]
 
 
 class VideoUNet(nn.Module):
@@ -65,6 +66,7 @@ class VideoUNet(nn.Module):
         *,
         image_prompt: ImagePromptInput | ImagePromptStates | None = None,
         frame_index_BT: LongTensor | None = None,
+        local_prompt: LocalPrompt | None = None,
     ) -> Tensor:
         """One evaluation of the network.
 
@@ -74,17 +76,19 @@ class VideoUNet(nn.Module):
             text_BLD: text states.
             image_prompt: noised to the same timestep, or its states from `image_prompt_states`, or None.
             frame_index_BT: index of every frame for the frame and temporal codes; None: 0 to T - 1.
+            local_prompt: what the text attention reads of an image prompt's patches, or None.
         Returns:
             (B, C, T, H, W).
         Raises:
             ValueError: shapes that do not fit each other or the codes.
-            RuntimeError: an image prompt, and no injection projections.
+            RuntimeError: an image prompt, and no injection projections; a local prompt, and no local attention.
         """
         if isinstance(image_prompt, ImagePromptInput):
             image_prompt = self.image_prompt_states(image_prompt, default_text_BLD=text_BLD)
         cond = self._conditioning(sample_BCTHW, timestep_B, text_BLD, frame_index_BT)
         if image_prompt is not None:
             cond.image = iter(image_prompt.keys_values)
+        cond.local = local_prompt
         x = self._features(sample_BCTHW, cond)
         if self.config.watermark_widths is not None:
             x = x + self.watermark_zero_out(self._watermark_features(x, cond))
@@ -167,6 +171,24 @@ class VideoUNet(nn.Module):
         """What the fine stage trains besides the coarse stage's: keys and values of frames and of the image prompt."""
         wanted = (".attn1.to_k.", ".attn1.to_v.", ".attn1.to_k_image.", ".attn1.to_v_image.")
         return ((name, p) for name, p in self.named_parameters() if any(part in name for part in wanted))
+
+    def text_attentions(self) -> Iterator[TextAttention]:
+        """The layers that read the text."""
+        return (module for module in self.modules() if isinstance(module, TextAttention))
+
+    def enable_local_attention(self) -> None:
+        """Add local keys and values to every text attention: the start of ELITE's local mapping."""
+        for module in self.text_attentions():
+            module.enable_local()
+
+    def reset_local_attention(self) -> None:
+        """Set local keys to copies of the text's, which may have been loaded since, and local values to zero."""
+        for module in self.text_attentions():
+            module.reset_local()
+
+    def local_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """What the local mapping trains of the UNet: the local attention's keys and values."""
+        return ((name, p) for name, p in self.named_parameters() if ".attn2.to_k_local." in name or ".attn2.to_v_local." in name)
 
     def text_kv_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """What the coarse stage trains of the UNet: keys and values of the text attention."""

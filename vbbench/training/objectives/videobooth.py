@@ -1,4 +1,7 @@
-"""VideoBooth's two stages on the frozen base: coarse (mapper, text K, V), then fine (also the cross-frame K, V and the image prompt's)."""
+"""VideoBooth's two stages on the frozen base: coarse (mapper, text K, V), then fine (also the cross-frame K, V and the image prompt's).
+
+And the paper's ablations of them (Table 2 and section 3.3): the fine path alone, both paths from the start, a clean image prompt.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,8 @@ from torch import Tensor, nn
 from vbbench.models.codec import to_unit
 from vbbench.models.diffusion import add_noise, video_noise
 from vbbench.models.image_encoder import mirrored
-from vbbench.models.loading import load_codec, load_videobooth
-from vbbench.models.videobooth.network import COARSE, FINE
+from vbbench.models.loading import differences, load_codec, load_videobooth
+from vbbench.models.videobooth.network import COARSE, FINE, FINE_ONLY
 from vbbench.models.videobooth.unet import ImagePromptInput
 from vbbench.training.data import Pictures, Split, TrainingData
 from vbbench.training.objectives.base import CLIP_NOISE, STILL_NOISE, cell_weights, sample_timesteps, weighted_error
@@ -26,18 +29,24 @@ EMBEDDING_PENALTY = 0.01  # times the mean absolute value of the mapped embeddin
 
 
 class _Stage:
-    """What both stages share; B batch, T frames."""
+    """What all stages share; B batch, T frames.
+
+    Args:
+        start_from: name of the weights of an earlier stage that this one goes on from; None: from the base.
+    """
 
     stage: str
     name: str
     settings: TrainSettings
     clip_share: float
-    start_from: str | None
+    noises_image_prompt = True
 
-    def __init__(self, data: TrainingData, *, seed: int, device: str) -> None:
+    def __init__(self, data: TrainingData, *, seed: int, device: str, start_from: str | None = None) -> None:
         self.data, self.device = data, device
         self.codec = load_codec("codec").to(device)
-        self.module = load_videobooth(self.stage, "base", "image-encoder", self.start_from).to(device)
+        self.module = load_videobooth(self.stage, "base", "image-encoder", start_from, noises_image_prompt=self.noises_image_prompt).to(
+            device
+        )
         for _, parameter in self.module.trained():
             parameter.requires_grad_(True)
         self.diffusion = self.module.base.config.diffusion
@@ -110,9 +119,11 @@ class _Stage:
     def _image_prompt(
         self, latents: Tensor, timesteps: Tensor, alpha_bar: Tensor, null_text: Tensor, generator: torch.Generator
     ) -> ImagePromptInput | None:
-        """The image prompt noised to the video's timestep, in the fine stage; the coarse stage injects nothing."""
+        """The image prompt noised to the video's timestep, or clean; None without a fine path."""
         if self.stage == COARSE:
             return None
+        if not self.noises_image_prompt:
+            return ImagePromptInput(latents, torch.zeros_like(timesteps), null_text)
         noise = torch.randn(latents.shape, generator=generator).to(self.device)
         return ImagePromptInput(add_noise(latents, noise, alpha_bar), timesteps, null_text)
 
@@ -139,19 +150,59 @@ class _Stage:
         return figures
 
     def export(self, module: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Only what was trained: the difference to the base."""
-        return {name: parameter.detach() for name, parameter in module.trained()}, {"stage": self.stage}
+        """Only what was trained: of the base's parameters the differences."""
+        untrained = load_videobooth(self.stage, "base", "image-encoder", None)
+        config = {"stage": self.stage, "noises_image_prompt": self.noises_image_prompt, "differences": True}
+        return differences(module, untrained, {name for name, _ in module.trained()}), config
+
+
+COARSE_STEPS, SHORT_STEPS, ABLATION_STEPS = 1800, (720, 1080), 1800
+"""The ablations and what they are held against have equal steps: coarse alone, fine alone, both at once, and short coarse to fine."""
 
 
 class Coarse(_Stage):
     """Stage 1: image prompts as words."""
 
-    stage, name, start_from, clip_share = COARSE, "videobooth-coarse", None, 0.3
-    settings = TrainSettings(lr=1e-3, steps=1800, validate_every=450)
+    stage, name, clip_share = COARSE, "videobooth-coarse", 0.3
+    settings = TrainSettings(lr=1e-3, steps=COARSE_STEPS, validate_every=450)
 
 
 class Fine(_Stage):
     """Stage 2: image prompts as injected keys and values, from stage 1 on."""
 
-    stage, name, start_from, clip_share = FINE, "videobooth-fine", "videobooth-coarse", 0.5
+    stage, name, clip_share = FINE, "videobooth", 0.5
     settings = TrainSettings(lr=1e-3, steps=4500, validate_every=900)
+
+
+class ShortCoarse(Coarse):
+    """Stage 1 of a coarse-to-fine training that has as many steps as each ablation."""
+
+    name = "videobooth-short-coarse"
+    settings = TrainSettings(lr=1e-3, steps=SHORT_STEPS[0], validate_every=450)
+
+
+class ShortFine(Fine):
+    """Stage 2 of it."""
+
+    name = "videobooth-short"
+    settings = TrainSettings(lr=1e-3, steps=SHORT_STEPS[1], validate_every=900)
+
+
+class FineOnly(_Stage):
+    """Ablation: injection without image prompts as words."""
+
+    stage, name, clip_share = FINE_ONLY, "videobooth-fine", 0.5
+    settings = TrainSettings(lr=1e-3, steps=ABLATION_STEPS, validate_every=900)
+
+
+class Joint(_Stage):
+    """Ablation: both paths from the first step on."""
+
+    stage, name, clip_share = FINE, "videobooth-joint", 0.5
+    settings = TrainSettings(lr=1e-3, steps=ABLATION_STEPS, validate_every=900)
+
+
+class CleanPrompt(ShortFine):
+    """Ablation: stage 2 with an image prompt that does not carry the video's noise."""
+
+    name, noises_image_prompt = "videobooth-clean-prompt", False

@@ -1,0 +1,35 @@
+"""From weights files to an ELITE network."""
+
+from __future__ import annotations
+
+import torch
+
+from vbbench.errors import WeightsError
+from vbbench.models.elite.network import GLOBAL, LOCAL, EliteNetwork
+from vbbench.models.loading import META, fill, load_image_encoder, load_network, read_weights
+
+
+def load_elite(stage: str, base: str, image_encoder: str, weights: str | None, scale: str = "mini", device: str = "cpu") -> EliteNetwork:
+    """ELITE on a base: ``weights`` hold what was trained and replace the base's own.
+
+    Args:
+        stage: of the network that is built; global weights may fill a local one, whose local attention then has yet to be trained.
+        base, image_encoder, weights: names of weights; no ``weights``: untrained mappers on the untouched base.
+    Raises:
+        WeightsError: weights are missing, damaged, or of another stage or shape.
+    """
+    parts = load_network(base, scale, device), load_image_encoder(image_encoder, scale, device)
+    with torch.device(device):
+        network = EliteNetwork(*parts, stage).eval()
+    if weights is None or device == META:
+        return network
+    tensors, config = read_weights(weights, scale, lambda config: {"stage": str(config["stage"]), **config})
+    trained, stored = config["stage"], tensors or {}
+    if (trained, stage) not in ((GLOBAL, GLOBAL), (LOCAL, LOCAL), (GLOBAL, LOCAL)):
+        raise WeightsError(f"the weights {weights} are of the stage {trained}, not {stage}.")
+    own = {name for name, _ in network.shipped()}
+    lacking = own - set(stored) if trained == stage else set()
+    fill(network, stored, lacking | (set(stored) - own), config, weights)
+    if trained != stage:
+        network.base.unet.reset_local_attention()
+    return network

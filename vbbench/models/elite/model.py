@@ -1,0 +1,69 @@
+"""ELITE as a model: an image prompt and a text in, a video out (arXiv 2302.13848, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vbbench.errors import InputError
+from vbbench.models.codec import to_unit
+from vbbench.models.diffusion import DiffusionConfig
+from vbbench.models.elite.loading import load_elite
+from vbbench.models.elite.local import not_white
+from vbbench.models.elite.network import LOCAL, EliteNetwork
+from vbbench.models.text_to_video import LatentVideoModel
+from vbbench.models.videobooth.sampling import Denoiser
+from vbbench.pictures import load_image_prompt, load_mask
+from vbbench.types import PromptItem, SamplingParams
+
+
+class Elite(LatentVideoModel):
+    """Both mappings; ``settings["lambda"]`` is the strength of the local one (0: the global mapping alone).
+
+    The subject is where its mask says, ``Subject.masks[0]``, or, where a suite has none, wherever the image prompt is not white.
+    """
+
+    network: EliteNetwork  # type: ignore[assignment]
+
+    def _load_network(self) -> EliteNetwork:  # type: ignore[override]
+        weights = self.settings["weights"]
+        return load_elite(LOCAL, weights["base"], weights["image-encoder"], weights["elite"], self.scale, self.device)
+
+    @property
+    def _diffusion(self) -> DiffusionConfig:
+        return self.network.base.config.diffusion
+
+    def _denoiser(self, items: Sequence[PromptItem], params: SamplingParams) -> Denoiser:
+        pictures, masks = zip(*(image_prompt_and_mask(item, params.size) for item in items), strict=True)
+        texts, words = [item.text for item in items], [item.subject_word for item in items]
+        states = self.network.encode_image(to_unit(torch.from_numpy(np.stack(pictures)).to(self.device)))
+        conditional = self.network.encode_text(texts, words, self.network.primary_word(states))
+        unconditional = self._null_text(self.network.base, len(items))
+        strength, local = self.settings["lambda"], None
+        if strength:
+            local = self.network.local_prompt(states, torch.from_numpy(np.stack(masks)).to(self.device), texts, words, strength)
+
+        def denoise(latents: Tensor, timestep_B: Tensor, is_conditional: bool) -> Tensor:
+            if is_conditional:
+                return self.network.base.unet(latents, timestep_B, conditional, local_prompt=local)
+            return self.network.base.unet(latents, timestep_B, unconditional)
+
+        return denoise
+
+
+def image_prompt_and_mask(item: PromptItem, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """An item's image prompt, uint8 (size, size, 3), and where it shows the subject, bool (size, size).
+
+    Raises:
+        InputError: a picture cannot be read, or shows no subject.
+    """
+    picture, _ = load_image_prompt(item.image, size)
+    mask = load_mask(item.subject.masks[0], item.image, size) if item.subject.masks else not_white(picture)
+    if not mask.any():
+        raise InputError(
+            f"the image prompt {item.image} shows no subject: at {size} x {size} pixels it is white, or its mask dark, all over."
+        )
+    return picture, mask

@@ -1,0 +1,167 @@
+"""The claims written down: claims.json for programs, claims.md for a README, claims.html for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from vbbench.metrics.explain import untrained_note
+from vbbench.report import words
+from vbbench.report.claims import wording
+from vbbench.report.claims.evaluate import REPRODUCED, UNDECIDED, Finding, Result
+from vbbench.report.claims.paper_claims import SHARE
+from vbbench.report.claims.record import claims_record
+from vbbench.report.export import markdown_cell
+from vbbench.report.pages import copy_assets, environment
+from vbbench.report.run_data import RunData
+
+ASSETS = ("report.css", "report.js")
+KINDS = {REPRODUCED: "better", "not reproduced": "worse", UNDECIDED: "same"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """A metric of a claim as it is shown; `low`, `middle`, `high`, `line` are places on the axis, in %, `line` being where the claim begins
+    to be true."""
+
+    metric: str
+    amount: str
+    decides: bool
+    kind: str
+    verdict: str
+    trainings: str
+    individuals: str
+    low: float | None
+    middle: float | None
+    high: float | None
+    line: float | None
+
+
+def write_claims(run: RunData, results: Sequence[Result], folder: Path) -> Path:
+    """Write claims.json, claims.md and claims.html; the same scores give the same bytes.
+
+    Returns:
+        The path of claims.html.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "claims.json").write_text(
+        json.dumps(claims_record(run, results), indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8"
+    )
+    (folder / "claims.md").write_text(_markdown(run, results), "utf-8")
+    html = environment("vbbench.report").get_template("claims.html.jinja").render(**_context(run, results))
+    (folder / "claims.html").write_text(html, "utf-8")
+    copy_assets(folder, "vbbench.report", ASSETS)
+    return folder / "claims.html"
+
+
+def lines_of(result: Result, reaches: dict[str, float] | None = None) -> list[Line]:
+    """A claim's metrics as they are shown, those that decide first; one line for all where none was measured.
+
+    Args:
+        reaches: axis -> half its length, in the metric's unit; no places without them.
+    """
+    if all(finding.estimate is None for finding in result.findings):
+        names = ", ".join(wording.title(finding.metric) for finding in result.findings)
+        return [replace(_line(result, result.findings[0], True, {}), metric=names)]
+    findings = [(finding, True) for finding in result.findings]
+    findings += [(finding, False) for finding in result.beside if finding.estimate is not None]
+    return [_line(result, finding, decides, reaches or {}) for finding, decides in findings]
+
+
+def _line(result: Result, finding: Finding, decides: bool, reaches: dict[str, float]) -> Line:
+    estimate = finding.estimate
+    reach = reaches.get(_axis(result, finding))
+    numbers = (None, None, None) if estimate is None else (estimate.low, estimate.mean, estimate.high)
+    low, middle, high, line = (
+        None if number is None or reach is None else round(50 + 50 * min(1.0, max(-1.0, number / reach)), 1)
+        for number in (*numbers, finding.null)
+    )
+    return Line(
+        metric=wording.title(finding.metric),
+        amount=wording.amount(result.claim, finding),
+        decides=decides,
+        kind=KINDS.get(finding.verdict, "unknown"),
+        verdict=finding.verdict if decides else wording.BESIDE.get(finding.verdict, finding.verdict),
+        trainings=str(len(finding.seeds) or "") if estimate else "",
+        individuals=str(estimate.clusters) if estimate else "",
+        low=low,
+        middle=middle,
+        high=high,
+        line=line,
+    )
+
+
+def _axis(result: Result, finding: Finding) -> str:
+    return SHARE if result.claim.kind == SHARE else finding.metric
+
+
+def _reaches(results: Sequence[Result]) -> dict[str, float]:
+    """Axis -> half its length, so that every interval of its metric finds room."""
+    reaches: dict[str, float] = {}
+    for result in results:
+        for finding in (*result.findings, *result.beside):
+            if finding.estimate is not None:
+                ends = (finding.estimate.low, finding.estimate.mean, finding.estimate.high, finding.null)
+                longest = max(abs(end) for end in ends if end is not None)
+                # a share from next to nothing may reach far; beyond twice the whole the axis says no more
+                longest = min(longest, 2.0) if result.claim.kind == SHARE else longest
+                axis = _axis(result, finding)
+                reaches[axis] = max(reaches.get(axis, 0.0), 1.05 * longest)
+    return {axis: reach for axis, reach in reaches.items() if reach > 0}
+
+
+def _context(run: RunData, results: Sequence[Result]) -> dict[str, Any]:
+    reaches = _reaches(results)
+    return {
+        "run": run,
+        "words": words,
+        "wording": wording,
+        "individuals": len(set(run.subject_of.values())),
+        "untrained": untrained_note(run.metrics),
+        "results": [(result, lines_of(result, reaches), KINDS.get(result.verdict, "unknown")) for result in results],
+        "counts": wording.counts(results),
+        "lack": wording.how_to_measure(run, results),
+        "lost": wording.lost_items(run, results),
+        "machines": wording.machines(run),
+        "runs": [_run_words(manifest) for manifest in run.manifests],
+    }
+
+
+def _run_words(manifest: Any) -> str:
+    told = [f"vbbench {manifest['vbbench']}"] if manifest.get("vbbench") else []
+    told += [f"commit {str(manifest['commit'])[:12]}"] if manifest.get("commit") else []
+    told += [str(manifest["created"])] if manifest.get("created") else []
+    told += [str(cpu)] if (cpu := manifest.get("environment", {}).get("cpu")) else []
+    return ", ".join(told)
+
+
+def _markdown(run: RunData, results: Sequence[Result]) -> str:
+    lines = ["# The paper's claims", "", wording.counts(results), ""]
+    if untrained := untrained_note(run.metrics):
+        lines += [f"**{markdown_cell(untrained)}**", ""]
+    lines += ["| Claim | Metric | Difference (95 % interval) | Trainings | Individuals | Verdict |", "|---|---|---:|---:|---:|---|"]
+    for result in results:
+        for place, line in enumerate(lines_of(result)):
+            name = f"{result.claim.name}<br>{markdown_cell(result.claim.source)}" if place == 0 else ""
+            cells = (line.metric, line.amount, line.trainings, line.individuals, verdict_cell(result, line, place))
+            lines.append("| " + " | ".join([name, *map(markdown_cell, cells)]) + " |")
+    lines += ["", "In sentences:", ""]
+    lines += [markdown_cell(f"- {' '.join([wording.sentence(result), *wording.notes(result)])}") for result in results]
+    if lost := wording.lost_items(run, results):
+        lines += ["", "No value for:", "", *(f"- {markdown_cell(text)}" for text in lost)]
+    if lack := wording.how_to_measure(run, results):
+        lines += ["", markdown_cell(lack)]
+    if machines := wording.machines(run):
+        lines += ["", markdown_cell(machines)]
+    lines += ["", wording.RULE, "", wording.INTERVALS, "", markdown_cell(wording.scores_from(run)), ""]
+    return "\n".join(lines)
+
+
+def verdict_cell(result: Result, line: Line, place: int) -> str:
+    """What stands under "verdict" in a table: the claim's own in its first line, and of metrics beside, whether they agree."""
+    if place == 0:
+        return wording.verdict(result)
+    return line.verdict if not line.decides else ""
