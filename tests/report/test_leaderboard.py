@@ -196,3 +196,13 @@ def test_runs_with_little_in_them_have_a_page_too(tmp_path: Path, changes: dict[
     assert "Leaderboard" in text
     assert "nan" not in text.lower()
     assert "None" not in text
+
+
+def test_a_report_may_show_the_videos_of_some_items_and_counts_all(run_folder: Path, tmp_path: Path) -> None:
+    whole, some = write_report([run_folder], tmp_path / "whole"), write_report([run_folder], tmp_path / "some", 2)
+    shown = [number for number in Page(some).ids if re.fullmatch(r"item-\d+", number)]
+    assert len(shown) == 2
+    assert set(shown) < set(Page(whole).ids)
+    assert re.search(r"2 of the \d+ items", Page(some).text)
+    assert (some.parent / "leaderboard.csv").read_bytes() == (whole.parent / "leaderboard.csv").read_bytes()
+    assert len(list((some.parent / "media").iterdir())) < len(list((whole.parent / "media").iterdir()))

@@ -25,6 +25,7 @@ from vbbench.training import rendering
 from vbbench.training.data import Counts, TrainingData, Variant
 from vbbench.training.objectives import base as base_module
 from vbbench.training.objectives import image_encoder as image_encoder_module
+from vbbench.training.objectives import stage as stage_module
 from vbbench.training.objectives import videobooth as videobooth_module
 from vbbench.training.objectives.base import cell_weights, repeated, sample_timesteps, weighted_error
 from vbbench.training.objectives.codec import Codec
@@ -58,7 +59,7 @@ def small(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, count in (("STILLS", 5), ("PROMPTS", 2), ("CLIPS", 2)):
         monkeypatch.setattr(base_module, name, count)
     for name, count in (("STILLS", 5), ("CLIPS", 2)):
-        monkeypatch.setattr(videobooth_module, name, count)
+        monkeypatch.setattr(stage_module, name, count)
     monkeypatch.setattr(image_encoder_module, "MINI_IMAGE_ENCODER", tiny.IMAGE_ENCODER)
     monkeypatch.setattr(image_encoder_module, "SUBJECTS", 8)
 
@@ -213,11 +214,12 @@ def test_videobooth_ships_only_what_it_trained(data: TrainingData) -> None:
 
 
 def test_the_clean_image_prompt_of_the_ablation_carries_no_noise(data: TrainingData) -> None:
-    latents, timesteps, text = torch.randn(2, 48, 1, 8, 8), torch.tensor([300, 900]), torch.zeros(2, 1, 16)
+    timesteps, pictures = torch.tensor([300, 900]), torch.rand(2, 3, 64, 64)
     for name, clean in (("videobooth", False), ("videobooth-clean-prompt", True)):
         objective = make(name, data)
-        image = objective._image_prompt(latents, timesteps, objective.alphas[timesteps], text, torch.Generator().manual_seed(1))
-        assert torch.equal(image.latent_BCTHW, latents) is clean
+        asked = stage_module.Asked(pictures, pictures[:, 0], [], [], timesteps, objective.alphas[timesteps], torch.zeros(2, 1, 16))
+        image = objective.image_prompt(asked, torch.Generator().manual_seed(1))
+        assert torch.equal(image.latent_BCTHW, objective.encode(pictures[:, None])) is clean
         assert image.timestep_B.tolist() == ([0, 0] if clean else [300, 900])
 
 

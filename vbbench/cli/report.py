@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from vbbench.cli.options import positive
+
 
 def add_parser(commands: Any) -> None:
     """Add this command's part of the command line."""
@@ -16,6 +18,9 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folders of one suite")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write it (default: RUN/report of the first run)")
+    parser.add_argument(
+        "--items", type=positive, metavar="N", help="show the videos of N items only; the numbers are of all (default: every item)"
+    )
     parser.set_defaults(command=report)
 
 
@@ -28,5 +33,5 @@ def report(options: argparse.Namespace) -> int:
 
     merged = merge_runs([load_run(run) for run in options.runs])
     print_leaderboard(leaderboard_table(merged), merged.metrics, restriction(merged.prompts_per_subject))
-    print(f"Report: {write_report(options.runs, options.out or options.runs[0] / 'report')}")
+    print(f"Report: {write_report(options.runs, options.out or options.runs[0] / 'report', options.items)}")
     return 0

@@ -51,11 +51,19 @@ class ItemView:
     notes: tuple[str, ...]
 
 
-def item_views(run: RunData, order: Sequence[str], columns: Sequence[Column], media: MediaFolder) -> list[ItemView]:
-    """Every item of the run, models in the given order; writes the pictures as it goes."""
+def item_views(
+    run: RunData, order: Sequence[str], columns: Sequence[Column], media: MediaFolder, shown: int | None = None
+) -> list[ItemView]:
+    """The items of the run, models in the given order; writes the pictures as it goes.
+
+    Args:
+        shown: so many items only, from all over the run; None: every item.
+    """
     by_name = {model.name: model for model in run.models}
     models = [by_name[name] for name in order]
-    return [_item(run, number, item, models, columns, media) for number, item in enumerate(run.items, start=1)]
+    count = len(run.items)
+    places = range(count) if shown is None or shown >= count else [count * place // shown for place in range(shown)]
+    return [_item(run, place + 1, run.items[place], models, columns, media) for place in places]
 
 
 def image_prompt_of(item: ItemFacts, run: RunData, media: MediaFolder) -> tuple[str | None, str]:

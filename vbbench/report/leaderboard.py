@@ -51,7 +51,7 @@ class Board:
     primary: str | None
 
 
-def write_report(run_paths: Sequence[Path | str], out: Path | str) -> Path:
+def write_report(run_paths: Sequence[Path | str], out: Path | str, shown_items: int | None = None) -> Path:
     """Write the report of one or more runs of one suite.
 
     The same runs give the same bytes. An earlier report in the folder is replaced, other files there are left alone.
@@ -59,6 +59,7 @@ def write_report(run_paths: Sequence[Path | str], out: Path | str) -> Path:
     Args:
         run_paths: run folders; their order decides the order of reference rows.
         out: the folder to write; made if it is not there.
+        shown_items: show the videos of so many items only, from all over the suite; every number is of all items nevertheless.
     Returns:
         The path of its index.html.
     Raises:
@@ -71,7 +72,7 @@ def write_report(run_paths: Sequence[Path | str], out: Path | str) -> Path:
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     media = MediaFolder(folder)
-    items = item_views(run, list(board.table["model"]), board.columns, media)
+    items = item_views(run, list(board.table["model"]), board.columns, media, shown_items)
     media.remove_unused()
     context = _context(run, board)
     _write_pages(folder, context, _paged(items, len(run.models)))
