@@ -17,7 +17,7 @@ from vbbench.models.videobooth.unet import UNetConfig, VideoUNet
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Sizes of text encoder and UNet, the diffusion process, and the words that a miniature text encoder knows (none: CLIP's byte pairs)."""
+    """Sizes of text encoder and UNet, the diffusion process, and a miniature text encoder's words (none: CLIP's byte pairs)."""
 
     unet: UNetConfig = field(default_factory=UNetConfig)
     text: TextConfig = field(default_factory=TextConfig)

@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from vbbench.report import export, identity_cost, words
 from vbbench.report.aggregate import failures, leaderboard_table, load_run, merge_runs, primary_metric
+from vbbench.report.contact_sheet import FILE, write_contact_sheet
 from vbbench.report.costs import cost_columns, cost_note, cost_rows
 from vbbench.report.items import ItemView, item_views
 from vbbench.report.media import MediaFolder
@@ -74,6 +75,7 @@ def write_report(run_paths: Sequence[Path | str], out: Path | str, shown_items: 
     media = MediaFolder(folder)
     items = item_views(run, list(board.table["model"]), board.columns, media, shown_items)
     media.remove_unused()
+    write_contact_sheet(run, list(board.table["model"]), folder / FILE)
     context = _context(run, board)
     _write_pages(folder, context, _paged(items, len(run.models)))
     _write_plot(folder / PLOT, context["picture"])
