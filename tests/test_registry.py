@@ -165,3 +165,63 @@ def test_missing_class_scale_and_module_are_told(recipe_folder: Folder) -> None:
     with pytest.raises(RecipeError, match="needs the module 'no_such_package', which is not installed"):
         build_model(load_recipe(change(folder, "method.py:Niose", "no_such_package.sub:Model")), "mini", "cpu")
     assert "no_such_package" not in sys.modules
+
+
+RECIPE = """
+name = "trained"
+title = "Trained"
+entry = "vbbench.models.text_to_video:TextToVideo"
+
+[card]
+sees = "The text."
+
+[scales.mini]
+own = ["mapper"]
+
+[scales.mini.weights]
+base = "base"
+mapper = "mine"
+"""
+
+
+@pytest.fixture
+def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A method with weights of its own, called by name."""
+    folder = tmp_path / "models" / "trained"
+    folder.mkdir(parents=True)
+    (folder / "recipe.toml").write_text(RECIPE)
+    monkeypatch.setattr(registry, "baselines_dir", lambda: folder.parent)
+    return folder
+
+
+def test_another_training_has_its_own_weights_and_shares_the_others(trained: Path) -> None:
+    first, zeroth, second = registry.resolve_models("trained,trained@0,trained@2")[0], *registry.resolve_models("trained@0,trained@2")
+    assert first == zeroth
+    assert (first.name, first.training_seed, first.scales["mini"]["weights"]["mapper"]) == ("trained", 0, "mine")
+    assert (second.name, second.training_seed) == ("trained@2", 2)
+    assert second.scales["mini"]["weights"] == {"base": "base", "mapper": "mine-seed2"}
+    assert second.card == {"sees": "The text."}
+
+
+def test_what_has_no_training_of_its_own_has_no_other(bundled: Path, trained: Path) -> None:
+    (trained / "recipe.toml").write_text(RECIPE.replace('own = ["mapper"]', ""))
+    assert load_recipe(trained).training_seed is None
+    with pytest.raises(UsageError, match="no weights of its own training"):
+        registry.resolve_models("trained@1")
+    with pytest.raises(UsageError, match="no model or group 'trained@one'"):
+        registry.resolve_models("trained@one")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('sees = "The text."', "sees = 3", "sentences called sees, tunes, stores, costs"),
+        ('sees = "The text."', 'hears = "Nothing."', "not hears"),
+        ('own = ["mapper"]', 'own = ["maper"]', "own in .* must list parts"),
+        ('own = ["mapper"]', 'own = "mapper"', "own in .* must list parts"),
+    ],
+)
+def test_wrong_cards_and_own_weights_are_told(trained: Path, old: str, new: str, message: str) -> None:
+    (trained / "recipe.toml").write_text(RECIPE.replace(old, new))
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(trained)

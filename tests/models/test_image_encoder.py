@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from tests.models.tiny import make_image_encoder
-from vbbench.models.image_encoder import MINI_IMAGE_ENCODER, ImageEncoder, ImageEncoderConfig, mirrored
+from vbbench.models.image_encoder import CLIP_MEAN, CLIP_STD, MINI_IMAGE_ENCODER, ImageEncoder, ImageEncoderConfig, mirrored
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +88,21 @@ def test_mirroring_flips_about_half_and_changes_nothing_else() -> None:
     assert (kept ^ flipped).all()
     assert 0.4 < float(flipped.float().mean()) < 0.6
     assert torch.equal(result, mirrored(pictures, torch.Generator().manual_seed(0)))
+
+
+def test_at_the_real_scale_pictures_are_resized_and_normalised_as_clip_asks() -> None:
+    """Against open_clip's own transform, on a picture of another size."""
+    from PIL import Image
+    from torchvision.transforms import InterpolationMode, Normalize, Resize
+    from torchvision.transforms.functional import to_tensor
+
+    config = ImageEncoderConfig(
+        size=32, patch=8, width=16, feed_forward=32, layers=2, heads=2, levels=(1,), pixel_mean=CLIP_MEAN, pixel_std=CLIP_STD
+    )
+    encoder = ImageEncoder(config).eval()
+    picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    resized = Resize(32, InterpolationMode.BICUBIC, antialias=True)(to_tensor(Image.fromarray(picture))).clamp(0, 1)
+    wanted = Normalize(CLIP_MEAN, CLIP_STD)(resized)
+    pixels = torch.from_numpy(picture).movedim(-1, 0)[None].float() / 127.5 - 1
+    torch.testing.assert_close(encoder._prepared(pixels)[0], wanted, atol=1e-5, rtol=1e-5)
+    assert encoder(pixels)[0].shape == (1, 17, 16)

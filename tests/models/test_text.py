@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vbbench.errors import InputError
-from vbbench.models.text import TextConfig, WordTokenizer, build_text_encoder
+from vbbench.models.text import ClipTokenizer, TextConfig, WordTokenizer, build_text_encoder
 
 WORDS = ("a", "cat", "dog", "guide", "on", "road", "the")
 A, CAT, DOG, GUIDE, ON, ROAD, THE, START, END = range(9)
@@ -84,3 +84,41 @@ def test_the_encoder_is_causal_and_reads_words_not_what_follows_them() -> None:
     assert one.shape == (7, 8)
     torch.testing.assert_close(one[:4], other[:4])
     assert (one[4:] - other[4:]).abs().amax(-1).min() > 1e-4
+
+
+@pytest.fixture(scope="module")
+def pairs() -> ClipTokenizer:
+    return ClipTokenizer()
+
+
+def test_byte_pairs_are_clips_padded_as_stable_diffusion_pads(pairs: ClipTokenizer) -> None:
+    """The ids of "a photo of a dog" are those of openai/clip-vit-large-patch14."""
+    (row,) = pairs(["a photo of a dog"]).tolist()
+    assert row == [49406, 320, 1125, 539, 320, 1929, *[49407] * 71]
+
+
+def test_byte_pairs_are_open_clips_up_to_the_padding(pairs: ClipTokenizer) -> None:
+    import open_clip
+
+    texts = ["Ein Bär, zwei Bären!", "an elephant's trunk", "", "sks dog running on the beach 🌊"]
+    theirs = open_clip.get_tokenizer("ViT-L-14")(texts)
+    ours = pairs(texts)
+    ends = theirs.argmax(1)
+    for mine, other, end in zip(ours, theirs, ends, strict=True):
+        assert mine[: end + 1].tolist() == other[: end + 1].tolist()
+        assert set(mine[end:].tolist()) == {49407}
+
+
+@pytest.mark.parametrize(
+    ("text", "word", "place"),
+    [("a dog runs", "dog", (2, 1)), ("A Dog runs", "dog", (2, 1)), ("the snow leopard sleeps", "snow leopard", (2, 2))],
+)
+def test_words_are_found_among_byte_pairs(pairs: ClipTokenizer, text: str, word: str, place: tuple[int, int]) -> None:
+    assert pairs.locate(text, word) == place
+
+
+def test_byte_pairs_refuse_what_does_not_fit_or_stand_there(pairs: ClipTokenizer) -> None:
+    with pytest.raises(InputError, match="has 80 tokens, and the text encoder reads 75"):
+        pairs(["dog " * 80])
+    with pytest.raises(InputError, match="'cat' does not stand"):
+        pairs.locate("a dog and a caterpillar", "cat")

@@ -124,6 +124,28 @@ def test_recipes_stand_in_the_order_of_their_needs() -> None:
     assert len(set(offsets.values())) == len(offsets)
 
 
+def test_another_seed_has_another_name_and_goes_on_from_its_own_earlier_stage(
+    toys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = []
+
+    class Later(ToyRecipe):
+        def __init__(self, rendered: data.TrainingData, *, seed: int, device: str, start_from: str) -> None:
+            super().__init__(rendered, seed=seed, device=device)
+            begun.append(start_from)
+
+    sys.modules["vbbench.training.objectives.toys"].Later = Later
+    monkeypatch.setitem(recipes.RECIPES, "later", recipes.TrainingRecipe("toys:Later", "tiny", ("mean",), 92, after="toy"))
+    for name, seed in (("mean", 0), ("toy", 3), ("later", 3)):
+        recipes.train(name, seed=seed, work=tmp_path / "work")
+    assert {path.stem for path in toys.glob("*.safetensors")} == {"mean", "toy-seed3", "later-seed3"}
+    assert set(begun) == {"toy-seed3"}
+    card = load_weights(toys / "later-seed3.safetensors")[1]
+    assert set(card["made_from"]) == {"mean", "toy-seed3", "data"}
+    with pytest.raises(UsageError, match="all is trained with seed 0"):
+        recipes.train("all", seed=1, work=tmp_path / "work")
+
+
 def test_scoring_encoders_and_models_learn_from_different_data() -> None:
     by_data = {name: recipe.data for name, recipe in recipes.RECIPES.items()}
     assert {by_data[name] for name in ("clip", "dino", "segmenter")} == {"scoring"}
