@@ -219,6 +219,11 @@ def test_what_has_no_training_of_its_own_has_no_other(bundled: Path, trained: Pa
         ('sees = "The text."', 'hears = "Nothing."', "not hears"),
         ('own = ["mapper"]', 'own = ["maper"]', "own in .* must list parts"),
         ('own = ["mapper"]', 'own = "mapper"', "own in .* must list parts"),
+        ('own = ["mapper"]', 'own = [["mapper"]]', "own in .* must list parts"),
+        ('own = ["mapper"]', "sampling = 3", "sampling in .* must be a table"),
+        ('own = ["mapper"]', "cost = 3", "cost in .* must be a table"),
+        ("[card]", 'groups = [1, ["a"]]\n[card]', "groups in .* must be a list of names"),
+        ("vbbench.models.text_to_video:TextToVideo", "../other/method.py:M", "lies outside of its folder"),
     ],
 )
 def test_wrong_cards_and_own_weights_are_told(trained: Path, old: str, new: str, message: str) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import vbbench
-from vbbench.errors import UsageError
+from vbbench import resources
+from vbbench.errors import UsageError, WeightsError
 from vbbench.registry import all_recipes, groups, resolve_suite, suite_names
 from vbbench.resources import baselines_dir, cache_dir, data_root, file_digest, prompts_dir, weights_path
 from vbbench.run.hashing import weights_digests
@@ -65,3 +66,9 @@ def test_a_user_without_a_home_folder_is_told_to_name_a_cache(monkeypatch: pytes
     monkeypatch.setattr(Path, "home", no_home)
     with pytest.raises(UsageError, match="set VBBENCH_CACHE"):
         cache_dir()
+
+
+def test_missing_weights_of_another_training_are_made_with_its_seed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(resources.WEIGHTS_VARIABLE, str(tmp_path))
+    with pytest.raises(WeightsError, match="`vbbench train elite --scale mini --seed 3` makes it"):
+        resources.weights_path(resources.seeded_name("elite", 3))

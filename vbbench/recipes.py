@@ -127,11 +127,21 @@ def _check_recipe(table: Mapping[str, Any], path: Path) -> None:
     for key, value in table.get("card", {}).items():
         if key not in CARD_KEYS or not isinstance(value, str):
             raise RecipeError(f"card in {path} holds sentences called {', '.join(CARD_KEYS)}, not {key} = {value!r}.")
+    if not all(isinstance(group, str) for group in table.get("groups", [])):
+        raise RecipeError(f"groups in {path} must be a list of names, not {table['groups']!r}.")
     for settings in table["scales"].values():
-        own, weights = settings.get("own", []), settings.get("weights", {})
-        if not isinstance(own, list) or not isinstance(weights, dict) or any(part not in weights for part in own):
-            raise RecipeError(f"own in {path} must list parts that stand under weights, not {own!r}.")
+        _check_settings(settings, path)
     _check_what_runs(table, path)
+
+
+def _check_settings(settings: Mapping[str, Any], path: Path) -> None:
+    """One scale's table, as far as it means something to every model."""
+    for key in ("weights", "sampling", "cost"):
+        if not isinstance(settings.get(key, {}), dict):
+            raise RecipeError(f"{key} in {path} must be a table, not {settings[key]!r}.")
+    own, weights = settings.get("own", []), settings.get("weights", {})
+    if not isinstance(own, list) or not all(isinstance(part, str) and part in weights for part in own):
+        raise RecipeError(f"own in {path} must list parts that stand under weights, not {own!r}.")
 
 
 def _check_what_runs(table: Mapping[str, Any], path: Path) -> None:
@@ -144,6 +154,8 @@ def _check_what_runs(table: Mapping[str, Any], path: Path) -> None:
     entry = _ENTRY.fullmatch(table["entry"])
     if entry is None:
         raise RecipeError(f"entry in {path} must be 'file.py:Class' or 'module:Class', not {table['entry']!r}.")
+    if entry[1].endswith(".py") and not (path.parent / entry[1]).resolve().is_relative_to(path.parent.resolve()):
+        raise RecipeError(f"entry in {path} names {entry[1]}, which lies outside of its folder.")
     if entry[1].endswith(".py") and not (path.parent / entry[1]).is_file():
         raise RecipeError(f"entry in {path} names {entry[1]}, which does not lie beside it.")
 

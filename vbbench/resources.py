@@ -13,6 +13,7 @@ CACHE_VARIABLE = "VBBENCH_CACHE"
 OFFLINE_VARIABLES = ("VBBENCH_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 _PACKAGE = Path(__file__).resolve().parent
 _CHUNK_BYTES = 1 << 20
+_SEED = "-seed"
 
 
 def data_root() -> Path:
@@ -45,7 +46,8 @@ def weights_path(name: str, scale: str = "mini") -> Path:
     path = weights_dir(scale) / f"{name}.safetensors"
     if not path.is_file():
         if scale == "mini":
-            remedy = f"`vbbench train {name} --scale mini` makes it"
+            trained, _, seed = name.partition(_SEED)
+            remedy = f"`vbbench train {trained} --scale mini{f' --seed {seed}' if seed else ''}` makes it, if training knows that name"
         else:
             remedy = f"put it there or set {WEIGHTS_VARIABLE} to the folder that holds {scale}/"
         raise WeightsError(f"the weights {name!r} of scale {scale} are not at {path}: {remedy}.")
@@ -54,7 +56,7 @@ def weights_path(name: str, scale: str = "mini") -> Path:
 
 def seeded_name(name: str, training_seed: int) -> str:
     """Name of the weights that a training with another seed made; those of seed 0 are the shipped ones."""
-    return f"{name}-seed{training_seed}" if training_seed else name
+    return f"{name}{_SEED}{training_seed}" if training_seed else name
 
 
 def download_forbidden_by() -> str | None:

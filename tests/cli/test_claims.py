@@ -45,7 +45,7 @@ def test_all_that_is_measured_ends_with_0(tmp_path: Path, capsys: pytest.Capture
     scores = write_scores(make_run(strengths()), tmp_path)
     assert cli.main(["claims", "--scores", str(scores), "--out", str(tmp_path / "out")]) == 0
     out = " ".join(capsys.readouterr().out.split())
-    assert "Of 16 claims: 16 reproduced." in out
+    assert "Of 17 claims: 17 reproduced." in out
     assert "Coarse-to-fine keeps the subject better than coarse only: DINO +0." in out
     assert "over 12 individuals and 3 trainings: reproduced." in out
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"claims.html", "claims.md", "claims.json", "report.css", "report.js"}
@@ -76,7 +76,7 @@ def test_models_that_are_lacking_are_named_with_the_command(tmp_path: Path, caps
     assert cli.main(["claims", str(folder(tmp_path / "run", models))]) == 3
     captured = capsys.readouterr()
     assert captured.err.count("\n") == 1
-    assert captured.err.startswith("vbbench: 14 claims of 16 are not measured (no scores of dreambooth-video, elite,")
+    assert captured.err.startswith("vbbench: 15 claims of 17 are not measured (no scores of dreambooth-video, elite,")
     assert "`vbbench run --suite tiny --models dreambooth-video,elite," in captured.err
     assert "one training, not established" in " ".join(captured.out.replace("│", " ").split())
 
@@ -96,7 +96,7 @@ def test_without_names_it_is_the_published_scores(published: Path, capsys: pytes
     assert capsys.readouterr().err.startswith(f"vbbench: there are no published scores at {published / 'scores.csv'}: name run folders,")
     write_scores(make_run(strengths()), published)
     assert cli.main(["claims"]) == 0
-    assert "16 reproduced" in capsys.readouterr().out
+    assert "17 reproduced" in capsys.readouterr().out
 
 
 def test_bad_input_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,6 +60,35 @@ def test_item_hash_covers_text_seed_and_picture(
     assert [a == b for a, b in zip(before, hashes(tiny_suite, noise), strict=True)] == [False] * 2 + [True] * 4
 
 
+def test_data_beside_the_weights_counts_with_what_its_table_names(
+    tiny_suite: PromptSuite, recipe_folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VBBENCH_WEIGHTS", str(tmp_path))
+    noise = recipe_folder("noise")
+    text = (noise / "recipe.toml").read_text()
+    (noise / "recipe.toml").write_text(text.replace("[scales.mini]", '[scales.mini]\ndata = ["bank/clips.csv"]'))
+    bank = tmp_path / "mini" / "bank"
+    bank.mkdir(parents=True)
+    seen = [hashes(tiny_suite, noise)]
+    (bank / "clips.csv").write_text("video,caption\na.mkv,a dog\n")
+    seen.append(hashes(tiny_suite, noise))
+    (bank / "a.mkv").write_bytes(b"1")
+    seen.append(hashes(tiny_suite, noise))
+    (bank / "a.mkv").write_bytes(b"2")
+    seen.append(hashes(tiny_suite, noise))
+    assert len({each[0] for each in seen}) == len(seen)
+
+
+@pytest.mark.parametrize("what", ["masks", "references"])
+def test_what_else_a_model_may_read_of_a_subject_counts(tiny_suite: PromptSuite, tmp_path: Path, what: str) -> None:
+    subject = tiny_suite.items[0].subject
+    contents = [hashing.subject_content(subject)]
+    for content in (b"1", b"2"):
+        (tmp_path / "picture.png").write_bytes(content)
+        contents.append(hashing.subject_content(replace(subject, **{what: (tmp_path / "picture.png",)})))
+    assert len({hashing.digest_of(each) for each in contents}) == 3
+
+
 def test_overrides_touch_models_that_sample_only(tiny_suite: PromptSuite, recipe_folder: Folder) -> None:
     noise, tinted = recipe_folder("noise"), recipe_folder("tinted")
     assert hashes(tiny_suite, noise, num_inference_steps=9) != hashes(tiny_suite, noise)
@@ -78,7 +107,10 @@ def test_weights_are_part_of_the_hash_and_verified(
     save_weights(tmp_path / "mini" / "net.safetensors", {"w": torch.zeros(3)}, {})
     before = hashes(tiny_suite, noise)
     save_weights(tmp_path / "mini" / "net.safetensors", {"w": torch.ones(3)}, {})
-    assert not set(before) & set(hashes(tiny_suite, noise))
+    plain = hashes(tiny_suite, noise)
+    assert not set(before) & set(plain)
+    save_weights(tmp_path / "mini" / "net.safetensors", {"w": torch.ones(3)}, {"config": {"stage": "fine"}})
+    assert not set(plain) & set(hashes(tiny_suite, noise))  # the card says what the weights mean
     content = bytearray((tmp_path / "mini" / "net.safetensors").read_bytes())
     content[-1] ^= 1
     (tmp_path / "mini" / "net.safetensors").write_bytes(content)
@@ -92,6 +124,8 @@ def test_weights_are_part_of_the_hash_and_verified(
         ("num_inference_step = 3", "unknown sampling setting 'num_inference_step': did you mean 'num_inference_steps'"),
         ('guidance_scale = "high"', "guidance_scale of the model 'tinted' must be a float"),
         ("num_inference_steps = 0", "at least one step"),
+        ("guidance_scale = nan", "guidance_scale of the model 'tinted' must be a float, not nan"),
+        ("num_inference_steps = 100000000000000000000", "num_inference_steps of the model 'tinted' must be"),
         ("batch_size = true", "batch_size of the model 'tinted' must be a int"),
     ],
 )

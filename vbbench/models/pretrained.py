@@ -70,7 +70,10 @@ def _source(part: str, table: Mapping[str, Any], where: str) -> Source:
         raise RecipeError(
             f"{where} needs revision = the 40 hex digits of a commit of {repository}, not {revision!r}: a branch moves, and scores with it."
         )
-    return Source(part, folder, repository, revision, table.get("class"), table.get("subfolder", ""))
+    subfolder = table.get("subfolder", "")
+    if Path(subfolder).is_absolute() or ".." in Path(subfolder).parts:
+        raise RecipeError(f"the subfolder in {where} must lie inside of what it is a part of, not {subfolder!r}.")
+    return Source(part, folder, repository, revision, table.get("class"), subfolder)
 
 
 def pretrained_digests(settings: Mapping[str, Any], folder: Path) -> dict[str, str]:

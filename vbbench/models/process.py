@@ -19,7 +19,7 @@ TAIL_CHARACTERS = 16_384
 LINE_CHARACTERS = 300
 GRACE_SECONDS = 2.0  # between asking a group to end and ending it
 _POLL_SECONDS, _WATCH_SECONDS = 0.02, 0.1
-_SECRET = re.compile(r"key|token|secret|passw|credential|auth|cookie|private", re.IGNORECASE)
+_SECRET = re.compile(r"key|token|secret|pass|pwd|(^|_)pat(_|$)|credent|auth|cookie|private|dsn|session|(^|_)pin(_|$)", re.IGNORECASE)
 _SHORTEST_SECRET = 6
 _IN_ADDRESS = re.compile(r"(?<=://)[^/\s@]+:[^/\s@]+(?=@)")
 

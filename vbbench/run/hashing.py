@@ -7,6 +7,7 @@ them the packages `vbbench.models` and `vbbench.attention` and every module of v
 from __future__ import annotations
 
 import ast
+import csv
 import hashlib
 import importlib.util
 import json
@@ -20,9 +21,9 @@ import vbbench
 from vbbench.errors import RecipeError
 from vbbench.models.pretrained import pretrained_digests
 from vbbench.recipes import folder_files, scale_settings
-from vbbench.resources import file_digest, weights_path
+from vbbench.resources import file_digest, weights_dir, weights_path
 from vbbench.types import PromptItem, Recipe, SamplingParams, Subject
-from vbbench.weights_io import verified_digest
+from vbbench.weights_io import read_card, verified_digest
 
 ALWAYS_HASHED = ("models", "attention", "video.py", "pictures.py")
 _PACKAGE = "vbbench"
@@ -46,14 +47,50 @@ def weights_digests(recipe: Recipe, scale: str) -> dict[str, str]:
     names = settings.get("weights", {})
     if not isinstance(names, Mapping) or not all(isinstance(name, str) for name in names.values()):
         raise RecipeError(f"weights of the model {recipe.name!r} must be a table of names, not {names!r}.")
-    own = {name: verified_digest(weights_path(name, scale)) for name in sorted(set(names.values()))}
+    own = {name: verified_digest(weights_path(name, scale)) for name in _names_of_weights(settings)}
     return {**own, **pretrained_digests(settings, recipe.folder)}
+
+
+def _names_of_weights(settings: Mapping[str, Any]) -> list[str]:
+    return sorted(set(settings.get("weights", {}).values()))
 
 
 def model_content(recipe: Recipe, scale: str, weights: Mapping[str, str]) -> dict[str, Any]:
     """What a model is: its code, its settings (without cost and sampling, which are no part of it) and its weights."""
     settings = {key: value for key, value in scale_settings(recipe, scale).items() if key not in ("cost", "sampling")}
-    return {"name": recipe.name, "entry": recipe.entry, "code": code_digest(recipe), "settings": settings, "weights": dict(weights)}
+    return {
+        "name": recipe.name,
+        "entry": recipe.entry,
+        "code": code_digest(recipe),
+        "settings": settings,
+        "weights": dict(weights),
+        "configurations": {
+            name: read_card(weights_path(name, scale)).get("config") for name in sorted(set(settings.get("weights", {}).values()))
+        },
+        "data": _data_digests(settings.get("data", []), scale, recipe),
+    }
+
+
+def _data_digests(names: Any, scale: str, recipe: Recipe) -> dict[str, str | None]:
+    """Digests of the files beside the weights that a recipe names under ``data``, and of what a table among them names; None: not there."""
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise RecipeError(f"data of the model {recipe.name!r} must be a list of files beside the weights, not {names!r}.")
+    found: dict[str, str | None] = {}
+    for name in names:
+        path = weights_dir(scale) / name
+        found[name] = file_digest(path) if path.is_file() else None
+        if path.suffix == ".csv" and path.is_file():
+            with path.open(encoding="utf-8", errors="replace", newline="") as file:
+                cells = {cell for row in csv.reader(file) for cell in row if cell}
+            found |= {cell: file_digest(path.parent / cell) for cell in sorted(cells) if _is_file(path.parent / cell)}
+    return found
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a cell that is a long text, and no name
+        return False
 
 
 def subject_content(subject: Subject) -> dict[str, Any]:
@@ -64,6 +101,8 @@ def subject_content(subject: Subject) -> dict[str, Any]:
         "image": file_digest(subject.image),
         "clips": [file_digest(clip) for clip in subject.clips],
         "captions": list(subject.captions),
+        "references": [file_digest(picture) for picture in subject.references],
+        "masks": [file_digest(mask) for mask in subject.masks],
         "world": dict(subject.world) if subject.world is not None else None,
     }
 

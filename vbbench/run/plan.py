@@ -9,15 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from vbbench.errors import RecipeError
 from vbbench.recipes import SEED_MARK, nearest, scale_settings
+from vbbench.resources import weights_path
 from vbbench.run.hashing import digest_of, item_content, model_content, params_content, subject_content, weights_digests
 from vbbench.suite import derive_seed, first_prompts
 from vbbench.types import Job, PromptItem, PromptSuite, Recipe, SamplingParams
+from vbbench.weights_io import read_card
 
 if TYPE_CHECKING:
     from vbbench.run.store import RunStore
 
 # The released code's sampler is slower; a recipe says in [scales.<scale>.sampling] what it wants instead of these.
 SAMPLING_DEFAULTS: Mapping[str, Any] = {"num_inference_steps": 25, "guidance_scale": 3.0, "scheduler": "ddim", "batch_size": 1}
+
+MOST = 1_000_000
+"""No sampling setting is as large as that, nor infinite, nor no number."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +120,7 @@ def sampling_params(
         if default is None:
             raise RecipeError(f"the model {recipe.name!r} has the unknown sampling setting {key!r}: {nearest(key, SAMPLING_DEFAULTS)}")
         kinds = (int, float) if isinstance(default, float) else type(default)
-        if not isinstance(value, kinds) or isinstance(value, bool):
+        if not isinstance(value, kinds) or isinstance(value, bool) or not (isinstance(value, str) or abs(value) < MOST):
             raise RecipeError(f"{key} of the model {recipe.name!r} must be a {type(default).__name__}, not {value!r}.")
     if values["num_inference_steps"] < 1 or values["batch_size"] < 1:
         raise RecipeError(f"the model {recipe.name!r} needs at least one step and a batch of at least one.")
@@ -164,6 +169,14 @@ def missing_jobs(plan: Plan, store: RunStore) -> tuple[Job, ...]:
     return tuple(job for job in plan.jobs if not store.is_done(job))
 
 
+def _trained(model: ModelPlan, scale: str) -> dict[str, int]:
+    """How long a method's own weights were trained, over all stages, and how many numbers they are; empty where it has none."""
+    names = [model.settings["weights"][part] for part in model.settings.get("own", [])]
+    cards = [read_card(weights_path(name, scale)) for name in names]
+    known = {"steps": "total_steps", "parameters": "parameters"}
+    return {what: sum(card[key] for card in cards) for what, key in known.items() if cards and all(key in card for card in cards)}
+
+
 def manifest_models(plan: Plan) -> dict[str, dict[str, Any]]:
     """What the manifest says of each model."""
     return {
@@ -171,6 +184,7 @@ def manifest_models(plan: Plan) -> dict[str, dict[str, Any]]:
             "digest": model.recipe.digest,
             "recipe": model.name.split(SEED_MARK)[0],
             "training_seed": model.recipe.training_seed,
+            "trained": _trained(model, plan.scale),
             "title": model.recipe.title,
             "description": model.recipe.description,
             "citation": model.recipe.citation,

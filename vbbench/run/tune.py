@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -67,6 +68,8 @@ def _value(word: str) -> Any:
         value = tomllib.loads(f"value = {word}")["value"]
     except tomllib.TOMLDecodeError:
         return word
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"{word} is no value to try: settings are finite.")
     return value if isinstance(value, bool | int | float | str) else word
 
 
@@ -99,7 +102,9 @@ def _change(table: Settings, dotted: str, value: Any, name: str) -> None:
         if not isinstance(inner, Mapping):
             raise UsageError(f"the model {name!r} has no settings {part!r} to tune: {nearest(part, table)}")
         table[part] = table = dict(inner)
-    if last not in table or isinstance(table[last], Mapping | list):
+    if last in table and isinstance(table[last], Mapping | list):
+        raise UsageError(f"{dotted} of the model {name!r} is a table or a list; name one setting in it, as in {dotted}.key.")
+    if last not in table:
         raise UsageError(f"the model {name!r} has no setting {dotted!r} to tune: {nearest(last, table)}")
     own = table[last]
     if isinstance(value, int) and not isinstance(value, bool) and isinstance(own, float):

@@ -141,7 +141,7 @@ def _run_seed(name: str, seed: int) -> int:
 def _train_one(name: str, scale: str, out: Path, steps: int | None, seed: int, device: str, workers: int, work: Path) -> None:
     """One recipe, from data to weights file."""
     from vbbench.training import curves, rendering
-    from vbbench.weights_io import save_weights
+    from vbbench.weights_io import read_card, save_weights
 
     recipe, seeded = RECIPES[name], seeded_name(name, seed)
     needs = (*recipe.needs, *([seeded_name(recipe.after, seed)] if recipe.after else []))
@@ -156,6 +156,8 @@ def _train_one(name: str, scale: str, out: Path, steps: int | None, seed: int, d
         settings = objective.settings if steps is None else dataclasses.replace(objective.settings, steps=steps)
         tensors, config, facts = _fit(objective, settings, factory, _run_seed(name, seed), folder, device, workers, made_from)
     path = out / f"{seeded}.safetensors"
+    before = read_card(resources.weights_path(seeded_name(recipe.after, seed), scale)) if recipe.after else {}
+    facts |= {"total_steps": facts["steps"] + before.get("total_steps", 0), "parameters": sum(t.numel() for t in tensors.values())}
     card = {"recipe": name, "scale": scale, "seed": seed, **facts, "config": config, **_environment(device)}
     save_weights(path, tensors, card, eight_bit=bool(config.get("differences")))
     curves.say(f"{name}: {path}  {curves.figures(facts['validation'])}")

@@ -87,13 +87,13 @@ def test_not_measured_tells_the_command() -> None:
     found = next(each for each in results if each.claim.name == "videobooth-over-elite")
     assert wording.sentence(found) == "VideoBooth keeps the subject better than ELITE: not measured, no scores of elite."
     assert wording.how_to_measure(run, results) == (
-        "3 claims of 16 are not measured (no scores of elite): `vbbench run --suite tiny --models elite --out runs/more` measures them; "
+        "4 claims of 17 are not measured (no scores of elite): `vbbench run --suite tiny --models elite --out runs/more` measures them; "
         "then name runs/more as well."
     )
     assert wording.how_to_measure(make_run(strengths()), evaluate(make_run(strengths()))) == ""
     run = make_run(strengths(), metrics=("dino", "clip-image"))
     assert wording.how_to_measure(run, evaluate(run)) == (
-        "1 claim of 16 is not measured (CLIP-Text was not measured): `vbbench run --suite tiny --models videobooth,elite --metrics "
+        "1 claim of 17 is not measured (CLIP-Text was not measured): `vbbench run --suite tiny --models videobooth,elite --metrics "
         "dino,clip-image,true-identity,clip-text --out runs/more` measures it; then name runs/more as well."
     )
 
@@ -101,8 +101,8 @@ def test_not_measured_tells_the_command() -> None:
 @pytest.mark.parametrize(
     ("seeds", "says"),
     [
-        (3, "Of 16 claims: 16 reproduced. 6 of these verdicts from one training alone, not established."),
-        (1, "Of 16 claims: 16 reproduced. 13 of these verdicts from one training alone, not established."),
+        (3, "Of 17 claims: 17 reproduced. 7 of these verdicts from one training alone, not established."),
+        (1, "Of 17 claims: 17 reproduced. 14 of these verdicts from one training alone, not established."),
     ],
 )
 def test_counts(seeds: int, says: str) -> None:

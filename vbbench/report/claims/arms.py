@@ -58,8 +58,9 @@ def gather(run: RunData, recipes: Sequence[str], metric: str) -> Arms | Lack:
     Args:
         metric: name of one of the run's metrics, or `FIRST_CLIP`.
     """
+    unknown = tuple(recipe for recipe in recipes if recipe not in {model.recipe for model in run.models})
     if metric != FIRST_CLIP and metric not in {spec.name for spec in run.metrics}:
-        return Lack(f"{words.metric_title(metric)} was not measured")
+        return Lack(f"{words.metric_title(metric)} was not measured", unknown)
     measured = {recipe: _by_training(run, recipe, metric) for recipe in recipes}
     absent = tuple(recipe for recipe, trainings in measured.items() if not trainings)
     if absent:
