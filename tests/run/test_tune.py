@@ -75,7 +75,7 @@ def test_a_variant_differs_in_its_settings_alone(recipe_folder: Folder) -> None:
         ({"strenght": 3}, "no setting 'strenght' to tune: did you mean 'strength'"),
         ({"strength": 0.5}, "strength of the model 'noise' is a int"),
         ({"strength": True}, "strength of the model 'noise' is a int"),
-        ({"sampling": 1}, "no setting 'sampling' to tune"),
+        ({"sampling": 1}, "sampling of the model 'noise' is a table"),
         ({"samplng.guidance_scale": 1}, "no settings 'samplng' to tune: did you mean 'sampling'"),
         ({"strength.deep": 1}, "no settings 'strength' to tune"),
     ],
