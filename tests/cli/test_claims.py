@@ -133,3 +133,15 @@ def test_a_run_from_before_trainings_had_numbers_is_read(tmp_path: Path, capsys:
     (path / "manifest.json").write_text(json.dumps(record), "utf-8")
     assert cli.main(["claims", str(path)]) == 3
     assert "VideoBooth keeps the subject better than ELITE: DINO" in capsys.readouterr().out
+
+
+def test_the_published_scores_answer_every_claim_with_three_trainings(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert cli.main(["claims", "--out", str(tmp_path)]) == 0
+    record = json.loads((tmp_path / "claims.json").read_text("utf-8"))
+    found = {claim["name"]: claim for claim in record["claims"]}
+    assert all(claim["verdict"] in ("reproduced", "not reproduced", "undecided") for claim in found.values())
+    for name in ("coarse-to-fine-over-coarse", "coarse-to-fine-over-fine", "coarse-to-fine-over-joint", "joint-leaves-coarse-untaught"):
+        assert found[name]["established"]
+        for finding in found[name]["findings"]:
+            assert finding["training_seeds"] == [0, 1, 2]
+            assert finding["individuals"] >= 45
