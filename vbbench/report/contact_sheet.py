@@ -14,7 +14,7 @@ from vbbench.video import load_image_prompt, read_video
 
 FILE = "contact-sheet.png"
 ROWS, FRAMES = 9, 3
-CELL, GAP, TITLE, CAPTION = 96, 6, 22, 14  # pixels
+CELL, GAP, TITLE, CAPTION = 64, 6, 22, 14  # pixels
 SHOWN_REFERENCES = ("real-video",)
 INK, GREY, EMPTY = (20, 20, 20), (90, 90, 90), (235, 235, 235)
 
@@ -35,7 +35,7 @@ def write_contact_sheet(run: RunData, order: Sequence[str], path: Path) -> None:
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=12)
     columns = [GAP + CELL + 3 * GAP + number * clip_width for number in range(len(models))]
     for x, model in zip(columns, models, strict=True):
-        draw.text((x, 4), model.title[:44], fill=INK, font=font)
+        draw.text((x, 4), model.title[:30], fill=INK, font=font)
     draw.text((GAP, 4), "image prompt", fill=INK, font=font)
     for row, item in enumerate(items):
         y = TITLE + row * (CELL + CAPTION + GAP)
