@@ -65,6 +65,9 @@ def model_record(store: RunStore, name: str, title: str, shared: Shared, *, own_
     done = sum(record["status"] == "done" for record in items.values())
     return {
         "digest": digest_of({item: record["facts"].get("content") for item, record in items.items()}),
+        "recipe": name,
+        "training_seed": None,
+        "trained": {},
         "title": title,
         "description": f"Given as files: {done} videos for {len(items)} items.",
         "citation": "",
