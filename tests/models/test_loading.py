@@ -174,7 +174,7 @@ def test_differences_in_eight_bits_come_back(stage: str, tmp_path: Path) -> None
     stored = loading.differences(trained, untrained, names)
     save_weights(tmp_path / "x.safetensors", stored, {"config": {"stage": stage, "differences": True}}, eight_bit=True)
     restored, card = load_weights(tmp_path / "x.safetensors")
-    loading.fill(untrained, restored, set(), card["config"], "x")
+    loading.fill(untrained, restored, card["config"], "x")
     after, wanted = untrained.state_dict(), trained.state_dict()
     for name in names:
         step = stored[name].flatten(1).abs().amax(1) / 127 if stored[name].dim() > 1 else stored[name].abs() / 1024

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,35 +13,19 @@ from torch import Tensor
 from tests.models import tiny
 from vbbench.models.elite.loading import load_elite
 from vbbench.resources import WEIGHTS_VARIABLE
-from vbbench.training import data as data_module
-from vbbench.training import rendering
-from vbbench.training.data import Counts, TrainingData, Variant
+from vbbench.training.data import TrainingData
 from vbbench.training.objectives import elite as elite_module
 from vbbench.training.objectives import stage as stage_module
 from vbbench.training.recipes import RECIPES
 from vbbench.weights_io import save_weights
 
-VARIANT = Variant(Counts(4, 2, 1, 2), Counts(2, 1, 1, 1), seed=5)
 STAGES = {"elite-global": (elite_module.Global, "global", None), "elite": (elite_module.Local, "local", "elite-global")}
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingData]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(data_module.VARIANTS, "tiny-models", VARIANT)
-        folder, _ = rendering.prepare(tmp_path_factory.mktemp("data"), "tiny-models", processes=1)
-        yield TrainingData(folder, "tiny-models")
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.write_weights(tmp_path_factory.mktemp("weights"))
-
-
 @pytest.fixture(autouse=True)
-def small(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def small(weights_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tiny weights to start from, and a few pictures a step."""
-    monkeypatch.setenv(WEIGHTS_VARIABLE, str(weights))
+    monkeypatch.setenv(WEIGHTS_VARIABLE, str(weights_root))
     for name, count in (("STILLS", 5), ("CLIPS", 2)):
         monkeypatch.setattr(stage_module, name, count)
 

@@ -6,7 +6,7 @@ Tiny data, tiny networks; nothing here says how good the shipped weights are.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,7 @@ from vbbench.models import loading
 from vbbench.models.network import mini_config
 from vbbench.models.text import WordTokenizer
 from vbbench.resources import WEIGHTS_VARIABLE
-from vbbench.training import data as data_module
-from vbbench.training import rendering
-from vbbench.training.data import Counts, TrainingData, Variant
+from vbbench.training.data import TrainingData
 from vbbench.training.objectives import base as base_module
 from vbbench.training.objectives import image_encoder as image_encoder_module
 from vbbench.training.objectives import stage as stage_module
@@ -33,28 +31,14 @@ from vbbench.training.recipes import RECIPES
 from vbbench.weights_io import save_weights
 from vbbench.world import CLASSES, MOTIONS, SCENES, VOCABULARY, caption, individual
 
-VARIANT = Variant(Counts(4, 2, 1, 2), Counts(2, 1, 1, 1), seed=5)
 VIDEOBOOTH = ("videobooth-coarse", "videobooth", "videobooth-fine", "videobooth-joint", "videobooth-clean-prompt")
 TRAINED = ("base", "image-encoder", *VIDEOBOOTH)
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingData]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(data_module.VARIANTS, "tiny-models", VARIANT)
-        folder, _ = rendering.prepare(tmp_path_factory.mktemp("data"), "tiny-models", processes=1)
-        yield TrainingData(folder, "tiny-models")
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.write_weights(tmp_path_factory.mktemp("weights"))
-
-
 @pytest.fixture(autouse=True)
-def small(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def small(weights_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tiny weights to start from, tiny networks to train, and a few pictures a step."""
-    monkeypatch.setenv(WEIGHTS_VARIABLE, str(weights))
+    monkeypatch.setenv(WEIGHTS_VARIABLE, str(weights_root))
     monkeypatch.setattr(base_module, "mini_config", tiny.network_config)
     for name, count in (("STILLS", 5), ("PROMPTS", 2), ("CLIPS", 2)):
         monkeypatch.setattr(base_module, name, count)

@@ -6,7 +6,7 @@ sd14 no file is needed for that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -19,7 +19,7 @@ from vbbench.models.image_encoder import ImageEncoder, ImageEncoderConfig
 from vbbench.models.network import NetworkConfig, TextToVideoNetwork
 from vbbench.models.vae import VaeCodec
 from vbbench.models.videobooth.checkpoint import load_strictly
-from vbbench.models.videobooth.network import COARSE, FINE, FINE_ONLY, VideoBoothNetwork
+from vbbench.models.videobooth.network import COARSE, FINE, VideoBoothNetwork
 from vbbench.weights_io import load_weights, read_card
 
 META = "meta"
@@ -103,42 +103,64 @@ def load_videobooth(
         network = VideoBoothNetwork(*parts, stage, noises_image_prompt=noises_image_prompt).eval()
     if weights is None or device == META:
         return network
-    tensors, config = read_weights(weights, scale, lambda config: {"stage": str(config["stage"]), **config})
-    trained = config["stage"]
-    if (trained, stage) not in ((COARSE, COARSE), (FINE, FINE), (FINE_ONLY, FINE_ONLY), (COARSE, FINE), (FINE, COARSE)):
-        raise WeightsError(f"the weights {weights} are of the stage {trained}, not {stage}.")
-    if trained != COARSE and stage != COARSE:
+    config = load_trained(
+        network, {name for name, _ in network.trained()}, weights, scale, may_lack=((COARSE, FINE),), takes_part=((FINE, COARSE),)
+    )
+    if COARSE not in (config["stage"], stage):
         network.noises_image_prompt = bool(config.get("noises_image_prompt", True))
-    own = {name for name, _ in network.trained()}
-    stored = {name: tensor for name, tensor in (tensors or {}).items() if name in own or (trained, stage) != (FINE, COARSE)}
-    lacking = own - set(stored) if (trained, stage) != (COARSE, FINE) else set()
-    fill(network, stored, lacking | (set(stored) - own), config, weights)
     return network
 
 
-def fill(network: nn.Module, stored: Mapping[str, Tensor], misfits: set[str], config: Mapping[str, Any], name: str) -> None:
+def load_trained(
+    network: nn.Module,
+    own: set[str],
+    weights: str,
+    scale: str,
+    *,
+    may_lack: Collection[tuple[str, str]] = (),
+    takes_part: Collection[tuple[str, str]] = (),
+) -> Mapping[str, Any]:
+    """Fill a network on a base (it has a ``stage``) with what was trained, and give the configuration in the weights' card.
+
+    Args:
+        own: names of the network's parameters that are trained.
+        may_lack: (stage of the weights, stage of the network) where what the weights lack stays as it is in the network.
+        takes_part: the same where what the network lacks is left out.
+    Raises:
+        WeightsError: weights are missing, damaged, or of another stage or shape.
+    """
+    tensors, config = read_weights(weights, scale, lambda config: {"stage": str(config["stage"]), **config})
+    stages = (config["stage"], network.stage)
+    if stages[0] != stages[1] and stages not in (*may_lack, *takes_part):
+        raise WeightsError(f"the weights {weights} are of the stage {stages[0]}, not {stages[1]}.")
+    stored = {name: tensor for name, tensor in (tensors or {}).items() if name in own or stages not in takes_part}
+    lacking = own - set(stored) if stages not in may_lack else set()
+    if misfits := lacking | (set(stored) - own):
+        raise WeightsError(f"the weights {weights} do not fit: {', '.join(sorted(misfits))}.")
+    fill(network, stored, config, weights)
+    return config
+
+
+def fill(network: nn.Module, stored: Mapping[str, Tensor], config: Mapping[str, Any], name: str) -> None:
     """Put what a method trained into its network, in place of the base's own.
 
     Args:
         stored: by the network's names; differences to what the network holds now where the card's ``config`` says so.
-        misfits: names that the network lacks, or the weights.
     Raises:
-        WeightsError: there are misfits, or tensors of another shape.
+        WeightsError: tensors of another shape.
     """
-    if misfits:
-        raise WeightsError(f"the weights {name} do not fit: {', '.join(sorted(misfits))}.")
     before = network.state_dict()
     if config.get("differences"):
         shapes = [key for key, value in stored.items() if value.shape != before[key].shape]
         if shapes:
             raise WeightsError(f"the weights {name} do not fit: {', '.join(shapes)} of another shape.")
-        stored = {key: value.to(before[key].device) + (before[key] if key in in_base(network) else 0.0) for key, value in stored.items()}
+        stored = {key: value.to(before[key].device) + (before[key] if _in_base(key) else 0.0) for key, value in stored.items()}
     load_strictly(network, {**before, **stored}, source=name)
 
 
-def in_base(network: nn.Module) -> set[str]:
-    """Names of the parameters that belong to the base: these are stored as differences to it."""
-    return {key for key, _ in network.named_parameters() if key.startswith("base.")}
+def _in_base(name: str) -> bool:
+    """Whether a parameter belongs to the base: these are stored as differences to it."""
+    return name.startswith("base.")
 
 
 def differences(network: nn.Module, untrained: nn.Module, names: set[str]) -> dict[str, Tensor]:
@@ -150,5 +172,4 @@ def differences(network: nn.Module, untrained: nn.Module, names: set[str]) -> di
         names: of the trained parameters.
     """
     before, after = untrained.state_dict(), network.state_dict()
-    shared = in_base(network)
-    return {name: after[name].detach() - before[name].to(after[name].device) if name in shared else after[name].detach() for name in names}
+    return {name: after[name].detach() - before[name].to(after[name].device) if _in_base(name) else after[name].detach() for name in names}

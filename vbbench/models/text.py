@@ -21,6 +21,7 @@ class Tokenizer(Protocol):
     """Words to token ids of fixed length, and where a word's tokens stand."""
 
     max_length: int
+    end_id: int
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
         """Token ids (B, L) int64."""
@@ -124,7 +125,7 @@ class TextConfig:
     max_length: int = 77
 
 
-def build_tokenizer(vocabulary: Sequence[str], max_length: int) -> WordTokenizer | ClipTokenizer:
+def build_tokenizer(vocabulary: Sequence[str], max_length: int) -> Tokenizer:
     """A tokenizer of a closed vocabulary, or CLIP's where there is none."""
     return WordTokenizer(vocabulary, max_length) if vocabulary else ClipTokenizer(max_length)
 

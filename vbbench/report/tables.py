@@ -8,6 +8,7 @@ import pandas as pd
 
 from vbbench.report import words
 from vbbench.report.aggregate import check_references, focus_model, paired_table, primary_metric
+from vbbench.report.costs import known
 from vbbench.report.run_data import RunData
 from vbbench.report.statistics import FEW_CLUSTERS, FEWEST_CLUSTERS
 from vbbench.types import MetricSpec
@@ -113,7 +114,7 @@ def rows_of(table: pd.DataFrame, columns: tuple[Column, ...], primary: str | Non
 
 def _row(record: dict[str, object], columns: tuple[Column, ...], primary: str | None) -> Row:
     lost = [f"{record[what]} {word}" for what, word in (("failed", "failed"), ("missing", "not run yet")) if record[what]]
-    rank = _known(record.get(f"{primary}.rank"))
+    rank = known(record.get(f"{primary}.rank"))
     return Row(
         model=str(record["model"]),
         title=str(record["title"]),
@@ -123,12 +124,12 @@ def _row(record: dict[str, object], columns: tuple[Column, ...], primary: str | 
         items=int(record["items"]),  # type: ignore[call-overload]
         lost=", ".join(lost),
         cells=tuple(_cell(record, column) for column in columns),
-        costs=tuple((_known(record[name]), write(_known(record[name]))) for name, _, _, write in COSTS),
+        costs=tuple((known(record[name]), write(known(record[name]))) for name, _, _, write in COSTS),
     )
 
 
 def _cell(record: dict[str, object], column: Column) -> Cell:
-    value, low, high, rank = (_known(record[f"{column.name}{suffix}"]) for suffix in ("", ".low", ".high", ".rank"))
+    value, low, high, rank = (known(record[f"{column.name}{suffix}"]) for suffix in ("", ".low", ".high", ".rank"))
     scored = int(record[f"{column.name}.scored"])  # type: ignore[call-overload]
     return Cell(
         value=value,
@@ -150,10 +151,10 @@ def differences_of(run: RunData, columns: tuple[Column, ...]) -> dict[str, list[
 
 
 def _difference(record: pd.Series, column: Column) -> Difference:
-    difference, low, high = (_known(record[name]) for name in ("difference", "low", "high"))
+    difference, low, high = (known(record[name]) for name in ("difference", "low", "high"))
     verdict = "unknown" if low is None else {1: "better", -1: "worse", 0: "same"}[int(record["better"])]
     text, interval = words.number(difference, column.decimals, signed=True), words.interval(low, high, column.decimals, signed=True)
-    return Difference(text, interval, words.effect_size(_known(record["effect"])), verdict, VERDICTS[verdict])
+    return Difference(text, interval, words.effect_size(known(record["effect"])), verdict, VERDICTS[verdict])
 
 
 def checks_of(run: RunData, columns: tuple[Column, ...]) -> list[dict[str, str]]:
@@ -192,7 +193,3 @@ def focus_title(run: RunData) -> str | None:
     """Title of the model that differences are taken from."""
     focus = focus_model(run)
     return next((model.title for model in run.models if model.name == focus), None)
-
-
-def _known(value: object) -> float | None:
-    return None if value is None or pd.isna(value) else float(value)  # type: ignore[call-overload, arg-type]

@@ -50,7 +50,7 @@ class TrainingRecipe:
     after: str | None = None
 
 
-_VIDEOBOOTH = ("codec", "base", "image-encoder")
+_ON_THE_BASE = ("codec", "base", "image-encoder")
 
 RECIPES: dict[str, TrainingRecipe] = {
     "codec": TrainingRecipe("codec:Codec", "models", (), 1),
@@ -59,15 +59,15 @@ RECIPES: dict[str, TrainingRecipe] = {
     "clip": TrainingRecipe("clip:Clip", "scoring", (), 4),
     "dino": TrainingRecipe("dino:Dino", "scoring", (), 5),
     "segmenter": TrainingRecipe("segmenter:Segmenter", "scoring", (), 6),
-    "videobooth-coarse": TrainingRecipe("videobooth:Coarse", "models", _VIDEOBOOTH, 7),
-    "videobooth": TrainingRecipe("videobooth:Fine", "models", _VIDEOBOOTH, 8, after="videobooth-coarse"),
-    "videobooth-short-coarse": TrainingRecipe("videobooth:ShortCoarse", "models", _VIDEOBOOTH, 7),
-    "videobooth-short": TrainingRecipe("videobooth:ShortFine", "models", _VIDEOBOOTH, 8, after="videobooth-short-coarse"),
-    "videobooth-fine": TrainingRecipe("videobooth:FineOnly", "models", _VIDEOBOOTH, 9),
-    "videobooth-joint": TrainingRecipe("videobooth:Joint", "models", _VIDEOBOOTH, 10),
-    "videobooth-clean-prompt": TrainingRecipe("videobooth:CleanPrompt", "models", _VIDEOBOOTH, 8, after="videobooth-short-coarse"),
-    "elite-global": TrainingRecipe("elite:Global", "models", _VIDEOBOOTH, 11),
-    "elite": TrainingRecipe("elite:Local", "models", _VIDEOBOOTH, 12, after="elite-global"),
+    "videobooth-coarse": TrainingRecipe("videobooth:Coarse", "models", _ON_THE_BASE, 7),
+    "videobooth": TrainingRecipe("videobooth:Fine", "models", _ON_THE_BASE, 8, after="videobooth-coarse"),
+    "videobooth-short-coarse": TrainingRecipe("videobooth:ShortCoarse", "models", _ON_THE_BASE, 7),
+    "videobooth-short": TrainingRecipe("videobooth:ShortFine", "models", _ON_THE_BASE, 8, after="videobooth-short-coarse"),
+    "videobooth-fine": TrainingRecipe("videobooth:FineOnly", "models", _ON_THE_BASE, 9),
+    "videobooth-joint": TrainingRecipe("videobooth:Joint", "models", _ON_THE_BASE, 10),
+    "videobooth-clean-prompt": TrainingRecipe("videobooth:CleanPrompt", "models", _ON_THE_BASE, 8, after="videobooth-short-coarse"),
+    "elite-global": TrainingRecipe("elite:Global", "models", _ON_THE_BASE, 11),
+    "elite": TrainingRecipe("elite:Local", "models", _ON_THE_BASE, 12, after="elite-global"),
 }
 """In dependency order, which is the order of ``all``."""
 
@@ -144,7 +144,8 @@ def _train_one(name: str, scale: str, out: Path, steps: int | None, seed: int, d
     from vbbench.weights_io import read_card, save_weights
 
     recipe, seeded = RECIPES[name], seeded_name(name, seed)
-    needs = (*recipe.needs, *([seeded_name(recipe.after, seed)] if recipe.after else []))
+    earlier = (seeded_name(recipe.after, seed),) if recipe.after else ()
+    needs = (*recipe.needs, *earlier)
     made_from = {needed: resources.file_digest(resources.weights_path(needed, scale)) for needed in needs}
     data_folder, made_from["data"] = rendering.prepare(work / "data", recipe.data)
     factory: Callable[[], Any] = functools.partial(build_objective, name, data_folder, seed, device)
@@ -156,8 +157,8 @@ def _train_one(name: str, scale: str, out: Path, steps: int | None, seed: int, d
         settings = objective.settings if steps is None else dataclasses.replace(objective.settings, steps=steps)
         tensors, config, facts = _fit(objective, settings, factory, _run_seed(name, seed), folder, device, workers, made_from)
     path = out / f"{seeded}.safetensors"
-    before = read_card(resources.weights_path(seeded_name(recipe.after, seed), scale)) if recipe.after else {}
-    facts |= {"total_steps": facts["steps"] + before.get("total_steps", 0), "parameters": sum(t.numel() for t in tensors.values())}
+    steps_before = sum(read_card(resources.weights_path(stage, scale)).get("total_steps", 0) for stage in earlier)
+    facts |= {"total_steps": facts["steps"] + steps_before, "parameters": sum(t.numel() for t in tensors.values())}
     card = {"recipe": name, "scale": scale, "seed": seed, **facts, "config": config, **_environment(device)}
     save_weights(path, tensors, card, eight_bit=bool(config.get("differences")))
     curves.say(f"{name}: {path}  {curves.figures(facts['validation'])}")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from vbbench.errors import WeightsError
 from vbbench.models.elite.network import GLOBAL, LOCAL, EliteNetwork
-from vbbench.models.loading import META, fill, load_image_encoder, load_network, read_weights
+from vbbench.models.loading import META, load_image_encoder, load_network, load_trained
 
 
 def load_elite(stage: str, base: str, image_encoder: str, weights: str | None, scale: str = "mini", device: str = "cpu") -> EliteNetwork:
@@ -23,13 +22,7 @@ def load_elite(stage: str, base: str, image_encoder: str, weights: str | None, s
         network = EliteNetwork(*parts, stage).eval()
     if weights is None or device == META:
         return network
-    tensors, config = read_weights(weights, scale, lambda config: {"stage": str(config["stage"]), **config})
-    trained, stored = config["stage"], tensors or {}
-    if (trained, stage) not in ((GLOBAL, GLOBAL), (LOCAL, LOCAL), (GLOBAL, LOCAL)):
-        raise WeightsError(f"the weights {weights} are of the stage {trained}, not {stage}.")
-    own = {name for name, _ in network.shipped()}
-    lacking = own - set(stored) if trained == stage else set()
-    fill(network, stored, lacking | (set(stored) - own), config, weights)
-    if trained != stage:
+    config = load_trained(network, {name for name, _ in network.shipped()}, weights, scale, may_lack=((GLOBAL, LOCAL),))
+    if config["stage"] != stage:
         network.base.unet.reset_local_attention()
     return network

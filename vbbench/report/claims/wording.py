@@ -140,11 +140,10 @@ def how_to_measure(run: RunData, results: Sequence[Result]) -> str:
     unmeasured = [finding for result in lacking for finding in result.findings if finding.estimate is None]
     told = [f"no scores of {words.listed(recipes)}"] if recipes else []
     told += dict.fromkeys(finding.lack for finding in unmeasured if not finding.lack.startswith("no scores of"))
-    metrics = ",".join(dict.fromkeys(m for r in results for m in (*r.claim.metrics, *r.claim.beside) if m != FIRST_CLIP))
+    metrics = dict.fromkeys(m for r in results for m in (*r.claim.metrics, *r.claim.beside) if m != FIRST_CLIP)
     models = ",".join(recipes or dict.fromkeys(recipe for result in lacking for recipe in result.claim.arms))
-    measured = {spec.name for spec in run.metrics}
-    wanted = [metric for metric in metrics.split(",") if metric]
-    options = f"--suite {run.suite.name} --models {models}" + ("" if set(wanted) <= measured else f" --metrics {metrics}")
+    all_measured = metrics.keys() <= {spec.name for spec in run.metrics}
+    options = f"--suite {run.suite.name} --models {models}" + ("" if all_measured else f" --metrics {','.join(metrics)}")
     many = len(lacking) > 1
     return (
         f"{words.count(len(lacking), 'claim')} of {len(results)} {'are' if many else 'is'} not measured ({_listed(told)}): "

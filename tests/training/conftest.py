@@ -1,0 +1,22 @@
+"""Tiny data and tiny weights that the objectives of models learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.models.tiny import weights_root
+from vbbench.training import data as data_module
+from vbbench.training import rendering
+from vbbench.training.data import Counts, TrainingData, Variant
+
+__all__ = ["data", "weights_root"]
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingData]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(data_module.VARIANTS, "tiny-models", Variant(Counts(4, 2, 1, 2), Counts(2, 1, 1, 1), seed=5))
+        folder, _ = rendering.prepare(tmp_path_factory.mktemp("data"), "tiny-models", processes=1)
+        yield TrainingData(folder, "tiny-models")
