@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from vbbench.models.codec import to_unit
 from vbbench.models.diffusion import add_noise, video_noise
 from vbbench.models.fitting import clip_latents, denoising_loss, draw_timesteps, fast_arithmetic, frames_of
 from vbbench.models.text_to_video import LatentVideoModel
-from vbbench.models.videobooth.sampling import Denoiser
+from vbbench.models.videobooth.unet import VideoUNet
 from vbbench.suite import derive_seed
 from vbbench.types import Adapter, PromptItem, SamplingParams, Subject, Video
 from vbbench.world.captions import article
@@ -140,16 +141,15 @@ class DreamBoothVideo(LatentVideoModel):
     def generate(self, items: Sequence[PromptItem], params: SamplingParams, adapter: Adapter) -> list[Video]:  # type: ignore[override]
         """One video an item, by the subject's own UNet."""
         states = torch.cat([self._states(item.text, item.subject_word) for item in items])
-        base = dict(self.network.unet.named_parameters())
-        return self._sample(items, params, self._tuned_denoiser(restore(base, adapter.tensors), states))
+        return self._sample(items, params, self._bind(states, unet=self._tuned_unet(adapter)))
 
-    def _tuned_denoiser(self, weights: Weights, conditional_BLD: Tensor) -> Denoiser:
-        unconditional = self._null_text(self.network, len(conditional_BLD))
-
-        def denoise(latents: Tensor, timestep_B: Tensor, is_conditional: bool) -> Tensor:
-            return functional_call(self.network.unet, weights, (latents, timestep_B, conditional_BLD if is_conditional else unconditional))
-
-        return denoise
+    def _tuned_unet(self, adapter: Adapter) -> VideoUNet:
+        """A copy of the base's UNet with the subject's weights."""
+        unet = deepcopy(self.network.unet)
+        parameters = dict(unet.named_parameters())
+        for name, weight in restore(parameters, adapter.tensors).items():
+            parameters[name].copy_(weight)
+        return unet
 
 
 class _Batches:

@@ -44,6 +44,7 @@ def _cross_frame(golden: Golden, released: Released) -> Pairs:
     names = {"to_q": "to_q", "to_out.0": "to_out.0", "to_k_image": "to_k_exemplar", "to_v_image": "to_v_exemplar"}
     for suffix, variants in (("", ("original",)), ("_new", ("injected_no_exemplar", "injected_with_exemplar"))):
         attention = CrossFrameAttention(channels, heads, injection=True)
+        attention.backend = released.backend
         source = {**names, "to_k": f"to_k{suffix}", "to_v": f"to_v{suffix}"}
         _load_renamed(attention, golden, source)
         for variant in variants:

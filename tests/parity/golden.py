@@ -14,6 +14,7 @@ from torch import Tensor
 from vbbench.errors import WeightsError
 from vbbench.models.videobooth import checkpoint
 from vbbench.models.videobooth.coarse import Mapper
+from vbbench.models.videobooth.speed import Speed, apply_speed
 from vbbench.models.videobooth.unet import VideoUNet
 
 
@@ -54,10 +55,10 @@ def read_golden(path: Path) -> Golden:
 
 
 class Released:
-    """The released weights of a folder, as our classes; each built when first asked for."""
+    """The released weights of a folder, as our classes; each built when first asked for; ``backend`` computes their injection attention."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, backend: str | None = None) -> None:
+        self.folder, self.backend = folder, backend
         self._unets: dict[str, VideoUNet] = {}
 
     @cached_property
@@ -79,7 +80,7 @@ class Released:
             unet = VideoUNet(config)
             state = checkpoint.unet_from_released(self._unet.tensors, self._mapper.tensors, stage)
             checkpoint.load_strictly(unet, state, source=f"{self._unet.name}, stage {stage}")
-            self._unets[stage] = unet.eval()
+            self._unets[stage] = apply_speed(unet.eval(), Speed(attention=self.backend or ""))
         return self._unets[stage]
 
     @cached_property

@@ -10,6 +10,7 @@ import torch
 
 from tests.parity.cases import KINDS, Kind
 from tests.parity.golden import Released, read_golden
+from vbbench.attention import BACKENDS
 from vbbench.errors import VBBenchError
 
 NOT_CASES = ("weights_*.safetensors", "*_keys.json", "*_keys.txt", "README.md")
@@ -18,10 +19,13 @@ NOT_CASES = ("weights_*.safetensors", "*_keys.json", "*_keys.txt", "README.md")
 
 def main(arguments: Sequence[str]) -> int:
     """Compare a folder; returns the exit code."""
-    if len(arguments) != 1:
-        print("usage: python -m tests.parity DIR", file=sys.stderr)
+    if len(arguments) not in (1, 3) or arguments[1:2] not in ([], ["--backend"]):
+        print("usage: python -m tests.parity DIR [--backend NAME]", file=sys.stderr)
         return 2
-    folder = Path(arguments[0])
+    folder, backend = Path(arguments[0]), arguments[2] if len(arguments) == 3 else None
+    if backend is not None and backend not in BACKENDS:
+        print(f"there is no attention backend {backend}; there are {', '.join(BACKENDS)}", file=sys.stderr)
+        return 2
     if not folder.is_dir():
         print(f"{folder} is not a folder", file=sys.stderr)
         return 2
@@ -33,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     if not cases:
         print(f"{folder} holds no case", file=sys.stderr)
         return 2
-    released = Released(folder)
+    released = Released(folder, backend)
     results = [_report(path, kind, released) for path, kind in cases]
     print(f"{sum(results)} of {len(results)} cases within tolerance")
     return 0 if all(results) else 1

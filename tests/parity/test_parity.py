@@ -14,8 +14,9 @@ from tests.parity.run import main
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 
 
-def test_golden_files_are_matched(capsys: pytest.CaptureFixture[str]) -> None:
-    code = main([str(GOLDEN)])
+@pytest.mark.parametrize("backend", [None, "reference", "released", "plain", "concat", "merge"])
+def test_golden_files_are_matched(backend: str | None, capsys: pytest.CaptureFixture[str]) -> None:
+    code = main([str(GOLDEN)] if backend is None else [str(GOLDEN), "--backend", backend])
     output = capsys.readouterr().out
     assert code == 0, output
     assert "26 of 26 cases within tolerance" in output
@@ -59,3 +60,5 @@ def test_folder_without_a_case(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "something_else" in printed.out
     assert main([str(tmp_path / "missing")]) == 2
     assert main([]) == 2
+    assert main([str(tmp_path), "--backend", "fastest"]) == 2
+    assert main([str(tmp_path), "merge"]) == 2

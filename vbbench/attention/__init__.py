@@ -1,6 +1,6 @@
 """Attention of the video networks: plain, across frames, and with an injected image prompt.
 
-Shape suffixes: B batch, T frames, L tokens of a frame, M tokens of the image prompt or text, N heads, D head dimension.
+Shape suffixes: B batch, T frames, L tokens of a frame, M tokens of the image prompt, N heads, D head dimension.
 """
 
 from __future__ import annotations
@@ -8,28 +8,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vbbench.attention.backends import BACKENDS, Backend, choose_backend, resolve
+from vbbench.attention.backends import BACKENDS, Backend, load_backend
+from vbbench.attention.dispatch import choose_backend
+from vbbench.attention.dot_product import attention
 
-__all__ = ["BACKENDS", "attention", "choose_backend", "cross_frame_attention"]
-
-
-def attention(q_BLND: Tensor, k_BMND: Tensor, v_BMND: Tensor, *, backend: str | None = None) -> Tensor:
-    """Scaled dot-product attention, ``softmax(q k^T / sqrt(D)) v``, head by head.
-
-    Args:
-        q_BLND: queries; one or more leading axes, the same in all three.
-        k_BMND: keys.
-        v_BMND: values.
-        backend: a name in `BACKENDS`, or None for the one that suits the device.
-    Returns:
-        (B, L, N, D).
-    Raises:
-        ValueError: unknown backend.
-    """
-    return resolve(backend, q_BLND)(q_BLND, k_BMND, v_BMND)
+__all__ = ["BACKENDS", "Backend", "attention", "choose_backend", "injection_attention", "load_backend"]
 
 
-def cross_frame_attention(
+def injection_attention(
     q_BTLND: Tensor,
     k_BTLND: Tensor,
     v_BTLND: Tensor,
@@ -40,41 +26,36 @@ def cross_frame_attention(
 ) -> Tensor:
     """Attention of every frame to [first frame; previous frame], frame 0's values updated by an image prompt if given.
 
-    The same numbers as `vbbench.attention.reference.cross_frame_attention` (VideoBooth, section 3.3), without its double
-    work: frames 0 and 1 read frame 0 twice there, and a softmax over every key twice is the softmax over every key once.
+    Frame 0 has no predecessor and takes itself. With an image prompt, frame 0 first attends to [image prompt; frame 0]; the
+    result replaces frame 0's values (its keys stay) for every frame that reads them, frame 0 included (VideoBooth, section 3.3).
+    Every backend gives the numbers of `vbbench.attention.reference`.
 
     Args:
         q_BTLND: queries.
         k_BTLND: keys.
         v_BTLND: values.
-        k_image_BMND: keys of the image prompt, or None; any number of tokens.
+        k_image_BMND: keys of the image prompt, any number of tokens. Its rows may be fewer than B: the first so many clips have an
+            image prompt, the others none. None: no clip has one.
         v_image_BMND: values of the image prompt; given exactly when its keys are.
-        backend: a name in `BACKENDS`, or None for the one that suits the device.
+        backend: a name in `BACKENDS`, or None for the one that measured fastest (`vbbench.attention.dispatch`).
     Returns:
         (B, T, L, N, D).
     Raises:
-        ValueError: unknown backend, or only one of the image prompt's keys and values.
+        ValueError: unknown backend, or one that cannot take these tensors; only one of the image prompt's keys and values, or
+            more rows of them than clips.
     """
     if (k_image_BMND is None) != (v_image_BMND is None):
         raise ValueError("the image prompt's keys and values must be given together")
-    attend = resolve(backend, q_BTLND)
-    k_first, v_first = k_BTLND[:, 0], v_BTLND[:, 0]
+    tensors = [x for x in (q_BTLND, k_BTLND, v_BTLND, k_image_BMND, v_image_BMND) if x is not None]
+    needs_grad = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
+    module = load_backend(backend if backend is not None else choose_backend(q_BTLND, needs_grad))
+    if backend is not None and (reason := module.refusal(q_BTLND, needs_grad)) is not None:
+        raise ValueError(f"the attention backend {backend!r} cannot take these queries: {reason}")
+    v_first = v_BTLND[:, 0]
     if k_image_BMND is not None and v_image_BMND is not None:
-        v_first = _inject(attend, q_BTLND[:, 0], k_first, v_first, k_image_BMND, v_image_BMND)
-    frames = q_BTLND.shape[1]
-    if frames <= 2:
-        return attend(q_BTLND.flatten(1, 2), k_first, v_first).unflatten(1, (frames, -1))
-    early = attend(q_BTLND[:, :2].flatten(1, 2), k_first, v_first).unflatten(1, (2, -1))
-    late = attend(q_BTLND[:, 2:], _with_first(k_first, k_BTLND), _with_first(v_first, v_BTLND))
-    return torch.cat([early, late], dim=1)
-
-
-def _inject(attend: Backend, q_BLND: Tensor, k_BLND: Tensor, v_BLND: Tensor, k_image: Tensor, v_image: Tensor) -> Tensor:
-    """Frame 0's new values: what it reads from [image prompt; frame 0]."""
-    return attend(q_BLND, torch.cat([k_image, k_BLND], dim=1), torch.cat([v_image, v_BLND], dim=1))
-
-
-def _with_first(first_BLND: Tensor, x_BTLND: Tensor) -> Tensor:
-    """[frame 0; previous frame] for the frames from the third on, (B, T - 2, 2L, N, D)."""
-    previous = x_BTLND[:, 1:-1]
-    return torch.cat([first_BLND.unsqueeze(1).expand_as(previous), previous], dim=2)
+        clips = len(k_image_BMND)
+        if clips > len(q_BTLND):
+            raise ValueError(f"image prompts for {clips} clips, and {len(q_BTLND)} clips")
+        injected = module.inject(q_BTLND[:clips, 0], k_BTLND[:clips, 0], v_first[:clips], k_image_BMND, v_image_BMND)
+        v_first = injected if clips == len(q_BTLND) else torch.cat([injected, v_first[clips:]])
+    return module.across_frames(q_BTLND, k_BTLND, v_BTLND, v_first)

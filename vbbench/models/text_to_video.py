@@ -14,10 +14,13 @@ from torch import Tensor
 
 from vbbench.errors import InputError, UsageError
 from vbbench.models.codec import to_uint8
-from vbbench.models.diffusion import video_noise
+from vbbench.models.diffusion import DiffusionConfig, video_noise
 from vbbench.models.loading import load_codec, load_network
 from vbbench.models.network import TextToVideoNetwork
+from vbbench.models.videobooth.guided_unet import GuidedUNet
 from vbbench.models.videobooth.sampling import SCHEDULERS, Denoiser, make_scheduler, sample
+from vbbench.models.videobooth.speed import apply_speed, approximate_of, speed_of
+from vbbench.models.videobooth.unet import VideoUNet
 from vbbench.types import PromptItem, SamplingParams, Video
 
 FAITHFUL = "faithful"
@@ -28,14 +31,17 @@ class LatentVideoModel:
 
     Args:
         settings: one scale's table of recipe.toml; ``weights`` maps ``codec`` and ``base`` to names of weights, ``null_text`` is the
-            text of guidance's other branch (default: the empty one).
+            text of guidance's other branch (default: the empty one), ``speed`` and ``approximate`` say how the UNet is evaluated
+            (`vbbench.models.videobooth.speed`).
         device: ``cpu``, ``cuda``, or ``meta``: built without weights, to be looked at.
     """
 
     def __init__(self, settings: Mapping[str, Any], *, device: str, folder: Path) -> None:
         self.settings, self.device, self.scale = settings, device, str(settings["scale"])
+        self.speed, self.approximate = speed_of(settings), approximate_of(settings)
         self.codec = load_codec(settings["weights"]["codec"], self.scale, device)
         self.network = self._load_network()
+        apply_speed(self._base.unet, self.speed)
 
     def _load_network(self) -> TextToVideoNetwork:
         return load_network(self.settings["weights"]["base"], self.scale, self.device)
@@ -50,16 +56,12 @@ class LatentVideoModel:
 
     def _text_denoiser(self, conditional_BLD: Tensor) -> Denoiser:
         """The network bound to text states, and to the null text's for guidance."""
-        unconditional = self._null_text(self.network, len(conditional_BLD))
+        return self._bind(conditional_BLD)
 
-        def denoise(latents: Tensor, timestep_B: Tensor, is_conditional: bool) -> Tensor:
-            return self.network.unet(latents, timestep_B, conditional_BLD if is_conditional else unconditional)
-
-        return denoise
-
-    def _null_text(self, network: TextToVideoNetwork, count: int) -> Tensor:
-        """Text states (count, L, D) of guidance's other branch."""
-        return network.encode_text([self.settings.get("null_text", "")]).expand(count, -1, -1)
+    def _bind(self, conditional_BLD: Tensor, *, unet: VideoUNet | None = None, **conditions: Any) -> GuidedUNet:
+        """The UNet (or another in its place) bound to text states, the null text's, and what else its conditional branch reads."""
+        null_text = self._base.encode_text([self.settings.get("null_text", "")])
+        return GuidedUNet(unet or self._base.unet, conditional_BLD, null_text, speed=self.speed, approximate=self.approximate, **conditions)
 
     def _sample(self, items: Sequence[PromptItem], params: SamplingParams, denoise: Denoiser) -> list[Video]:
         """Denoise each item's own noise and decode it."""
@@ -98,8 +100,13 @@ class LatentVideoModel:
         )
 
     @property
-    def _diffusion(self) -> Any:
-        return self.network.config.diffusion
+    def _base(self) -> TextToVideoNetwork:
+        """The text-to-video network."""
+        return self.network
+
+    @property
+    def _diffusion(self) -> DiffusionConfig:
+        return self._base.config.diffusion
 
     def _noise(self, generator: torch.Generator, params: SamplingParams) -> Tensor:
         """(1, C, T, h, w), drawn on the CPU from the item's own generator."""

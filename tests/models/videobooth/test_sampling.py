@@ -86,13 +86,16 @@ def test_schedulers_find_the_data(name: str, prediction_type: str, beta_schedule
     target = torch.tensor([1.5, -2.0, 3.0]).view(1, 3, 1, 1, 1).expand(2, 3, 2, 2, 2)
     scheduler = sampling.make_scheduler(name, prediction_type=prediction_type, beta_schedule=beta_schedule, timestep_spacing="trailing")
 
-    def model(latents: Tensor, timestep_B: Tensor, conditional: bool) -> Tensor:
-        goal = target if conditional else -target
+    def branch(goal: Tensor, latents: Tensor, timestep_B: Tensor) -> Tensor:
         if prediction_type == "sample":
             return goal
         clean_part = sampling.noise_to_timestep(scheduler, goal, torch.zeros_like(goal), timestep_B[0])
         noise_part = sampling.noise_to_timestep(scheduler, torch.zeros_like(goal), torch.ones_like(goal), timestep_B[0])
         return (latents - clean_part) / noise_part
+
+    def model(latents: Tensor, timestep_B: Tensor, both: bool) -> tuple[Tensor, Tensor | None]:
+        assert not both  # a guidance scale of 1 asks for no second branch
+        return branch(target, latents, timestep_B), None
 
     noise = torch.randn(target.shape, generator=torch.Generator().manual_seed(0))
     steps: list[int] = []
@@ -101,13 +104,24 @@ def test_schedulers_find_the_data(name: str, prediction_type: str, beta_schedule
     torch.testing.assert_close(out, target, rtol=0.02, atol=0.02)
 
 
+def test_guidance_weighs_both_branches() -> None:
+    scheduler = sampling.make_scheduler("ddim", prediction_type="sample")
+
+    def model(latents: Tensor, timestep_B: Tensor, both: bool) -> tuple[Tensor, Tensor | None]:
+        assert both
+        return torch.full_like(latents, 2.0), torch.full_like(latents, 0.5)
+
+    out = sampling.sample(model, scheduler, torch.randn(1, 3, 2, 2, 2), 3, guidance_scale=3.0)
+    torch.testing.assert_close(out, torch.full_like(out, 0.5 + 3 * 1.5), atol=0.02, rtol=0.02)
+
+
 def test_rows_have_their_own_noise() -> None:
     scheduler = sampling.make_scheduler("ddpm")
     noise = torch.randn(2, 3, 2, 2, 2, generator=torch.Generator().manual_seed(0))
 
     def run(rows: list[int]) -> Tensor:
         generators = [torch.Generator().manual_seed(row) for row in rows]
-        return sampling.sample(lambda x, t, c: _toy(x), scheduler, noise[rows], 4, generators=generators)
+        return sampling.sample(lambda x, t, both: (_toy(x), None), scheduler, noise[rows], 4, generators=generators)
 
     torch.testing.assert_close(run([0, 1])[1:], run([1]))
 

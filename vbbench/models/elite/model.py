@@ -6,14 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from vbbench.errors import InputError
 from vbbench.models.codec import to_unit
-from vbbench.models.diffusion import DiffusionConfig
 from vbbench.models.elite.loading import load_elite
 from vbbench.models.elite.local import not_white
 from vbbench.models.elite.network import LOCAL, EliteNetwork
+from vbbench.models.network import TextToVideoNetwork
 from vbbench.models.text_to_video import LatentVideoModel
 from vbbench.models.videobooth.sampling import Denoiser
 from vbbench.pictures import load_image_prompt, load_mask
@@ -33,25 +32,18 @@ class Elite(LatentVideoModel):
         return load_elite(LOCAL, weights["base"], weights["image-encoder"], weights["elite"], self.scale, self.device)
 
     @property
-    def _diffusion(self) -> DiffusionConfig:
-        return self.network.base.config.diffusion
+    def _base(self) -> TextToVideoNetwork:
+        return self.network.base
 
     def _denoiser(self, items: Sequence[PromptItem], params: SamplingParams) -> Denoiser:
         pictures, masks = zip(*(image_prompt_and_mask(item, params.size) for item in items), strict=True)
         texts, words = [item.text for item in items], [item.subject_word for item in items]
         states = self.network.encode_image(to_unit(torch.from_numpy(np.stack(pictures)).to(self.device)))
         conditional = self.network.encode_text(texts, words, self.network.primary_word(states))
-        unconditional = self._null_text(self.network.base, len(items))
         strength, local = self.settings["lambda"], None
         if strength:
             local = self.network.local_prompt(states, torch.from_numpy(np.stack(masks)).to(self.device), texts, words, strength)
-
-        def denoise(latents: Tensor, timestep_B: Tensor, is_conditional: bool) -> Tensor:
-            if is_conditional:
-                return self.network.base.unet(latents, timestep_B, conditional, local_prompt=local)
-            return self.network.base.unet(latents, timestep_B, unconditional)
-
-        return denoise
+        return self._bind(conditional, local=local)
 
 
 def image_prompt_and_mask(item: PromptItem, size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -50,16 +50,16 @@ class ResnetBlock(nn.Module):
         self.conv2 = Conv3x3(out_channels, out_channels)
         self.conv_shortcut = Conv1x1(in_channels, out_channels) if in_channels != out_channels else None
 
-    def forward(self, x: Tensor, cond: Conditioning) -> Tensor:
-        """(B * T, C, H, W) -> (B * T, C', H, W)."""
-        emb_BTC = self.time_emb_proj(cond.emb_BTD)
-        emb = emb_BTC.expand(-1, cond.frames, -1).flatten(0, 1)[:, :, None, None]
-        h = self.conv1(F.silu(self.norm1(x, cond.frames)))
+    def forward(self, x: Tensor, emb_BTD: Tensor, frames: int) -> Tensor:
+        """(B * T, C, H, W) -> (B * T, C', H, W); ``emb_BTD``: the time embedding, its T is 1 or ``frames``."""
+        emb_BTC = self.time_emb_proj(emb_BTD)
+        emb = emb_BTC.expand(-1, frames, -1).flatten(0, 1)[:, :, None, None]
+        h = self.conv1(F.silu(self.norm1(x, frames)))
         if self.scale_shift:
             scale, shift = emb.chunk(2, dim=1)
-            h = torch.addcmul(shift, self.norm2(h, cond.frames), scale + 1)
+            h = torch.addcmul(shift, self.norm2(h, frames), scale + 1)
         else:
-            h = self.norm2(h + emb, cond.frames)
+            h = self.norm2(h + emb, frames)
         h = self.conv2(F.silu(h))
         return h + (x if self.conv_shortcut is None else self.conv_shortcut(x))
 
@@ -101,13 +101,18 @@ class DownBlock(nn.Module):
 
     def forward(self, x: Tensor, cond: Conditioning, skips: list[Tensor]) -> Tensor:
         """Runs the level and appends every intermediate result to ``skips``."""
-        for index, resnet in enumerate(self.resnets):
-            x = resnet(x, cond)
-            if self.has_attention:
-                x = self.attentions[index](x, cond)
-            skips.append(x)
+        x = self.layers(x, cond, skips)
         if self.downsamplers is not None:
             x = self.downsamplers[0](x)
+            skips.append(x)
+        return x
+
+    def layers(self, x: Tensor, cond: Conditioning, skips: list[Tensor]) -> Tensor:
+        """The level without its downsampler."""
+        for index, resnet in enumerate(self.resnets):
+            x = resnet(x, cond.emb_BTD, cond.frames)
+            if self.has_attention:
+                x = self.attentions[index](x, cond)
             skips.append(x)
         return x
 
@@ -122,8 +127,8 @@ class MidBlock(nn.Module):
 
     def forward(self, x: Tensor, cond: Conditioning) -> Tensor:
         """(B * T, C, H, W) -> the same."""
-        x = self.attentions[0](self.resnets[0](x, cond), cond)
-        return self.resnets[1](x, cond)
+        x = self.attentions[0](self.resnets[0](x, cond.emb_BTD, cond.frames), cond)
+        return self.resnets[1](x, cond.emb_BTD, cond.frames)
 
 
 class UpBlock(nn.Module):
@@ -140,7 +145,7 @@ class UpBlock(nn.Module):
     def forward(self, x: Tensor, cond: Conditioning, skips: list[Tensor]) -> Tensor:
         """Runs the level and takes its skips from the end of ``skips``."""
         for index, resnet in enumerate(self.resnets):
-            x = resnet(torch.cat([x, skips.pop()], dim=1), cond)
+            x = resnet(torch.cat([x, skips.pop()], dim=1), cond.emb_BTD, cond.frames)
             if self.has_attention:
                 x = self.attentions[index](x, cond)
         if self.upsamplers is not None:

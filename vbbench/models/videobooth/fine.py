@@ -8,13 +8,15 @@ Shape suffixes: B batch, T frames, L tokens of a frame, M tokens of the image pr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
-from vbbench.attention import cross_frame_attention
+from vbbench.attention import injection_attention
+from vbbench.models.videobooth.projection import project
+from vbbench.models.videobooth.text_states import TextStates
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class ImagePromptInput:
 
     latent_BCTHW: Tensor
     timestep_B: Tensor
-    text_BLD: Tensor | None = None
+    text_BLD: Tensor | TextStates | None = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,19 @@ class ImagePromptStates:
     def for_videos(self, count: int) -> ImagePromptStates:
         """One image prompt's states for a batch of ``count`` videos, without a copy."""
         return ImagePromptStates(tuple((k.expand(count, -1, -1), v.expand(count, -1, -1)) for k, v in self.keys_values))
+
+    @classmethod
+    def of_several(cls, states: Sequence[ImagePromptStates]) -> ImagePromptStates:
+        """States of several image prompts, one a video; an image prompt that they all share is not copied."""
+        if all(one is states[0] for one in states):
+            return states[0].for_videos(len(states))
+        layers = zip(*(one.keys_values for one in states), strict=True)
+        return cls(tuple((torch.cat([k for k, _ in layer]), torch.cat([v for _, v in layer])) for layer in layers))
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory of the tensors."""
+        return sum(x.numel() * x.element_size() for pair in self.keys_values for x in pair)
 
 
 @dataclass
@@ -69,6 +84,8 @@ class CrossFrameAttention(nn.Module):
     def __init__(self, channels: int, num_heads: int, injection: bool = False) -> None:
         super().__init__()
         self.num_heads = num_heads
+        self.fused_qkv = False  # how it is computed, not what: see `vbbench.models.videobooth.speed`
+        self.backend: str | None = None
         self.to_q = nn.Linear(channels, channels, bias=False)
         self.to_k = nn.Linear(channels, channels, bias=False)
         self.to_v = nn.Linear(channels, channels, bias=False)
@@ -107,13 +124,8 @@ class CrossFrameAttention(nn.Module):
         return self.to_k_image(image_BMC), self.to_v_image(image_BMC)
 
     def forward(self, x_BTLC: Tensor, image: tuple[Tensor, Tensor] | None = None) -> Tensor:
-        """(B, T, L, C) -> (B, T, L, C); ``image`` holds keys and values of the image prompt."""
+        """(B, T, L, C) -> (B, T, L, C); ``image``: keys and values of image prompts, for the first so many videos."""
         heads = (self.num_heads, -1)
-        q, k, v = (to(x_BTLC).unflatten(-1, heads) for to in (self.to_q, self.to_k, self.to_v))
+        q, k, v = (x.unflatten(-1, heads) for x in project(x_BTLC, self.to_q, self.to_k, self.to_v, fused=self.fused_qkv))
         k_image, v_image = (None, None) if image is None else (kv.unflatten(-1, heads) for kv in image)
-        return self.to_out[0](cross_frame_attention(q, k, v, k_image, v_image).flatten(-2))
-
-
-def next_image_states(states: Iterator[tuple[Tensor, Tensor]] | None) -> tuple[Tensor, Tensor] | None:
-    """The next layer's keys and values, or None without an image prompt."""
-    return None if states is None else next(states)
+        return self.to_out[0](injection_attention(q, k, v, k_image, v_image, backend=self.backend).flatten(-2))

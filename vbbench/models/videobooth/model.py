@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from functools import cached_property, partial
+from hashlib import sha256
 
 import torch
 from torch import Tensor
 
 from vbbench.models.codec import to_unit
-from vbbench.models.diffusion import DiffusionConfig
 from vbbench.models.loading import load_videobooth
+from vbbench.models.network import TextToVideoNetwork
 from vbbench.models.text_to_video import LatentVideoModel
+from vbbench.models.videobooth.guided_unet import ImagePromptAt
+from vbbench.models.videobooth.image_cache import ImagePromptCache
 from vbbench.models.videobooth.network import VideoBoothNetwork
 from vbbench.models.videobooth.sampling import Denoiser, noise_to_timestep
-from vbbench.models.videobooth.unet import ImagePromptInput
+from vbbench.models.videobooth.unet import ImagePromptInput, ImagePromptStates
 from vbbench.types import PromptItem, SamplingParams
 from vbbench.video import load_image_prompt
 
@@ -33,31 +37,47 @@ class VideoBooth(LatentVideoModel):
         return load_videobooth(self.settings["stage"], *names, self.scale, self.device)
 
     @property
-    def _diffusion(self) -> DiffusionConfig:
-        return self.network.base.config.diffusion
+    def _base(self) -> TextToVideoNetwork:
+        return self.network.base
+
+    @cached_property
+    def _kept(self) -> ImagePromptCache:
+        return ImagePromptCache(self.speed.image_cache_mb)
 
     def _denoiser(self, items: Sequence[PromptItem], params: SamplingParams) -> Denoiser:
-        pixels = to_unit(torch.stack([torch.from_numpy(load_image_prompt(item.image, params.size)[0]) for item in items]).to(self.device))
+        pictures = [load_image_prompt(item.image, params.size)[0] for item in items]
+        pixels = to_unit(torch.stack([torch.from_numpy(picture) for picture in pictures]).to(self.device))
         conditional = self.network.encode_text(
             [item.text for item in items], [item.subject_word for item in items], self.network.embed_image(pixels)
         )
-        unconditional = self._null_text(self.network.base, len(items))
-        latents_image = self.codec.encode(pixels[:, None])
-        noise_image = torch.cat([self._image_noise(item, latents_image[:1]) for item in items]).to(self.device)
-        scheduler, unet, network = self._scheduler(params), self.network.base.unet, self.network
+        keys = [(item.image_seed, sha256(picture).hexdigest()) for item, picture in zip(items, pictures, strict=True)]
+        image = self._image_prompts(items, keys, self.codec.encode(pixels[:, None]), params) if self.network.injects else None
+        return self._bind(conditional, image=image)
 
-        def denoise(latents: Tensor, timestep_B: Tensor, is_conditional: bool) -> Tensor:
-            if not is_conditional:
-                return unet(latents, timestep_B, unconditional)
-            image = None
-            if network.injects and network.noises_image_prompt:
-                noisy = noise_to_timestep(scheduler, latents_image, noise_image, timestep_B[0])
-                image = ImagePromptInput(noisy, timestep_B, unconditional)
-            elif network.injects:
-                image = ImagePromptInput(latents_image, torch.zeros_like(timestep_B), unconditional)
-            return unet(latents, timestep_B, conditional, image_prompt=image)
+    def _image_prompts(
+        self, items: Sequence[PromptItem], keys: Sequence[Hashable], latents: Tensor, params: SamplingParams
+    ) -> ImagePromptAt:
+        """The items' image prompts at each timestep.
 
-        return denoise
+        Each passes through the network alone, whoever else is in the batch, and once for all prompts of one image (of one key).
+        """
+        unet, scheduler = self._base.unet, self._scheduler(params)
+        null_text = unet.text_states(self._base.encode_text([self.settings.get("null_text", "")]))
+
+        def compute(row: int, timestep_B: Tensor) -> ImagePromptStates:
+            latent = latents[row : row + 1]
+            if not self.network.noises_image_prompt:
+                return unet.image_prompt_states(ImagePromptInput(latent, torch.zeros_like(timestep_B[:1]), null_text))
+            noise = self._image_noise(items[row], latent).to(self.device)
+            noisy = noise_to_timestep(scheduler, latent, noise, timestep_B[0])
+            return unet.image_prompt_states(ImagePromptInput(noisy, timestep_B[:1], null_text))
+
+        def at(timestep_B: Tensor) -> ImagePromptStates:
+            step = float(timestep_B[0]) if self.network.noises_image_prompt else None
+            states = [self._kept.get(image, step, partial(compute, row, timestep_B)) for row, image in enumerate(keys)]
+            return ImagePromptStates.of_several(states)
+
+        return at
 
     @staticmethod
     def _image_noise(item: PromptItem, like: Tensor) -> Tensor:

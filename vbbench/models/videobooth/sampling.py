@@ -53,8 +53,8 @@ SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
 class Denoiser(Protocol):
     """A network in a sampling loop, its conditions bound."""
 
-    def __call__(self, latents: Tensor, timestep_B: Tensor, conditional: bool) -> Tensor:
-        """(B, C, ...) latents, with or without text and image prompt -> prediction of that shape."""
+    def __call__(self, latents: Tensor, timestep_B: Tensor, both: bool) -> tuple[Tensor, Tensor | None]:
+        """(B, C, ...) latents -> predictions of that shape: with text and image prompt and, if ``both``, without."""
         ...
 
 
@@ -154,9 +154,9 @@ def sample(
     for done, timestep in enumerate(scheduler.timesteps, start=1):
         scaled = scheduler.scale_model_input(latents, timestep)
         timestep_B = timestep.expand(len(latents))
-        prediction = model(scaled, timestep_B, True)
-        if guidance_scale != 1.0:
-            prediction = guided(prediction, model(scaled, timestep_B, False), guidance_scale, guidance_channels)
+        prediction, unconditional = model(scaled, timestep_B, guidance_scale != 1.0)
+        if unconditional is not None:
+            prediction = guided(prediction, unconditional, guidance_scale, guidance_channels)
         latents = scheduler.step(prediction, timestep, latents, return_dict=False, **extra)[0]
         if callback is not None:
             callback(done, latents)

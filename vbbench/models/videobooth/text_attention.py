@@ -62,20 +62,32 @@ class TextAttention(nn.Module):
             self.to_k_local.weight.copy_(self.to_k.weight)
             self.to_v_local.weight.zero_()
 
-    def forward(self, x_BTLC: Tensor, text_BSD: Tensor, local: LocalPrompt | None = None) -> Tensor:
-        """(B, T, L, C) and (B, S, D) -> (B, T, L, C).
+    def keys_values(self, text_BSD: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values (B, S, N, D) of a text; they depend on no video and no timestep, so they can be kept."""
+        return tuple(to(text_BSD).unflatten(-1, (self.num_heads, -1)) for to in (self.to_k, self.to_v))  # type: ignore[return-value]
 
+    def forward(self, x_BTLC: Tensor, text: Tensor | tuple[Tensor, Tensor], local: LocalPrompt | None = None) -> Tensor:
+        """(B, T, L, C) -> (B, T, L, C).
+
+        Args:
+            x_BTLC: the frames' pixels.
+            text: text states (B, S, D), or what `keys_values` made of them.
+            local: patches of an image prompt for the first so many videos, or None.
         Raises:
             RuntimeError: a local prompt, and no projections for it.
         """
-        heads = (self.num_heads, -1)
-        q = self.to_q(x_BTLC).flatten(1, 2).unflatten(-1, heads)
-        k = self.to_k(text_BSD).unflatten(-1, heads)
-        v = self.to_v(text_BSD).unflatten(-1, heads)
+        q = self.to_q(x_BTLC).flatten(1, 2).unflatten(-1, (self.num_heads, -1))
+        k, v = self.keys_values(text) if isinstance(text, Tensor) else text
         out = attention(q, k, v)
         if local is not None:
-            out = out + local.strength * attention_to_word(q, k, local.word_B).unsqueeze(-1) * self._attend_locally(q, local)
+            out = self._add_local(out, q, k, local)
         return self.to_out[0](out.flatten(-2)).view_as(x_BTLC)
+
+    def _add_local(self, out: Tensor, q: Tensor, k: Tensor, local: LocalPrompt) -> Tensor:
+        videos = len(local.features_BMD)
+        share = attention_to_word(q[:videos], k[:videos], local.word_B).unsqueeze(-1)
+        added = out[:videos] + local.strength * share * self._attend_locally(q[:videos], local)
+        return added if videos == len(out) else torch.cat([added, out[videos:]])
 
     def _attend_locally(self, q: Tensor, local: LocalPrompt) -> Tensor:
         if self.to_k_local is None or self.to_v_local is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,9 @@ from torch.nn import functional as F
 
 from vbbench.attention import attention
 from vbbench.models.videobooth.convolution import Conv1x1
-from vbbench.models.videobooth.fine import CrossFrameAttention, Recorder, next_image_states
+from vbbench.models.videobooth.features import InnerFeatures
+from vbbench.models.videobooth.fine import CrossFrameAttention, Recorder
+from vbbench.models.videobooth.projection import project
 from vbbench.models.videobooth.text_attention import LocalPrompt, TextAttention
 
 
@@ -26,20 +29,28 @@ class Conditioning:
     Attributes:
         frames: T; the network's tensors are (B * T, C, H, W).
         emb_BTD: time embedding after its SiLU; its T is 1 if all frames share it.
-        text_BSD: text states.
+        text: keys and values of the text, layer by layer.
         positions_BT: frame indices for the temporal codes; B may be 1.
-        image: keys and values of the image prompt, layer by layer, or None.
+        image: keys and values of image prompts for the first so many videos, layer by layer, or None.
         recorder: where this pass leaves its own keys and values (the image prompt's pass), or None.
         local: what the local text attention reads, or None.
+        inner: features of the inner levels that are kept over steps, or None.
     """
 
     frames: int
     emb_BTD: Tensor
-    text_BSD: Tensor
+    text: Iterator[tuple[Tensor, Tensor]]
     positions_BT: Tensor
     image: Iterator[tuple[Tensor, Tensor]] | None = None
     recorder: Recorder | None = None
     local: LocalPrompt | None = None
+    inner: InnerFeatures | None = None
+
+    def skip_layers(self, count: int) -> None:
+        """Pass over what was prepared for the next layers."""
+        for prepared in (self.text, self.image):
+            if prepared is not None:
+                next(islice(prepared, count, count), None)
 
 
 class TemporalAttention(nn.Module):
@@ -54,6 +65,7 @@ class TemporalAttention(nn.Module):
     def __init__(self, channels: int, num_heads: int, positions: int = 0) -> None:
         super().__init__()
         self.num_heads = num_heads
+        self.fused_qkv = False  # how it is computed, not what: see `vbbench.models.videobooth.speed`
         self.to_q = nn.Linear(channels, channels, bias=False)
         self.to_k = nn.Linear(channels, channels, bias=False)
         self.to_v = nn.Linear(channels, channels, bias=False)
@@ -66,8 +78,9 @@ class TemporalAttention(nn.Module):
             x_BTLC = x_BTLC + self.position_code[positions_BT].unsqueeze(2).to(x_BTLC.dtype)
         if x_BTLC.shape[1] == 1:  # the softmax over one frame is 1
             return self.to_out[0](self.to_v(x_BTLC))
-        q, k, v = (to(x_BTLC).unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for to in (self.to_q, self.to_k, self.to_v))
-        return self.to_out[0](attention(q, k, v).transpose(1, 2).flatten(-2))
+        parts = project(x_BTLC, self.to_q, self.to_k, self.to_v, fused=self.fused_qkv)
+        q, k, v = (x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in parts)
+        return self.to_out[0](attention(q, k, v).flatten(-2)).transpose(1, 2)
 
 
 def _sinusoids(positions: int, channels: int) -> Tensor:
@@ -116,17 +129,23 @@ class TransformerBlock(nn.Module):
         self.attn_temp = TemporalAttention(channels, num_heads, positions)
         self.norm_temp = nn.LayerNorm(channels)
 
-    def forward(self, x_BTLC: Tensor, cond: Conditioning) -> Tensor:
-        """(B, T, L, C) -> (B, T, L, C)."""
-        h = self.norm1(x_BTLC)
-        if cond.recorder is not None:
-            cond.recorder.keys_values.append(self.attn1.image_keys_values(h[:, 0]))
-            if cond.recorder.complete:
-                return x_BTLC
-        x = x_BTLC + self.attn1(h, next_image_states(cond.image))
-        x = x + self.attn2(self.norm2(x), cond.text_BSD, cond.local)
+    def image_keys_values(self, x_BTLC: Tensor) -> tuple[Tensor, Tensor]:
+        """What a video reads of an image prompt here: keys and values (B, L, C) of its first frame."""
+        return self.attn1.image_keys_values(self.norm1(x_BTLC[:, 0]))
+
+    def forward(
+        self,
+        x_BTLC: Tensor,
+        text: tuple[Tensor, Tensor],
+        positions_BT: Tensor,
+        image: tuple[Tensor, Tensor] | None = None,
+        local: LocalPrompt | None = None,
+    ) -> Tensor:
+        """(B, T, L, C) -> (B, T, L, C); the rest is what this layer reads of a `Conditioning`."""
+        x = x_BTLC + self.attn1(self.norm1(x_BTLC), image)
+        x = x + self.attn2(self.norm2(x), text, local)
         x = x + self.ff(self.norm3(x))
-        return x + self.attn_temp(self.norm_temp(x), cond.positions_BT)
+        return x + self.attn_temp(self.norm_temp(x), positions_BT)
 
 
 class Transformer(nn.Module):
@@ -145,6 +164,14 @@ class Transformer(nn.Module):
         # Channels last in memory, pixels x channels is a view; the 1 x 1 convolutions are linear layers on it.
         h = self.proj_in.pixels(self.norm(x).permute(0, 2, 3, 1))
         h = h.reshape(-1, cond.frames, height * width, x.shape[1])
-        h = self.transformer_blocks[0](h, cond)
+        h = self._block(h, cond)
         h = self.proj_out.pixels(h.view(-1, height, width, x.shape[1]))
         return x + h.permute(0, 3, 1, 2)
+
+    def _block(self, h: Tensor, cond: Conditioning) -> Tensor:
+        block, text = self.transformer_blocks[0], next(cond.text)
+        if cond.recorder is not None:
+            cond.recorder.keys_values.append(block.image_keys_values(h))
+            if cond.recorder.complete:
+                return h
+        return block(h, text, cond.positions_BT, None if cond.image is None else next(cond.image), cond.local)

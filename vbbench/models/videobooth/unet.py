@@ -20,11 +20,13 @@ from vbbench.models.videobooth.blocks import FrameGroupNorm, MidBlock
 from vbbench.models.videobooth.config import UNetConfig
 from vbbench.models.videobooth.convolution import Conv1x1, Conv3x3
 from vbbench.models.videobooth.embeddings import FrameText, TimestepEmbedding
+from vbbench.models.videobooth.features import InnerFeatures
 from vbbench.models.videobooth.fine import CrossFrameAttention, ImagePromptInput, ImagePromptStates, Recorder
 from vbbench.models.videobooth.text_attention import LocalPrompt, TextAttention
+from vbbench.models.videobooth.text_states import TextStates
 from vbbench.models.videobooth.transformer import Conditioning
 
-__all__ = ["ImagePromptInput", "ImagePromptStates", "LocalPrompt", "UNetConfig", "VideoUNet"]
+__all__ = ["ImagePromptInput", "ImagePromptStates", "LocalPrompt", "TextStates", "UNetConfig", "VideoUNet"]
 
 
 class VideoUNet(nn.Module):
@@ -62,40 +64,43 @@ class VideoUNet(nn.Module):
         self,
         sample_BCTHW: Tensor,
         timestep_B: Tensor,
-        text_BLD: Tensor,
+        text_BLD: Tensor | TextStates,
         *,
         image_prompt: ImagePromptInput | ImagePromptStates | None = None,
         frame_index_BT: LongTensor | None = None,
         local_prompt: LocalPrompt | None = None,
+        inner: InnerFeatures | None = None,
     ) -> Tensor:
         """One evaluation of the network.
 
         Args:
             sample_BCTHW: noised video latent.
             timestep_B: its timestep, whole or not.
-            text_BLD: text states.
-            image_prompt: noised to the same timestep, or its states from `image_prompt_states`, or None.
+            text_BLD: text states, or what `text_states` made of them.
+            image_prompt: noised to the same timestep, or states from `image_prompt_states` for the first so many videos, or None.
             frame_index_BT: index of every frame for the frame and temporal codes; None: 0 to T - 1.
-            local_prompt: what the text attention reads of an image prompt's patches, or None.
+            local_prompt: what the text attention reads of image prompts' patches, for the first so many videos, or None.
+            inner: an approximation: features of the inner levels, kept from one evaluation to the next.
         Returns:
             (B, C, T, H, W).
         Raises:
             ValueError: shapes that do not fit each other or the codes.
             RuntimeError: an image prompt, and no injection projections; a local prompt, and no local attention.
         """
+        text = self.text_states(text_BLD)
         if isinstance(image_prompt, ImagePromptInput):
-            image_prompt = self.image_prompt_states(image_prompt, default_text_BLD=text_BLD)
-        cond = self._conditioning(sample_BCTHW, timestep_B, text_BLD, frame_index_BT)
+            image_prompt = self.image_prompt_states(image_prompt, default_text_BLD=text)
+        cond = self._conditioning(sample_BCTHW, timestep_B, text, frame_index_BT)
         if image_prompt is not None:
             cond.image = iter(image_prompt.keys_values)
-        cond.local = local_prompt
+        cond.local, cond.inner = local_prompt, inner
         x = self._features(sample_BCTHW, cond)
         if self.config.watermark_widths is not None:
             x = x + self.watermark_zero_out(self._watermark_features(x, cond))
         x = self.conv_out(F.silu(self.conv_norm_out(x, cond.frames)))
         return x.unflatten(0, (-1, cond.frames)).transpose(1, 2)
 
-    def image_prompt_states(self, image: ImagePromptInput, *, default_text_BLD: Tensor | None = None) -> ImagePromptStates:
+    def image_prompt_states(self, image: ImagePromptInput, *, default_text_BLD: Tensor | TextStates | None = None) -> ImagePromptStates:
         """Keys and values that videos read from an image prompt; they depend on no video, so they can be kept.
 
         Args:
@@ -112,34 +117,57 @@ class VideoUNet(nn.Module):
             raise ValueError("the image prompt has no text states, and no others were given")
         batch, _, frames = image.latent_BCTHW.shape[:3]
         first = torch.zeros(batch, frames, dtype=torch.long, device=image.latent_BCTHW.device)
-        cond = self._conditioning(image.latent_BCTHW, image.timestep_B, text, first)
+        cond = self._conditioning(image.latent_BCTHW, image.timestep_B, self.text_states(text), first)
         cond.recorder = Recorder(expected=sum(1 for _ in self.cross_frame_attentions()))
         self._features(image.latent_BCTHW, cond)
         return ImagePromptStates(tuple(cond.recorder.keys_values))
 
-    def _conditioning(self, sample_BCTHW: Tensor, timestep_B: Tensor, text_BLD: Tensor, frame_index_BT: Tensor | None) -> Conditioning:
+    def text_states(self, text_BLD: Tensor | TextStates) -> TextStates:
+        """Text states with the keys and values that the layers read of them; they depend on no video, so they can be kept."""
+        if isinstance(text_BLD, TextStates):
+            return text_BLD
+        return TextStates(text_BLD, tuple(layer.keys_values(text_BLD) for layer in self.text_attentions()))
+
+    def _conditioning(self, sample_BCTHW: Tensor, timestep_B: Tensor, text: TextStates, frame_index_BT: Tensor | None) -> Conditioning:
         batch, _, frames = sample_BCTHW.shape[:3]
-        if not len(timestep_B) == len(text_BLD) == batch:
-            raise ValueError(f"a batch of {batch} samples, {len(timestep_B)} timesteps and {len(text_BLD)} texts")
+        if not len(timestep_B) == len(text) == batch:
+            raise ValueError(f"a batch of {batch} samples, {len(timestep_B)} timesteps and {len(text)} texts")
         if frame_index_BT is None:
             frame_index_BT = torch.arange(frames, device=sample_BCTHW.device).expand(1, frames)
         emb_BD = self.time_embedding(timestep_B)
-        emb_BTD = emb_BD.unsqueeze(1) if self.frame_text is None else self.frame_text(emb_BD, text_BLD, frame_index_BT)
-        return Conditioning(frames, F.silu(emb_BTD), text_BLD, frame_index_BT)
+        emb_BTD = emb_BD.unsqueeze(1) if self.frame_text is None else self.frame_text(emb_BD, text.states_BSD, frame_index_BT)
+        return Conditioning(frames, F.silu(emb_BTD), iter(text.keys_values), frame_index_BT)
 
     def _features(self, sample_BCTHW: Tensor, cond: Conditioning) -> Tensor:
         """The UNet without its output layers, (B * T, C, H, W)."""
         x = sample_BCTHW.transpose(1, 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)
         x = self._add_spatial_code(self.conv_in(x), 0)
         skips = [x]
+        if cond.inner is None or cond.inner.due():
+            x = self._inner_levels(x, cond, skips)
+            if cond.inner is not None:
+                cond.inner.kept = x
+        else:
+            self.down_blocks[0].layers(x, cond, skips)
+            cond.skip_layers(self._inner_transformers())
+            x = cond.inner.kept
+        return self.up_blocks[-1](x, cond, skips)
+
+    def _inner_levels(self, x: Tensor, cond: Conditioning, skips: list[Tensor]) -> Tensor:
+        """All but the last up block."""
         for level, block in enumerate(self.down_blocks):
             x = block(x, cond, skips)
             if level + 1 < len(self.down_blocks):
                 x = self._add_spatial_code(x, level + 1)
         x = self.mid_block(x, cond)
-        for block in self.up_blocks:
+        for block in self.up_blocks[:-1]:
             x = block(x, cond, skips)
         return x
+
+    def _inner_transformers(self) -> int:
+        """How many transformers lie between the first level's on the way down and those of the last up block."""
+        outer = sum(len(block.resnets) for block in (self.down_blocks[0], self.up_blocks[-1]) if block.has_attention)
+        return sum(1 for _ in self.text_attentions()) - outer
 
     def _watermark_features(self, x: Tensor, cond: Conditioning) -> Tensor:
         skips = [x]

@@ -1,0 +1,133 @@
+"""Injection attention without copies: attentions to frame 0 and to the previous frame, merged by their log-sum-exp.
+
+All frames read frame 0 as one batch, and each frame reads its predecessor through a shifted view. Neither keys nor
+values are copied, scores are never stored, forward or backward.
+
+Shape suffixes: B batch, T frames, L tokens of a frame, M tokens of the image prompt, N heads, D head dimension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vbbench.attention import parts
+from vbbench.attention.parts import refusal
+
+__all__ = ["Part", "across_frames", "forward_across_frames", "forward_inject", "inject", "refusal"]
+
+Part = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Queries (B, L, N, D), keys and values -> what they read, contiguous, and the log-sum-exp (B, N, L)."""
+WHOLE_BYTES = 8 << 20
+"""On a CPU, queries of more bytes than these are worked on in groups of frames."""
+CACHED_BYTES = 2 << 20
+"""Bytes of such a group: its output stays in the cache until the previous frames' part is merged into it."""
+
+
+def inject(q_BLND: Tensor, k_BLND: Tensor, v_BLND: Tensor, k_image_BMND: Tensor, v_image_BMND: Tensor) -> Tensor:
+    """Frame 0's new values, (B, L, N, D)."""
+    tensors = (q_BLND, k_BLND, v_BLND, k_image_BMND, v_image_BMND)
+    return _Inject.apply(*tensors) if _needs_grad(*tensors) else forward_inject(*tensors)[0]
+
+
+def across_frames(q_BTLND: Tensor, k_BTLND: Tensor, v_BTLND: Tensor, v_first_BLND: Tensor) -> Tensor:
+    """What every frame reads, (B, T, L, N, D)."""
+    tensors = (q_BTLND, k_BTLND, v_BTLND, v_first_BLND)
+    return _AcrossFrames.apply(*tensors) if _needs_grad(*tensors) else forward_across_frames(*tensors)[0]
+
+
+def _needs_grad(*tensors: Tensor) -> bool:
+    return torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
+
+
+def forward_inject(q: Tensor, k: Tensor, v: Tensor, k_image: Tensor, v_image: Tensor, part: Part = parts.forward) -> tuple[Tensor, Tensor]:
+    """`inject` without gradients, by any kernel that tells its log-sum-exp: output and log-sum-exp (B, N, L)."""
+    out, lse = part(q, k_image, v_image)
+    _merge_into(out, lse, *part(q, k, v))
+    return out, lse
+
+
+def forward_across_frames(q: Tensor, k: Tensor, v: Tensor, v_first: Tensor, part: Part = parts.forward) -> tuple[Tensor, Tensor]:
+    """`across_frames` without gradients, by any kernel that tells its log-sum-exp: output and log-sum-exp (B, N, T, L)."""
+    if q.device.type != "cpu" or q.numel() * q.element_size() <= WHOLE_BYTES:
+        return _frames(q, k, v, k[:, 0], v_first, 0, part)
+    batch, frames, tokens, heads, _ = q.shape
+    out = q.new_empty(q.shape)
+    lse = q.new_empty(batch, heads, frames, tokens, dtype=torch.promote_types(q.dtype, torch.float32))
+    step = max(1, CACHED_BYTES // (q[0, 0].numel() * q.element_size()))
+    for clip in range(batch):
+        one = slice(clip, clip + 1)
+        for start in range(0, frames, step):
+            now, seen = slice(start, start + step), slice(max(start - 1, 0), start + step)
+            out[one, now], lse[one, :, now] = _frames(q[one, now], k[one, seen], v[one, seen], k[one, 0], v_first[one], start, part)
+    return out, lse
+
+
+def _frames(q: Tensor, k: Tensor, v: Tensor, k_first: Tensor, v_first: Tensor, start: int, part: Part) -> tuple[Tensor, Tensor]:
+    """Of the frames from number ``start`` on; ``k`` and ``v`` begin a frame earlier, if there is one."""
+    batch, frames = q.shape[:2]
+    out, lse = part(q.flatten(1, 2), k_first, v_first)
+    out, lse = out.unflatten(1, (frames, -1)), lse.unflatten(2, (frames, -1))
+    late, before = slice(max(2 - start, 0), frames), slice(max(2 - max(start, 1), 0), -1)
+    # Clip by clip: clips and frames cannot be one axis of a view that leaves frames out.
+    for clip in range(batch if late.start < frames else 0):
+        read = part(q[clip, late], k[clip, before], v[clip, before])
+        _merge_into(out[clip, late], lse[clip, :, late].transpose(0, 1), *read)
+    return out, lse
+
+
+def _merge_into(out_BLND: Tensor, lse_BNL: Tensor, part_BLND: Tensor, part_lse_BNL: Tensor) -> None:
+    """Make an attention and its log-sum-exp, in place, those to its own and the part's keys together."""
+    weight = torch.sigmoid(part_lse_BNL - lse_BNL).transpose(1, 2).unsqueeze(-1)
+    if weight.dtype == out_BLND.dtype:
+        out_BLND.lerp_(part_BLND, weight)
+    else:  # rounding the weight to the output's type would add an error of its own
+        out_BLND.copy_(torch.lerp(out_BLND.to(weight.dtype), part_BLND.to(weight.dtype), weight))
+    lse_BNL.copy_(torch.logaddexp(lse_BNL, part_lse_BNL))
+
+
+class _Inject(torch.autograd.Function):
+    """`inject` with gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, k_image: Tensor, v_image: Tensor) -> Tensor:
+        out, lse = forward_inject(q, k, v, k_image, v_image)
+        ctx.save_for_backward(q, k, v, k_image, v_image, out, lse)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
+        q, k, v, k_image, v_image, out, lse = ctx.saved_tensors
+        dq_own, dk, dv = parts.backward(grad, q, k, v, out, lse)
+        dq, dk_image, dv_image = parts.backward(grad, q, k_image, v_image, out, lse)
+        return dq + dq_own, dk, dv, dk_image, dv_image
+
+
+class _AcrossFrames(torch.autograd.Function):
+    """`across_frames` with gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, v_first: Tensor) -> Tensor:
+        out, lse = forward_across_frames(q, k, v, v_first)
+        ctx.save_for_backward(q, k, v, v_first, out, lse)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
+        q, k, v, v_first, out, lse = ctx.saved_tensors
+        frames = q.shape[1]
+        whole = (x.flatten(1, 2) for x in (grad, q))
+        dq, dk_first, dv_first = parts.backward(*whole, k[:, 0], v_first, out.flatten(1, 2), lse.flatten(2, 3))
+        dq = dq.unflatten(1, (frames, -1))
+        dk, dv = torch.zeros_like(k), torch.zeros_like(v)  # the last frame is nobody's predecessor
+        dk[:, 0] = dk_first
+        for clip in range(len(q) if frames > 2 else 0):
+            late = [x[clip, 2:] for x in (grad, q)]
+            before = [x[clip, 1:-1] for x in (k, v)]
+            part = parts.backward(*late, *before, out[clip, 2:], lse[clip, :, 2:].transpose(0, 1).contiguous())
+            dq[clip, 2:] += part[0]
+            dk[clip, 1:-1], dv[clip, 1:-1] = part[1:]
+        return dq, dk, dv, dv_first

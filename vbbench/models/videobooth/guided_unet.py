@@ -1,0 +1,75 @@
+"""A UNet with its conditions bound: what the sampling loop evaluates.
+
+Shape suffixes: B videos, S text tokens, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from vbbench.models.videobooth.cuda_graph import GraphedUNet
+from vbbench.models.videobooth.features import InnerFeatures
+from vbbench.models.videobooth.speed import Approximate, Speed
+from vbbench.models.videobooth.unet import ImagePromptInput, ImagePromptStates, LocalPrompt, TextStates, VideoUNet
+
+ImagePromptAt = Callable[[Tensor], ImagePromptStates | ImagePromptInput | None]
+"""Timesteps (B,), all the same -> the image prompts of the B videos as they are read at that timestep."""
+
+
+class GuidedUNet:
+    """A `Denoiser`: the conditional branch alone, or both branches of guidance.
+
+    Args:
+        unet: set up by `apply_speed`.
+        conditional_BSD: text states of the videos.
+        unconditional_1SD: those of the null text; read by the unconditional branch.
+        image: image prompts, for the conditional branch; None: there are none.
+        local: ELITE's local prompt, for the conditional branch.
+        speed: how it is evaluated.
+        approximate: what is not evaluated.
+    """
+
+    def __init__(
+        self,
+        unet: VideoUNet,
+        conditional_BSD: Tensor,
+        unconditional_1SD: Tensor,
+        *,
+        image: ImagePromptAt | None = None,
+        local: LocalPrompt | None = None,
+        speed: Speed | None = None,
+        approximate: Approximate | None = None,
+    ) -> None:
+        self._speed, self._image, self._local = speed or Speed(), image, local
+        self._evaluate = GraphedUNet(unet) if self._speed.cuda_graph else unet
+        self._conditional, self._unconditional = self._texts(unet, conditional_BSD, unconditional_1SD)
+        every = (approximate or Approximate()).reuse_features
+        self._inner = {name: InnerFeatures(every) if every > 1 else None for name in ("both", "conditional", "unconditional")}
+
+    def _texts(self, unet: VideoUNet, conditional: Tensor, unconditional: Tensor) -> tuple[Tensor | TextStates, Tensor | TextStates]:
+        videos = len(conditional)
+        if not self._speed.text_once:
+            return conditional, unconditional.expand(videos, -1, -1)
+        return unet.text_states(conditional), unet.text_states(unconditional).for_videos(videos)
+
+    def __call__(self, latents: Tensor, timestep_B: Tensor, both: bool) -> tuple[Tensor, Tensor | None]:
+        """Predictions of the conditional branch and, for guidance, of the unconditional one."""
+        conditions = {"image_prompt": None if self._image is None else self._image(timestep_B), "local_prompt": self._local}
+        if both and self._speed.batched_guidance:
+            texts = _together(self._conditional, self._unconditional)
+            twice = torch.cat([latents, latents]), torch.cat([timestep_B, timestep_B])
+            conditional, unconditional = self._evaluate(*twice, texts, inner=self._inner["both"], **conditions).chunk(2)
+            return conditional, unconditional
+        conditional = self._evaluate(latents, timestep_B, self._conditional, inner=self._inner["conditional"], **conditions)
+        if not both:
+            return conditional, None
+        return conditional, self._evaluate(latents, timestep_B, self._unconditional, inner=self._inner["unconditional"])
+
+
+def _together(conditional: Tensor | TextStates, unconditional: Tensor | TextStates) -> Tensor | TextStates:
+    if isinstance(conditional, TextStates) and isinstance(unconditional, TextStates):
+        return TextStates.of_several([conditional, unconditional])
+    return torch.cat([conditional, unconditional])

@@ -1,0 +1,112 @@
+"""How a UNet is evaluated while it samples: switches that change no number beyond rounding, and approximations that do.
+
+A recipe sets them in a scale's tables ``speed`` and ``approximate``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
+
+import torch
+
+from vbbench.attention import BACKENDS
+from vbbench.errors import RecipeError
+from vbbench.models.videobooth.blocks import ResnetBlock
+from vbbench.models.videobooth.transformer import FeedForward, TransformerBlock
+from vbbench.models.videobooth.unet import VideoUNet
+
+COMPILED = (ResnetBlock, TransformerBlock, FeedForward)
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Exact switches: each step's latent stays within 1e-4 of that step's maximum in float32.
+
+    Attributes:
+        attention: backend of the injection attention; empty: by the table of `vbbench.attention.dispatch`.
+        text_once: keys and values of the texts are made once a clip instead of once a step.
+        batched_guidance: guidance's two branches are one batch.
+        fused_qkv: queries, keys and values are one product.
+        channels_last: convolution weights lie as the pixels do.
+        image_cache_mb: memory for what image prompts leave behind at each step, kept over the prompts of one image; 0: none is kept.
+        compiled: blocks are compiled by torch.compile, one by one; the first evaluation of each shape takes long.
+        cuda_graph: an evaluation is captured once a shape and replayed (CUDA).
+    """
+
+    attention: str = ""
+    text_once: bool = True
+    batched_guidance: bool = False
+    fused_qkv: bool = False
+    channels_last: bool = True
+    image_cache_mb: float = 256.0
+    compiled: bool = False
+    cuda_graph: bool = False
+
+
+@dataclass(frozen=True)
+class Approximate:
+    """Switches that change the videos, off by default; fewer steps are a sampling parameter.
+
+    Attributes:
+        reuse_features: the inner levels are evaluated every so many steps, and their last result is used in between (1: always).
+    """
+
+    reuse_features: int = 1
+
+
+_Settings = TypeVar("_Settings", Speed, Approximate)
+
+
+def speed_of(settings: Mapping[str, Any]) -> Speed:
+    """The table ``speed`` of a recipe's scale.
+
+    Raises:
+        RecipeError: unknown keys or backends, values of another type or below 0.
+    """
+    speed = _read(Speed, "speed", settings)
+    if speed.attention and speed.attention not in BACKENDS:
+        raise RecipeError(f"[speed] attention: there is no backend {speed.attention!r}; there are {', '.join(BACKENDS)}.")
+    if speed.image_cache_mb < 0:
+        raise RecipeError(f"[speed] image_cache_mb must be at least 0, not {speed.image_cache_mb:g}.")
+    return speed
+
+
+def approximate_of(settings: Mapping[str, Any]) -> Approximate:
+    """The table ``approximate`` of a recipe's scale.
+
+    Raises:
+        RecipeError: unknown keys, values of another type or below 1.
+    """
+    approximate = _read(Approximate, "approximate", settings)
+    if approximate.reuse_features < 1:
+        raise RecipeError(f"[approximate] reuse_features must be at least 1, not {approximate.reuse_features}.")
+    return approximate
+
+
+def _read(kind: type[_Settings], table: str, settings: Mapping[str, Any]) -> _Settings:
+    values = settings.get(table, {})
+    known = {field.name: type(field.default) for field in fields(kind)}
+    for key, value in values.items() if isinstance(values, Mapping) else [(table, values)]:
+        if key not in known:
+            raise RecipeError(f"[{table}] has no setting {key!r}; there are {', '.join(known)}.")
+        wanted = (int, float) if known[key] is float else (known[key],)
+        if not isinstance(value, wanted) or (isinstance(value, bool) and known[key] is not bool):
+            raise RecipeError(f"[{table}] {key} must be of type {known[key].__name__}, not {value!r}.")
+    return kind(**values)
+
+
+def apply_speed(unet: VideoUNet, speed: Speed) -> VideoUNet:
+    """Set what a UNet does by itself; the rest is up to the sampling around it. Returns the UNet."""
+    for module in unet.modules():
+        if hasattr(module, "fused_qkv"):
+            module.fused_qkv = speed.fused_qkv
+    for attention in unet.cross_frame_attentions():
+        attention.backend = speed.attention or None
+    unet.to(memory_format=torch.channels_last if speed.channels_last else torch.contiguous_format)
+    if speed.compiled:
+        for module in unet.modules():
+            if isinstance(module, COMPILED):
+                module.compile(dynamic=False)
+    return unet
