@@ -17,7 +17,23 @@ from typing import NoReturn
 from vbbench import __version__
 from vbbench.errors import UsageError, VBBenchError
 
-COMMANDS = ("run", "score", "report", "claims", "power", "sample", "new", "models", "suites", "metrics", "gate", "train", "tune", "world")
+COMMANDS = (
+    "run",
+    "score",
+    "report",
+    "claims",
+    "power",
+    "profile",
+    "sample",
+    "new",
+    "models",
+    "suites",
+    "metrics",
+    "gate",
+    "train",
+    "tune",
+    "world",
+)
 INTERRUPTED = 130
 # What the machine refuses, not what the program got wrong: told in a sentence.
 _REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EMFILE, errno.EFBIG}

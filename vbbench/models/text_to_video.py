@@ -5,7 +5,7 @@ B batch, C latent channels, T frames, h/w latent cells, L tokens, D width.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,12 @@ from vbbench.models.videobooth.unet import VideoUNet
 from vbbench.types import PromptItem, SamplingParams, Video
 
 FAITHFUL = "faithful"
+PARTS = CONDITIONS, DENOISING, DECODING = "conditions", "denoising", "decoding"
+"""Of a clip: texts and image prompts are encoded, noise becomes latents, latents become frames."""
+
+
+def _nobody(part: str) -> None:
+    """Nobody wants to know."""
 
 
 class LatentVideoModel:
@@ -34,11 +40,15 @@ class LatentVideoModel:
             text of guidance's other branch (default: the empty one), ``speed`` and ``approximate`` say how the UNet is evaluated
             (`vbbench.models.videobooth.speed`).
         device: ``cpu``, ``cuda``, or ``meta``: built without weights, to be looked at.
+
+    Attributes:
+        on_part: is called with each of `PARTS` as it begins.
     """
 
     def __init__(self, settings: Mapping[str, Any], *, device: str, folder: Path) -> None:
+        self.on_part: Callable[[str], None] = _nobody
         self.settings, self.device, self.scale = settings, device, str(settings["scale"])
-        self.speed, self.approximate = speed_of(settings), approximate_of(settings)
+        self.speed, self.approximate = speed_of(settings, device), approximate_of(settings)
         self.codec = load_codec(settings["weights"]["codec"], self.scale, device)
         self.network = self._load_network()
         apply_speed(self._base.unet, self.speed)
@@ -49,6 +59,7 @@ class LatentVideoModel:
     @torch.inference_mode()
     def generate(self, items: Sequence[PromptItem], params: SamplingParams) -> list[Video]:
         """One video an item; see ``vbbench.models.base.VideoModel``."""
+        self.on_part(CONDITIONS)
         return self._sample(items, params, self._denoiser(items, params))
 
     def _denoiser(self, items: Sequence[PromptItem], params: SamplingParams) -> Denoiser:
@@ -65,6 +76,7 @@ class LatentVideoModel:
 
     def _sample(self, items: Sequence[PromptItem], params: SamplingParams, denoise: Denoiser) -> list[Video]:
         """Denoise each item's own noise and decode it."""
+        self.on_part(DENOISING)
         generators = [torch.Generator().manual_seed(item.seed) for item in items]
         noise = torch.cat([self._noise(generator, params) for generator in generators]).to(self.device)
         latents = sample(
@@ -75,6 +87,7 @@ class LatentVideoModel:
             guidance_scale=params.guidance_scale,
             generators=generators,  # drawn on from where the first noise ended: an ancestral step must not repeat it
         )
+        self.on_part(DECODING)
         if not torch.isfinite(latents).all():
             raise InputError("sampling ended in numbers that are not finite")
         frames = to_uint8(self.codec.decode(latents)).cpu().numpy()

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from tests.models.tiny import PARAMS
-from vbbench.errors import InputError, WeightsError
+from vbbench.errors import InputError, RecipeError, WeightsError
 from vbbench.models.videobooth.model import VideoBooth
 from vbbench.types import PromptItem, Video
 
@@ -145,3 +145,16 @@ def test_the_fine_path_alone_leaves_the_word(items: Sequence[PromptItem], monkey
     monkeypatch.setattr(model.network.base, "encode_text", lambda texts: (read.extend(texts), original(texts))[1])
     model.generate(items[:1], PARAMS)
     assert items[0].text in read
+
+
+def test_noise_per_frame_is_as_many_frames_as_the_video(items: Sequence[PromptItem], monkeypatch: pytest.MonkeyPatch) -> None:
+    shared, per_frame, seen = build("fine"), build("fine", image_prompt_noise="per-frame"), []
+    unet = per_frame.network.base.unet
+    original = unet.image_prompt_states
+    monkeypatch.setattr(unet, "image_prompt_states", lambda image, **kw: (seen.append(image.latent_BCTHW), original(image, **kw))[1])
+    (one,), (other,) = shared.generate(items[:1], PARAMS), per_frame.generate(items[:1], PARAMS)
+    assert gap(one, other) > 1
+    assert {latent.shape[2] for latent in seen} == {PARAMS.num_frames}
+    assert not torch.allclose(seen[0][:, :, 0], seen[0][:, :, 1])
+    with pytest.raises(RecipeError, match="shared or per-frame, not 'none'"):
+        build("fine", image_prompt_noise="none").generate(items[:1], PARAMS)

@@ -160,6 +160,8 @@ def test_reused_features_skip_the_inner_levels(unet: VideoUNet, monkeypatch: pyt
 
 def test_recipes_set_them() -> None:
     assert speed_of({}) == Speed()
+    assert speed_of({}, "cuda") == Speed(batched_guidance=True)
+    assert not speed_of({"speed": {"batched_guidance": False}}, "cuda").batched_guidance
     assert speed_of({"speed": {"attention": "merge", "image_cache_mb": 8}}) == Speed(attention="merge", image_cache_mb=8)
     assert approximate_of({"approximate": {"reuse_features": 3}}) == Approximate(3)
 

@@ -9,6 +9,7 @@ from hashlib import sha256
 import torch
 from torch import Tensor
 
+from vbbench.errors import RecipeError
 from vbbench.models.codec import to_unit
 from vbbench.models.loading import load_videobooth
 from vbbench.models.network import TextToVideoNetwork
@@ -21,12 +22,16 @@ from vbbench.models.videobooth.unet import ImagePromptInput, ImagePromptStates
 from vbbench.types import PromptItem, SamplingParams
 from vbbench.video import load_image_prompt
 
+IMAGE_PROMPT_NOISE = ("shared", "per-frame")
+
 
 class VideoBooth(LatentVideoModel):
     """Either stage; ``settings["stage"]`` says which, ``settings["weights"]["videobooth"]`` holds what it trained.
 
     The corrected sampler: guidance acts on all latent channels, and the image prompt's noise is one draw an image, kept over the
-    steps (the released code guides three of four channels and draws anew for each step and frame).
+    steps (the released code guides three of four channels and draws anew for each step and frame). As all of its frames would be the
+    same, the image prompt is one frame. ``settings["image_prompt_noise"] = "per-frame"`` makes it as many frames as the video, each
+    with a noise of its own, kept over the steps.
     """
 
     network: VideoBoothNetwork  # type: ignore[assignment]
@@ -50,7 +55,7 @@ class VideoBooth(LatentVideoModel):
         conditional = self.network.encode_text(
             [item.text for item in items], [item.subject_word for item in items], self.network.embed_image(pixels)
         )
-        keys = [(item.image_seed, sha256(picture).hexdigest()) for item, picture in zip(items, pictures, strict=True)]
+        keys = [(item.image_seed, sha256(picture).hexdigest(), params.num_frames) for item, picture in zip(items, pictures, strict=True)]
         image = self._image_prompts(items, keys, self.codec.encode(pixels[:, None]), params) if self.network.injects else None
         return self._bind(conditional, image=image)
 
@@ -62,12 +67,15 @@ class VideoBooth(LatentVideoModel):
         Each passes through the network alone, whoever else is in the batch, and once for all prompts of one image (of one key).
         """
         unet, scheduler = self._base.unet, self._scheduler(params)
+        per_frame = self._noise_per_frame()
         null_text = unet.text_states(self._base.encode_text([self.settings.get("null_text", "")]))
 
         def compute(row: int, timestep_B: Tensor) -> ImagePromptStates:
             latent = latents[row : row + 1]
             if not self.network.noises_image_prompt:
                 return unet.image_prompt_states(ImagePromptInput(latent, torch.zeros_like(timestep_B[:1]), null_text))
+            if per_frame:
+                latent = latent.expand(-1, -1, params.num_frames, -1, -1)
             noise = self._image_noise(items[row], latent).to(self.device)
             noisy = noise_to_timestep(scheduler, latent, noise, timestep_B[0])
             return unet.image_prompt_states(ImagePromptInput(noisy, timestep_B[:1], null_text))
@@ -78,6 +86,12 @@ class VideoBooth(LatentVideoModel):
             return ImagePromptStates.of_several(states)
 
         return at
+
+    def _noise_per_frame(self) -> bool:
+        noise = self.settings.get("image_prompt_noise", "shared")
+        if noise not in IMAGE_PROMPT_NOISE:
+            raise RecipeError(f"image_prompt_noise must be {' or '.join(IMAGE_PROMPT_NOISE)}, not {noise!r}.")
+        return noise == "per-frame"
 
     @staticmethod
     def _image_noise(item: PromptItem, like: Tensor) -> Tensor:

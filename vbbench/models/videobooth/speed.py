@@ -6,7 +6,7 @@ A recipe sets them in a scale's tables ``speed`` and ``approximate``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
 import torch
@@ -59,13 +59,13 @@ class Approximate:
 _Settings = TypeVar("_Settings", Speed, Approximate)
 
 
-def speed_of(settings: Mapping[str, Any]) -> Speed:
-    """The table ``speed`` of a recipe's scale.
+def speed_of(settings: Mapping[str, Any], device: str = "cpu") -> Speed:
+    """The table ``speed`` of a recipe's scale. Guidance's branches are one batch by default where that pays: not on a CPU.
 
     Raises:
         RecipeError: unknown keys or backends, values of another type or below 0.
     """
-    speed = _read(Speed, "speed", settings)
+    speed = _read(Speed(batched_guidance=device != "cpu"), "speed", settings)
     if speed.attention and speed.attention not in BACKENDS:
         raise RecipeError(f"[speed] attention: there is no backend {speed.attention!r}; there are {', '.join(BACKENDS)}.")
     if speed.image_cache_mb < 0:
@@ -79,22 +79,22 @@ def approximate_of(settings: Mapping[str, Any]) -> Approximate:
     Raises:
         RecipeError: unknown keys, values of another type or below 1.
     """
-    approximate = _read(Approximate, "approximate", settings)
+    approximate = _read(Approximate(), "approximate", settings)
     if approximate.reuse_features < 1:
         raise RecipeError(f"[approximate] reuse_features must be at least 1, not {approximate.reuse_features}.")
     return approximate
 
 
-def _read(kind: type[_Settings], table: str, settings: Mapping[str, Any]) -> _Settings:
+def _read(default: _Settings, table: str, settings: Mapping[str, Any]) -> _Settings:
     values = settings.get(table, {})
-    known = {field.name: type(field.default) for field in fields(kind)}
+    known = {field.name: type(getattr(default, field.name)) for field in fields(default)}
     for key, value in values.items() if isinstance(values, Mapping) else [(table, values)]:
         if key not in known:
             raise RecipeError(f"[{table}] has no setting {key!r}; there are {', '.join(known)}.")
         wanted = (int, float) if known[key] is float else (known[key],)
         if not isinstance(value, wanted) or (isinstance(value, bool) and known[key] is not bool):
             raise RecipeError(f"[{table}] {key} must be of type {known[key].__name__}, not {value!r}.")
-    return kind(**values)
+    return replace(default, **values)
 
 
 def apply_speed(unet: VideoUNet, speed: Speed) -> VideoUNet:

@@ -1,0 +1,86 @@
+"""Formulas of operations and bytes, against counting one by one."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from torch import Tensor
+
+from vbbench.profiling.attention_bench import Work, call, make_inputs, operations
+from vbbench.profiling.costs import Shape, count_operations, least_bytes, needed_flops, stored_bytes
+
+SHAPES = [Shape(4, 8, 2, 1, 4), Shape(4, 8, 2, 2, 4), Shape(5, 8, 3, 7, 2, batch=2), Shape(6, 16, 1, 3, 0), Shape(9, 8, 2, 5, 9)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_needed_operations_pair_by_pair(shape: Shape) -> None:
+    """Every query against every different key that it reads, two products of D multiplications and D additions."""
+    pairs = 0
+    for _, _, frame in itertools.product(range(shape.batch), range(shape.heads), range(shape.frames)):
+        keys = {(source, token) for source in {0, max(frame - 1, 0)} for token in range(shape.tokens)}
+        pairs += shape.tokens * len(keys)
+    if shape.image_tokens:
+        keys = {("image", token) for token in range(shape.image_tokens)} | {(0, token) for token in range(shape.tokens)}
+        pairs += shape.batch * shape.heads * shape.tokens * len(keys)
+    assert needed_flops(shape) == pairs * 2 * (2 * shape.head_dim)
+    assert needed_flops(shape, grad=True) == 3 * needed_flops(shape)
+
+
+@pytest.mark.parametrize(("dtype", "grad"), [("float32", False), ("bfloat16", False), ("float32", True)])
+def test_least_traffic_tensor_by_tensor(dtype: str, grad: bool) -> None:
+    work = Work(SHAPES[2], "cpu", dtype, grad)
+    inputs = make_inputs(work)
+    outputs = call("reference", inputs)
+    read = [*inputs.tensors, *inputs.tensors, outputs[0], inputs.grad_output] if grad else inputs.tensors
+    total = sum(x.numel() * x.element_size() for x in (*read, *outputs) if x is not None)
+    assert least_bytes(work.shape, work.torch_dtype.itemsize, grad) == total
+
+
+def test_plain_does_what_is_needed_and_released_more() -> None:
+    """Frames 0 and 1 read their keys twice there: two of the seven frames' and the injection's pairs, by hand."""
+    shape = SHAPES[2]
+    work = Work(shape, "cpu", "float32", False)
+    plain, released = operations("plain", work), operations("released", work)
+    assert plain is not None
+    assert released is not None
+    assert plain.flops == needed_flops(shape)
+    assert released.flops - plain.flops == 4 * shape.batch * shape.width * shape.tokens * (2 * shape.tokens)
+
+
+def test_counting_without_doing_is_counting() -> None:
+    work = Work(Shape(16, 8, 2, 5, 16), "cpu", "float32", False)
+    inputs = make_inputs(work)
+    for name in ("released", "plain", "concat", "merge"):
+        assert operations(name, work) == count_operations(lambda name=name: call(name, inputs)), name
+
+
+def test_bytes_operation_by_operation() -> None:
+    """A product, a sum in place, and views: 4 bytes an element, by hand."""
+    a, b, c = torch.ones(3, 5), torch.ones(5, 7), torch.ones(3, 7)
+
+    def run() -> Tensor:
+        d = a @ b  # reads 15 + 35, writes 21
+        d += c  # reads 21 + 21, writes 21
+        return d.t()[None].expand(4, -1, -1)
+
+    counted = count_operations(run)
+    assert counted.bytes == 4 * (15 + 35 + 21 + 21 + 21 + 21)
+    assert counted.flops == 2 * 3 * 5 * 7
+    assert counted.largest == 4 * (15 + 35 + 21)
+
+
+def test_an_expanded_tensor_is_stored_once() -> None:
+    assert stored_bytes(torch.ones(1, 5).expand(1000, 5)) == 20
+    assert stored_bytes(torch.ones(0, 5)) == 0
+
+
+def test_scores_that_are_stored_show_in_the_traffic() -> None:
+    """The released formulation writes and reads its scores, whole, at least four times; the merging one never has them."""
+    shape = Shape(64, 8, 2, 8, 64)
+    scores = 4 * shape.heads * shape.frames * shape.tokens * 2 * shape.tokens
+    moved = {name: operations(name, Work(shape, "cpu", "float32", False)) for name in ("released", "merge")}
+    assert moved["released"] is not None
+    assert moved["merge"] is not None
+    assert moved["released"].bytes > 4 * scores > scores > moved["merge"].largest

@@ -1,0 +1,109 @@
+"""The folder of a profile: page, drawings, and what it will not overwrite."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.profiling.made import good_rows, record, row, swept
+from vbbench.errors import UsageError
+from vbbench.profiling.drawing import standing_alone, within_a_page
+from vbbench.profiling.page import claim_folder, write_profile
+from vbbench.profiling.pictures import draw
+from vbbench.profiling.record import Check, Gap, Record, read_record
+from vbbench.profiling.words import check_cells, columns, digits, percent
+
+HOSTILE = "<script>alert(1)</script>&\"'"
+MOST_BYTES = 60_000
+
+
+def swept_record() -> Record:
+    rows = [
+        swept(f"1024 x 40, {frames} frames", name, factor * frames, frames=frames)
+        for frames in (2, 4, 8, 16)
+        for name, factor in (("released", 3.0), ("plain", 2.9), ("concat", 1.02), ("merge", 1.0))
+    ]
+    return record([*rows, *good_rows()])
+
+
+def test_a_folder_holds_everything(tmp_path: Path) -> None:
+    page = write_profile(swept_record(), tmp_path / "p")
+    assert {path.name for path in page.parent.iterdir()} == {"index.html", "profile.json", "sweeps-float32.svg", "roofline-float32.svg"}
+    assert read_record(page.parent / "profile.json") == swept_record()
+    before = {path.name: path.read_bytes() for path in page.parent.iterdir()}
+    write_profile(swept_record(), tmp_path / "p")
+    assert {path.name: path.read_bytes() for path in page.parent.iterdir()} == before
+    write_profile(record([]), tmp_path / "p")
+    assert {path.name for path in page.parent.iterdir()} == {"index.html", "profile.json"}
+
+
+def test_the_page_needs_nothing_beside_it(tmp_path: Path) -> None:
+    html = write_profile(swept_record(), tmp_path / "p").read_text("utf-8")
+    assert not re.findall(r'(?:src|href)="(?!#|data:|profile\.json)[^"]*"', html)
+    assert html.count("<svg") == 2
+    names = re.findall(r'\bid="([^"]+)"', html)
+    assert len(names) == len(set(names))
+    assert set(re.findall(r'href="#([^"]+)"', html)) | set(re.findall(r"url\(#([^)]+)\)", html)) <= set(names)
+
+
+def test_what_a_page_is_told_is_escaped(tmp_path: Path) -> None:
+    rows = [row(HOSTILE, HOSTILE, 1.0)]
+    made = replace(
+        record(rows), title=HOSTILE, how=(HOSTILE,), command=HOSTILE, environment={HOSTILE: HOSTILE}, gaps=(Gap(*[HOSTILE] * 5),)
+    )
+    html = write_profile(made, tmp_path / "p").read_text("utf-8")
+    assert "alert(1)</script>" not in html
+    assert html.count("&lt;script&gt;alert(1)") >= 8
+
+
+@pytest.mark.parametrize("picture", draw(swept_record()), ids=lambda picture: picture.name)
+def test_drawings_are_small_and_take_the_pages_colour(picture) -> None:
+    alone = standing_alone(picture.svg)
+    assert len(alone.encode()) < MOST_BYTES
+    ElementTree.fromstring(alone)
+    assert "prefers-color-scheme: dark" in alone
+    assert "currentColor" in alone
+    assert "#010203" not in alone
+    assert "merge" in re.findall(r">([^<>]+)</text>", alone)
+    assert within_a_page(picture.svg, "here").startswith("<svg")
+
+
+def test_foreign_folders_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("all of it")
+    with pytest.raises(UsageError, match="holds something else"):
+        write_profile(record(), tmp_path / "mine")
+    (tmp_path / "mine" / "profile.json").write_text('{"format": "else"}')
+    with pytest.raises(UsageError, match="holds something else"):
+        claim_folder(tmp_path / "mine")
+    with pytest.raises(UsageError, match="is a file"):
+        claim_folder(tmp_path / "mine" / "thesis.txt")
+    (tmp_path / "empty").mkdir()
+    claim_folder(tmp_path / "empty")
+    claim_folder(tmp_path / "new" / "deep")
+    assert not (tmp_path / "new").exists()
+
+
+def test_numbers() -> None:
+    assert [digits(number) for number in (0.0412, 4.123, 41.23, 412.3, 4123.4, 0)] == ["0.0412", "4.12", "41.2", "412", "4\u00a0123", "0"]
+    assert [percent(share) for share in (0.034, 0.34, 1.2)] == ["3.4 %", "34 %", "120 %"]
+
+
+def test_a_verdict_says_when_noise_could_turn_it() -> None:
+    check = Check("fast", 1.05, True, "x", measured=1.0499, reason="", source="", counts=True, uncertainty=0.01)
+    assert check_cells(check) == ("fast", "at least 1.05 x", "1.0499 ± 0.010 x", "missed, by less than the noise")
+    assert check_cells(replace(check, measured=1.2))[3] == "met"
+    assert check_cells(replace(check, measured=None, reason="it rains"))[2:] == ("-", "not measured: it rains")
+    assert check_cells(replace(check, measured=None, reason="it rains", counts=False))[3] == "does not count: it rains"
+
+
+def test_ratios_and_columns() -> None:
+    made = record()
+    found = {column.head: column for column in columns(made, made.rows)}
+    assert [found["x released"].text(row) for row in made.rows[:3]] == ["1.00", "2.73", "3.00"]
+    assert "moved MB" not in found  # nobody counted
+    assert len(columns(made, made.rows, every=True)) > len(found)

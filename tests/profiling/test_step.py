@@ -1,0 +1,201 @@
+"""The ladder of a denoising step: what is compared with what, and that nothing approximate is called exact."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.profiling.test_released_step import TINY
+from vbbench.errors import UsageError
+from vbbench.models.videobooth.speed import Speed
+from vbbench.profiling import step, step_facts, step_rows
+from vbbench.profiling.measure import cpu_seconds
+from vbbench.profiling.options import Options
+from vbbench.profiling.record import Row, read_record, write_record
+from vbbench.profiling.released import KINDS, LADDER, Removals, StepInputs
+from vbbench.profiling.step_cases import build_inputs, build_network, cases, with_image_frames
+from vbbench.profiling.step_parts import OTHER, count_flops, layers_by_kind, seconds_own, seconds_released
+from vbbench.profiling.step_ways import APPROXIMATE, CONDITIONED, LAST_RUNG, PRODUCTION, RELEASED, SAMPLED, WAYS, SampledStep, StepWay, twin
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[Row]:
+    """Everything that needs no compiler, on a tiny network; memory in fresh processes is another test's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(step_rows, "peak_in_fresh_process", lambda target, arguments, threads: 1.0)
+        patch.setattr(step_facts, "flops_of", lambda case, removals: (1e9 if removals.dead_blocks else 2e9, {}))
+        ways = [way for way in WAYS if not way.asked and not way.device]
+        return step_rows.Bench(TINY, "float32", ways, Options(), cpu_seconds).measure(1, ())
+
+
+def _row(rows: list[Row], variant: str) -> Row:
+    return next(row for row in rows if row.variant == variant)
+
+
+def test_rungs_stand_in_order_and_give_the_same_numbers(rows: list[Row]) -> None:
+    rungs = [row for row in rows if row.facts["section"] == "ladder" and not row.facts["needs"]]
+    assert [row.variant for row in rungs] == [RELEASED, *(f"without {name.replace('_', ' ')}" for name in LADDER)]
+    product = 1.0
+    for row in rungs[1:]:
+        product *= row.facts[step_rows.ALONE]
+    assert product == pytest.approx(rungs[-1].facts[step_rows.TOTAL])
+    assert rungs[0].facts[step_rows.DIFFERENCE] == 0
+    assert step_rows.ALONE not in rungs[0].facts
+    assert rungs[0].facts[step_rows.FLOPS_DONE] == 2e9
+    assert 0 <= rungs[0].facts[step_rows.SYSTEM_SHARE] < 1
+    assert rungs[-1].facts[step_rows.BYTES_MOVED] < rungs[0].facts[step_rows.BYTES_MOVED]
+    assert rungs[-1].flops == rungs[-1].facts[step_rows.FLOPS_DONE]
+    for row in rows:
+        if row.exact:
+            assert row.facts[step_rows.DIFFERENCE] <= 3e-5
+            assert row.error is not None
+            assert row.error <= 3e-5
+
+
+def test_approximate_rows_stand_apart(rows: list[Row]) -> None:
+    apart = [row for row in rows if not row.exact]
+    assert [row.variant for row in apart] == [way.name for way in WAYS if way.section == APPROXIMATE]
+    assert all(row.facts[step_rows.DIFFERENCE] > 1e-3 for row in apart)
+    assert all(row.roofline is None and row.flops is None and row.error is None for row in apart)
+
+
+def test_rows_with_a_condition_are_cases_of_their_own(rows: list[Row]) -> None:
+    conditioned = [way for way in WAYS if way.section == CONDITIONED and not way.asked]
+    for way in conditioned:
+        case = _row(rows, way.name).case
+        assert case == f"{TINY.words}; {way.needs}"
+        assert [row.variant for row in rows if row.case == case] == [RELEASED, way.name]
+
+
+def test_several_steps_stay_together(rows: list[Row]) -> None:
+    found = [row.facts[step_rows.STEPS_DIFFERENCE] for row in rows if row.facts["section"] == SAMPLED]
+    assert len(found) >= 4
+    assert max(found) <= step.SAME_NUMBERS
+
+
+def test_a_record_with_these_rows_can_be_read_back(rows: list[Row], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step.Bench, "measure", lambda self, rounds, ceilings: rows)
+    monkeypatch.setattr(step, "cases", lambda scale, sizes, frames: (TINY,))
+    record = step.profile(Options(further={"rounds": 2, "ways": ("released", "production")}))
+    write_record(record, tmp_path / "profile.json")
+    assert read_record(tmp_path / "profile.json").rows[0].variant == RELEASED
+    assert record.command == 'vbbench profile step --device cpu --scale small --rounds 2 --ways "released,production"'
+    checks = {check.name: check for check in record.checks}
+    numbers = next(check for name, check in checks.items() if "exact variant" in name)
+    assert numbers.passed
+    assert numbers.measured == max(row.facts[step_rows.DIFFERENCE] for row in rows if row.exact)
+    assert all(check.measured is None and not check.counts for name, check in checks.items() if "all switches" in name)
+
+
+def test_targets_are_about_cases_that_are_measured() -> None:
+    words = {cases("small")[0].words, cases("sd14")[0].words}
+    assert {target.case for target in step.STEP_TARGETS} == words
+    assert {target.baseline for target in step.STEP_TARGETS} == {RELEASED}
+    assert {variant for _, variant, _ in step.LOWER_PRECISION} <= {way.name for way in WAYS}
+
+
+def test_lower_precision_is_held_against_float32(rows: list[Row]) -> None:
+    real = cases("sd14")[0].words
+    theirs = replace(rows[0], case=real, median_seconds=3.0)
+    ours = replace(rows[0], case=real, variant=step.LOWER_PRECISION[0][1], dtype="bfloat16", median_seconds=0.75)
+    measured, missing = step._lower_precision([theirs, ours], {"gpu": "NVIDIA H100 80GB HBM3"})
+    assert (measured.measured, measured.counts) == (4.0, True)
+    assert missing.measured is None
+    assert not any(check.counts for check in step._lower_precision([theirs, ours], {"gpu": "some other"}))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (Options(further={"ways": ("relased",)}), "no way 'relased'.*released"),
+        (Options(further={"scale": "huge"}), "no scale 'huge'"),
+        (Options(sizes=(100,)), "multiples of 64"),
+        (Options(backward=True), "no gradients"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(options: Options, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        step.profile(options)
+
+
+def test_a_way_that_fails_is_a_gap_and_a_first_call_can_be_the_figure() -> None:
+    def fails(unet: Any, first: StepInputs) -> Any:
+        def run(inputs: StepInputs) -> torch.Tensor:
+            raise RuntimeError("no compiler here")
+
+        return run
+
+    ticks: Iterator[float] = iter([3.0, 2.0])
+
+    def clock(run: Any) -> float:
+        run()
+        return next(ticks)
+
+    ways = [WAYS[0], StepWay("broken", "", fails, SAMPLED), next(way for way in WAYS if way.name == LAST_RUNG)]
+    bench = step_rows.Bench(TINY, "float32", ways, Options(quick=True), clock)
+    rows = bench.measure(0, ())
+    assert [(row.variant, row.median_seconds, row.rounds) for row in rows] == [(RELEASED, 3.0, 1), (LAST_RUNG, 2.0, 1)]
+    assert [(gap.variant, gap.reason) for gap in bench.gaps] == [("broken", "RuntimeError: no compiler here")]
+
+
+def test_a_twin_shares_weights_and_leaves_the_network_alone() -> None:
+    unet = build_network(TINY, "cpu", torch.float32)
+    before = unet.conv_in.weight.stride()
+    other = twin(unet, Speed(channels_last=True, fused_qkv=True))
+    assert unet.conv_in.weight.stride() == before != other.conv_in.weight.stride()
+    ours, theirs = next(unet.cross_frame_attentions()), next(other.cross_frame_attentions())
+    assert ours.to_q.weight.data_ptr() == theirs.to_q.weight.data_ptr()
+    assert theirs.fused_qkv
+    assert not ours.fused_qkv
+
+
+def test_weights_keep_the_size_of_what_passes() -> None:
+    unet, inputs = build_network(TINY, "cpu", torch.float32), build_inputs(TINY, "cpu", torch.float32)
+    with torch.no_grad():
+        out = unet(inputs.sample_BCTHW, inputs.timestep_B, inputs.text_BSD)
+    assert 0.2 < out.std() < 5
+    again = build_network(TINY, "cpu", torch.float32)
+    assert all(torch.equal(a, b) for a, b in zip(unet.parameters(), again.parameters(), strict=True))
+    assert not torch.equal(unet.conv_in.weight, build_network(TINY, "cpu", torch.float32, seed=1).conv_in.weight)
+
+
+def test_image_frames() -> None:
+    inputs = build_inputs(TINY, "cpu", torch.float32)
+    latent = inputs.image.latent_BCTHW
+    assert torch.equal(with_image_frames(inputs, first_only=True).image.latent_BCTHW, latent[:, :, :1])
+    shared = with_image_frames(inputs, first_only=False).image.latent_BCTHW
+    assert shared.shape == latent.shape
+    assert torch.equal(shared[:, :, -1], latent[:, :, 0])
+    assert not torch.equal(latent[:, :, -1], latent[:, :, 0])
+
+
+def test_parts_of_a_steps_time_and_operations() -> None:
+    unet, inputs = build_network(TINY, "cpu", torch.float32), build_inputs(TINY, "cpu", torch.float32)
+    own = SampledStep(unet, inputs, Speed())
+    for found in (seconds_released(unet, inputs, "cpu", Removals()), seconds_own(own.network, own, inputs, "cpu")):
+        assert list(found) == [*KINDS, OTHER]
+        assert all(seconds > 0 for seconds in found.values())
+    layers = layers_by_kind(own.network)
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in layers)
+    inside = {id(part) for module in layers for part in module.modules() if part is not module}
+    assert not any(id(module) in inside for module in layers)
+    total, by_kind = count_flops(unet, inputs, Removals(backend="plain"))
+    # Two evaluations and the image prompt's, its transformers twice: the feed-forward's products by hand.
+    blocks = [module for module in unet.modules() if hasattr(module, "attn_temp")]
+    tokens = {8: TINY.latent**2, 16: (TINY.latent // 2) ** 2}
+    by_hand = sum(
+        2 * 4 * TINY.frames * tokens[block.norm1.normalized_shape[0]] * sum(p.numel() for p in block.ff.parameters() if p.ndim == 2)
+        for block in blocks
+    )
+    assert by_kind["feed-forward"] == by_hand
+    assert sum(by_kind.values()) == pytest.approx(total)
+
+
+def test_what_a_fresh_process_weighs() -> None:
+    run = step_facts.prepared(**step_facts.preparation(PRODUCTION, replace(cases("small")[0], latent=8, frames=2), "float32"))
+    assert run().shape == (1, 4, 2, 8, 8)

@@ -1,0 +1,126 @@
+"""What a computation needs, by formula, and what a formulation of it moves, operation by operation.
+
+Shape suffixes: B batch, T frames, L tokens of a frame, M tokens of the image prompt, N heads, D head dimension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+from torch.utils.flop_counter import FlopCounterMode
+
+BACKWARD_PRODUCTS = 2.0
+"""A backward pass of attention has four products (to values, probabilities, queries, keys) where the forward pass has two."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of an injection attention; `image_tokens` 0: no image prompt."""
+
+    tokens: int
+    head_dim: int
+    heads: int
+    frames: int
+    image_tokens: int
+    batch: int = 1
+
+    @property
+    def width(self) -> int:
+        """Channels: N * D."""
+        return self.heads * self.head_dim
+
+
+def needed_flops(shape: Shape, grad: bool = False) -> float:
+    """Operations of the products of injection attention, each key read once: frames 0 and 1 read L keys, later ones 2 L, and frame 0's
+    values M + L before; 4 D a query, key and head. Softmax and merging are not counted."""
+    keys = shape.tokens * (min(shape.frames, 2) + 2 * max(shape.frames - 2, 0))
+    keys += shape.image_tokens + shape.tokens if shape.image_tokens else 0
+    forward = 4.0 * shape.batch * shape.width * shape.tokens * keys
+    return forward * (1 + BACKWARD_PRODUCTS) if grad else forward
+
+
+def least_bytes(shape: Shape, itemsize: int, grad: bool = False) -> float:
+    """Queries, keys, values and the image prompt's keys and values read once, the output written once; backward, all of it and the
+    output's gradient read once more, and five gradients written."""
+    inputs = shape.width * shape.batch * (3 * shape.frames * shape.tokens + 2 * shape.image_tokens)
+    output = shape.width * shape.batch * shape.frames * shape.tokens
+    elements = (inputs + output) + (inputs + 2 * output + inputs if grad else 0)
+    return float(elements * itemsize)
+
+
+@dataclass(frozen=True)
+class Operations:
+    """What a call did: floating point operations of its products, bytes its operations moved, and the most bytes that one of them
+    touched, which is memory that was held at once."""
+
+    flops: float
+    bytes: float
+    largest: float
+
+
+def count_operations(run: Callable[[], object]) -> Operations:
+    """Count what a call does.
+
+    Each operation reads each of its inputs once and writes its output once; views move nothing, and of an expanded tensor only what is
+    stored is read. What an operation moves within itself is not seen: a fused attention counts as its inputs and outputs.
+    """
+    counter = FlopCounterMode(display=False)
+    with counter, _Traffic() as traffic:
+        run()
+    return Operations(float(counter.get_total_flops()), float(traffic.total), float(traffic.largest))
+
+
+class _Traffic(TorchDispatchMode):
+    """Adds up what every operation reads and writes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = self.largest = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        if not _moves_nothing(func):
+            moved = sum(map(stored_bytes, _read(func, args, kwargs))) + sum(map(stored_bytes, _tensors(out)))
+            self.total += moved
+            self.largest = max(self.largest, moved)
+        return out
+
+
+_EMPTY = ("empty", "new_empty", "empty_like", "empty_strided", "new_empty_strided", "detach", "_unsafe_view", "lift_fresh")
+
+
+def _moves_nothing(func: Any) -> bool:
+    if func.namespace == "prim" or func.overloadpacket.__name__ in _EMPTY:  # prim: questions about a tensor
+        return True
+    returns = [value.alias_info for value in func._schema.returns]
+    return any(alias is not None and not alias.is_write for alias in returns)
+
+
+def _read(func: Any, args: Any, kwargs: Any) -> Iterator[Tensor]:
+    """The tensors an operation reads: all but those that it fills."""
+    name = func.overloadpacket.__name__
+    if name == "copy_":
+        args = args[1:]
+    elif name == "baddbmm" and kwargs.get("beta", 1) == 0:
+        args = args[1:]  # by its definition then not read
+    elif name in ("zero_", "fill_", "random_", "normal_", "uniform_"):
+        args = ()
+    yield from _tensors((args, {key: value for key, value in kwargs.items() if key != "out"}))
+
+
+def _tensors(tree: Any) -> Iterator[Tensor]:
+    return (each for each in tree_iter(tree) if isinstance(each, Tensor))
+
+
+def stored_bytes(x: Tensor) -> int:
+    """Bytes of a tensor's elements, each counted once however often a stride of 0 shows it."""
+    elements = 1
+    for size, stride in zip(x.shape, x.stride(), strict=True):
+        elements *= size if stride else min(size, 1)
+    return elements * x.element_size()

@@ -1,0 +1,179 @@
+"""``vbbench profile step``: a guided denoising step, from the released formulation to what the models run, one removal at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+
+from vbbench.errors import UsageError
+from vbbench.profiling.ceilings import measure_ceilings
+from vbbench.profiling.measure import clock_for, clock_words
+from vbbench.profiling.options import Options, command
+from vbbench.profiling.record import Check, Gap, Record, Row
+from vbbench.profiling.step_cases import Case, cases
+from vbbench.profiling.step_rows import DIFFERENCE, PART, STEPS_DIFFERENCE, Bench
+from vbbench.profiling.step_ways import CONDITIONED, PRODUCTION, RELEASED, WAYS, StepWay
+from vbbench.profiling.targets import SPEEDUP, TARGET_GPUS, Target, checks_of
+from vbbench.run.environment import commit, describe
+
+SAME_NUMBERS = 1e-4
+"""How far a prediction or a latent may be off in float32, over the largest value."""
+QUICK = (RELEASED, PRODUCTION)
+_SMALL, _REAL = cases("small")[0].words, cases("sd14")[0].words
+_CPU = "target for the CPU: float32, 1 thread, 16 frames"
+_GPU = "target for an H100: 256 px, 16 frames"
+
+
+def _same_precision(device: str, dtype: str, case: str, wanted: float, source: str) -> Target:
+    return Target(f"step faster than the released one, {dtype}", PART, device, dtype, case, SPEEDUP, wanted, source, RELEASED)
+
+
+STEP_TARGETS = (
+    _same_precision("cpu", "float32", _SMALL, 1.3, _CPU),
+    _same_precision("cuda", "float32", _REAL, 1.6, _GPU),
+    _same_precision("cuda", "bfloat16", _REAL, 1.6, _GPU),
+)
+LOWER_PRECISION = (
+    ("bfloat16, all switches", "compiled CUDA graph", 3.0),
+    ("the same, image prompt kept", "compiled CUDA graph and image prompt kept", 4.0),
+)
+"""Name, variant and bound of the targets against the released formulation in float32 without TF32."""
+
+
+def profile(options: Options) -> Record:
+    """Measure.
+
+    `Options.further`: ``scale`` (``small`` or ``sd14``), ``rounds`` (None: by scale and device), ``ways`` (names in `WAYS`; None: all that
+    run here and do not take long to set up).
+
+    Raises:
+        UsageError: unknown names, sizes that cannot be, or options of other profiles.
+    """
+    if options.backward or options.backends:
+        raise UsageError("a step has no gradients and chooses its attention itself: `vbbench profile attention` takes these options.")
+    scale = options.further.get("scale") or "small"
+    chosen = cases(scale, options.sizes, options.frames)
+    ways, gaps = _ways(options)
+    environment = describe(options.device, options.threads) | {"commit": commit()}
+    rows: list[Row] = []
+    with _settings(options.threads):
+        clock = clock_for(options.device, options.threads)
+        options.tell("ceilings of this device")
+        ceilings = measure_ceilings(options.device, _dtypes(options), clock)
+        for case in chosen:
+            for dtype in _dtypes(options):
+                bench = Bench(case, dtype, ways, options, clock)
+                rows += bench.measure(_rounds(case, options), ceilings)
+                gaps += bench.gaps
+                del bench
+    return Record(
+        part=PART,
+        title="A denoising step",
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=_command(options, scale),
+        environment=environment,
+        how=_how(options),
+        baselines=(RELEASED,),
+        ceilings=ceilings,
+        rows=tuple(rows),
+        gaps=tuple(gaps),
+        checks=(*checks_of(STEP_TARGETS, rows, options, environment), *_lower_precision(rows, environment), *_numbers(rows)),
+    )
+
+
+def _ways(options: Options) -> tuple[list[StepWay], list[Gap]]:
+    """What is measured; the released formulation always is."""
+    known = [way.name for way in WAYS]
+    named = options.further.get("ways") or (QUICK if options.quick else None)
+    for name in named or ():
+        if name not in known:
+            from vbbench.recipes import nearest
+
+            raise UsageError(f"there is no way {name!r} to compute a step: {nearest(name, known)}")
+    wanted = [way for way in WAYS if way.name == RELEASED or (way.name in named if named else not way.asked or options.device == "cuda")]
+    elsewhere = [way for way in wanted if way.device not in ("", options.device)]
+    gaps = [Gap(PART, "", way.name, "", f"it needs {way.device}") for way in elsewhere]
+    return [way for way in wanted if way not in elsewhere], gaps
+
+
+def _dtypes(options: Options) -> tuple[str, ...]:
+    """Float32 first: what the others are held against."""
+    return options.dtypes or (("float32", "bfloat16") if options.device == "cuda" else ("float32",))
+
+
+def _rounds(case: Case, options: Options) -> int:
+    """0: a step takes so long that its first call is its figure (nothing is compiled or loaded in it worth a second)."""
+    asked = options.further.get("rounds")
+    slow = options.device == "cpu" and case.scale == "sd14"
+    if asked is None:
+        return 0 if slow else 10 if options.device == "cuda" else 5
+    return 0 if slow and asked == 1 else int(asked)
+
+
+def _command(options: Options, scale: str) -> str:
+    words = [command(PART, options), "--scale", scale]
+    for name in ("rounds", "ways"):
+        if (value := options.further.get(name)) is not None:
+            words += [f"--{name}", f'"{",".join(value)}"' if isinstance(value, tuple) else str(value)]
+    return " ".join(words)
+
+
+def _lower_precision(rows: Sequence[Row], environment: Mapping[str, Any]) -> Iterator[Check]:
+    """Bfloat16 against float32, which no table row may be."""
+    theirs = _find(rows, RELEASED, "float32", _REAL)
+    for name, variant, wanted in LOWER_PRECISION:
+        ours = _find(rows, variant, "bfloat16", _REAL)
+        measured = theirs.median_seconds / ours.median_seconds if ours and theirs else None
+        target_gpu = any(gpu in str(environment.get("gpu", "")) for gpu in TARGET_GPUS)
+        reason = "" if measured else "it was not measured" if target_gpu else f"it is for an {' or '.join(TARGET_GPUS)}"
+        words = f"step faster than the released one in float32: {name}"
+        yield Check(words, wanted, True, "x", measured if target_gpu else None, reason, _GPU, counts=target_gpu and measured is not None)
+
+
+def _find(rows: Sequence[Row], variant: str, dtype: str, case: str) -> Row | None:
+    return next((row for row in rows if (row.variant, row.dtype) == (variant, dtype) and row.case.startswith(case)), None)
+
+
+def _numbers(rows: Sequence[Row]) -> Iterator[Check]:
+    """Whether exact rows are."""
+    for fact, words in ((DIFFERENCE, "prediction of any exact variant"), (STEPS_DIFFERENCE, "latents of several steps")):
+        found = [row.facts[fact] for row in rows if row.exact and row.dtype == "float32" and row.facts.get(fact) is not None]
+        worst = max(found) if found else None
+        reason = "" if found else "it was not measured"
+        name = f"{words}, largest difference over the largest value, float32"
+        yield Check(name, SAME_NUMBERS, False, "", worst, reason, "exactness", counts=bool(found))
+
+
+def _how(options: Options) -> tuple[str, ...]:
+    """A paragraph each."""
+    again = [f"{way.name} ({way.needs})" for way in WAYS if way.section == CONDITIONED and not way.asked]
+    return (
+        "A step: a conditional evaluation with the image prompt, an unconditional one, and guidance of all channels, of one clip. Random "
+        "weights that keep the size of what passes through them; 77 text tokens; the image prompt has as many frames as the clip, each "
+        "with noise of its own, as released.",
+        "The released formulation is written by this project's authors over the network's own weights, and held against tensors recorded "
+        "from the released code. Each rung below it removes one thing more than the one above; a removal's own ratio is to the rung above.",
+        f"Time: {clock_words(options.device, options.threads)}. Variants run in turn, once a round, every round beginning with another; "
+        "what counts is the median. Where a round would be too long, the figure is the first call. What is done once a clip is not in it.",
+        "Without TF32. Inputs do not rotate: a step touches far more memory than any cache holds.",
+        f"Exact only where something else holds, and told as cases of their own: {'; '.join(again)}.",
+        "Needed operations: those of the last rung; a multiplication and an addition are two. Least traffic: every weight once.",
+        "Several steps: DDIM from equal noise, the image prompt noised anew at each step.",
+    )
+
+
+@contextmanager
+def _settings(threads: int) -> Iterator[None]:
+    """Threads, and float32 that is float32."""
+    before = torch.get_num_threads(), torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.set_num_threads(threads)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before[1:]
