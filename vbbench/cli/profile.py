@@ -42,9 +42,22 @@ def _step_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ways", type=_names, metavar="LIST", help="rungs and other ways of the table (default: those quick to set up)")
 
 
+def _clip_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--models", type=_names, metavar="LIST", help="models that need no fitting (default: videobooth, elite, text-to-video)"
+    )
+    parser.add_argument("--batch", type=positive, metavar="N", help="clips at once (default: the recipe's)")
+
+
+def _training_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--scale", choices=("mini", "small", "sd14"), default="mini", help="the network's size (default: mini)")
+
+
 PARTS = (
     Part("attention", "injection attention, by every backend", "vbbench.profiling.attention:profile"),
     Part("step", "a denoising step, one removal at a time", "vbbench.profiling.step:profile", _step_options),
+    Part("clip", "a whole clip, from prompt items to frames", "vbbench.profiling.clip:profile", _clip_options),
+    Part("training", "a training step of the fine stage", "vbbench.profiling.training:profile", _training_options),
 )
 _SHARED = ("device", "threads", "quick", "backward", "dtype", "backends", "frames", "sizes", "out")
 

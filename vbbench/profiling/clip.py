@@ -25,7 +25,8 @@ from vbbench.types import PromptItem, SamplingParams
 PART, SUITE = "clip", "mini"
 OUTSIDE = 0.05
 """The target: what lies outside the denoising steps is at most so much of a clip."""
-DEFAULT_MODELS, ROUNDS, QUICK_ROUNDS = "text-to-video,elite,videobooth", 5, 2
+DEFAULT_MODELS = ("text-to-video", "elite", "videobooth")
+ROUNDS, QUICK_ROUNDS = 5, 2
 
 
 @dataclass
@@ -66,7 +67,7 @@ def profile(options: Options) -> Record:
     before = torch.get_num_threads()
     torch.set_num_threads(options.threads)
     try:
-        for recipe in resolve_models(",".join(options.further.get("models") or (DEFAULT_MODELS,))):
+        for recipe in resolve_models(",".join(options.further.get("models") or DEFAULT_MODELS)):
             if recipe.fitted:
                 raise UsageError(f"the model {recipe.name!r} must be fitted to a subject first; its report says what a clip costs.")
             options.tell(recipe.name)
