@@ -19,6 +19,7 @@ from vbbench.profiling.options import Options
 from vbbench.profiling.record import Row, read_record, write_record
 from vbbench.profiling.released import KINDS, LADDER, Removals, StepInputs
 from vbbench.profiling.step_cases import build_inputs, build_network, cases, with_image_frames
+from vbbench.profiling.step_facts import stored_bytes
 from vbbench.profiling.step_parts import OTHER, count_flops, layers_by_kind, seconds_own, seconds_released
 from vbbench.profiling.step_ways import APPROXIMATE, CONDITIONED, LAST_RUNG, PRODUCTION, RELEASED, SAMPLED, WAYS, SampledStep, StepWay, twin
 
@@ -199,3 +200,14 @@ def test_parts_of_a_steps_time_and_operations() -> None:
 def test_what_a_fresh_process_weighs() -> None:
     run = step_facts.prepared(**step_facts.preparation(PRODUCTION, replace(cases("small")[0], latent=8, frames=2), "float32"))
     assert run().shape == (1, 4, 2, 8, 8)
+
+
+def test_scores_that_no_memory_holds_are_told_beforehand(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = cases("small")[0]
+    assert stored_bytes(case, "float32") == 2 * 4 * 16 * 8 * 256 * 512  # two matrices of frames x heads x tokens x 2 tokens
+    assert stored_bytes(case, "bfloat16") == stored_bytes(case, "float32") // 2
+    monkeypatch.setattr(step, "free_bytes", lambda _: 1e6)
+    record = step.profile(Options(quick=True))
+    assert record.rows == ()
+    assert "0.1 GB of scores at once, and 0.0 GB may be taken" in record.gaps[0].reason
+    assert record.exit_code == 3

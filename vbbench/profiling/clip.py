@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -14,8 +15,11 @@ import torch
 from vbbench import suite
 from vbbench.errors import UsageError
 from vbbench.models.text_to_video import PARTS, LatentVideoModel
+from vbbench.profiling.ceilings import measure_ceilings
+from vbbench.profiling.costs import count_operations
+from vbbench.profiling.measure import clock_for
 from vbbench.profiling.options import Options, command
-from vbbench.profiling.record import Check, Record, Row
+from vbbench.profiling.record import Ceiling, Check, Record, Row, ceiling
 from vbbench.recipes import build_model
 from vbbench.registry import resolve_models
 from vbbench.run.environment import PeakMemory, commit, describe
@@ -67,11 +71,12 @@ def profile(options: Options) -> Record:
     before = torch.get_num_threads()
     torch.set_num_threads(options.threads)
     try:
+        ceilings = measure_ceilings(options.device, ("float32",), clock_for(options.device, options.threads))
         for recipe in resolve_models(",".join(options.further.get("models") or DEFAULT_MODELS)):
             if recipe.fitted:
                 raise UsageError(f"the model {recipe.name!r} must be fitted to a subject first; its report says what a clip costs.")
             options.tell(recipe.name)
-            rows.append(_row(recipe, options))
+            rows.append(_row(recipe, options, ceilings))
     finally:
         torch.set_num_threads(before)
     return Record(
@@ -82,7 +87,7 @@ def profile(options: Options) -> Record:
         environment=environment,
         how=HOW,
         baselines=(),
-        ceilings=(),
+        ceilings=ceilings,
         rows=tuple(rows),
         gaps=(),
         checks=tuple(_check(row) for row in rows),
@@ -96,10 +101,11 @@ HOW = (
     "Conditions: texts and image prompts are read and encoded. Denoising: the sampling loop with guidance and scheduler. Decoding: latents "
     "to uint8 frames. On a CPU with one thread CPU time of the process, else time on the wall.",
     "Outside of denoising: conditions and decoding together, over the whole.",
+    "Operations: those of all products, counted; their share of the roofline holds them against this device's ceiling of matrix products.",
 )
 
 
-def _row(recipe: Any, options: Options) -> Row:
+def _row(recipe: Any, options: Options, ceilings: Sequence[Ceiling]) -> Row:
     chosen = suite.load(SUITE)
     params = sampling_params(recipe, "mini", num_frames=chosen.num_frames, size=chosen.size, fps=chosen.fps, overrides={})
     batch = options.further.get("batch") or params.batch_size
@@ -111,6 +117,8 @@ def _row(recipe: Any, options: Options) -> Row:
     rounds = [_measured(recipe, items, params, options) for _ in range(QUICK_ROUNDS if options.quick else ROUNDS)]
     seconds = sorted(sum(parts.values()) / batch for parts in rounds)
     middle = median(seconds)
+    flops = _operations(recipe, items, params, options) / batch
+    peak = ceiling(ceilings, "matmul", "float32")
     parts = {part: median(one[part] / batch for one in rounds) for part in PARTS}
     quartiles = seconds[len(seconds) // 4], seconds[(3 * len(seconds)) // 4 if len(seconds) > 1 else 0]
     return Row(
@@ -127,8 +135,20 @@ def _row(recipe: Any, options: Options) -> Row:
         rounds=len(rounds),
         first_seconds=first,
         peak_memory_mb=memory.megabytes(),
+        flops=flops,
+        roofline=flops / peak / middle if peak else None,
         facts={"seconds_by_part": parts, "outside": 1 - parts["denoising"] / sum(parts.values())},
     )
+
+
+def _operations(recipe: Any, items: Sequence[PromptItem], params: SamplingParams, options: Options) -> float:
+    """Operations of the products of a batch. Every step has as many, so two are enough to know them all."""
+    found = []
+    for steps in (1, 2):
+        model = build_model(recipe, "mini", options.device)
+        few = replace(params, num_inference_steps=steps)
+        found.append(count_operations(partial(model.generate, items, few)).flops)
+    return found[0] + (params.num_inference_steps - 1) * (found[1] - found[0])
 
 
 def _measured(recipe: Any, items: Sequence[PromptItem], params: SamplingParams, options: Options) -> dict[str, float]:

@@ -12,9 +12,11 @@ import torch
 from vbbench.errors import UsageError
 from vbbench.profiling.ceilings import measure_ceilings
 from vbbench.profiling.measure import clock_for, clock_words
+from vbbench.profiling.memory import free_bytes
 from vbbench.profiling.options import Options, command
 from vbbench.profiling.record import Check, Gap, Record, Row
 from vbbench.profiling.step_cases import Case, cases
+from vbbench.profiling.step_facts import stored_bytes
 from vbbench.profiling.step_rows import DIFFERENCE, PART, STEPS_DIFFERENCE, Bench
 from vbbench.profiling.step_ways import CONDITIONED, PRODUCTION, RELEASED, WAYS, StepWay
 from vbbench.profiling.targets import SPEEDUP, TARGET_GPUS, Target, checks_of
@@ -66,6 +68,11 @@ def profile(options: Options) -> Record:
         ceilings = measure_ceilings(options.device, _dtypes(options), clock)
         for case in chosen:
             for dtype in _dtypes(options):
+                stored, free = stored_bytes(case, dtype), free_bytes(options.device)
+                if stored > free:
+                    reason = f"the released formulation would hold {stored / 1e9:.1f} GB of scores at once, and {free / 1e9:.1f} GB may be taken"
+                    gaps.append(Gap(PART, case.words, "", dtype, reason))
+                    continue
                 bench = Bench(case, dtype, ways, options, clock)
                 rows += bench.measure(_rounds(case, options), ceilings)
                 gaps += bench.gaps

@@ -26,6 +26,12 @@ COUNTED_BACKEND = "plain"
 """Backend whose products PyTorch's counter sees; all backends need the same."""
 
 
+def stored_bytes(case: Case, dtype: str) -> int:
+    """What the released formulation holds at once in its largest layer: the scores before and after the softmax."""
+    tokens = case.latent**2
+    return 2 * case.frames * case.config.heads(0) * tokens * 2 * tokens * getattr(torch, dtype).itemsize
+
+
 def largest_difference(ours: Tensor, theirs: Tensor) -> float:
     """Over the largest value."""
     return float((ours.double() - theirs.double()).abs().max() / theirs.double().abs().max())

@@ -80,7 +80,8 @@ class TemporalAttention(nn.Module):
             return self.to_out[0](self.to_v(x_BTLC))
         parts = project(x_BTLC, self.to_q, self.to_k, self.to_v, fused=self.fused_qkv)
         q, k, v = (x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in parts)
-        return self.to_out[0](attention(q, k, v).flatten(-2)).transpose(1, 2)
+        # Contiguous: a linear layer on anything else becomes many small products.
+        return self.to_out[0](attention(q, k, v).transpose(1, 2).flatten(-2).contiguous())
 
 
 def _sinusoids(positions: int, channels: int) -> Tensor:
