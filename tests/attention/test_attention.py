@@ -30,12 +30,14 @@ def by_formula(tensors: list[Tensor]) -> Tensor:
     return injection_attention(*(x.double() for x in tensors), backend="reference")
 
 
-@pytest.fixture(params=["whole", "in groups of frames"])
+@pytest.fixture(params=["whole", "in groups of frames", "head by head"])
 def grouped(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The merge works on all frames at once, or on a few at a time."""
+    """The merge works on all frames at once, or on a few at a time, as they lie or head by head."""
     if request.param != "whole":
         monkeypatch.setattr(merge, "WHOLE_BYTES", 0)
         monkeypatch.setattr(merge, "CACHED_BYTES", 2000)
+    if request.param == "head by head":
+        monkeypatch.setattr(merge, "HEADS_FIRST_TOKENS", 0)
 
 
 def test_the_backends_that_run_everywhere_are_tested() -> None:
@@ -189,7 +191,8 @@ def test_every_backend_loads_and_says_whom_it_refuses(name: str) -> None:
     [
         (1024, 40, torch.float32, False, "merge"),
         (256, 80, torch.float32, False, "merge"),
-        (16, 160, torch.float32, False, "merge"),
+        (64, 160, torch.float32, False, "merge"),
+        (16, 160, torch.float32, False, "concat"),
         (64, 32, torch.float32, False, "concat"),
         (256, 8, torch.float32, False, "concat"),
         (1024, 40, torch.bfloat16, False, "concat"),

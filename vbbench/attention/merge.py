@@ -1,7 +1,7 @@
 """Injection attention without copies: attentions to frame 0 and to the previous frame, merged by their log-sum-exp.
 
-All frames read frame 0 as one batch, and each frame reads its predecessor through a shifted view. Neither keys nor
-values are copied, scores are never stored, forward or backward.
+All frames read frame 0 as one batch, and each frame reads its predecessor through a shifted view. Keys and values are never
+gathered, scores never stored, forward or backward; on a CPU large frames are laid out head by head once, a few at a time.
 
 Shape suffixes: B batch, T frames, L tokens of a frame, M tokens of the image prompt, N heads, D head dimension.
 """
@@ -25,6 +25,8 @@ WHOLE_BYTES = 8 << 20
 """On a CPU, queries of more bytes than these are worked on in groups of frames."""
 CACHED_BYTES = 2 << 20
 """Bytes of such a group: its output stays in the cache until the previous frames' part is merged into it."""
+HEADS_FIRST_TOKENS = 512
+"""Of so many tokens a frame, a group is laid out head by head first: the kernel gains more than that costs."""
 
 
 def inject(q_BLND: Tensor, k_BLND: Tensor, v_BLND: Tensor, k_image_BMND: Tensor, v_image_BMND: Tensor) -> Tensor:
@@ -53,30 +55,41 @@ def forward_inject(q: Tensor, k: Tensor, v: Tensor, k_image: Tensor, v_image: Te
 def forward_across_frames(q: Tensor, k: Tensor, v: Tensor, v_first: Tensor, part: Part = parts.forward) -> tuple[Tensor, Tensor]:
     """`across_frames` without gradients, by any kernel that tells its log-sum-exp: output and log-sum-exp (B, N, T, L)."""
     if q.device.type != "cpu" or q.numel() * q.element_size() <= WHOLE_BYTES:
-        return _frames(q, k, v, k[:, 0], v_first, 0, part)
+        return _frames(q, k[:, 0], v_first, k[:, 1:-1], v[:, 1:-1], part)
     batch, frames, tokens, heads, _ = q.shape
     out = q.new_empty(q.shape)
     lse = q.new_empty(batch, heads, frames, tokens, dtype=torch.promote_types(q.dtype, torch.float32))
     step = max(1, CACHED_BYTES // (q[0, 0].numel() * q.element_size()))
+    lay = _heads_first if tokens >= HEADS_FIRST_TOKENS else _as_it_is
     for clip in range(batch):
         one = slice(clip, clip + 1)
+        first = lay(k[one, :1]).squeeze(1), lay(v_first[one].unsqueeze(1)).squeeze(1)
         for start in range(0, frames, step):
-            now, seen = slice(start, start + step), slice(max(start - 1, 0), start + step)
-            out[one, now], lse[one, :, now] = _frames(q[one, now], k[one, seen], v[one, seen], k[one, 0], v_first[one], start, part)
+            now, before = slice(start, start + step), slice(max(start, 2) - 1, min(start + step, frames) - 1)
+            out[one, now], lse[one, :, now] = _frames(lay(q[one, now]), *first, lay(k[one, before]), lay(v[one, before]), part)
     return out, lse
 
 
-def _frames(q: Tensor, k: Tensor, v: Tensor, k_first: Tensor, v_first: Tensor, start: int, part: Part) -> tuple[Tensor, Tensor]:
-    """Of the frames from number ``start`` on; ``k`` and ``v`` begin a frame earlier, if there is one."""
+def _frames(q: Tensor, k_first: Tensor, v_first: Tensor, k_before: Tensor, v_before: Tensor, part: Part) -> tuple[Tensor, Tensor]:
+    """All frames read the first, and the last ones, as many as there are in ``k_before``, also a frame of their own."""
     batch, frames = q.shape[:2]
     out, lse = part(q.flatten(1, 2), k_first, v_first)
     out, lse = out.unflatten(1, (frames, -1)), lse.unflatten(2, (frames, -1))
-    late, before = slice(max(2 - start, 0), frames), slice(max(2 - max(start, 1), 0), -1)
+    late = frames - k_before.shape[1]
     # Clip by clip: clips and frames cannot be one axis of a view that leaves frames out.
-    for clip in range(batch if late.start < frames else 0):
-        read = part(q[clip, late], k[clip, before], v[clip, before])
-        _merge_into(out[clip, late], lse[clip, :, late].transpose(0, 1), *read)
+    for clip in range(batch if late < frames else 0):
+        read = part(q[clip, late:], k_before[clip], v_before[clip])
+        _merge_into(out[clip, late:], lse[clip, :, late:].transpose(0, 1), *read)
     return out, lse
+
+
+def _heads_first(x_BTLND: Tensor) -> Tensor:
+    """The same tensor, head after head in memory."""
+    return x_BTLND.flatten(1, 2).transpose(1, 2).contiguous().transpose(1, 2).unflatten(1, x_BTLND.shape[1:3])
+
+
+def _as_it_is(x: Tensor) -> Tensor:
+    return x
 
 
 def _merge_into(out_BLND: Tensor, lse_BNL: Tensor, part_BLND: Tensor, part_lse_BNL: Tensor) -> None:
