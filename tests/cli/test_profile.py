@@ -12,7 +12,8 @@ from tests.profiling.made import good_rows, record
 from vbbench import cli
 from vbbench.profiling import attention
 from vbbench.profiling.options import Options
-from vbbench.profiling.record import Record, read_record
+from vbbench.profiling.record import Record
+from vbbench.profiling.record_json import read_record
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, made: Record) -> list[Options]:

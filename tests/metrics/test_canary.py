@@ -19,10 +19,11 @@ from vbbench import resources
 from vbbench.metrics import canary, canary_noise, canary_probe, canary_record, encoders
 from vbbench.metrics.canary_compare import SCALED_ALLOWED, CanaryResult, compare
 from vbbench.metrics.canary_inputs import digest_of, frames_for
-from vbbench.metrics.canary_noise import FLOOR, MULTIPLE, Noise, Way, allowed, threads
+from vbbench.metrics.canary_noise import FLOOR, MULTIPLE, Noise, Way, allowed
 from vbbench.metrics.configs import ENCODERS, IMAGENET_MEAN, encoder_config
 from vbbench.metrics.encoder_weights import encoder_digest
 from vbbench.metrics.setting import Setting
+from vbbench.threads import torch_threads
 from vbbench.weights_io import load_weights, save_weights
 
 MINI, RANDOM = Setting(), Setting(weights="random")
@@ -123,7 +124,7 @@ def test_batches_and_threads_stay_far_below_what_is_allowed(role: str) -> None:
         most = recording.facts["allowed"][kind]["float32"]
         order = np.random.default_rng(0).permutation(np.arange(64) % len(channel.ready))
         for count, batch in ((1, 1), (1, 7), (1, 64), (2, 64)):
-            with threads(count):
+            with torch_threads(count):
                 found = np.concatenate(
                     [channel.embed([channel.ready[n] for n in part]) for part in np.split(order, range(batch, 64, batch))]
                 )

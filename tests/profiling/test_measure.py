@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from vbbench.profiling.measure import Meter, Rotating, Timing, clock_for, cpu_seconds, interleaved, ratio, ratio_error, wall_seconds
+from vbbench.profiling.measure import Meter, Rotating, Timing, clock_for, cpu_seconds, interleaved, median_error, ratio, wall_seconds
 
 
 def fake_clock(seconds: Iterator[float]) -> Callable[[Callable[[], object]], float]:
@@ -99,7 +99,7 @@ def test_error_of_a_ratio_is_about_what_repeating_shows() -> None:
 
     pairs = [(timing(), timing()) for _ in range(400)]
     seen = float(np.std([ratio(*pair) for pair in pairs]))
-    told = float(np.median([ratio_error(*pair) for pair in pairs]))
+    told = float(np.median([math.hypot(*(median_error(each.spread, 25) for each in pair)) for pair in pairs]))
     assert 0.7 * seen < told < 1.5 * seen
     assert ratio(Timing((1.0,), 1), Timing((0.0,), 1)) == math.inf
 

@@ -14,7 +14,8 @@ from vbbench.errors import UsageError
 from vbbench.profiling.drawing import standing_alone, within_a_page
 from vbbench.profiling.page import claim_folder, write_profile
 from vbbench.profiling.pictures import draw
-from vbbench.profiling.record import Check, Gap, Record, read_record
+from vbbench.profiling.record import Check, Gap, Record
+from vbbench.profiling.record_json import read_record
 from vbbench.profiling.words import check_cells, columns, digits, percent
 
 HOSTILE = "<script>alert(1)</script>&\"'"

@@ -11,7 +11,8 @@ import pytest
 
 from tests.profiling.made import good_rows, record, row
 from vbbench.errors import RunFolderError
-from vbbench.profiling.record import best_peer, read_record, write_record
+from vbbench.profiling.record import best_peer
+from vbbench.profiling.record_json import read_record, write_record
 
 
 def test_there_and_back(tmp_path: Path) -> None:

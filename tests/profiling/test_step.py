@@ -16,7 +16,8 @@ from vbbench.models.videobooth.speed import Speed
 from vbbench.profiling import step, step_facts, step_rows
 from vbbench.profiling.measure import cpu_seconds
 from vbbench.profiling.options import Options
-from vbbench.profiling.record import Row, read_record, write_record
+from vbbench.profiling.record import Row
+from vbbench.profiling.record_json import read_record, write_record
 from vbbench.profiling.released import KINDS, LADDER, Removals, StepInputs
 from vbbench.profiling.step_cases import build_inputs, build_network, cases, with_image_frames
 from vbbench.profiling.step_facts import stored_bytes

@@ -19,6 +19,15 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(training.SIZES, "mini", training.replace(size, config=config, clips=1, frames=3))
 
 
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch) -> list[VideoUNet]:
+    """The networks that are built from here on."""
+    networks: list[VideoUNet] = []
+    make = training.build_network
+    monkeypatch.setattr(training, "build_network", lambda *a: (networks.append(make(*a)), networks[-1])[1])
+    return networks
+
+
 def test_profile_by_all_backends_that_have_gradients() -> None:
     record = training.profile(Options(quick=True, dtypes=("float32",)))
     assert [row.variant for row in record.rows] == ["released", "plain", "concat", "merge", "table"]
@@ -27,10 +36,7 @@ def test_profile_by_all_backends_that_have_gradients() -> None:
     assert record.exit_code == 0
 
 
-def test_a_step_trains_the_fine_stage_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    built: list[VideoUNet] = []
-    make = training.build_network
-    monkeypatch.setattr(training, "build_network", lambda *a: (built.append(make(*a)), built[-1])[1])
+def test_a_step_trains_the_fine_stage_and_nothing_else(built: list[VideoUNet]) -> None:
     step = training.step_of("mini", "float32", "merge", "cpu")
     before = {name: parameter.clone() for name, parameter in built[0].named_parameters()}
     step()
@@ -39,10 +45,7 @@ def test_a_step_trains_the_fine_stage_and_nothing_else(monkeypatch: pytest.Monke
     assert moved == wanted
 
 
-def test_backends_take_the_same_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    built: list[VideoUNet] = []
-    make = training.build_network
-    monkeypatch.setattr(training, "build_network", lambda *a: (built.append(make(*a)), built[-1])[1])
+def test_backends_take_the_same_step(built: list[VideoUNet]) -> None:
     for backend in ("released", "merge"):
         training.step_of("mini", "float32", backend, "cpu")()
     gradients = [{name: p.grad for name, p in unet.named_parameters() if p.grad is not None} for unet in built]

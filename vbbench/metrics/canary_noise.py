@@ -12,16 +12,15 @@ and another precision move the embeddings away from it; that is measured where a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from vbbench.metrics.canary_probe import Channel, channels_of, distances
 from vbbench.metrics.encoders import FrameEncoder
 from vbbench.metrics.setting import PRECISIONS
+from vbbench.threads import torch_threads
 
 MULTIPLE = {"float32": 8.0, "bfloat16": 3.0, "float16": 3.0}
 FLOOR = 2e-5
@@ -59,7 +58,7 @@ class Noise:
 
 def reference(channels: Mapping[str, Channel]) -> dict[str, np.ndarray]:
     """The reference's embeddings, of the channels of an encoder in float32 on the CPU."""
-    with threads(1):
+    with torch_threads(1):
         return {name: np.concatenate([channel.embed([ready]) for ready in channel.ready]) for name, channel in channels.items()}
 
 
@@ -70,7 +69,7 @@ def measure(load: Load, device: str, against: Reference, ways: tuple[Way, ...] =
         encoder = load(precision, device)
         channels = channels_of(encoder, encoder.config.resize)
         for way in ways:
-            with threads(way.threads) as count:
+            with torch_threads(way.threads) as count:
                 for name, channel in channels.items():
                     off = _distances(channel, against[name], way.batch)
                     runs = off is not None and bool(np.isfinite(off).all())
@@ -100,14 +99,3 @@ def allowed(noise: list[Noise]) -> dict[str, dict[str, float | None]]:
             known = [largest for largest in measured if largest is not None]
             of_channel[precision] = max(FLOOR, MULTIPLE[precision] * max(known)) if known else None
     return found
-
-
-@contextmanager
-def threads(count: int | None) -> Iterator[int]:
-    """PyTorch's CPU threads for a while; None leaves them as they are."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield count or before
-    finally:
-        torch.set_num_threads(before)

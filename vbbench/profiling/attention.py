@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import torch
-
 from vbbench.attention import BACKENDS
-from vbbench.errors import UsageError
 from vbbench.profiling.attention_bench import quiet
-from vbbench.profiling.attention_cases import Case, cases_for
-from vbbench.profiling.attention_rows import PART, Bench, layer_rows
+from vbbench.profiling.attention_cases import PART, Case, cases_for
+from vbbench.profiling.attention_layers import layer_rows
+from vbbench.profiling.attention_rows import Bench
 from vbbench.profiling.attention_words import YARDSTICK, how
 from vbbench.profiling.ceilings import measure_ceilings
 from vbbench.profiling.measure import clock_for
-from vbbench.profiling.options import Options, command
+from vbbench.profiling.options import Options, command, refuse_unknown_names
 from vbbench.profiling.record import Ceiling, Check, Gap, Record, Row
 from vbbench.profiling.targets import LAYERS, MEMORY_SHARE, SPEEDUP, TARGETS, Target, checks_of
 from vbbench.run.environment import commit, describe
+from vbbench.threads import torch_threads
 
 BASELINES = ("released", "concat")
 QUICK_SECONDS = 31.0
@@ -43,7 +41,7 @@ def profile(options: Options) -> Record:
     backends = _backends(options)
     cases = cases_for(options)
     environment = describe(options.device, options.threads) | {"commit": commit()}
-    with _threads(options.threads), quiet():
+    with torch_threads(options.threads), quiet():
         rows, gaps, ceilings = _measure(cases, backends, options, environment, started)
     checks = checks_of(ATTENTION_TARGETS, rows, options, environment)
     return Record(
@@ -62,11 +60,7 @@ def profile(options: Options) -> Record:
 
 
 def _backends(options: Options) -> tuple[str, ...]:
-    for name in options.backends or ():
-        if name not in BACKENDS:
-            from vbbench.recipes import nearest
-
-            raise UsageError(f"there is no attention backend {name!r}: {nearest(name, BACKENDS)}")
+    refuse_unknown_names("attention backend {!r}", options.backends, BACKENDS)
     return options.backends or tuple(name for name in BACKENDS if name != YARDSTICK)
 
 
@@ -157,13 +151,3 @@ def _merged(gaps: Sequence[Gap], cases: int) -> list[Gap]:
         found.setdefault((gap.variant, gap.dtype, gap.reason), []).append(gap.case)
     named = {key: list(dict.fromkeys(names)) for key, names in found.items()}  # weighed and timed, it may fail twice
     return [Gap(PART, "" if len(names) == cases else "; ".join(names), *key) for key, names in named.items()]
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -16,6 +15,7 @@ from torch import Tensor
 from vbbench.attention import injection_attention, load_backend
 from vbbench.profiling.costs import Operations, Shape, count_operations
 from vbbench.profiling.measure import Rotating
+from vbbench.profiling.system_time import SystemTime
 
 SEED = 6
 SDPA_KERNELS = ("flash", "efficient", "cudnn")
@@ -111,22 +111,15 @@ def _kernel(name: str) -> AbstractContextManager[Any]:
 
 
 class Runner:
-    """What is timed: a call with the next inputs; and how much of this process's time was the system's.
-
-    (Every large tensor is new memory to the system, which hands it out page by page: what stores its scores pays for that at every call.)
-    """
+    """What is timed: a call with the next inputs; and how much of this process's time was the system's."""
 
     def __init__(self, variant: str, inputs: Sequence[Inputs]) -> None:
         self._variant, self._following = variant, Rotating(inputs)
-        self._own = self._system = 0.0
+        self._system_time = SystemTime()
 
     def __call__(self) -> None:
         """Once."""
-        before = os.times()
-        call(self._variant, self._following())
-        after = os.times()
-        self._own += after.user - before.user
-        self._system += after.system - before.system
+        self._system_time.during(lambda: call(self._variant, self._following()))
 
     def release(self) -> None:
         """Let go of the inputs."""
@@ -135,8 +128,7 @@ class Runner:
     @property
     def system_share(self) -> float | None:
         """Of this process's CPU time; None where nothing was spent."""
-        total = self._own + self._system
-        return self._system / total if total else None
+        return self._system_time.share
 
 
 def prepared(variant: str, shape: dict[str, int], device: str, dtype: str, grad: bool) -> Callable[[], object]:

@@ -9,6 +9,7 @@ from vbbench.errors import UsageError
 from vbbench.profiling.costs import Shape
 from vbbench.profiling.options import Options
 
+PART = "attention"
 FRAMES, SIZES = (2, 4, 8, 16), (128, 256, 512)
 SIZE, FRAME_COUNT, MINI_FRAMES = 256, 16, 8
 """The real size's pixels and frames; the miniature's frames."""

@@ -24,6 +24,7 @@ from vbbench.recipes import build_model
 from vbbench.registry import resolve_models
 from vbbench.run.environment import PeakMemory, commit, describe
 from vbbench.run.plan import sampling_params
+from vbbench.threads import torch_threads
 from vbbench.types import PromptItem, SamplingParams
 
 PART, SUITE = "clip", "mini"
@@ -68,17 +69,13 @@ def profile(options: Options) -> Record:
         raise UsageError("a clip is measured as its recipe makes it: --models, --batch, --device, --threads and --quick are what it takes.")
     environment = describe(options.device, options.threads) | {"commit": commit()}
     rows = []
-    before = torch.get_num_threads()
-    torch.set_num_threads(options.threads)
-    try:
+    with torch_threads(options.threads):
         ceilings = measure_ceilings(options.device, ("float32",), clock_for(options.device, options.threads))
         for recipe in resolve_models(",".join(options.further.get("models") or DEFAULT_MODELS)):
             if recipe.fitted:
                 raise UsageError(f"the model {recipe.name!r} must be fitted to a subject first; its report says what a clip costs.")
             options.tell(recipe.name)
             rows.append(_row(recipe, options, ceilings))
-    finally:
-        torch.set_num_threads(before)
     return Record(
         part=PART,
         title="A whole clip",

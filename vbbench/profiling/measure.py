@@ -165,12 +165,12 @@ def ratio(slow: Timing, fast: Timing) -> float:
     return slow.median / fast.median if fast.median else math.inf
 
 
-def ratio_error(slow: Timing, fast: Timing) -> float:
-    """About how far off `ratio` may be, relative: a median's standard error is 0.93 interquartile ranges over the root of the rounds.
+def median_error(spread: float, rounds: int) -> float:
+    """About how far off a median may be, relative: its standard error is 0.93 interquartile ranges over the root of the rounds.
 
     (Of a normal distribution: 1.2533 standard deviations over the root, and an interquartile range is 1.349 of them.)
     """
-    return math.hypot(*(0.93 * timing.spread / math.sqrt(len(timing.seconds)) for timing in (slow, fast)))
+    return 0.93 * spread / math.sqrt(rounds)
 
 
 def cpu_seconds(variant: Callable[[], object]) -> float:

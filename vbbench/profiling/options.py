@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from vbbench.errors import UsageError
 
 DTYPES = ("float32", "bfloat16", "float16")
 TARGET_THREADS = 1
@@ -58,3 +60,16 @@ def command(part: str, options: Options) -> str:
     for name, values in lists.items():
         words += [f"--{name}", ",".join(map(str, values))] if values else []
     return " ".join(words)
+
+
+def refuse_unknown_names(what: str, names: Iterable[str] | None, known: Collection[str]) -> None:
+    """Does nothing if all names are known; ``what`` has a place for one: ``way {!r} to compute a step``.
+
+    Raises:
+        UsageError: for the first that is not.
+    """
+    from vbbench.recipes import nearest
+
+    for name in names or ():
+        if name not in known:
+            raise UsageError(f"there is no {what.format(name)}: {nearest(name, known)}")

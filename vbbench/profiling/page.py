@@ -13,7 +13,8 @@ from vbbench.errors import UsageError
 from vbbench.profiling import words
 from vbbench.profiling.drawing import Picture, standing_alone, within_a_page
 from vbbench.profiling.pictures import draw
-from vbbench.profiling.record import FORMAT, Ceiling, Record, write_record
+from vbbench.profiling.record import Ceiling, Record
+from vbbench.profiling.record_json import FORMAT, write_record
 from vbbench.report.pages import environment
 
 JSON, PAGE = "profile.json", "index.html"

@@ -1,4 +1,4 @@
-"""Pictures of any profile: latency and memory against frames and size, and the roofline."""
+"""Pictures of any profile: latency and memory against frames and size, bars of where time goes, and the roofline."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from vbbench.profiling.bars import ladder, parts
 from vbbench.profiling.drawing import GREY, MARKERS, STYLE, Picture, colour, new_figure, picture_name, plain, quiet, svg_of
 from vbbench.profiling.record import Record, Row, Section
 from vbbench.profiling.roofline import roofline
@@ -42,7 +43,8 @@ def draw(record: Record) -> list[Picture]:
     found = []
     with matplotlib.rc_context(dict(STYLE)):
         for section, rows in record.sections().items():
-            found += [picture for picture in (_sweeps(section, rows), roofline(record, section, rows)) if picture is not None]
+            drawn = (_sweeps(section, rows), ladder(section, rows), parts(section, rows), roofline(record, section, rows))
+            found += [picture for picture in drawn if picture is not None]
     return found
 
 

@@ -13,7 +13,7 @@ from vbbench.errors import UsageError
 from vbbench.profiling.ceilings import measure_ceilings
 from vbbench.profiling.measure import clock_for, clock_words
 from vbbench.profiling.memory import free_bytes
-from vbbench.profiling.options import Options, command
+from vbbench.profiling.options import Options, command, refuse_unknown_names
 from vbbench.profiling.record import Check, Gap, Record, Row
 from vbbench.profiling.step_cases import Case, cases
 from vbbench.profiling.step_facts import stored_bytes
@@ -21,6 +21,7 @@ from vbbench.profiling.step_rows import DIFFERENCE, PART, STEPS_DIFFERENCE, Benc
 from vbbench.profiling.step_ways import CONDITIONED, PRODUCTION, RELEASED, WAYS, StepWay
 from vbbench.profiling.targets import SPEEDUP, TARGET_GPUS, Target, checks_of
 from vbbench.run.environment import commit, describe
+from vbbench.threads import torch_threads
 
 SAME_NUMBERS = 1e-4
 """How far a prediction or a latent may be off in float32, over the largest value."""
@@ -62,7 +63,7 @@ def profile(options: Options) -> Record:
     ways, gaps = _ways(options)
     environment = describe(options.device, options.threads) | {"commit": commit()}
     rows: list[Row] = []
-    with _settings(options.threads):
+    with torch_threads(options.threads), _without_tf32():
         clock = clock_for(options.device, options.threads)
         options.tell("ceilings of this device")
         ceilings = measure_ceilings(options.device, _dtypes(options), clock)
@@ -70,7 +71,9 @@ def profile(options: Options) -> Record:
             for dtype in _dtypes(options):
                 stored, free = stored_bytes(case, dtype), free_bytes(options.device)
                 if stored > free:
-                    reason = f"the released formulation would hold {stored / 1e9:.1f} GB of scores at once, and {free / 1e9:.1f} GB may be taken"
+                    reason = (
+                        f"the released formulation would hold {stored / 1e9:.1f} GB of scores at once, and {free / 1e9:.1f} GB may be taken"
+                    )
                     gaps.append(Gap(PART, case.words, "", dtype, reason))
                     continue
                 bench = Bench(case, dtype, ways, options, clock)
@@ -94,13 +97,8 @@ def profile(options: Options) -> Record:
 
 def _ways(options: Options) -> tuple[list[StepWay], list[Gap]]:
     """What is measured; the released formulation always is."""
-    known = [way.name for way in WAYS]
     named = options.further.get("ways") or (QUICK if options.quick else None)
-    for name in named or ():
-        if name not in known:
-            from vbbench.recipes import nearest
-
-            raise UsageError(f"there is no way {name!r} to compute a step: {nearest(name, known)}")
+    refuse_unknown_names("way {!r} to compute a step", named, [way.name for way in WAYS])
     wanted = [way for way in WAYS if way.name == RELEASED or (way.name in named if named else not way.asked or options.device == "cuda")]
     elsewhere = [way for way in wanted if way.device not in ("", options.device)]
     gaps = [Gap(PART, "", way.name, "", f"it needs {way.device}") for way in elsewhere]
@@ -174,13 +172,11 @@ def _how(options: Options) -> tuple[str, ...]:
 
 
 @contextmanager
-def _settings(threads: int) -> Iterator[None]:
-    """Threads, and float32 that is float32."""
-    before = torch.get_num_threads(), torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    torch.set_num_threads(threads)
+def _without_tf32() -> Iterator[None]:
+    """Float32 that is float32."""
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     try:
         yield
     finally:
-        torch.set_num_threads(before[0])
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before[1:]
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before

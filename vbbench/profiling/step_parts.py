@@ -15,7 +15,7 @@ from vbbench.models.videobooth.blocks import ResnetBlock
 from vbbench.models.videobooth.fine import CrossFrameAttention
 from vbbench.models.videobooth.text_attention import TextAttention
 from vbbench.models.videobooth.transformer import FeedForward, TemporalAttention
-from vbbench.models.videobooth.unet import ImagePromptInput, VideoUNet
+from vbbench.models.videobooth.unet import VideoUNet
 from vbbench.profiling.released import KINDS, Removals, StepInputs, Way, guided_step, keep_text
 
 OTHER = "other"
@@ -124,13 +124,3 @@ def count_flops(unet: VideoUNet, inputs: StepInputs, removals: Removals) -> tupl
         tally = Tally(lambda: float(counter.get_total_flops()))
         found = tally.total(lambda: guided_step(unet, inputs, Way(removals, tally.scope), kept=kept))
     return sum(found.values()), found
-
-
-def without_data(inputs: StepInputs) -> StepInputs:
-    """The same shapes on the ``meta`` device."""
-    image = inputs.image
-    if image is not None:
-        text = None if image.text_BLD is None else image.text_BLD.to("meta")
-        image = ImagePromptInput(image.latent_BCTHW.to("meta"), image.timestep_B.to("meta"), text)
-    tensors = (x.to("meta") for x in (inputs.sample_BCTHW, inputs.timestep_B, inputs.text_BSD, inputs.null_text_BSD))
-    return StepInputs(*tensors, image, inputs.guidance_scale, inputs.guidance_channels)

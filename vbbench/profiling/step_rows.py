@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -35,6 +34,7 @@ from vbbench.profiling.step_ways import (
     Step,
     StepWay,
 )
+from vbbench.profiling.system_time import SystemTime
 from vbbench.profiling.targets import CHOSEN
 
 PART = "step"
@@ -59,22 +59,14 @@ class Running:
     needs: str
     out: Tensor | None = None
     timing: Timing | None = None
-    own_seconds: float = 0.0
-    system_seconds: float = 0.0
+    system_time: SystemTime = field(default_factory=SystemTime)
 
     def __call__(self) -> None:
         """A step."""
-        before = os.times()
-        self.out = self.step(self.inputs)
-        after = os.times()
-        self.own_seconds += after.user - before.user
-        self.system_seconds += after.system - before.system
+        self.system_time.during(self._run)
 
-    @property
-    def system_share(self) -> float | None:
-        """Of this process's CPU time; what stores its scores asks the system for new memory at every call."""
-        total = self.own_seconds + self.system_seconds
-        return self.system_seconds / total if total else None
+    def _run(self) -> None:
+        self.out = self.step(self.inputs)
 
 
 class Bench:
@@ -170,7 +162,7 @@ class Bench:
         if one.way.removals is not None and (one.way.name in (RELEASED, LAST_RUNG) or not self._options.quick):
             facts[FLOPS_DONE], facts[FLOPS_BY_KIND] = about.flops_of(self.case, one.way.removals)
         if self._options.device == "cpu":
-            facts[SYSTEM_SHARE] = one.system_share
+            facts[SYSTEM_SHARE] = one.system_time.share
         if before is not None and one.way.section == RUNG and one.way.name != RELEASED:
             facts[ALONE] = before.median / one.timing.median
         return facts

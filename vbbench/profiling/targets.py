@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vbbench.profiling.measure import median_error
 from vbbench.profiling.options import TARGET_THREADS, Options
 from vbbench.profiling.record import Check, Row, best_peer
 
@@ -145,6 +146,6 @@ def chosen_row(target: Target, rows: Sequence[Row]) -> Row | None:
 
 
 def _median_error(row: Row) -> float:
-    """About how far off a median may be, relative (see `vbbench.profiling.measure.ratio_error`); more where rounds are few."""
+    """About how far off a median may be, relative; more where rounds are few."""
     least = LEAST_ERROR if row.rounds >= FEW_ROUNDS else FEW_ROUNDS_ERROR
-    return max(least, 0.93 * row.spread / math.sqrt(row.rounds) * (1 + 4 / row.rounds))
+    return max(least, median_error(row.spread, row.rounds) * (1 + 4 / row.rounds))

@@ -6,7 +6,6 @@ Shape suffixes: B clips, C channels, T frames, H/W latent pixels, S text tokens,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -21,10 +20,11 @@ from vbbench.models.videobooth.unet import ImagePromptInput, UNetConfig
 from vbbench.profiling.ceilings import measure_ceilings
 from vbbench.profiling.measure import Meter, Timing, clock_for, clock_words
 from vbbench.profiling.memory import peak_in_fresh_process, peak_of
-from vbbench.profiling.options import Options, command
+from vbbench.profiling.options import Options, command, refuse_unknown_names
 from vbbench.profiling.record import Gap, Record, Row
 from vbbench.profiling.step_cases import SD14, SMALL, Case, build_network
 from vbbench.run.environment import commit, describe
+from vbbench.threads import torch_threads
 
 PART, TABLE = "training", "table"
 BASELINES = ("released", "concat")
@@ -60,12 +60,10 @@ def profile(options: Options) -> Record:
     if options.frames or options.sizes or options.backward:
         raise UsageError("a training step has the size of its scale: --scale, --backends, --dtype, --device and --quick are what it takes.")
     scale = options.further.get("scale") or "mini"
-    for name in options.backends or ():
-        if name not in BACKENDS:
-            raise UsageError(f"there is no attention backend {name!r}; there are {', '.join(BACKENDS)}.")
+    refuse_unknown_names("attention backend {!r}", options.backends, BACKENDS)
     rows: list[Row] = []
     gaps: list[Gap] = []
-    with _threads(options.threads):
+    with torch_threads(options.threads):
         clock = clock_for(options.device, options.threads)
         dtypes = options.dtypes or ("float32", "bfloat16")
         ceilings = measure_ceilings(options.device, dtypes, clock)
@@ -178,13 +176,3 @@ def _how(options: Options) -> tuple[str, ...]:
         "bfloat16 rows: the forward pass under autocast; weights, gradients and optimiser stay float32.",
         f"{TABLE}: the backend that the table of vbbench.attention.dispatch chooses, layer by layer.",
     )
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

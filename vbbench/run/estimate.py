@@ -18,6 +18,7 @@ from typing import Any
 from vbbench.errors import RecipeError
 from vbbench.run.environment import default_threads
 from vbbench.run.plan import ModelPlan, Plan
+from vbbench.threads import torch_threads
 from vbbench.types import Job
 
 # What `measure_rate` gives on the reference machine: one free core of the server on which the recipes' costs were measured.
@@ -109,13 +110,8 @@ def measure_rate(threads: int, device: str = "cpu", seconds: float = 1.0) -> flo
     """Rounds a second of a small piece of video network: a convolution, attention among tokens, a feed-forward layer."""
     import torch
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        with torch.inference_mode():
-            return _rounds(device, seconds)
-    finally:
-        torch.set_num_threads(before)
+    with torch_threads(threads), torch.inference_mode():
+        return _rounds(device, seconds)
 
 
 def _rounds(device: str, seconds: float) -> float:

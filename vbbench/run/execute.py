@@ -5,8 +5,7 @@ from __future__ import annotations
 import random
 import time
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +18,7 @@ from vbbench.run.plan import ModelPlan, Plan, fit_seed, missing_jobs
 from vbbench.run.progress import Progress, Silent
 from vbbench.run.scoring import Scorer, count_failures, score_run, videos_to_score
 from vbbench.run.store import RunStore, job_key
+from vbbench.threads import torch_threads
 from vbbench.types import Job, PromptItem, SamplingParams, Video
 
 
@@ -49,7 +49,7 @@ def execute(
         KeyboardInterrupt: as it comes; all finished jobs are kept.
     """
     progress = progress or Silent()
-    with _torch_threads(threads):
+    with torch_threads(threads):
         missing = set(missing_jobs(plan, store))
         for model_plan in plan.models:
             jobs = [job for job in model_plan.jobs if job in missing]
@@ -176,16 +176,3 @@ def check_videos(videos: Any, count: int, params: SamplingParams) -> list[Video]
             kind = f"{frames.dtype} {frames.shape}" if isinstance(frames, np.ndarray) else type(frames).__name__
             raise ValueError(f"the model gave frames of {kind} where uint8 {wanted} was asked for")
     return list(videos)
-
-
-@contextmanager
-def _torch_threads(threads: int | None) -> Iterator[None]:
-    """Let torch use so many threads while a run lasts."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
