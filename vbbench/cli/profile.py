@@ -16,7 +16,9 @@ from vbbench.errors import UsageError
 from vbbench.profiling.options import DTYPES, TARGET_THREADS, Options
 
 if TYPE_CHECKING:
-    from vbbench.profiling.record import Record
+    from rich.table import Table
+
+    from vbbench.profiling.record import Record, Row
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ PARTS = (
     Part("clip", "a whole clip, from prompt items to frames", "vbbench.profiling.clip:profile", _clip_options),
     Part("training", "a training step of the fine stage", "vbbench.profiling.training:profile", _training_options),
 )
+FEW_CASES = 4
 _SHARED = ("device", "threads", "quick", "backward", "dtype", "backends", "frames", "sizes", "out")
 
 
@@ -132,14 +135,13 @@ def show(record: Record) -> None:
 
     out = console()
     for section, rows in record.sections().items():
-        columns = words.columns(record, rows)
-        heads = [column.head.replace(" ", "\n") for column in columns]
-        made = table(words.section_title(section), "case", "variant", *heads, numbers=heads, whole=("variant", *heads))
-        for place, row in enumerate(rows):
-            last = place + 1 == len(rows) or rows[place + 1].case != row.case
-            cells = (row.case, words.variant(row), *(column.text(row) for column in columns))
-            made.add_row(*map(escape, cells), end_section=last, style="bold" if words.is_chosen(row) else None)
-        out.print(made)
+        title, cases = words.section_title(section), list(dict.fromkeys(row.case for row in rows))
+        # A few cases are tables of their own: their names, often long, would leave no room for the numbers.
+        if len(cases) <= FEW_CASES:
+            for case in cases:
+                out.print(_rows_table(record, f"{title}: {case}", [row for row in rows if row.case == case], with_case=False))
+        else:
+            out.print(_rows_table(record, title, rows, with_case=True))
     out.print(escape(words.legend(record)))
     for gap in record.gaps:
         out.print(f"Not measured: {words.gap(gap)}", markup=False)
@@ -151,6 +153,22 @@ def show(record: Record) -> None:
         out.print(made)
     for line in words.aside(record):
         out.print(line, markup=False)
+
+
+def _rows_table(record: Record, title: str, rows: Sequence[Row], *, with_case: bool) -> Table:
+    from rich.markup import escape
+
+    from vbbench.cli.tables import table
+    from vbbench.profiling import words
+
+    columns = words.columns(record, rows)
+    heads = [column.head.replace(" ", "\n") for column in columns]
+    made = table(escape(title), *(("case",) if with_case else ()), "variant", *heads, numbers=heads, whole=("variant", *heads))
+    for place, row in enumerate(rows):
+        last = place + 1 == len(rows) or rows[place + 1].case != row.case
+        cells = (*((row.case,) if with_case else ()), words.variant(row), *(column.text(row) for column in columns))
+        made.add_row(*map(escape, cells), end_section=last, style="bold" if words.is_chosen(row) else None)
+    return made
 
 
 def _teller() -> Callable[[str], None]:

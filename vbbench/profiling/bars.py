@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 PARTS = ("seconds_by_kind", "seconds_by_part")
 """Facts that divide a row's time."""
 RATIO = "ratio_released"
+LEGEND_COLUMNS = 5
 WIDTH, BAR, LEFT, TOP, BOTTOM = 8.6, 0.24, 2.3, 0.4, 0.5
 """Inches: the figure's width, a bar with its gap, the room for names, for the title and for the axis."""
 
@@ -45,7 +46,8 @@ def parts(section: Section, rows: Sequence[Row]) -> Picture | None:
     if not divided:
         return None
     kinds = list(dict.fromkeys(kind for found in divided.values() for kind in found))
-    height = TOP + BOTTOM + 0.25 + 1.4 * BAR * len(divided)
+    lines = -(-len(kinds) // LEGEND_COLUMNS)
+    height = TOP + BOTTOM + 0.18 * lines + 1.4 * BAR * len(divided)
     figure = new_figure(WIDTH, height)
     axes = figure.add_axes((LEFT / WIDTH, BOTTOM / height, (WIDTH - LEFT - 0.3) / WIDTH, 1.4 * BAR * len(divided) / height))
     reached = [0.0] * len(divided)
@@ -55,7 +57,7 @@ def parts(section: Section, rows: Sequence[Row]) -> Picture | None:
         axes.barh(range(len(divided)), widths, left=reached, height=0.7, color=shade, label=kind)
         reached = [start + width for start, width in zip(reached, widths, strict=True)]
     _name(axes, list(divided))
-    axes.legend(frameon=False, ncols=len(kinds), loc="lower left", bbox_to_anchor=(0, 1), fontsize=7.5, handlelength=1, borderpad=0)
+    axes.legend(frameon=False, ncols=LEGEND_COLUMNS, loc="lower left", bbox_to_anchor=(0, 1), fontsize=7.5, handlelength=1, borderpad=0)
     return Picture(picture_name("parts", section), section_title(section), "Where the milliseconds go, by kind of work.", svg_of(figure))
 
 

@@ -171,6 +171,6 @@ def measured(check: Check) -> str:
 
 def _amount(number: float) -> str:
     """Two or three decimals; tiny ones as a power of ten."""
-    if 0 < abs(number) < 1e-4:
+    if 0 < abs(number) < 1e-3:
         return f"{number:.1e}"
     return f"{number:.3f}" if abs(number) < 0.1 else f"{number:.2f}"
