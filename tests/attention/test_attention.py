@@ -168,12 +168,54 @@ def test_attention_to_one_list_with_several_leading_axes(way) -> None:
     torch.testing.assert_close(way(q, k, v), expected, rtol=0, atol=1e-12)
 
 
-def test_wrong_arguments_are_refused() -> None:
-    q, k, v, k_image, v_image = make(1, 2, 3, 2)
-    with pytest.raises(ValueError, match="together"):
-        injection_attention(q, k, v, k_image)
-    with pytest.raises(ValueError, match="image prompts for 2 clips, and 1 clips"):
-        injection_attention(q, k, v, k_image.expand(2, -1, -1, -1), v_image.expand(2, -1, -1, -1))
+@pytest.mark.parametrize("backend", [None, *HERE])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda q, k, v, ki, vi: (q, k, v, ki), "together"),
+        (lambda q, k, v, ki, vi: (q, k, v, ki.expand(2, -1, -1, -1), vi.expand(2, -1, -1, -1)), "image prompts for 2 clips, and 1 clips"),
+        (
+            lambda q, k, v, ki, vi: (q, k, v, ki[:, :, :1], vi[:, :, :1]),
+            "image prompt of 1 x 4 x 1 x 10 does not fit queries of 1 x 3 x 5 x",
+        ),
+        (lambda q, k, v, ki, vi: (q, k, v, ki, vi[:, :2]), "keys of 1 x 4 x 3 x 10 do not fit its values of 1 x 2 x 3 x 10"),
+        (lambda q, k, v, ki, vi: (q, k, v, ki[:, :0], vi[:, :0]), "an image prompt of 1 x 0 x 3 x 10"),
+        (lambda q, k, v, ki, vi: (q, k[:, :2], v, ki, vi), "keys of 1 x 2 x 5 x 3 x 10 do not fit queries"),
+        (lambda q, k, v, ki, vi: (q, k, v[:, :, :4], ki, vi), "values of 1 x 3 x 4 x 3 x 10 do not fit queries"),
+        (lambda q, k, v, ki, vi: (q[:, :, :0], k[:, :, :0], v[:, :, :0]), "none of them 0, not 1 x 3 x 0 x 3 x 10"),
+        (lambda q, k, v, ki, vi: (q[:, :0], k[:, :0], v[:, :0]), "none of them 0"),
+        (lambda q, k, v, ki, vi: (q[0], k[0], v[0]), "clips x frames x tokens"),
+        (lambda q, k, v, ki, vi: (q, k, v, ki.float(), vi.float()), "of one type and on one device"),
+    ],
+)
+def test_tensors_that_do_not_fit_are_refused_by_all(backend: str | None, change, message: str) -> None:
+    """Kernels would read memory that is not theirs."""
+    with pytest.raises(ValueError, match=message):
+        injection_attention(*change(*make(1, 3, 5, 4)), backend=backend)
+
+
+@pytest.mark.parametrize("backend", [None, *HERE])
+def test_a_last_axis_that_is_not_contiguous(backend: str | None) -> None:
+    strided = [x.transpose(-1, -2).contiguous().transpose(-1, -2).requires_grad_() for x in make(1, 4, 64, 5, dim=160)]
+    plain = [x.detach().contiguous().requires_grad_() for x in strided]
+    found, expected = injection_attention(*strided, backend=backend), injection_attention(*plain, backend="reference")
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    gradients = [torch.autograd.grad(out.square().sum(), tensors) for out, tensors in ((found, strided), (expected, plain))]
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("backend", [None, *HERE])
+def test_autocast_decides_the_type(backend: str | None) -> None:
+    tensors = make(1, 4, 64, 5, torch.float32, dim=160)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = injection_attention(*tensors, backend=backend)
+    assert out.dtype == torch.bfloat16
+    torch.testing.assert_close(out.double(), by_formula(tensors), rtol=0, atol=5 * HALF)
+
+
+def test_unknown_backends_and_those_that_cannot_are_refused() -> None:
+    q, k, v, *_ = make(1, 2, 3, 2)
     with pytest.raises(ValueError, match="there are reference, released, plain"):
         injection_attention(q, k, v, backend="fastest")
     with pytest.raises(ValueError, match="'flex' cannot take these queries: it is compiled for CUDA"):

@@ -11,6 +11,7 @@ from torch import Tensor
 from vbbench.attention.backends import BACKENDS, Backend, load_backend
 from vbbench.attention.dispatch import choose_backend
 from vbbench.attention.dot_product import attention
+from vbbench.attention.inputs import prepared
 
 __all__ = ["BACKENDS", "Backend", "attention", "choose_backend", "injection_attention", "load_backend"]
 
@@ -39,23 +40,19 @@ def injection_attention(
         v_image_BMND: values of the image prompt; given exactly when its keys are.
         backend: a name in `BACKENDS`, or None for the one that measured fastest (`vbbench.attention.dispatch`).
     Returns:
-        (B, T, L, N, D).
+        (B, T, L, N, D), of the tensors' type; under autocast of autocast's.
     Raises:
-        ValueError: unknown backend, or one that cannot take these tensors; only one of the image prompt's keys and values, or
-            more rows of them than clips.
+        ValueError: unknown backend, or one that cannot take these tensors; tensors that do not fit each other, or that are empty;
+            only one of the image prompt's keys and values, or more rows of them than clips.
     """
-    if (k_image_BMND is None) != (v_image_BMND is None):
-        raise ValueError("the image prompt's keys and values must be given together")
-    tensors = [x for x in (q_BTLND, k_BTLND, v_BTLND, k_image_BMND, v_image_BMND) if x is not None]
-    needs_grad = torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
-    module = load_backend(backend if backend is not None else choose_backend(q_BTLND, needs_grad))
-    if backend is not None and (reason := module.refusal(q_BTLND, needs_grad)) is not None:
+    q, k, v, k_image, v_image = prepared(q_BTLND, k_BTLND, v_BTLND, k_image_BMND, v_image_BMND)
+    needs_grad = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in (q, k, v, k_image, v_image))
+    module = load_backend(backend if backend is not None else choose_backend(q, needs_grad))
+    if backend is not None and (reason := module.refusal(q, needs_grad)) is not None:
         raise ValueError(f"the attention backend {backend!r} cannot take these queries: {reason}")
-    v_first = v_BTLND[:, 0]
-    if k_image_BMND is not None and v_image_BMND is not None:
-        clips = len(k_image_BMND)
-        if clips > len(q_BTLND):
-            raise ValueError(f"image prompts for {clips} clips, and {len(q_BTLND)} clips")
-        injected = module.inject(q_BTLND[:clips, 0], k_BTLND[:clips, 0], v_first[:clips], k_image_BMND, v_image_BMND)
-        v_first = injected if clips == len(q_BTLND) else torch.cat([injected, v_first[clips:]])
-    return module.across_frames(q_BTLND, k_BTLND, v_BTLND, v_first)
+    v_first = v[:, 0]
+    if k_image is not None and v_image is not None:
+        clips = len(k_image)
+        injected = module.inject(q[:clips, 0], k[:clips, 0], v_first[:clips], k_image, v_image)
+        v_first = injected if clips == len(q) else torch.cat([injected, v_first[clips:]])
+    return module.across_frames(q, k, v, v_first)

@@ -47,6 +47,11 @@ def load_backend(name: str) -> Backend:
     Raises:
         ValueError: no backend of that name.
     """
-    if name not in BACKENDS:
-        raise ValueError(f"unknown attention backend {name!r}; there are {', '.join(BACKENDS)}")
-    return cast(Backend, importlib.import_module(BACKENDS[name]))
+    if name not in _loaded:
+        if name not in BACKENDS:
+            raise ValueError(f"unknown attention backend {name!r}; there are {', '.join(BACKENDS)}")
+        _loaded[name] = cast(Backend, importlib.import_module(BACKENDS[name]))
+    return _loaded[name]
+
+
+_loaded: dict[str, Backend] = {}  # an import in the middle of a network would break its compiled graph

@@ -43,7 +43,8 @@ def first_and_previous(frames: int, tokens: int, device: str) -> Any:
     def may_read(_b: Tensor, _h: Tensor, query: Tensor, key: Tensor) -> Tensor:
         return (key < tokens) | (key // tokens == query // tokens - 1)
 
-    return create_block_mask(may_read, B=None, H=None, Q_LEN=frames * tokens, KV_LEN=frames * tokens, device=device)
+    with torch.inference_mode(False):  # it is kept, and training may be next
+        return create_block_mask(may_read, B=None, H=None, Q_LEN=frames * tokens, KV_LEN=frames * tokens, device=device)
 
 
 @lru_cache(maxsize=1)

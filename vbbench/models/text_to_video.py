@@ -6,6 +6,7 @@ B batch, C latent channels, T frames, h/w latent cells, L tokens, D width.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from vbbench.models.codec import to_uint8
 from vbbench.models.diffusion import DiffusionConfig, video_noise
 from vbbench.models.loading import load_codec, load_network
 from vbbench.models.network import TextToVideoNetwork
+from vbbench.models.videobooth.cuda_graph import GraphedUNet
 from vbbench.models.videobooth.guided_unet import GuidedUNet
 from vbbench.models.videobooth.sampling import SCHEDULERS, Denoiser, make_scheduler, sample
 from vbbench.models.videobooth.speed import apply_speed, approximate_of, speed_of
@@ -72,7 +74,13 @@ class LatentVideoModel:
     def _bind(self, conditional_BLD: Tensor, *, unet: VideoUNet | None = None, **conditions: Any) -> GuidedUNet:
         """The UNet (or another in its place) bound to text states, the null text's, and what else its conditional branch reads."""
         null_text = self._base.encode_text([self.settings.get("null_text", "")])
-        return GuidedUNet(unet or self._base.unet, conditional_BLD, null_text, speed=self.speed, approximate=self.approximate, **conditions)
+        switches = {"speed": self.speed, "approximate": self.approximate, "graphed": self._graphed if unet is None else None}
+        return GuidedUNet(unet or self._base.unet, conditional_BLD, null_text, **switches, **conditions)
+
+    @cached_property
+    def _graphed(self) -> GraphedUNet:
+        """CUDA graphs of the base's UNet, kept from clip to clip."""
+        return GraphedUNet(self._base.unet)
 
     def _sample(self, items: Sequence[PromptItem], params: SamplingParams, denoise: Denoiser) -> list[Video]:
         """Denoise each item's own noise and decode it."""

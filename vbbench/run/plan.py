@@ -128,8 +128,26 @@ def sampling_params(
     return SamplingParams(num_frames=num_frames, size=size, fps=fps, **values)
 
 
+EVALUATION_TABLES = ("speed", "approximate")
+
+
+def _check_evaluation(recipe: Recipe, scale: str) -> None:
+    """Tables of a recipe that runs one of the package's own models are read now, not at its first video.
+
+    Raises:
+        RecipeError: unknown settings or values that cannot be.
+    """
+    settings = scale_settings(recipe, scale)
+    if recipe.entry.startswith("vbbench.models.") and any(table in settings for table in EVALUATION_TABLES):
+        from vbbench.models.videobooth.speed import approximate_of, speed_of
+
+        speed_of(settings, device="")  # what the device cannot do is told when there is one
+        approximate_of(settings)
+
+
 def _plan_model(recipe: Recipe, config: RunConfig, suite: PromptSuite, items: Mapping[str, Any]) -> ModelPlan:
     params = sampling_params(recipe, config.scale, num_frames=suite.num_frames, size=suite.size, fps=suite.fps, overrides=config.sampling)
+    _check_evaluation(recipe, config.scale)
     weights = weights_digests(recipe, config.scale)
     model = model_content(recipe, config.scale, weights)
     fits: dict[str, Job] = {}

@@ -119,12 +119,12 @@ def test_switches_do_what_they_say(unet: VideoUNet, monkeypatch: pytest.MonkeyPa
     layers = sum(1 for _ in unet.text_attentions())
     latents_of_steps(unet, PLAIN)
     assert evaluations == [VIDEOS] * 2 * STEPS
-    assert len(texts) == 3 * STEPS * layers  # both branches and the image prompt
+    assert len(texts) == STEPS * (2 * layers + layers - 1)  # both branches, and the image prompt up to the last layer that is read
     evaluations.clear()
     texts.clear()
     latents_of_steps(unet, replace(PLAIN, batched_guidance=True, text_once=True))
     assert evaluations == [2 * VIDEOS] * STEPS
-    assert len(texts) == (2 + STEPS) * layers  # the image prompt's text is up to the model
+    assert len(texts) == 2 * layers + STEPS * (layers - 1)  # the image prompt's text is up to the model
 
 
 def test_switches_are_set_and_unset(unet: VideoUNet) -> None:
@@ -182,6 +182,38 @@ def test_recipes_set_them() -> None:
 def test_wrong_settings_get_a_sentence(table: dict, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         (speed_of if "speed" in table else approximate_of)(table)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"speed": {"attention": "flex"}}, "backend 'flex' cannot be used here: it is compiled for CUDA"),
+        ({"speed": {"cuda_graph": True}}, "CUDA graphs are not for a CPU"),
+    ],
+)
+def test_what_the_device_cannot_do_is_refused_at_once(settings: dict, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        speed_of(settings, "cpu")
+    speed_of(settings, "cuda")
+
+
+def test_features_that_are_kept_are_no_graphs() -> None:
+    with pytest.raises(RecipeError, match="exclude each other"):
+        approximate_of({"speed": {"cuda_graph": True}, "approximate": {"reuse_features": 2}})
+
+
+def test_an_image_prompt_without_text_takes_the_conditional_one(unet: VideoUNet) -> None:
+    draw = torch.Generator().manual_seed(0)
+    shape = (VIDEOS, unet.config.in_channels, 1, 8, 8)
+    latents, image = torch.randn(VIDEOS, shape[1], FRAMES, 8, 8, generator=draw), torch.randn(shape, generator=draw)
+    text, null = torch.randn(VIDEOS, 5, 12, generator=draw), torch.randn(1, 5, 12, generator=draw)
+    found = []
+    for batched in (False, True):
+        denoise = GuidedUNet(unet, text, null, image=lambda t: ImagePromptInput(image, t), speed=Speed(batched_guidance=batched))
+        with torch.no_grad():
+            found.append(denoise(latents, torch.full((VIDEOS,), 300), True))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
 def test_cuda_graphs_are_refused_on_a_cpu(unet: VideoUNet) -> None:

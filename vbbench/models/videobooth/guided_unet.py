@@ -30,6 +30,7 @@ class GuidedUNet:
         local: ELITE's local prompt, for the conditional branch.
         speed: how it is evaluated.
         approximate: what is not evaluated.
+        graphed: graphs that were captured before, of this very UNet; None: they are captured anew if ``speed`` wants them.
     """
 
     def __init__(
@@ -42,9 +43,10 @@ class GuidedUNet:
         local: LocalPrompt | None = None,
         speed: Speed | None = None,
         approximate: Approximate | None = None,
+        graphed: GraphedUNet | None = None,
     ) -> None:
-        self._speed, self._image, self._local = speed or Speed(), image, local
-        self._evaluate = GraphedUNet(unet) if self._speed.cuda_graph else unet
+        self._unet, self._speed, self._image, self._local = unet, speed or Speed(), image, local
+        self._evaluate = (graphed or GraphedUNet(unet)) if self._speed.cuda_graph else unet
         self._conditional, self._unconditional = self._texts(unet, conditional_BSD, unconditional_1SD)
         every = (approximate or Approximate()).reuse_features
         self._inner = {name: InnerFeatures(every) if every > 1 else None for name in ("both", "conditional", "unconditional")}
@@ -57,7 +59,7 @@ class GuidedUNet:
 
     def __call__(self, latents: Tensor, timestep_B: Tensor, both: bool) -> tuple[Tensor, Tensor | None]:
         """Predictions of the conditional branch and, for guidance, of the unconditional one."""
-        conditions = {"image_prompt": None if self._image is None else self._image(timestep_B), "local_prompt": self._local}
+        conditions = {"image_prompt": self._image_states(timestep_B), "local_prompt": self._local}
         if both and self._speed.batched_guidance:
             texts = _together(self._conditional, self._unconditional)
             twice = torch.cat([latents, latents]), torch.cat([timestep_B, timestep_B])
@@ -67,6 +69,12 @@ class GuidedUNet:
         if not both:
             return conditional, None
         return conditional, self._evaluate(latents, timestep_B, self._unconditional, inner=self._inner["unconditional"])
+
+    def _image_states(self, timestep_B: Tensor) -> ImagePromptStates | None:
+        found = None if self._image is None else self._image(timestep_B)
+        if isinstance(found, ImagePromptInput):
+            return self._unet.image_prompt_states(found, default_text_BLD=self._conditional)
+        return found
 
 
 def _together(conditional: Tensor | TextStates, unconditional: Tensor | TextStates) -> Tensor | TextStates:

@@ -80,10 +80,19 @@ class VideoBooth(LatentVideoModel):
             noisy = noise_to_timestep(scheduler, latent, noise, timestep_B[0])
             return unet.image_prompt_states(ImagePromptInput(noisy, timestep_B[:1], null_text))
 
+        rows = {image: row for row, image in reversed(list(enumerate(keys)))}
+        self._kept.begin(rows)
+        clean: list[ImagePromptStates] = []  # without noise it is the same at every step
+
         def at(timestep_B: Tensor) -> ImagePromptStates:
+            if clean:
+                return clean[0]
             step = float(timestep_B[0]) if self.network.noises_image_prompt else None
-            states = [self._kept.get(image, step, partial(compute, row, timestep_B)) for row, image in enumerate(keys)]
-            return ImagePromptStates.of_several(states)
+            found = {image: self._kept.get(image, step, partial(compute, row, timestep_B)) for image, row in rows.items()}
+            states = ImagePromptStates.of_several([found[image] for image in keys])
+            if step is None:
+                clean.append(states)
+            return states
 
         return at
 

@@ -11,13 +11,14 @@ from typing import Any, TypeVar
 
 import torch
 
-from vbbench.attention import BACKENDS
+from vbbench.attention import BACKENDS, load_backend
 from vbbench.errors import RecipeError
 from vbbench.models.videobooth.blocks import ResnetBlock
-from vbbench.models.videobooth.transformer import FeedForward, TransformerBlock
+from vbbench.models.videobooth.transformer import TransformerBlock
 from vbbench.models.videobooth.unet import VideoUNet
 
-COMPILED = (ResnetBlock, TransformerBlock, FeedForward)
+COMPILED = (ResnetBlock, TransformerBlock)
+COMPILED_SHAPES = 512
 
 
 @dataclass(frozen=True)
@@ -63,25 +64,38 @@ def speed_of(settings: Mapping[str, Any], device: str = "cpu") -> Speed:
     """The table ``speed`` of a recipe's scale. Guidance's branches are one batch by default where that pays: not on a CPU.
 
     Raises:
-        RecipeError: unknown keys or backends, values of another type or below 0.
+        RecipeError: unknown keys or backends, values of another type or below 0, or what the device cannot do.
     """
-    speed = _read(Speed(batched_guidance=device != "cpu"), "speed", settings)
+    speed = _read(Speed(batched_guidance=device == "cuda"), "speed", settings)
     if speed.attention and speed.attention not in BACKENDS:
         raise RecipeError(f"[speed] attention: there is no backend {speed.attention!r}; there are {', '.join(BACKENDS)}.")
+    if device == "cpu":
+        _check_cpu(speed)
     if speed.image_cache_mb < 0:
         raise RecipeError(f"[speed] image_cache_mb must be at least 0, not {speed.image_cache_mb:g}.")
     return speed
+
+
+def _check_cpu(speed: Speed) -> None:
+    """What runs on a GPU only is refused now, not at each video."""
+    if speed.cuda_graph:
+        raise RecipeError("[speed] cuda_graph needs a GPU: CUDA graphs are not for a CPU.")
+    reason = load_backend(speed.attention).refusal(torch.zeros(1, 1, 1, 1, 8)) if speed.attention else None
+    if reason is not None:
+        raise RecipeError(f"[speed] attention: the backend {speed.attention!r} cannot be used here: {reason}.")
 
 
 def approximate_of(settings: Mapping[str, Any]) -> Approximate:
     """The table ``approximate`` of a recipe's scale.
 
     Raises:
-        RecipeError: unknown keys, values of another type or below 1.
+        RecipeError: unknown keys, values of another type or below 1, or with CUDA graphs.
     """
     approximate = _read(Approximate(), "approximate", settings)
     if approximate.reuse_features < 1:
         raise RecipeError(f"[approximate] reuse_features must be at least 1, not {approximate.reuse_features}.")
+    if approximate.reuse_features > 1 and settings.get("speed", {}).get("cuda_graph"):
+        raise RecipeError("[approximate] reuse_features and [speed] cuda_graph exclude each other: not every step is the same.")
     return approximate
 
 
@@ -106,6 +120,10 @@ def apply_speed(unet: VideoUNet, speed: Speed) -> VideoUNet:
         attention.backend = speed.attention or None
     unet.to(memory_format=torch.channels_last if speed.channels_last else torch.contiguous_format)
     if speed.compiled:
+        for name in BACKENDS:
+            load_backend(name)
+        # The limit is for each function, over all instances of a class; a UNet has dozens, of many shapes.
+        torch._dynamo.config.recompile_limit = max(COMPILED_SHAPES, torch._dynamo.config.recompile_limit)
         for module in unet.modules():
             if isinstance(module, COMPILED):
                 module.compile(dynamic=False)

@@ -29,7 +29,7 @@ class Conditioning:
     Attributes:
         frames: T; the network's tensors are (B * T, C, H, W).
         emb_BTD: time embedding after its SiLU; its T is 1 if all frames share it.
-        text: keys and values of the text, layer by layer.
+        text: text states or the keys and values made of them, layer by layer.
         positions_BT: frame indices for the temporal codes; B may be 1.
         image: keys and values of image prompts for the first so many videos, layer by layer, or None.
         recorder: where this pass leaves its own keys and values (the image prompt's pass), or None.
@@ -39,7 +39,7 @@ class Conditioning:
 
     frames: int
     emb_BTD: Tensor
-    text: Iterator[tuple[Tensor, Tensor]]
+    text: Iterator[Tensor | tuple[Tensor, Tensor]]
     positions_BT: Tensor
     image: Iterator[tuple[Tensor, Tensor]] | None = None
     recorder: Recorder | None = None
@@ -137,7 +137,7 @@ class TransformerBlock(nn.Module):
     def forward(
         self,
         x_BTLC: Tensor,
-        text: tuple[Tensor, Tensor],
+        text: Tensor | tuple[Tensor, Tensor],
         positions_BT: Tensor,
         image: tuple[Tensor, Tensor] | None = None,
         local: LocalPrompt | None = None,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import repeat
 
 import torch
 from torch import LongTensor, Tensor, nn
@@ -87,10 +88,9 @@ class VideoUNet(nn.Module):
             ValueError: shapes that do not fit each other or the codes.
             RuntimeError: an image prompt, and no injection projections; a local prompt, and no local attention.
         """
-        text = self.text_states(text_BLD)
         if isinstance(image_prompt, ImagePromptInput):
-            image_prompt = self.image_prompt_states(image_prompt, default_text_BLD=text)
-        cond = self._conditioning(sample_BCTHW, timestep_B, text, frame_index_BT)
+            image_prompt = self.image_prompt_states(image_prompt, default_text_BLD=text_BLD)
+        cond = self._conditioning(sample_BCTHW, timestep_B, text_BLD, frame_index_BT)
         if image_prompt is not None:
             cond.image = iter(image_prompt.keys_values)
         cond.local, cond.inner = local_prompt, inner
@@ -117,26 +117,27 @@ class VideoUNet(nn.Module):
             raise ValueError("the image prompt has no text states, and no others were given")
         batch, _, frames = image.latent_BCTHW.shape[:3]
         first = torch.zeros(batch, frames, dtype=torch.long, device=image.latent_BCTHW.device)
-        cond = self._conditioning(image.latent_BCTHW, image.timestep_B, self.text_states(text), first)
+        cond = self._conditioning(image.latent_BCTHW, image.timestep_B, text, first)
         cond.recorder = Recorder(expected=sum(1 for _ in self.cross_frame_attentions()))
         self._features(image.latent_BCTHW, cond)
         return ImagePromptStates(tuple(cond.recorder.keys_values))
 
-    def text_states(self, text_BLD: Tensor | TextStates) -> TextStates:
+    def text_states(self, text_BLD: Tensor) -> TextStates:
         """Text states with the keys and values that the layers read of them; they depend on no video, so they can be kept."""
-        if isinstance(text_BLD, TextStates):
-            return text_BLD
         return TextStates(text_BLD, tuple(layer.keys_values(text_BLD) for layer in self.text_attentions()))
 
-    def _conditioning(self, sample_BCTHW: Tensor, timestep_B: Tensor, text: TextStates, frame_index_BT: Tensor | None) -> Conditioning:
+    def _conditioning(
+        self, sample_BCTHW: Tensor, timestep_B: Tensor, text: Tensor | TextStates, frame_index_BT: Tensor | None
+    ) -> Conditioning:
         batch, _, frames = sample_BCTHW.shape[:3]
         if not len(timestep_B) == len(text) == batch:
             raise ValueError(f"a batch of {batch} samples, {len(timestep_B)} timesteps and {len(text)} texts")
         if frame_index_BT is None:
             frame_index_BT = torch.arange(frames, device=sample_BCTHW.device).expand(1, frames)
+        states_BSD, read = (text.states_BSD, iter(text.keys_values)) if isinstance(text, TextStates) else (text, repeat(text))
         emb_BD = self.time_embedding(timestep_B)
-        emb_BTD = emb_BD.unsqueeze(1) if self.frame_text is None else self.frame_text(emb_BD, text.states_BSD, frame_index_BT)
-        return Conditioning(frames, F.silu(emb_BTD), iter(text.keys_values), frame_index_BT)
+        emb_BTD = emb_BD.unsqueeze(1) if self.frame_text is None else self.frame_text(emb_BD, states_BSD, frame_index_BT)
+        return Conditioning(frames, F.silu(emb_BTD), read, frame_index_BT)
 
     def _features(self, sample_BCTHW: Tensor, cond: Conditioning) -> Tensor:
         """The UNet without its output layers, (B * T, C, H, W)."""

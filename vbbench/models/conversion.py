@@ -1,0 +1,228 @@
+"""Published files -> weights as `vbbench.models.loading` reads them at scale sd14, and VideoBooth's two files back. Bit for bit.
+
+All parts are checked before anything is written. What VideoBooth's UNet file holds becomes the base as it is, with the projections that
+the released code replaces; those it replaces them with, in the mapper's file, become ``videobooth``. So both files can be had back.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from vbbench import __version__
+from vbbench.errors import UsageError, WeightsError
+from vbbench.models import released
+from vbbench.models.catalog import MADE_OF
+from vbbench.models.image_encoder import ImageEncoderConfig
+from vbbench.models.network import NetworkConfig
+from vbbench.models.parts import Part, find_parts
+from vbbench.models.released import KINDS, MAPPER, UNET, Sizes
+from vbbench.models.tensor_files import FLOATING, open_tensors, write_pickle, write_safetensors
+from vbbench.models.videobooth.network import COARSE, FINE
+from vbbench.resources import file_digest
+from vbbench.weights_io import SCALE_SUFFIX, load_weights, read_card, verified_digest
+
+UNET_FILE, MAPPER_FILE = "watermark_remove_module.pt", "mapper.pt"
+UNET_KEY, MAPPER_KEY = "ema_unet", "ema"
+BASE, CODEC_FILE, IMAGE_ENCODER_FILE, VIDEOBOOTH, VIDEOBOOTH_COARSE = "base", "codec", "image-encoder", "videobooth", "videobooth-coarse"
+_GB = 1e9
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What a conversion did.
+
+    Attributes:
+        written: the files, without their cards.
+        lacking: a sentence for each file of scale sd14 that could not be written.
+    """
+
+    written: tuple[Path, ...]
+    lacking: tuple[str, ...]
+
+
+# --- there ------------------------------------------------------------------------------------------------------------
+
+
+def from_released(
+    paths: Sequence[Path],
+    folder: Path,
+    sizes: Sizes | None = None,
+    *,
+    coarse_path: bool = False,
+    replace: bool = False,
+    origins: Mapping[Path, str] | None = None,
+) -> Converted:
+    """Write what the published files give of ``base``, ``codec``, ``image-encoder``, ``videobooth`` and ``videobooth-coarse``.
+
+    Args:
+        paths: files and folders.
+        folder: where to; of scale sd14's weights.
+        sizes: what the files are held against; the real ones by default.
+        coarse_path: from a fine mapper also ``videobooth-coarse``: its coarse path alone (the first stage's own weights are not released).
+        replace: files that are there already.
+        origins: repository and commit of files, for the cards.
+    Raises:
+        WeightsError: a file that cannot be read or does not fit; every misfit is named.
+        UsageError: a file is there already, or the disk has no room.
+    """
+    sizes = sizes or released.real_sizes()
+    parts = find_parts(paths)
+    for part in parts.values():
+        stage = released.stage_of(part.tensors) if part.kind == MAPPER else FINE
+        if wrong := released.misfits(part.tensors, released.released_table(sizes, part.kind, stage)):
+            raise WeightsError(f"{part.file.path} does not fit as {KINDS[part.kind]}: {wrong}.")
+    plans = [*_plain(parts, sizes), *_videobooth(parts, sizes, coarse_path)]
+    _check_target([folder / f"{plan.name}.safetensors" for plan in plans], [plan.tensors for plan in plans], replace)
+    cards = _provenance(parts, origins or {})
+    for plan in plans:
+        write_safetensors(
+            folder / f"{plan.name}.safetensors",
+            plan.tensors,
+            _card(plan, {kind: cards[kind] for kind in plan.kinds}),
+            source=" and ".join(str(parts[kind].file.path) for kind in plan.kinds),
+        )
+    return Converted(tuple(folder / f"{plan.name}.safetensors" for plan in plans), tuple(_lacking(parts)))
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A file to be written: from which kinds, with which tensors, by our names."""
+
+    name: str
+    kinds: tuple[str, ...]
+    tensors: Mapping[str, Tensor]
+    config: Mapping[str, Any]
+    note: str = ""
+
+
+def _plain(parts: Mapping[str, Part], sizes: Sizes) -> Iterator[_Plan]:
+    configs = {BASE: sizes.network.as_dict(), CODEC_FILE: {"vae": dict(sizes.vae)}, IMAGE_ENCODER_FILE: sizes.image_encoder.as_dict()}
+    for name, config in configs.items():
+        kinds = MADE_OF[name]
+        if all(kind in parts for kind in kinds):
+            tables = [released.our_names(kind, parts[kind].tensors) for kind in kinds]
+            yield _Plan(name, kinds, {key: value for table in tables for key, value in table.items()}, config)
+
+
+def _videobooth(parts: Mapping[str, Part], sizes: Sizes, coarse_path: bool) -> Iterator[_Plan]:
+    if MAPPER not in parts:
+        return
+    mapper = parts[MAPPER].tensors
+    stage = released.stage_of(mapper)
+    names = {FINE: VIDEOBOOTH, COARSE: VIDEOBOOTH_COARSE}
+    for each in (stage, COARSE) if coarse_path and stage == FINE else (stage,):
+        config = {"stage": each, "noises_image_prompt": True}
+        note = "" if each == stage else "the coarse path of weights of the fine stage"
+        yield _Plan(names[each], (MAPPER,), released.trained_from(mapper, sizes, each), config, note)
+
+
+def _lacking(parts: Mapping[str, Part]) -> Iterator[str]:
+    for name, kinds in MADE_OF.items():
+        missing = [KINDS[kind] for kind in kinds if kind not in parts]
+        if missing:
+            yield f"{name} was not written: {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not among the files."
+        elif name == VIDEOBOOTH and released.stage_of(parts[MAPPER].tensors) == COARSE:
+            yield f"{name} was not written: the mapper is of the first stage, and became {VIDEOBOOTH_COARSE}."
+
+
+def _provenance(parts: Mapping[str, Part], origins: Mapping[Path, str]) -> dict[str, dict[str, Any]]:
+    digests = {part.file.path: file_digest(part.file.path) for part in parts.values()}
+    found = {}
+    for kind, part in parts.items():
+        path = part.file.path
+        facts = {"file": path.name, "key": part.file.key, "from": origins.get(path), "sha256": digests[path]}
+        found[kind] = {key: value for key, value in facts.items() if value is not None}
+    return found
+
+
+def _card(plan: _Plan, sources: Mapping[str, Any]) -> dict[str, Any]:
+    dtypes = sorted({FLOATING[tensor.dtype] for tensor in plan.tensors.values()})
+    return {
+        "recipe": plan.name,
+        "scale": "sd14",
+        "made_by": "vbbench weights convert",
+        "sources": dict(sources),
+        **({"note": plan.note} if plan.note else {}),
+        "parameters": sum(tensor.numel() for tensor in plan.tensors.values()),
+        "dtype": dtypes[0] if len(dtypes) == 1 else dtypes,
+        "config": dict(plan.config),
+        "vbbench": __version__,
+    }
+
+
+def _check_target(paths: Sequence[Path], tables: Sequence[Mapping[str, Tensor]], replace: bool) -> None:
+    there = [str(path) for path in paths if path.exists()]
+    if there and not replace:
+        raise UsageError(f"{', '.join(there)} {'is' if len(there) == 1 else 'are'} there already: --replace writes anew.")
+    needed = sum(tensor.nbytes for table in tables for tensor in table.values())
+    place = next((parent for path in paths[:1] for parent in path.absolute().parents if parent.is_dir()), None)
+    if place is not None and (free := shutil.disk_usage(place).free) < needed:
+        raise UsageError(f"{place} has {free / _GB:.1f} GB free, and {needed / _GB:.1f} GB would be written: make room, or name --out.")
+
+
+# --- back -------------------------------------------------------------------------------------------------------------
+
+
+def to_released(folder: Path, out: Path, weights: str = VIDEOBOOTH, *, replace: bool = False) -> Converted:
+    """Write VideoBooth's two files, for its own code, from weights of this program's layout.
+
+    Args:
+        folder: holds ``base`` and ``weights``.
+        out: gets ``watermark_remove_module.pt`` (under ``ema_unet``) and ``mapper.pt`` (under ``ema``), or the keys that they were under.
+        weights: what was trained on the base; with the fine stage's projections, or those of the first stage.
+        replace: files that are there already.
+    Raises:
+        WeightsError: weights are missing, damaged, do not fit, or have no place in the released files.
+        UsageError: a file is there already, or the disk has no room.
+    """
+    base, base_card = _ours(folder, BASE)
+    trained, card = _ours(folder, weights)
+    config = card.get("config", {})
+    if config.get("stage") not in (FINE, COARSE):
+        raise WeightsError(f"the weights {weights} are of the stage {config.get('stage')}, and the released code has {COARSE} and {FINE}.")
+    if config.get("differences"):
+        trained = {key: value + base.get(key.removeprefix("base."), 0.0) for key, value in trained.items()}
+    sizes = _sizes_of(folder, base_card, trained)
+    unet = {key.removeprefix("unet."): value for key, value in base.items() if key.startswith("unet.")}
+    mapper = released.mapper_file(trained)
+    for name, found, kind in ((BASE, unet, UNET), (weights, mapper, MAPPER)):
+        if wrong := released.misfits(found, released.released_table(sizes, kind, config["stage"])):
+            raise WeightsError(f"the weights {name} in {folder} do not fit: {wrong}.")
+    paths = (out / UNET_FILE, out / MAPPER_FILE)
+    _check_target(paths, (unet, mapper), replace)
+    write_pickle(paths[0], unet, _key_of(base_card, UNET, UNET_KEY))
+    write_pickle(paths[1], mapper, _key_of(card, MAPPER, MAPPER_KEY))
+    return Converted(paths, ())
+
+
+def _ours(folder: Path, name: str) -> tuple[Mapping[str, Tensor], dict[str, Any]]:
+    """Tensors and card of weights in a folder, as they are stored unless that is in eight bits."""
+    path = folder / f"{name}.safetensors"
+    if not path.is_file():
+        raise WeightsError(f"there are no weights {path}.")
+    verified_digest(path)
+    tensors, card = open_tensors(path).tensors, read_card(path)
+    return (load_weights(path, verify=False)[0] if any(key.endswith(SCALE_SUFFIX) for key in tensors) else tensors), card
+
+
+def _sizes_of(folder: Path, base_card: Mapping[str, Any], trained: Mapping[str, Tensor]) -> Sizes:
+    """The configurations that the weights' cards state; the real ones where an image encoder has none."""
+    real = released.real_sizes()
+    card = folder / f"{IMAGE_ENCODER_FILE}.json"
+    try:
+        network = NetworkConfig.from_dict(base_card["config"])
+        encoder = ImageEncoderConfig.from_dict(read_card(card)["config"]) if card.is_file() else real.image_encoder
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise WeightsError(f"a card in {folder} has no configuration that can be built from: {error!r}.") from None
+    first = trained.get("mapper.mapping.0.0.weight")
+    return Sizes(network, encoder, real.vae, None if first is None else len(first))
+
+
+def _key_of(card: Mapping[str, Any], kind: str, usual: str) -> str:
+    return card.get("sources", {}).get(kind, {}).get("key") or usual
