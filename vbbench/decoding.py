@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,26 @@ def decode_file(path: Path) -> tuple[np.ndarray, float]:
         _check_whole(path, container, stream, end)
         rate = _rate(stream, len(frames), end - start if end is not None and start is not None else None)
         return upright(stack(frames, path), bytes(matrix) if matrix else None), rate
+
+
+def decode_start(path: Path, count: int) -> np.ndarray:
+    """The first frames of a video file, uint8 (T, H, W, 3); no more of it is read than they take, so that its end may be damaged.
+
+    Args:
+        count: how many at most; a shorter video has fewer.
+    Raises:
+        InputError: missing, not a video, without a frame, or damaged, of changing size or too large as far as it is read.
+    """
+    with opened(path) as (container, stream):
+        frames: list[np.ndarray] = []
+        matrix = None
+        for frame in islice(_decoded(container, stream), count):
+            if frame.is_corrupt:
+                raise InputError(f"{path} is damaged: frame {len(frames) + 1} cannot be decoded whole.")
+            check_bytes((len(frames) + 1) * frame.width * frame.height * 3, path)
+            frames.append(_rgb(frame))
+            matrix = frame.side_data.get(SideData.DISPLAYMATRIX) if len(frames) == 1 else matrix
+        return upright(stack(frames, path), bytes(matrix) if matrix else None)
 
 
 def stack(frames: list[np.ndarray], path: Path) -> np.ndarray:

@@ -49,7 +49,10 @@ def weights_path(name: str, scale: str = "mini") -> Path:
             trained, _, seed = name.partition(_SEED)
             remedy = f"`vbbench train {trained} --scale mini{f' --seed {seed}' if seed else ''}` makes it, if training knows that name"
         else:
-            remedy = f"put it there or set {WEIGHTS_VARIABLE} to the folder that holds {scale}/"
+            remedy = (
+                f"put it there or set {WEIGHTS_VARIABLE} to the folder that holds {scale}/; `vbbench weights list --scale {scale}` says "
+                "where it comes from"
+            )
         raise WeightsError(f"the weights {name!r} of scale {scale} are not at {path}: {remedy}.")
     return path
 

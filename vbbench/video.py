@@ -16,7 +16,7 @@ import av
 import numpy as np
 from PIL import Image
 
-from vbbench.decoding import decode_file
+from vbbench.decoding import decode_file, decode_start
 from vbbench.errors import InputError
 from vbbench.picture_folder import decode_folder, pictures_in, probe_folder
 from vbbench.pictures import load_image_prompt
@@ -30,6 +30,7 @@ __all__ = [
     "content_digest",
     "load_image_prompt",
     "probe",
+    "read_start",
     "read_video",
     "resize_frames",
     "video_digest",
@@ -65,6 +66,18 @@ def read_video(path: Path | str, *, fps: float | None = None) -> Video:
     if _is_folder(path):
         return Video(decode_folder(path), float(fps or 1))
     return Video(*decode_file(path))
+
+
+def read_start(path: Path | str, count: int = 1) -> np.ndarray:
+    """The first frames of a video file, uint8 (T, H, W, 3), T at most ``count``; the rest of it is not read.
+
+    Raises:
+        InputError: as `read_video`, as far as it is read; or a folder.
+    """
+    path = Path(path)
+    if _is_folder(path):
+        raise InputError(f"{path} is a folder, not a video file.")
+    return decode_start(path, count)
 
 
 def probe(path: Path | str) -> VideoFacts:

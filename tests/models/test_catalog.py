@@ -7,10 +7,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from vbbench import resources
 from vbbench.models import catalog, released
 from vbbench.models.catalog import Need, needs
+from vbbench.models.elite.network import LOCAL, EliteNetwork
+from vbbench.models.image_encoder import ImageEncoder
+from vbbench.models.network import TextToVideoNetwork
 from vbbench.recipes import load_recipe
 from vbbench.registry import all_recipes, resolve_models
 from vbbench.types import Recipe
@@ -40,6 +44,9 @@ def test_stated_numbers_are_those_of_the_classes() -> None:
     stages = {stage: released.trained_table(sizes, stage) for stage in ("coarse", "fine")}
     counted = {stage: sum(tensor.numel() for tensor in table.values()) for stage, table in stages.items()}
     assert {**counted, "fine-only": counted["fine"] - counted["coarse"]} == catalog.STAGE_PARAMETERS
+    with torch.device("meta"):
+        elite = EliteNetwork(TextToVideoNetwork(sizes.network), ImageEncoder(sizes.image_encoder), LOCAL)
+    assert sum(parameter.numel() for _, parameter in elite.shipped()) == catalog.ELITE_PARAMETERS
 
 
 def test_kinds_that_are_published_are_those_that_can_be_converted() -> None:

@@ -228,8 +228,14 @@ FAULTS: dict[str, tuple[Damage, str]] = {
     "missing": (_save(mapping_0__0__bias=None), r"mapper\.pt does not fit as VideoBooth's mapper: 1 missing: mapping_0\.0\.bias"),
     "unexpected": (_save(surplus=torch.zeros(1)), "1 unexpected: surplus"),
     "misshapen": (_save(mapping_0__0__bias=torch.zeros(3)), r"1 misshapen: mapping_0\.0\.bias \(3,\) for \(16,\)"),
-    "double": (_save(mapping_0__0__bias=torch.zeros(16).double()), r"1 of a wrong dtype: mapping_0\.0\.bias float64"),
-    "whole numbers": (_save(mapping_0__0__bias=torch.zeros(16).long()), r"1 of a wrong dtype: mapping_0\.0\.bias int64"),
+    "double": (
+        _save(mapping_0__0__bias=torch.zeros(16).double()),
+        r"1 of a dtype that is not float32, float16 or bfloat16: mapping_0\.0\.bias float64",
+    ),
+    "whole numbers": (
+        _save(mapping_0__0__bias=torch.zeros(16).long()),
+        r"1 of a dtype that is not float32, float16 or bfloat16: mapping_0\.0\.bias int64",
+    ),
     "NaN": (_save(mapping_0__0__bias=torch.full((16,), torch.nan)), r"mapper\.mapping\.0\.0\.bias of .*mapper\.pt holds NaN"),
     "infinite": (_save(mapping_0__0__bias=torch.full((16,), torch.inf)), "holds NaN or infinite values"),
     "cut off": (lambda path, _: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]), "cut off or damaged"),

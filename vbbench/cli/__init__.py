@@ -29,9 +29,11 @@ COMMANDS = (
     "models",
     "suites",
     "metrics",
+    "weights",
     "gate",
     "train",
     "tune",
+    "data",
     "world",
 )
 INTERRUPTED = 130

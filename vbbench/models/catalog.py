@@ -48,6 +48,8 @@ MADE_OF = {"base": ("unet", "text-encoder"), "codec": ("codec",), "image-encoder
 PARAMETERS = {"base": 1_165_271_044, "codec": 83_653_863, "image-encoder": 303_179_776, "videobooth": 97_635_840}
 """Of scale sd14, whose files are of float32."""
 STAGE_PARAMETERS = {"coarse": 48_074_240, "fine": 97_635_840, "fine-only": 49_561_600}
+ELITE_PARAMETERS = 81_696_000
+"""Of what training adds to the base: of VideoBooth's stages, and of ELITE's last."""
 BASE_NOTE = "The text-to-video base is not released on its own: VideoBooth's UNet file holds it, with the watermark removal trained on it."
 COARSE_NOTE = (
     "The first stage's weights (videobooth-coarse) are not released: `vbbench weights convert --coarse-path` takes the coarse path of "
@@ -112,8 +114,7 @@ def _of_weights(name: str, role: str, settings: Mapping[str, Any]) -> Need:
     scale = settings["scale"]
     path = resources.weights_dir(scale) / f"{name}.safetensors"
     published = tuple(each for kind in MADE_OF.get(name, ()) for each in PUBLISHED if each.kind == kind) if scale == "sd14" else ()
-    parameters = PARAMETERS.get(name, STAGE_PARAMETERS.get(str(settings.get("stage"))) if role == "videobooth" else None)
-    parameters = parameters if scale == "sd14" else None
+    parameters = _stated_parameters(name, role, settings) if scale == "sd14" else None
     need = Need(name, (role,), (), path, path.is_file(), published=published)
     if need.here:
         parameters = _parameters(path) or parameters
@@ -122,6 +123,11 @@ def _of_weights(name: str, role: str, settings: Mapping[str, Any]) -> Need:
     if not published:
         licence = "vbbench's own" if _is_shipped(path) else ""
     return replace(need, parameters=parameters, size=size, licence=licence, source=_source(scale, need), sha256=_digest(need))
+
+
+def _stated_parameters(name: str, role: str, settings: Mapping[str, Any]) -> int | None:
+    trained = {"videobooth": STAGE_PARAMETERS.get(str(settings.get("stage"))), "elite": ELITE_PARAMETERS}
+    return PARAMETERS.get(name, trained.get(role))
 
 
 def _source(scale: str, need: Need) -> str:

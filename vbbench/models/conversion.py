@@ -1,7 +1,8 @@
 """Published files -> weights as `vbbench.models.loading` reads them at scale sd14, and VideoBooth's two files back. Bit for bit.
 
-All parts are checked before anything is written. What VideoBooth's UNet file holds becomes the base as it is, with the projections that
-the released code replaces; those it replaces them with, in the mapper's file, become ``videobooth``. So both files can be had back.
+Keys and shapes of all parts are checked before anything is written; numbers that are none are found as a file is written, which is then
+dropped. What VideoBooth's UNet file holds becomes the base as it is, with the projections that the released code replaces; those it
+replaces them with, in the mapper's file, become ``videobooth``. So both files can be had back.
 """
 
 from __future__ import annotations
@@ -73,6 +74,8 @@ def from_released(
     """
     sizes = sizes or released.real_sizes()
     parts = find_parts(paths)
+    if not parts:
+        raise WeightsError(f"there is no published file of scale sd14 in {', '.join(map(str, paths))}.")
     for part in parts.values():
         stage = released.stage_of(part.tensors) if part.kind == MAPPER else FINE
         if wrong := released.misfits(part.tensors, released.released_table(sizes, part.kind, stage)):

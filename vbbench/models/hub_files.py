@@ -1,4 +1,4 @@
-"""Single files of the hub: from its cache, else downloaded, at the commit that the hub names at that moment.
+"""Single files of the hub: from its cache, else downloaded, as the hub has them at that moment.
 
 The released repositories are not pinned, since nobody here could look at them; the commit and the digest of what was fetched are recorded
 in the cards of the weights that are made of it.
@@ -59,10 +59,12 @@ def _cached(wanted: Published) -> Fetched | None:
     from huggingface_hub import try_to_load_from_cache
 
     found = try_to_load_from_cache(wanted.repository, wanted.file)
-    if not isinstance(found, str):
-        return None
-    path, depth = Path(found), len(Path(wanted.file).parts)
-    return Fetched(path, f"{wanted.repository}@{path.parts[-depth - 1]}")  # .../snapshots/<commit>/<file>
+    return _fetched(Path(found), wanted) if isinstance(found, str) else None
+
+
+def _fetched(path: Path, wanted: Published) -> Fetched:
+    commit = path.parts[-len(Path(wanted.file).parts) - 1]  # .../snapshots/<commit>/<file>
+    return Fetched(path, f"{wanted.repository}@{commit}")
 
 
 def _download(wanted: Published) -> Fetched:
@@ -70,13 +72,13 @@ def _download(wanted: Published) -> Fetched:
 
     # asked first: where nobody answers, the download itself would try again for minutes
     facts = get_hf_file_metadata(hf_hub_url(wanted.repository, wanted.file), timeout=TIMEOUT_S)
-    path = Path(hf_hub_download(wanted.repository, wanted.file, revision=facts.commit_hash, etag_timeout=TIMEOUT_S))
+    path = Path(hf_hub_download(wanted.repository, wanted.file, etag_timeout=TIMEOUT_S))
     published = facts.etag or ""
     if _SHA256.fullmatch(published) and file_digest(path) != published:
         raise WeightsError(
             f"{path} came damaged: its SHA-256 is not the {published[:12]} that the hub states; delete it and fetch it again."
         )
-    return Fetched(path, f"{wanted.repository}@{facts.commit_hash}")
+    return _fetched(path, wanted)
 
 
 def _not_at_hand(missing: Sequence[Published], why: str) -> WeightsError:

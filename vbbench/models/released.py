@@ -126,7 +126,9 @@ def misfits(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
         "misshapen": [
             f"{key} {tuple(found[key].shape)} for {tuple(wanted[key].shape)}" for key in both if found[key].shape != wanted[key].shape
         ],
-        "of a wrong dtype": [f"{key} {str(found[key].dtype).removeprefix('torch.')}" for key in both if found[key].dtype not in FLOATING],
+        "of a dtype that is not float32, float16 or bfloat16": [
+            f"{key} {str(found[key].dtype).removeprefix('torch.')}" for key in both if found[key].dtype not in FLOATING
+        ],
     }
     return "; ".join(f"{len(keys)} {what}: {_first(keys)}" for what, keys in wrong.items() if keys)
 

@@ -18,10 +18,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
 from vbbench.errors import WeightsError
@@ -36,36 +34,7 @@ _MAPPER_LEVEL = re.compile(r"(mapping(?:_patch)?)_(\d+)\.(.+)")
 _NOT_IN_STABLE_DIFFUSION = (".attn_temp.", ".norm_temp.", "watermark_")
 
 
-# --- files ------------------------------------------------------------------------------------------------------------
-
-
-def read_tensors(path: Path, *, within: Collection[str] = ("ema_unet", "ema", "unet", "state_dict")) -> StateDict:
-    """The tensors of a ``.safetensors`` or PyTorch file; nothing in the file is ever run as code.
-
-    Args:
-        path: the file.
-        within: top-level keys under which a PyTorch file may hold the state dict; the first one present is taken. The
-            released UNet's is ``ema_unet``, the released mapper's ``ema``.
-    Raises:
-        WeightsError: no such file, not readable, or not a table of tensors.
-    """
-    if not path.is_file():
-        raise WeightsError(f"no weights at {path}")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # both libraries raise a dozen kinds
-        raise WeightsError(f"{path} cannot be read as weights: {error}") from error
-    for key in within:
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-            break
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise WeightsError(f"{path} holds no table of tensors")
-    return dict(content)
+# --- loading ----------------------------------------------------------------------------------------------------------
 
 
 def load_strictly(module: nn.Module, state: Mapping[str, Tensor], *, source: str, may_lack: Collection[str] = ()) -> None:

@@ -1,0 +1,159 @@
+"""The memory of a build: its settings, and a record of every clip, kept or dropped.
+
+build.json       the settings; a build goes on only under the same ones
+manifest.jsonl   a record a line, in the order of the captions; written whole at the end
+progress.jsonl   records since then, in the order in which they were made; gone when the manifest is written
+"""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from io import StringIO
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO
+
+from vbbench.datasets.captions import Caption
+from vbbench.datasets.clips import AGAIN, KEPT, Record
+from vbbench.datasets.layout import COLUMNS, SOURCE
+from vbbench.errors import InputError
+
+SETTINGS, MANIFEST, PROGRESS = "build.json", "manifest.jsonl", "progress.jsonl"
+_CLIP = ("videoid", "page_dir", "name", "source")
+
+
+class Records:
+    """The records of a build's folder, which belongs to this process while it is open.
+
+    Args:
+        root: a new folder, or one that was built under the same settings.
+    Raises:
+        InputError: it is used by another process, was built under other settings, or is no build and not empty.
+    """
+
+    def __init__(self, root: Path, settings: Mapping[str, Any]) -> None:
+        if root.exists() and not root.is_dir():
+            raise InputError(f"{root} is a file, not a folder.")
+        others = [] if not root.is_dir() or (root / SETTINGS).exists() else sorted(x.name for x in root.iterdir() if x.name != ".lock")
+        if others:
+            raise InputError(f"{root} is not the folder of a build and not empty: it holds {others[0]}. Name another one with --out.")
+        root.mkdir(parents=True, exist_ok=True)
+        self.root = root
+        self._lock = _take_lock(root)
+        try:
+            self._check_settings(settings)
+            self.known = self._read()
+            self._progress: TextIO = (root / PROGRESS).open("a", encoding="utf-8")
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def __enter__(self) -> Records:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._progress.close()
+        os.close(self._lock)
+
+    def add(self, record: Record) -> None:
+        """Keep a record; it is on its way to the disk when this returns."""
+        self.known[record["videoid"]] = record
+        self._progress.write(json.dumps(record, ensure_ascii=False) + "\n")
+        self._progress.flush()
+
+    def missing(self, captions: Sequence[Caption]) -> list[Caption]:
+        """The clips that must be looked at: new ones, those whose video was not there, and those whose folder is gone.
+
+        Raises:
+            InputError: a clip that was looked at has another caption now, or is not among the captions any more.
+        """
+        by_id = {clip.videoid: clip for clip in captions}
+        for videoid, record in self.known.items():
+            clip = by_id.get(videoid)
+            if clip is None or any(record.get(key) != getattr(clip, key) for key in _CLIP):
+                what = "is not among the captions any more" if clip is None else "stands otherwise in the captions now"
+                raise InputError(f"the clip {videoid} of {self.root} {what}: name a new folder with --out.")
+        return [clip for clip in captions if not self._is_done(self.known.get(clip.videoid))]
+
+    def finish(self, captions: Sequence[Caption]) -> list[Record]:
+        """Write the manifest and the classes' CSV files; returns the records in the order of the captions."""
+        records = [self.known[clip.videoid] for clip in captions if clip.videoid in self.known]
+        kept: dict[str, list[Record]] = {}
+        for record in records:
+            if record["status"] == KEPT:
+                kept.setdefault(record["class"], []).append(record)
+        columns = [*COLUMNS, *([SOURCE] if any(record["source"] for record in records) else [])]
+        for class_name, rows in kept.items():
+            write_whole(self.root / f"{class_name}.csv", _csv(columns, rows))
+        write_whole(self.root / MANIFEST, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
+        self._progress.truncate(0)
+        (self.root / PROGRESS).unlink()
+        return records
+
+    def _is_done(self, record: Record | None) -> bool:
+        if record is None or record.get("kind") in AGAIN:
+            return False
+        return record["status"] != KEPT or (self.root / record["class"] / record["videoid"] / "mask.json").is_file()
+
+    def _check_settings(self, settings: Mapping[str, Any]) -> None:
+        path = self.root / SETTINGS
+        if not path.exists():
+            write_whole(path, json.dumps(settings, indent=1, ensure_ascii=False) + "\n")
+            return
+        try:
+            before = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise InputError(f"{path} is damaged: name a new folder with --out.") from None
+        now = json.loads(json.dumps(settings))
+        if before != now:
+            keys = sorted(key for key in {*before, *now} if before.get(key) != now.get(key)) if isinstance(before, dict) else ["all"]
+            raise InputError(f"{self.root} was built with other settings ({', '.join(keys)}): name a new folder with --out.")
+
+    def _read(self) -> dict[str, Record]:
+        """Records by videoid; the last line of the progress may have been cut off."""
+        known: dict[str, Record] = {}
+        for name in (MANIFEST, PROGRESS):
+            path = self.root / name
+            lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.is_file() else [""]
+            for number, line in enumerate(lines[:-1], 1):
+                try:
+                    record = json.loads(line)
+                    known[record["videoid"]] = {**record, "status": record["status"]}
+                except (ValueError, KeyError, TypeError):
+                    raise InputError(f"{path}, line {number} is damaged: take the line out, and its clip is looked at again.") from None
+            if name == PROGRESS and lines[-1]:
+                write_whole(path, "".join(f"{line}\n" for line in lines[:-1]))
+        return known
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that is there whole or not at all."""
+    partial = path.with_name(f".{path.name}.tmp")
+    try:
+        partial.write_text(text, encoding="utf-8", newline="")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Record]) -> str:
+    text = StringIO()
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _take_lock(root: Path) -> int:
+    """The lock goes with the process, however it ends."""
+    handle = os.open(root / ".lock", os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise InputError(f"another process is writing to {root}.") from None
+    return handle
