@@ -104,3 +104,12 @@ def test_a_foreign_folder_is_refused_before_anything_is_measured(
     assert cli.main(["profile", "attention", "--out", str(tmp_path)]) == 2
     assert "holds something else" in capsys.readouterr().err
     assert not asked
+
+
+def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = pretend(monkeypatch, record())
+    assert cli.main(["profile", "attention", "--out", "/proc/no-profile"]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+    assert not asked

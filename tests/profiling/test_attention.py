@@ -7,11 +7,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensor
 
 from vbbench.errors import UsageError
 from vbbench.profiling import attention, attention_bench
-from vbbench.profiling.attention_bench import Errors, Work, make_inputs, rotating_inputs, variants_for
+from vbbench.profiling.attention_bench import Work, make_inputs, rotating_inputs, variants_for
 from vbbench.profiling.attention_cases import Case, cases_for
+from vbbench.profiling.attention_errors import Errors, checked_frames
 from vbbench.profiling.costs import Shape
 from vbbench.profiling.options import Options
 from vbbench.profiling.record import Gap
@@ -101,7 +103,71 @@ def test_wrong_numbers_show_as_an_error(monkeypatch: pytest.MonkeyPatch) -> None
     assert errors.of("concat") == pytest.approx(0.01, rel=1e-3)
     monkeypatch.setattr(attention_bench, "call", lambda *words: tuple(x * math.nan for x in honest(*words)))
     assert math.isnan(errors.of("concat"))
+    errors = Errors(replace(work, grad=True))
+    for place in range(6):  # the output and five gradients
+
+        def broken(variant: str, inputs: object, place: int = place) -> tuple[torch.Tensor, ...]:
+            return tuple(x * math.nan if number == place else x for number, x in enumerate(honest(variant, inputs)))
+
+        monkeypatch.setattr(attention_bench, "call", broken)
+        assert math.isnan(errors.of("concat"))
+    monkeypatch.setattr(attention_bench, "call", honest)
     assert Errors(replace(work, shape=Shape(4096, 8, 1, 1, 1))).of("concat") is None
+
+
+@pytest.mark.parametrize("grad", [False, True])
+@pytest.mark.parametrize("frames", [1, 2, 3, 9])
+def test_the_error_is_of_the_whole_clip_at_frames_all_over_it(monkeypatch: pytest.MonkeyPatch, frames: int, grad: bool) -> None:
+    """What is computed has all frames, and a wrong number at any frame that is checked shows, the last one's too."""
+    work = Work(replace(TINY.shape, frames=frames, batch=2), "cpu", "float32", grad)
+    errors = Errors(work)
+    honest = attention_bench.call
+    assert all(errors.of(name) < 1e-6 for name in ("merge", "concat", "plain"))
+    for wrong in checked_frames(frames):
+
+        def off(variant: str, inputs: object, wrong: int = wrong) -> tuple[torch.Tensor, ...]:
+            out, *gradients = honest(variant, inputs)
+            assert out.shape[1] == frames
+            out = out.clone()
+            out[:, wrong] *= 2
+            return (out, *gradients)
+
+        monkeypatch.setattr(attention_bench, "call", off)
+        assert errors.of("concat") > 0.05
+        monkeypatch.setattr(attention_bench, "call", honest)
+    assert checked_frames(16) == [0, 1, 8, 15]
+
+
+def test_a_kernel_that_refuses_when_it_is_first_timed_is_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quick profile tries no error of most variants, so that the clock is the first to call them."""
+    honest = attention_bench.call
+
+    def refuses(variant: str, inputs: object) -> object:
+        if variant == "concat" and not isinstance(inputs.tensors[0], FakeTensor):
+            raise RuntimeError("no kernel for float32")
+        return honest(variant, inputs)
+
+    monkeypatch.setattr(attention_bench, "call", refuses)
+    monkeypatch.setattr("vbbench.profiling.attention_rows.choose_backend", lambda *_: "merge")
+    made = tiny_profile(monkeypatch, quick=True, dtypes=("float32",))
+    assert {row.variant for row in made.rows} == {"released", "merge"}
+    assert "no kernel for float32" in next(gap.reason for gap in made.gaps if gap.variant == "concat")
+
+
+def test_a_backend_is_asked_about_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Shy:
+        @staticmethod
+        def refusal(q: torch.Tensor, needs_grad: bool = False) -> str | None:
+            return "it has no gradients" if needs_grad else None
+
+    monkeypatch.setattr(attention_bench, "load_backend", lambda _: Shy)
+    work = Work(TINY.shape, "cpu", "float32", False)
+    assert attention_bench.refusal("merge", work) is None
+    assert attention_bench.refusal("merge", replace(work, grad=True)) == "it has no gradients"
+
+
+def test_a_single_frame_is_no_plural() -> None:
+    assert Case(Shape(16, 8, 2, 1, 16), "mini").name == "16 x 8, 1 frame"
 
 
 def test_inputs_are_many_enough_to_leave_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
@@ -12,11 +13,13 @@ import pytest
 from tests.profiling.made import good_rows, record, row, swept
 from vbbench.errors import UsageError
 from vbbench.profiling.drawing import standing_alone, within_a_page
-from vbbench.profiling.page import claim_folder, write_profile
+from vbbench.profiling.finite import finite, worst
+from vbbench.profiling.page import claim_folder, claimed_folder, write_profile
 from vbbench.profiling.pictures import draw
 from vbbench.profiling.record import Check, Gap, Record
 from vbbench.profiling.record_json import read_record
-from vbbench.profiling.words import check_cells, columns, digits, percent
+from vbbench.profiling.targets import TARGETS, system_notes
+from vbbench.profiling.words import aside, check_cells, columns, digits, percent
 
 HOSTILE = "<script>alert(1)</script>&\"'"
 MOST_BYTES = 60_000
@@ -86,7 +89,53 @@ def test_foreign_folders_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     claim_folder(tmp_path / "empty")
     claim_folder(tmp_path / "new" / "deep")
-    assert not (tmp_path / "new").exists()
+    assert (tmp_path / "new" / "deep").is_dir()
+
+
+def test_a_folder_that_cannot_be_written_is_told_and_none_is_left_of_a_failure(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be written"):
+        claim_folder(Path("/proc/no-profile"))
+    for name in ("a", "a/b"):
+        with pytest.raises(KeyError), claimed_folder(tmp_path / name):
+            raise KeyError
+        assert not (tmp_path / "a").exists()
+    (tmp_path / "there").mkdir()
+    with pytest.raises(KeyError), claimed_folder(tmp_path / "there"):
+        raise KeyError
+    assert (tmp_path / "there").is_dir()
+
+
+def test_numbers_that_are_none_are_missed_and_written_as_none(tmp_path: Path) -> None:
+    rows = [replace(row, error=math.nan, facts={**row.facts, "difference": math.inf, "kinds": {"a": math.nan}}) for row in good_rows()]
+    made = finite(replace(record(rows), rows=(*rows, replace(rows[0], median_seconds=math.nan))))
+    assert made.exit_code == 1
+    page = write_profile(replace(record(rows), rows=tuple(rows)), tmp_path / "p").read_text("utf-8")
+    assert "missed: the numbers are not finite" in page
+    assert ">not finite</td>" in page
+    read = read_record(tmp_path / "p" / "profile.json")
+    assert read.exit_code == 1
+    assert (read.rows[0].error, read.rows[0].facts["difference"], read.rows[0].facts["kinds"]) == (None, None, {"a": None})
+    assert len(made.rows) == len(rows)
+    assert made.gaps[-1].reason == "its time is no finite number"
+    assert finite(made) == made
+
+
+@pytest.mark.parametrize("values", [(math.nan, 1.0), (1.0, math.nan), (1.0, math.nan, 2.0)])
+def test_the_worst_of_numbers_is_nan_in_any_order(values: tuple[float, ...]) -> None:
+    assert math.isnan(worst(values))
+    assert worst([1.0, 3.0, 2.0]) == 3.0
+
+
+def test_notes_and_targets_left_out_are_told(tmp_path: Path) -> None:
+    rows = [replace(row, facts={**row.facts, "system_share": 0.5 if row.variant == "released" else 0.2}) for row in good_rows()]
+    (note, *_) = system_notes(TARGETS, rows)
+    assert note.startswith("1024 x 40, 16 frames: of released's time 50 % went to the system")
+    assert note.endswith("without that it would be 1.88 x.")  # 3.0 * 0.5 / (1.0 * 0.8)
+    assert system_notes(TARGETS, good_rows()) == ()
+    made = replace(record(rows), notes=(note,))
+    assert "50 % went to the system" in write_profile(made, tmp_path / "p").read_text("utf-8")
+    (line,) = aside(made)
+    assert line.startswith("3 targets left out (it is for an H100 or H200, and this run was on a CPU): 1024 x 40: faster")
 
 
 def test_numbers() -> None:

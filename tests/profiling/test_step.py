@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +10,12 @@ from typing import Any
 
 import pytest
 import torch
+import torch._dynamo
 
 from tests.profiling.test_released_step import TINY
 from vbbench.errors import UsageError
 from vbbench.models.videobooth.speed import Speed
-from vbbench.profiling import step, step_facts, step_rows
+from vbbench.profiling import step, step_facts, step_rows, step_ways
 from vbbench.profiling.measure import cpu_seconds
 from vbbench.profiling.options import Options
 from vbbench.profiling.record import Row
@@ -23,6 +25,8 @@ from vbbench.profiling.step_cases import build_inputs, build_network, cases, wit
 from vbbench.profiling.step_facts import stored_bytes
 from vbbench.profiling.step_parts import OTHER, count_flops, layers_by_kind, seconds_own, seconds_released
 from vbbench.profiling.step_ways import APPROXIMATE, CONDITIONED, LAST_RUNG, PRODUCTION, RELEASED, SAMPLED, WAYS, SampledStep, StepWay, twin
+
+ON_GPU = Options(device="cuda")
 
 
 @pytest.fixture(scope="module")
@@ -105,10 +109,79 @@ def test_lower_precision_is_held_against_float32(rows: list[Row]) -> None:
     real = cases("sd14")[0].words
     theirs = replace(rows[0], case=real, median_seconds=3.0)
     ours = replace(rows[0], case=real, variant=step.LOWER_PRECISION[0][1], dtype="bfloat16", median_seconds=0.75)
-    measured, missing = step._lower_precision([theirs, ours], {"gpu": "NVIDIA H100 80GB HBM3"})
+    measured, missing = step._lower_precision([theirs, ours], ON_GPU, {"gpu": "NVIDIA H100 80GB HBM3"})
     assert (measured.measured, measured.counts) == (4.0, True)
-    assert missing.measured is None
-    assert not any(check.counts for check in step._lower_precision([theirs, ours], {"gpu": "some other"}))
+    assert (missing.measured, missing.counts) == (None, True)
+    assert not any(check.counts for check in step._lower_precision([theirs, ours], ON_GPU, {"gpu": "some other"}))
+    for narrowed in (replace(ON_GPU, dtypes=("bfloat16",)), replace(ON_GPU, further={"ways": (RELEASED,)})):
+        assert not any(check.counts for check in step._lower_precision([], narrowed, {"gpu": "NVIDIA H100"}))
+        assert not any(check.counts for check in step._numbers([], narrowed, {"gpu": "NVIDIA H100"}))
+    assert all(check.counts for check in step._numbers([], ON_GPU, {"gpu": "NVIDIA H100"}))
+    assert not any(check.counts for check in step._numbers([], Options(), {}))
+
+
+@pytest.mark.parametrize("places", [(0, 1), (1, 0)])
+def test_a_difference_that_is_no_number_is_missed(rows: list[Row], places: tuple[int, int]) -> None:
+    good, bad = rows[1], replace(rows[1], facts={**rows[1].facts, step_rows.DIFFERENCE: math.nan})
+    check, _ = step._numbers([(good, bad)[place] for place in places], Options(), {})
+    assert (check.passed, check.counts) == (False, True)
+
+
+def test_memory_that_runs_out_is_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_large(unet: Any, first: StepInputs) -> Any:
+        def run(inputs: StepInputs) -> torch.Tensor:
+            raise torch.OutOfMemoryError("out of memory")
+
+        return run
+
+    def measure(*ways: StepWay) -> tuple[list[str], list[str]]:
+        bench = step_rows.Bench(TINY, "float32", ways, Options(quick=True), cpu_seconds)
+        return [row.variant for row in bench.measure(0, ())], [gap.variant for gap in bench.gaps]
+
+    last = next(way for way in WAYS if way.name == LAST_RUNG)
+    assert measure(WAYS[0], replace(last, make=too_large)) == ([RELEASED], [LAST_RUNG])
+    monkeypatch.setattr(step_rows, "free_bytes", lambda _: 1e3)
+    assert measure(WAYS[0]) == ([RELEASED], ["errors against float64"])
+    monkeypatch.setattr(step_rows, "WAYS", (replace(WAYS[0], make=too_large), *WAYS[1:]))
+    assert measure(WAYS[0], last) == ([], [RELEASED, LAST_RUNG])
+    monkeypatch.setattr(step, "Bench", too_large_bench)
+    assert step._measure(TINY, "float32", [], Options(), cpu_seconds, ())[1][0].reason == "OutOfMemoryError: out of memory"
+
+
+def too_large_bench(*_: Any) -> Any:
+    raise torch.OutOfMemoryError("out of memory")
+
+
+def test_production_is_what_the_models_run_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(step_ways, "speed_of", lambda settings, device: asked.append((settings, device)) or Speed(batched_guidance=True))
+    unet, inputs = build_network(TINY, "cpu", torch.float32), build_inputs(TINY, "cpu", torch.float32)
+    next(way for way in WAYS if way.name == PRODUCTION).make(unet, inputs)
+    assert asked == [({}, "cpu")]
+
+
+def test_the_compiler_fails_instead_of_giving_up() -> None:
+    config = torch._dynamo.config
+    with step._compiler(True):
+        assert config.fail_on_recompile_limit_hit
+    assert not config.fail_on_recompile_limit_hit
+    assert all(way.compiled == ("compiled" in way.name) for way in WAYS)
+    assert issubclass(torch._dynamo.exc.FailOnRecompileLimitHit, step_rows._failures(replace(WAYS[0], compiled=True)))
+
+
+def test_a_compilers_limit_is_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function that the compiler may compile for two shapes alone, as ``torch.compile`` would for a third."""
+
+    def make(unet: Any, first: StepInputs) -> Any:
+        run = torch.compile(lambda x: x + 1, backend="eager", dynamic=False)
+        return lambda inputs: torch.cat([run(torch.zeros(size)) for size in (2, 3, 4)])
+
+    monkeypatch.setattr(step, "cases", lambda *_: (TINY,))
+    monkeypatch.setattr(step, "_ways", lambda _: ([WAYS[0], StepWay("compiled", "", make, SAMPLED, compiled=True)], []))
+    with torch._dynamo.config.patch(recompile_limit=2):
+        made = step.profile(Options(quick=True, further={"rounds": 1}))
+    assert [row.variant for row in made.rows] == [RELEASED]
+    assert ["imit" in gap.reason for gap in made.gaps if gap.variant == "compiled"] == [True]
 
 
 @pytest.mark.parametrize(

@@ -108,3 +108,15 @@ def test_the_spread_is_in_the_uncertainty() -> None:
     assert few.uncertainty is not None
     assert calm.uncertainty < 0.02 < wild.uncertainty < few.uncertainty
     assert CHOSEN in good_rows()[2].facts
+
+
+def test_a_chosen_backend_that_was_left_out_is_named() -> None:
+    rows = [row for row in good_rows() if row.variant == "concat"]
+    made = record(rows, Options(quick=True, backends=("concat",)))
+    assert {check.reason for check in made.checks if check.counts} == {"what a user gets by default was left out by --backends"}
+
+
+def test_an_error_that_is_no_number_is_missed() -> None:
+    made = record(changed(LARGE, "merge", error=float("nan")))
+    assert [check.name for check in made.checks if check.passed is False] == ["1024 x 40: error against float64"]
+    assert made.exit_code == 1

@@ -46,8 +46,9 @@ def _check_image(q_BTLND: Tensor, k_BMND: Tensor, v_BMND: Tensor) -> None:
 def dtype_of(x: Tensor) -> torch.dtype:
     """The type a product of this tensor has: autocast's where it is on."""
     kind = x.device.type
-    on = torch.is_autocast_enabled(kind) and x.dtype in (torch.float32, torch.float16, torch.bfloat16)
-    return torch.get_autocast_dtype(kind) if on else x.dtype
+    if not torch.amp.is_autocast_available(kind) or x.dtype not in (torch.float32, torch.float16, torch.bfloat16):
+        return x.dtype
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
 
 def _lean(x: Tensor) -> Tensor:

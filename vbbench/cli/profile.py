@@ -99,12 +99,12 @@ def _no_part(_: argparse.Namespace) -> int:
 
 def profile(part: Part, chosen: argparse.Namespace) -> int:
     """The command."""
-    from vbbench.profiling.page import claim_folder, write_profile
+    from vbbench.profiling.finite import finite
+    from vbbench.profiling.page import claimed_folder, write_profile
     from vbbench.run.environment import choose_device
 
     folder = chosen.out or Path("runs") / f"profile-{part.name}"
     device = choose_device(chosen.device, "mini")
-    claim_folder(folder)
     further = {name: value for name, value in vars(chosen).items() if name not in (*_SHARED, "command")}
     options = Options(
         device=device,
@@ -119,8 +119,9 @@ def profile(part: Part, chosen: argparse.Namespace) -> int:
         tell=_teller(),
     )
     module, name = part.function.split(":")
-    record: Record = getattr(importlib.import_module(module), name)(options)
-    page = write_profile(record, folder)
+    with claimed_folder(folder):
+        record: Record = finite(getattr(importlib.import_module(module), name)(options))
+        page = write_profile(record, folder)
     show(record)
     print(f"Profile: {page}")
     return record.exit_code
@@ -151,7 +152,7 @@ def show(record: Record) -> None:
         for check in counted:
             made.add_row(*map(escape, words.check_cells(check)), style="bold" if check.passed is not True else None)
         out.print(made)
-    for line in words.aside(record):
+    for line in (*record.notes, *words.aside(record)):
         out.print(line, markup=False)
 
 

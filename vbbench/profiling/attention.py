@@ -17,7 +17,7 @@ from vbbench.profiling.ceilings import measure_ceilings
 from vbbench.profiling.measure import clock_for
 from vbbench.profiling.options import Options, command, refuse_unknown_names
 from vbbench.profiling.record import Ceiling, Check, Gap, Record, Row
-from vbbench.profiling.targets import LAYERS, MEMORY_SHARE, SPEEDUP, TARGETS, Target, checks_of
+from vbbench.profiling.targets import LAYERS, MEMORY_SHARE, SPEEDUP, TARGETS, Target, checks_of, system_notes
 from vbbench.run.environment import commit, describe
 from vbbench.threads import torch_threads
 
@@ -56,6 +56,7 @@ def profile(options: Options) -> Record:
         rows=tuple(rows),
         gaps=tuple(gaps),
         checks=checks,
+        notes=system_notes(ATTENTION_TARGETS, rows),
     )
 
 

@@ -23,8 +23,8 @@ SDPA_KERNELS = ("flash", "efficient", "cudnn")
 CACHE = 16 * 2**20
 """Bytes that inputs rotate beyond on a CPU: what a core has for itself."""
 FEWEST_INPUTS, MOST_INPUTS = 2, 64
-ERROR_FRAMES, ERROR_TOKENS = 4, 2048
-"""The error is measured on so many frames (of which each further one is computed as the last) and up to so many tokens."""
+ERROR_TOKENS = 2048
+"""The error is measured up to so many tokens."""
 TINY = Shape(tokens=4, head_dim=8, heads=1, frames=3, image_tokens=4)
 
 
@@ -86,7 +86,7 @@ def refusal(variant: str, work: Work) -> str | None:
     """Why a variant cannot do the work, or None."""
     query = torch.empty(1, 1, 1, work.shape.heads, work.shape.head_dim, device=work.device, dtype=work.torch_dtype, requires_grad=work.grad)
     try:
-        return load_backend(variant.split()[0]).refusal(query)
+        return load_backend(variant.split()[0]).refusal(query, work.grad)
     except ImportError as error:
         return f"it cannot be imported here: {error}"
 
@@ -165,28 +165,6 @@ def make_inputs_without_numbers(work: Work) -> Inputs:
     how: dict[str, Any] = {"device": work.device, "dtype": work.torch_dtype}
     tensors = tuple(torch.empty(sizes, requires_grad=work.grad, **how) for sizes in (frames, frames, frames, image, image))
     return Inputs(tensors, torch.empty(frames, **how) if work.grad else None)
-
-
-class Errors:
-    """Errors of variants against the formula in float64, which is computed once."""
-
-    def __init__(self, work: Work) -> None:
-        self._inputs: Inputs | None = None
-        if work.shape.tokens <= ERROR_TOKENS:
-            self._inputs = make_inputs(replace(work, shape=replace(work.shape, frames=min(work.shape.frames, ERROR_FRAMES))))
-            wide = tuple(x.detach().double().requires_grad_(work.grad) for x in self._inputs.tensors)
-            grad = self._inputs.grad_output
-            self._expected = call("reference", Inputs(wide, None if grad is None else grad.double()))
-
-    def of(self, variant: str) -> float | None:
-        """The largest deviation over the largest value, of the output and of each gradient; None where it was not measured.
-
-        NaN of an output that is not a number.
-        """
-        if self._inputs is None:
-            return None
-        found = call(variant, self._inputs)
-        return max(float((x.double() - y).abs().max() / y.abs().max()) for x, y in zip(found, self._expected, strict=True))
 
 
 @contextmanager

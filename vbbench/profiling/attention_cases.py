@@ -43,7 +43,7 @@ class Case:
     @property
     def name(self) -> str:
         """Tokens x head dimension, frames."""
-        return f"{self.shape.tokens} x {self.shape.head_dim}, {self.shape.frames} frames"
+        return f"{self.shape.tokens} x {self.shape.head_dim}, {self.shape.frames} frame{'' if self.shape.frames == 1 else 's'}"
 
 
 def cases_for(options: Options) -> list[Case]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from vbbench.profiling.attention_cases import FRAME_COUNT, LEVELS, PART, Case
 from vbbench.profiling.ceilings import floor_seconds
+from vbbench.profiling.finite import worst
 from vbbench.profiling.record import Ceiling, Row
-from vbbench.profiling.targets import CHOSEN
+from vbbench.profiling.targets import CHOSEN, SYSTEM_SHARE
 
 DISPATCHED = "dispatched"
 
@@ -23,6 +24,14 @@ class _Sum:
 
     def total(self, name: str) -> float:
         return sum(getattr(row, name) * count for row, count in zip(self.rows, self.layers, strict=True))
+
+    def system_share(self) -> float | None:
+        """Of the sum's time; None unless known of all."""
+        shares = [row.facts[SYSTEM_SHARE] for row in self.rows if row.facts.get(SYSTEM_SHARE) is not None]
+        if len(shares) < len(self.rows):
+            return None
+        taken = (share * row.median_seconds * count for share, row, count in zip(shares, self.rows, self.layers, strict=True))
+        return float(sum(taken) / self.total("median_seconds"))
 
     def spread(self) -> float:
         """Of a sum of medians whose noise is independent."""
@@ -70,7 +79,7 @@ def _together(size: int, name: str, levels: Sequence[tuple[Case, Row]], ceilings
         flops=flops,
         bytes=moved,
         roofline=None if floor is None else floor / median,
-        error=max(errors) if len(errors) == len(rows) else None,
+        error=worst(errors) if len(errors) == len(rows) else None,
         facts={
             "size": size,
             "frames": FRAME_COUNT,
@@ -78,5 +87,6 @@ def _together(size: int, name: str, levels: Sequence[tuple[Case, Row]], ceilings
             "sum": True,
             "backends": [row.variant for row in rows],
             CHOSEN: name == DISPATCHED,
+            SYSTEM_SHARE: one.system_share(),
         },
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Sequence
 
 import torch
@@ -11,13 +10,14 @@ from vbbench.attention import choose_backend
 from vbbench.errors import IncompleteError, one_line
 from vbbench.profiling import attention_bench as bench
 from vbbench.profiling.attention_cases import PART, SIZE, Case
+from vbbench.profiling.attention_errors import Errors
 from vbbench.profiling.ceilings import floor_seconds
 from vbbench.profiling.costs import Operations, least_bytes, needed_flops
 from vbbench.profiling.measure import Clock, Meter, Timing
 from vbbench.profiling.memory import free_bytes, peak_in_fresh_process, peak_of
 from vbbench.profiling.options import Options
 from vbbench.profiling.record import Ceiling, Gap, Row
-from vbbench.profiling.targets import CHOSEN
+from vbbench.profiling.targets import CHOSEN, SYSTEM_SHARE
 
 SAMPLE_SECONDS = 0.004
 QUICK_VARIANTS = ("released", "concat")
@@ -64,14 +64,16 @@ class Bench:
         if memory:
             for name in [name for name in self.names if not quick or name in ("released", self.chosen)]:
                 self._attempt(name, self._weigh)
-        errors = bench.Errors(self.work) if self.names else None
+        errors = Errors(self.work) if self.names else None
         for name in [name for name in self.names if not quick or name == self.chosen]:
             if not self._attempt(name, lambda name: self._errors.update({name: errors.of(name) if errors else None})):
                 self.names.remove(name)
         if self.names:
             inputs = bench.rotating_inputs(self.work)
+            self._meter = meter = Meter({}, self._clock, sample_seconds=SAMPLE_SECONDS)
             self._runners = {name: bench.Runner(name, inputs) for name in self.names}
-            self._meter = Meter(self._runners, self._clock, sample_seconds=SAMPLE_SECONDS)
+            self.names = [name for name in self.names if self._attempt(name, lambda name: meter.add(name, self._runners[name]))]
+        if self.names and self._meter is not None:
             self._meter.run(1)
             if (more := rounds(self.round_seconds()) - 1) > 0:
                 self._meter.run(more)
@@ -99,7 +101,6 @@ class Bench:
         flops, moved = needed_flops(shape, work.grad), least_bytes(shape, work.torch_dtype.itemsize, work.grad)
         floor = floor_seconds(ceilings, work.dtype, flops, moved)
         counted = self._operations[name]
-        error = self._errors.get(name)
         return Row(
             part=PART,
             case=self.case.name,
@@ -117,7 +118,7 @@ class Bench:
             flops=flops,
             bytes=moved,
             roofline=None if floor is None else floor / timing.median,
-            error=error if error is None or math.isfinite(error) else None,
+            error=self._errors.get(name),
             facts={
                 "tokens": shape.tokens,
                 "head_dim": shape.head_dim,
@@ -128,7 +129,7 @@ class Bench:
                 "sweeps": list(self.case.sweeps),
                 "roofline": SIZE in self.case.layers or self.case.scale == "mini",
                 CHOSEN: name == self.chosen,
-                "system_share": self._runners[name].system_share if work.device == "cpu" else None,
+                SYSTEM_SHARE: self._runners[name].system_share if work.device == "cpu" else None,
                 "flops_done": None if counted is None else counted.flops,
                 "bytes_moved": None if counted is None else counted.bytes,
             },

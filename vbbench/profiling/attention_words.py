@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vbbench.profiling.attention_bench import ERROR_FRAMES, ERROR_TOKENS
+from vbbench.profiling.attention_bench import ERROR_TOKENS
 from vbbench.profiling.measure import clock_words
 from vbbench.profiling.options import Options
 
@@ -37,8 +37,9 @@ def how(options: Options) -> tuple[str, ...]:
         "and writes its output once; a fused attention counts as its inputs and outputs.",
         "Share of the roofline: the least time for the needed operations and the least traffic, at the ceilings measured in this run, "
         "over the median. Exponentials are not in it.",
-        f"Error: the largest deviation from the formula in float64 over the largest value{_of(options)}; of the first {ERROR_FRAMES} "
-        f"frames, up to {ERROR_TOKENS} tokens.",
+        f"Error: the largest deviation from the formula in float64 over the largest value{_of(options)}. "
+        f"The variant computes the whole clip, as it is timed; its first, second, middle and last frame are compared, up to {ERROR_TOKENS} "
+        "tokens a frame.",
         f"The formula itself (backend {YARDSTICK}) is what errors are measured against; it is timed only when asked for.",
         *(() if gpu else (SYSTEM,)),
         *((quick,) if options.quick else ()),
@@ -46,4 +47,4 @@ def how(options: Options) -> tuple[str, ...]:
 
 
 def _of(options: Options) -> str:
-    return ", of the output and of every gradient" if options.backward else ""
+    return ", of the output and of every gradient that these frames give" if options.backward else ""

@@ -118,12 +118,19 @@ class Meter:
 
     def __init__(self, variants: Mapping[str, Callable[[], object]], clock: Clock, *, sample_seconds: float = 0.0) -> None:
         self._clock = clock
-        self._variants = dict(variants)
-        self._first = {name: clock(variant) for name, variant in self._variants.items()}
+        self._variants: dict[str, Callable[[], object]] = {}
+        self._first: dict[str, float] = {}
         self._sample_seconds = sample_seconds
-        self._calls: dict[str, int] = dict.fromkeys(self._variants, 1)
-        self._seconds: dict[str, list[float]] = {name: [] for name in self._variants}
+        self._calls: dict[str, int] = {}
+        self._seconds: dict[str, list[float]] = {}
         self.rounds = 0
+        for name, variant in variants.items():
+            self.add(name, variant)
+
+    def add(self, name: str, variant: Callable[[], object]) -> None:
+        """A further variant, by its first call; if that fails, it is none."""
+        self._first[name] = self._clock(variant)
+        self._variants[name], self._calls[name], self._seconds[name] = variant, 1, []
 
     def run(self, rounds: int, names: Collection[str] | None = None) -> None:
         """So many further rounds, of all variants or of some.

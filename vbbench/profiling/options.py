@@ -48,7 +48,7 @@ class Options:
     @property
     def narrowed(self) -> bool:
         """Whether less than all was asked for, so that a target may lack its figures."""
-        return any(chosen is not None for chosen in (self.dtypes, self.backends, self.frames, self.sizes))
+        return any(chosen is not None for chosen in (self.dtypes, self.backends, self.frames, self.sizes, self.further.get("ways")))
 
 
 def command(part: str, options: Options) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from markupsafe import Markup
 from vbbench.errors import UsageError
 from vbbench.profiling import words
 from vbbench.profiling.drawing import Picture, standing_alone, within_a_page
+from vbbench.profiling.finite import finite
 from vbbench.profiling.pictures import draw
 from vbbench.profiling.record import Ceiling, Record
 from vbbench.profiling.record_json import FORMAT, write_record
@@ -22,16 +26,40 @@ _STYLE, _SCRIPT = '<link rel="stylesheet" href="report.css">', '<script src="rep
 
 
 def claim_folder(folder: Path) -> None:
-    """Does nothing if a profile may be written there: the folder is new, empty, or an earlier profile's.
+    """Make the folder, and prove that a profile may be written there: it is new, empty, or an earlier profile's.
 
     Raises:
-        UsageError: it holds something else.
+        UsageError: it holds something else, or cannot be written.
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file: choose another folder with --out.")
-    if not folder.is_dir() or not any(folder.iterdir()) or _is_profile(folder / JSON):
-        return
-    raise UsageError(f"{folder} holds something else than a profile, which might be overwritten: choose another folder with --out.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        empty = not any(folder.iterdir())
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be written: {error.strerror}. Choose another folder with --out.") from error
+    if not empty and not _is_profile(folder / JSON):
+        raise UsageError(f"{folder} holds something else than a profile, which might be overwritten: choose another folder with --out.")
+
+
+@contextmanager
+def claimed_folder(folder: Path) -> Iterator[None]:
+    """`claim_folder`; if what follows fails, the folders that were made for it go again, if nothing is in them.
+
+    Raises:
+        UsageError: see `claim_folder`.
+    """
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        claim_folder(folder)
+        yield
+    except BaseException:
+        with suppress(OSError):
+            for each in made:
+                each.rmdir()
+        raise
 
 
 def _is_profile(path: Path) -> bool:
@@ -43,7 +71,7 @@ def _is_profile(path: Path) -> bool:
 
 
 def write_profile(record: Record, folder: Path) -> Path:
-    """Write everything; what an earlier profile left of drawings goes.
+    """Write everything; what an earlier profile left of drawings goes, and no number that is none gets into it.
 
     Returns:
         The page's path.
@@ -51,7 +79,7 @@ def write_profile(record: Record, folder: Path) -> Path:
         UsageError: see `claim_folder`.
     """
     claim_folder(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    record = finite(record)
     for old in (*folder.glob("sweeps-*.svg"), *folder.glob("roofline-*.svg")):
         old.unlink()
     write_record(record, folder / JSON)

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+BROKEN = "the numbers are not finite"
+"""Why a check has no figure although it was measured: then it is missed."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -102,9 +105,9 @@ class Check:
 
     @property
     def passed(self) -> bool | None:
-        """None: not measured."""
+        """None: not measured. NaN passes nothing."""
         if self.measured is None:
-            return None
+            return False if self.reason == BROKEN else None
         return self.measured >= self.wanted if self.at_least else self.measured <= self.wanted
 
 
@@ -131,6 +134,7 @@ class Record:
         baselines: variants to which the others' ratios are told.
         ceilings: of this device, measured in this run.
         rows, gaps, checks: what was measured, what was not, what was to be reached.
+        notes: what must be known beside the verdicts, a sentence each.
     """
 
     part: str
@@ -144,6 +148,7 @@ class Record:
     rows: tuple[Row, ...]
     gaps: tuple[Gap, ...]
     checks: tuple[Check, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:

@@ -57,7 +57,8 @@ def _made(kind: type[Kind], data: Any, where: str) -> Kind:
     if not isinstance(data, dict):
         raise ValueError(f"{where} is no object")
     hints = get_type_hints(kind)
-    if wrong := sorted(set(data) ^ {each.name for each in dataclasses.fields(kind)}):
+    needed = {each.name for each in dataclasses.fields(kind) if each.default is each.default_factory is dataclasses.MISSING}
+    if wrong := sorted((needed - set(data)) | (set(data) - {each.name for each in dataclasses.fields(kind)})):
         raise ValueError(f"{where} lacks {wrong[0]!r}" if wrong[0] in hints else f"{where} has an unknown {wrong[0]!r}")
     return kind(**{name: _value(hints[name], value, f"{name!r} of {where}") for name, value in data.items()})
 

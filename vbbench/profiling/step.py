@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
 import torch
 
-from vbbench.errors import UsageError
+from vbbench.errors import UsageError, one_line
 from vbbench.profiling.ceilings import measure_ceilings
-from vbbench.profiling.measure import clock_for, clock_words
+from vbbench.profiling.finite import worst
+from vbbench.profiling.measure import Clock, clock_for, clock_words
 from vbbench.profiling.memory import free_bytes
 from vbbench.profiling.options import Options, command, refuse_unknown_names
-from vbbench.profiling.record import Check, Gap, Record, Row
+from vbbench.profiling.record import BROKEN, Ceiling, Check, Gap, Record, Row
 from vbbench.profiling.step_cases import Case, cases
 from vbbench.profiling.step_facts import stored_bytes
-from vbbench.profiling.step_rows import DIFFERENCE, PART, STEPS_DIFFERENCE, Bench
+from vbbench.profiling.step_rows import DIFFERENCE, OUT_OF_MEMORY, PART, STEPS_DIFFERENCE, Bench
 from vbbench.profiling.step_ways import CONDITIONED, PRODUCTION, RELEASED, WAYS, StepWay
-from vbbench.profiling.targets import SPEEDUP, TARGET_GPUS, Target, checks_of
+from vbbench.profiling.targets import SPEEDUP, Target, checks_of, elsewhere, system_notes
 from vbbench.run.environment import commit, describe
 from vbbench.threads import torch_threads
 
 SAME_NUMBERS = 1e-4
 """How far a prediction or a latent may be off in float32, over the largest value."""
-QUICK = (RELEASED, PRODUCTION)
 _SMALL, _REAL = cases("small")[0].words, cases("sd14")[0].words
 _CPU = "target for the CPU: float32, 1 thread, 16 frames"
 _GPU = "target for an H100: 256 px, 16 frames"
@@ -45,6 +46,7 @@ LOWER_PRECISION = (
     ("the same, image prompt kept", "compiled CUDA graph and image prompt kept", 4.0),
 )
 """Name, variant and bound of the targets against the released formulation in float32 without TF32."""
+QUICK = (RELEASED, PRODUCTION, *(variant for _, variant, _ in LOWER_PRECISION))
 
 
 def profile(options: Options) -> Record:
@@ -76,10 +78,9 @@ def profile(options: Options) -> Record:
                     )
                     gaps.append(Gap(PART, case.words, "", dtype, reason))
                     continue
-                bench = Bench(case, dtype, ways, options, clock)
-                rows += bench.measure(_rounds(case, options), ceilings)
-                gaps += bench.gaps
-                del bench
+                found, missing = _measure(case, dtype, ways, options, clock, ceilings)
+                rows += found
+                gaps += missing
     return Record(
         part=PART,
         title="A denoising step",
@@ -91,18 +92,54 @@ def profile(options: Options) -> Record:
         ceilings=ceilings,
         rows=tuple(rows),
         gaps=tuple(gaps),
-        checks=(*checks_of(STEP_TARGETS, rows, options, environment), *_lower_precision(rows, environment), *_numbers(rows)),
+        checks=(
+            *checks_of(STEP_TARGETS, rows, options, environment),
+            *_lower_precision(rows, options, environment),
+            *_numbers(rows, options, environment),
+        ),
+        notes=system_notes(STEP_TARGETS, rows),
     )
+
+
+def _measure(
+    case: Case, dtype: str, ways: Sequence[StepWay], options: Options, clock: Clock, ceilings: Sequence[Ceiling]
+) -> tuple[list[Row], list[Gap]]:
+    """A case in one type; if memory runs out, the other cases are measured all the same."""
+    with _compiler(any(way.compiled for way in ways)):
+        try:
+            bench = Bench(case, dtype, ways, options, clock)
+            return bench.measure(_rounds(case, options), ceilings), bench.gaps
+        except OUT_OF_MEMORY as error:
+            return [], [Gap(PART, case.words, "", dtype, one_line(error)[:300])]
+        finally:
+            if options.device == "cuda":
+                torch.cuda.empty_cache()
+
+
+@contextmanager
+def _compiler(wanted: bool) -> Iterator[None]:
+    """A compiler that remembers nothing of earlier cases, and that fails, where it can, instead of leaving code as it is unasked."""
+    if not wanted:
+        yield
+        return
+    import torch._dynamo
+
+    torch._dynamo.reset()
+    config: Any = torch._dynamo.config
+    fails = hasattr(config, "fail_on_recompile_limit_hit")
+    with config.patch(fail_on_recompile_limit_hit=True) if fails else nullcontext():
+        yield
 
 
 def _ways(options: Options) -> tuple[list[StepWay], list[Gap]]:
     """What is measured; the released formulation always is."""
-    named = options.further.get("ways") or (QUICK if options.quick else None)
+    ways = options.further.get("ways")
+    named = ways or (QUICK if options.quick else None)
     refuse_unknown_names("way {!r} to compute a step", named, [way.name for way in WAYS])
     wanted = [way for way in WAYS if way.name == RELEASED or (way.name in named if named else not way.asked or options.device == "cuda")]
-    elsewhere = [way for way in wanted if way.device not in ("", options.device)]
-    gaps = [Gap(PART, "", way.name, "", f"it needs {way.device}") for way in elsewhere]
-    return [way for way in wanted if way not in elsewhere], gaps
+    here = [way for way in wanted if way.device in ("", options.device)]
+    gaps = [Gap(PART, "", way.name, "", f"it needs {way.device}") for way in wanted if way not in here and (ways or not options.quick)]
+    return here, gaps
 
 
 def _dtypes(options: Options) -> tuple[str, ...]:
@@ -127,30 +164,32 @@ def _command(options: Options, scale: str) -> str:
     return " ".join(words)
 
 
-def _lower_precision(rows: Sequence[Row], environment: Mapping[str, Any]) -> Iterator[Check]:
+def _lower_precision(rows: Sequence[Row], options: Options, environment: Mapping[str, Any]) -> Iterator[Check]:
     """Bfloat16 against float32, which no table row may be."""
     theirs = _find(rows, RELEASED, "float32", _REAL)
     for name, variant, wanted in LOWER_PRECISION:
         ours = _find(rows, variant, "bfloat16", _REAL)
         measured = theirs.median_seconds / ours.median_seconds if ours and theirs else None
-        target_gpu = any(gpu in str(environment.get("gpu", "")) for gpu in TARGET_GPUS)
-        reason = "" if measured else "it was not measured" if target_gpu else f"it is for an {' or '.join(TARGET_GPUS)}"
+        away = elsewhere("cuda", options, environment)
+        counts = not away and (measured is not None or not options.narrowed)
         words = f"step faster than the released one in float32: {name}"
-        yield Check(words, wanted, True, "x", measured if target_gpu else None, reason, _GPU, counts=target_gpu and measured is not None)
+        reason = away or ("" if measured else "it was not measured")
+        yield Check(words, wanted, True, "x", None if away else measured, reason, _GPU, counts)
 
 
 def _find(rows: Sequence[Row], variant: str, dtype: str, case: str) -> Row | None:
     return next((row for row in rows if (row.variant, row.dtype) == (variant, dtype) and row.case.startswith(case)), None)
 
 
-def _numbers(rows: Sequence[Row]) -> Iterator[Check]:
-    """Whether exact rows are."""
+def _numbers(rows: Sequence[Row], options: Options, environment: Mapping[str, Any]) -> Iterator[Check]:
+    """Whether exact rows are; what was measured counts anywhere, what was not where the targets are for."""
+    missed = not elsewhere("cuda", options, environment) and not options.narrowed
     for fact, words in ((DIFFERENCE, "prediction of any exact variant"), (STEPS_DIFFERENCE, "latents of several steps")):
         found = [row.facts[fact] for row in rows if row.exact and row.dtype == "float32" and row.facts.get(fact) is not None]
-        worst = max(found) if found else None
-        reason = "" if found else "it was not measured"
+        largest = worst(found) if found else None
+        reason = "it was not measured" if largest is None else "" if math.isfinite(largest) else BROKEN
         name = f"{words}, largest difference over the largest value, float32"
-        yield Check(name, SAME_NUMBERS, False, "", worst, reason, "exactness", counts=bool(found))
+        yield Check(name, SAME_NUMBERS, False, "", largest if reason == "" else None, reason, "exactness", bool(found) or missed)
 
 
 def _how(options: Options) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ class Case:
     @property
     def words(self) -> str:
         """Its name in tables."""
-        return f"{self.scale}, {self.latent} x {self.latent} latents, {self.frames} frames"
+        return f"{self.scale}, {self.latent} x {self.latent} latents, {self.frames} frame{'' if self.frames == 1 else 's'}"
 
 
 SMALL = UNetConfig(

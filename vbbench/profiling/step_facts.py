@@ -32,6 +32,13 @@ def stored_bytes(case: Case, dtype: str) -> int:
     return 2 * case.frames * case.config.heads(0) * tokens * 2 * tokens * getattr(torch, dtype).itemsize
 
 
+def checking_bytes(case: Case) -> int:
+    """What `in_float64` takes at most: scores, and weights that are converted while a copy of them is there."""
+    with torch.device("meta"):
+        weights = sum(parameter.numel() for parameter in VideoUNet(case.config).parameters())
+    return stored_bytes(case, "float64") + 2 * weights * torch.float64.itemsize
+
+
 def largest_difference(ours: Tensor, theirs: Tensor) -> float:
     """Over the largest value."""
     return float((ours.double() - theirs.double()).abs().max() / theirs.double().abs().max())

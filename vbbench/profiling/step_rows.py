@@ -14,8 +14,9 @@ from torch import Tensor
 from vbbench.errors import IncompleteError, one_line
 from vbbench.profiling import step_facts as about
 from vbbench.profiling.costs import count_operations
+from vbbench.profiling.finite import worst
 from vbbench.profiling.measure import Clock, Meter, Timing
-from vbbench.profiling.memory import peak_in_fresh_process, peak_of
+from vbbench.profiling.memory import free_bytes, peak_in_fresh_process, peak_of
 from vbbench.profiling.options import Options
 from vbbench.profiling.record import Ceiling, Gap, Row
 from vbbench.profiling.released import Removals, StepInputs
@@ -35,7 +36,7 @@ from vbbench.profiling.step_ways import (
     StepWay,
 )
 from vbbench.profiling.system_time import SystemTime
-from vbbench.profiling.targets import CHOSEN
+from vbbench.profiling.targets import CHOSEN, SYSTEM_SHARE
 
 PART = "step"
 DIFFERENCE, STEPS_DIFFERENCE = "difference", "difference_several_steps"
@@ -43,7 +44,8 @@ DIFFERENCE, STEPS_DIFFERENCE = "difference", "difference_several_steps"
 ALONE, TOTAL = "ratio_alone", "ratio_released"
 """Facts: times as fast as the rung before, and as the released formulation."""
 SECONDS_BY_KIND, FLOPS_BY_KIND, FLOPS_DONE, BYTES_MOVED = "seconds_by_kind", "flops_by_kind", "flops_done", "bytes_moved"
-SYSTEM_SHARE, WORDS = "system_share", "words"
+WORDS = "words"
+OUT_OF_MEMORY = (torch.OutOfMemoryError, MemoryError)
 ATTRIBUTED = 3
 """Steps whose parts are timed; the median of each counts."""
 
@@ -88,7 +90,7 @@ class Bench:
         self._unet = build_network(case, options.device, getattr(torch, dtype))
         self._inputs = build_inputs(case, options.device, getattr(torch, dtype))
         self._running = list(self._set_up(ways))
-        self._wide: dict[str, Tensor] = {}
+        self._wide: dict[str, Tensor | None] = {}
         self._thorough = case.scale == "small" or options.device == "cuda"
 
     def measure(self, rounds: int, ceilings: Sequence[Ceiling]) -> list[Row]:
@@ -101,12 +103,11 @@ class Bench:
         self._time(rounds)
         least = about.least(self.case, self.dtype, ceilings)
         steps = self._several_steps()
-        rows, before = [], None
+        rows = []
         for one in self._running:
             self._tell(f"{one.way.name}: what else there is to say")
-            facts = self._facts(one, before) | steps.get(one.way.name, {})
+            facts = self._facts(one) | steps.get(one.way.name, {})
             rows.append(self._row(one, least, facts | (self._parts(one) if rounds and not self._options.quick else {})))
-            before = one.timing if one.way.section == RUNG else before
         return rows
 
     def _set_up(self, ways: Sequence[StepWay]) -> Iterator[Running]:
@@ -130,10 +131,14 @@ class Bench:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     first[place] = self._clock(one)
-            except (RuntimeError, ValueError, MemoryError, ImportError, NotImplementedError) as error:
-                if one.way.section == RUNG:
+            except _failures(one.way) as error:
+                if one.way.section == RUNG and not isinstance(error, OUT_OF_MEMORY):
                     raise
-                self.gaps.append(Gap(PART, one.case, one.way.name, self.dtype, one_line(error)[:300]))
+                self._gap(one, one_line(error)[:300])
+        lost = {one.case for place, one in enumerate(self._running) if one.way.name == RELEASED and place not in first}
+        for place in [place for place in first if self._running[place].case in lost]:
+            self._gap(self._running[place], "the released formulation, which it is held against, does not fit into memory")
+            del first[place]
         running = {place: self._running[place] for place in first}
         self._running = list(running.values())
         for place, one in running.items():
@@ -142,14 +147,20 @@ class Bench:
             self._tell(f"{rounds} rounds")
             meter = Meter({str(place): one for place, one in running.items()}, self._clock)
             meter.run(rounds)
-            for place, timing in meter.timings().items():
-                running[int(place)].timing = replace(timing, first_seconds=first[int(place)])
+            for name, timing in meter.timings().items():
+                running[int(name)].timing = replace(timing, first_seconds=first[int(name)])
 
     def _released(self, one: Running) -> Running:
         """What a way is held against."""
         return next(other for other in self._running if (other.case, other.way.name) == (one.case, RELEASED))
 
-    def _facts(self, one: Running, before: Timing | None) -> dict[str, Any]:
+    def _rung_above(self, one: Running) -> Running | None:
+        """The rung that this one removes one thing more than; None if that was not measured."""
+        names = [way.name for way in WAYS if way.section == RUNG]
+        place = names.index(one.way.name) if one.way.section == RUNG and one.way.name in names else 0
+        return next((each for each in self._running if place and (each.case, each.way.name) == (one.case, names[place - 1])), None)
+
+    def _facts(self, one: Running) -> dict[str, Any]:
         theirs = self._released(one)
         assert one.timing is not None
         assert theirs.timing is not None
@@ -163,21 +174,27 @@ class Bench:
             facts[FLOPS_DONE], facts[FLOPS_BY_KIND] = about.flops_of(self.case, one.way.removals)
         if self._options.device == "cpu":
             facts[SYSTEM_SHARE] = one.system_time.share
-        if before is not None and one.way.section == RUNG and one.way.name != RELEASED:
-            facts[ALONE] = before.median / one.timing.median
+        above = self._rung_above(one)
+        if above is not None and above.timing is not None:
+            facts[ALONE] = above.timing.median / one.timing.median
         return facts
 
     def _several_steps(self) -> dict[str, dict[str, float]]:
         """Way -> how far its latents get from the released formulation's, in float32."""
-        if self._options.quick or not self._thorough or self.dtype != "float32":
+        cheap = self._options.device == "cuda" or not self._options.quick
+        if not cheap or not self._thorough or self.dtype != "float32":
             return {}
         ours = [one for one in self._running if one.way.section == SAMPLED]
         expected = about.several_steps(self._running[0].step, self._inputs) if ours else []
         found = {}
         for one in ours:
             self._tell(f"{one.way.name}: several steps")
-            latents = about.several_steps(one.step, self._inputs)
-            found[one.way.name] = {STEPS_DIFFERENCE: max(map(about.largest_difference, latents, expected))}
+            try:
+                latents = about.several_steps(one.step, self._inputs)
+            except _failures(one.way) as error:
+                self._gap(one, one_line(error)[:300], "several steps of ")
+                continue
+            found[one.way.name] = {STEPS_DIFFERENCE: worst(map(about.largest_difference, latents, expected))}
         return found
 
     def _parts(self, one: Running) -> dict[str, Any]:
@@ -200,8 +217,23 @@ class Bench:
             return None
         key = "" if one.inputs is self._inputs else one.case
         if key not in self._wide:
-            self._wide[key] = about.in_float64(self._unet, one.inputs)
-        return about.largest_difference(one.out, self._wide[key])
+            self._wide[key] = self._in_float64(one)
+        expected = self._wide[key]
+        return None if expected is None else about.largest_difference(one.out, expected)
+
+    def _in_float64(self, one: Running) -> Tensor | None:
+        """None, and a gap, where memory does not suffice."""
+        if self._options.device == "cuda":
+            torch.cuda.empty_cache()  # what PyTorch keeps for later is free
+        needed, free = about.checking_bytes(self.case), free_bytes(self._options.device)
+        reason = f"the formulation would take {needed / 1e9:.1f} GB in float64, and {free / 1e9:.1f} GB may be taken"
+        if needed <= free:
+            try:
+                return about.in_float64(self._unet, one.inputs)
+            except OUT_OF_MEMORY as error:
+                reason = one_line(error)[:300]
+        self.gaps.append(Gap(PART, one.case, "errors against float64", self.dtype, reason))
+        return None
 
     def _memory(self, one: Running) -> float | None:
         """On a CPU a fresh process each, so only of what matters most."""
@@ -214,7 +246,7 @@ class Bench:
         try:
             return peak_in_fresh_process(f"{about.__name__}:{about.prepared.__name__}", arguments, threads=self._options.threads)
         except IncompleteError as error:
-            self.gaps.append(Gap(PART, one.case, f"memory of {one.way.name}", self.dtype, one_line(error)[:300]))
+            self._gap(one, one_line(error)[:300], "memory of ")
             return None
 
     def _row(self, one: Running, least: about.Least, facts: dict[str, Any]) -> Row:
@@ -242,5 +274,13 @@ class Bench:
             facts=facts,
         )
 
+    def _gap(self, one: Running, reason: str, what: str = "") -> None:
+        self.gaps.append(Gap(PART, one.case, f"{what}{one.way.name}", self.dtype, reason))
+
     def _tell(self, words: str) -> None:
         self._options.tell(f"{self.case.words}, {self.dtype}: {words}")
+
+
+def _failures(way: StepWay) -> tuple[type[Exception], ...]:
+    """What is a way's own gap; a compiler's limits are plain exceptions."""
+    return (Exception,) if way.compiled else (RuntimeError, ValueError, MemoryError, ImportError)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vbbench.models.videobooth.guidance import guided
 from vbbench.models.videobooth.guided_unet import GuidedUNet
-from vbbench.models.videobooth.speed import Speed, apply_speed
+from vbbench.models.videobooth.speed import Speed, apply_speed, speed_of
 from vbbench.models.videobooth.unet import ImagePromptStates, VideoUNet
 from vbbench.profiling.released import LADDER, KeptText, Removals, StepInputs, Way, guided_step, keep_text, ladder
 from vbbench.profiling.step_cases import with_image_frames
@@ -41,6 +41,7 @@ class StepWay:
         asked: only measured where named, as it takes long to set up.
         device: only measured there; empty: anywhere.
         removals: of a rung.
+        compiled: by torch.compile.
     """
 
     name: str
@@ -52,6 +53,7 @@ class StepWay:
     asked: bool = False
     device: str = ""
     removals: Removals | None = None
+    compiled: bool = False
 
     @property
     def exact(self) -> bool:
@@ -128,9 +130,9 @@ class SampledStep:
         return None if image is None else self.network.image_prompt_states(image, default_text_BLD=self._null_text)
 
 
-def sampled(speed: Speed, **options: bool) -> Callable[[VideoUNet, StepInputs], Step]:
-    """Makes a `SampledStep`."""
-    return lambda unet, first: SampledStep(unet, first, speed, **options)
+def sampled(speed: Speed | None = None, **options: bool) -> Callable[[VideoUNet, StepInputs], Step]:
+    """Makes a `SampledStep`; without switches, by those that the models have by default on the network's device."""
+    return lambda unet, first: SampledStep(unet, first, speed or speed_of({}, unet.conv_in.weight.device.type), **options)
 
 
 PLAIN = Speed(batched_guidance=False, fused_qkv=False)
@@ -143,24 +145,25 @@ _SHARED = {
 WAYS: tuple[StepWay, ...] = (
     StepWay(RELEASED, "the released formulation", _rung(Removals()), RUNG, removals=Removals()),
     *(StepWay(f"without {name.replace('_', ' ')}", LADDER[name], _rung(rung), RUNG, removals=rung) for name, rung in ladder()),
-    StepWay(PRODUCTION, "as the models sample by default", sampled(Speed()), SAMPLED),
+    StepWay(PRODUCTION, "as the models sample by default", sampled(), SAMPLED),
     StepWay("guidance batched", "both branches of guidance are one batch", sampled(replace(PLAIN, batched_guidance=True)), SAMPLED),
     StepWay("fused projections", "queries, keys and values are one product", sampled(replace(PLAIN, fused_qkv=True)), SAMPLED),
     StepWay("planar weights", "convolution weights are not channels last", sampled(replace(PLAIN, channels_last=False)), SAMPLED),
-    StepWay("compiled", "blocks by torch.compile", sampled(replace(PLAIN, compiled=True)), SAMPLED, asked=True),
+    StepWay("compiled", "blocks by torch.compile", sampled(replace(PLAIN, compiled=True)), SAMPLED, asked=True, compiled=True),
     StepWay("CUDA graph", "an evaluation is replayed", sampled(replace(PLAIN, cuda_graph=True)), SAMPLED, device="cuda"),
     StepWay(
-        "compiled CUDA graph", "both", sampled(replace(PLAIN, compiled=True, cuda_graph=True)), SAMPLED, asked=True, device="cuda"
+        "compiled CUDA graph", "both", sampled(replace(PLAIN, compiled=True, cuda_graph=True)), SAMPLED,
+        asked=True, device="cuda", compiled=True,
     ),
-    StepWay("image prompt kept", "its keys and values of this step are there already", sampled(Speed(), keep_image=True), **_SECOND),
+    StepWay("image prompt kept", "its keys and values of this step are there already", sampled(keep_image=True), **_SECOND),
     StepWay(
         "compiled CUDA graph and image prompt kept", "all of these",
-        sampled(replace(PLAIN, compiled=True, cuda_graph=True), keep_image=True), asked=True, device="cuda", **_SECOND,
+        sampled(replace(PLAIN, compiled=True, cuda_graph=True), keep_image=True), asked=True, device="cuda", compiled=True, **_SECOND,
     ),
-    StepWay("one-frame image prompt", "one frame of it goes through the network", sampled(Speed(), one_frame=True), **_SHARED),
+    StepWay("one-frame image prompt", "one frame of it goes through the network", sampled(one_frame=True), **_SHARED),
     StepWay(
         "one-frame image prompt with own noise", "its other frames, with noise of their own, are left out",
-        sampled(Speed(), one_frame=True), APPROXIMATE,
+        sampled(one_frame=True), APPROXIMATE,
     ),
 )  # fmt: skip
 """In the order of the table."""

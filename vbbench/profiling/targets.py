@@ -12,12 +12,14 @@ from typing import Any
 
 from vbbench.profiling.measure import median_error
 from vbbench.profiling.options import TARGET_THREADS, Options
-from vbbench.profiling.record import Check, Row, best_peer
+from vbbench.profiling.record import BROKEN, Check, Row, best_peer
 
 SPEEDUP, MEMORY_SHARE, ERROR, MILLISECONDS = "speedup", "memory share", "error", "milliseconds"
 """Quantities: times as fast as the baseline; peak memory over the baseline's; error against float64; duration."""
 CHOSEN = "chosen"
 """The fact that marks the row of what a user gets who asks for nothing."""
+SYSTEM_SHARE = "system_share"
+"""The fact that tells how much of a row's CPU time was the system's."""
 LEAST_ERROR = 0.003
 """Of a median, relative: what rounds a moment apart do not show."""
 FEW_ROUNDS, FEW_ROUNDS_ERROR = 3, 0.1
@@ -99,39 +101,41 @@ def checks_of(targets: Sequence[Target], rows: Sequence[Row], options: Options, 
 
 def _check(target: Target, rows: Sequence[Row], options: Options, environment: Mapping[str, Any]) -> Check:
     about = {"wanted": target.wanted, "at_least": target.at_least, "unit": target.unit, "source": target.source}
-    if reason := _elsewhere(target, options, environment):
+    if reason := elsewhere(target.device, options, environment):
         return Check(target.name, measured=None, reason=reason, counts=False, **about)
-    measured, uncertainty, reason = _measured(target, rows)
+    measured, uncertainty, reason = _measured(target, rows, options)
     counts = measured is not None or options.quick or not options.narrowed
     if measured is not None and not math.isfinite(measured):
-        measured, reason = None, "no finite number came out"
+        measured, reason = None, BROKEN if target.quantity == ERROR else "no finite number came out"
     return Check(target.name, measured=measured, reason=reason, counts=counts, uncertainty=uncertainty, **about)
 
 
-def _elsewhere(target: Target, options: Options, environment: Mapping[str, Any]) -> str:
-    """Why this run cannot speak about the target; empty if it can."""
+def elsewhere(device: str, options: Options, environment: Mapping[str, Any]) -> str:
+    """Why this run cannot speak about a target for that device; empty if it can."""
     gpu = str(environment.get("gpu", ""))
-    if target.device == "cuda" and not (options.device == "cuda" and any(name in gpu for name in TARGET_GPUS)):
+    if device == "cuda" and not (options.device == "cuda" and any(name in gpu for name in TARGET_GPUS)):
         return f"it is for an {' or '.join(TARGET_GPUS)}, and this run was on {gpu or 'a CPU'}"
-    if target.device == "cpu" and options.device != "cpu":
+    if device == "cpu" and options.device != "cpu":
         return "it is for a CPU"
-    if target.device == "cpu" and options.threads != TARGET_THREADS:
+    if device == "cpu" and options.threads != TARGET_THREADS:
         return f"it is for {TARGET_THREADS} thread, and this run had {options.threads}"
     return "it is for calls without gradients" if options.backward else ""
 
 
-def _measured(target: Target, rows: Sequence[Row]) -> tuple[float | None, float | None, str]:
+def _measured(target: Target, rows: Sequence[Row], options: Options) -> tuple[float | None, float | None, str]:
     """The figure, how far it may be off, and why there is none."""
     ours = chosen_row(target, rows)
     if ours is None:
-        return None, None, f"its case was not measured in {target.dtype}"
+        if not _rows_of(target, rows):
+            return None, None, f"its case was not measured in {target.dtype}"
+        return None, None, f"what a user gets by default was {'left out by --backends' if options.backends is not None else 'not measured'}"
     if target.quantity == MILLISECONDS:
         return 1e3 * ours.median_seconds, None, ""
     if target.quantity == ERROR:
         return ours.error, None, "" if ours.error is not None else "no error was measured"
     theirs = best_peer(rows, ours, target.baseline)
     if theirs is None:
-        return None, None, f"{target.baseline} was not measured at {target.case}"
+        return None, None, f"{target.baseline} was not measured"
     if target.quantity == SPEEDUP:
         return theirs.median_seconds / ours.median_seconds, math.hypot(_median_error(ours), _median_error(theirs)), ""
     if ours.peak_memory_mb is None or not theirs.peak_memory_mb:
@@ -141,8 +145,31 @@ def _measured(target: Target, rows: Sequence[Row]) -> tuple[float | None, float 
 
 def chosen_row(target: Target, rows: Sequence[Row]) -> Row | None:
     """The row a target is about."""
-    same = (row for row in rows if (row.part, row.device, row.dtype, row.case) == (target.part, target.device, target.dtype, target.case))
-    return next((row for row in same if row.facts.get(CHOSEN) is True and not row.grad), None)
+    return next((row for row in _rows_of(target, rows) if row.facts.get(CHOSEN) is True), None)
+
+
+def _rows_of(target: Target, rows: Sequence[Row]) -> list[Row]:
+    about = (target.part, target.device, target.dtype, target.case, False)
+    return [row for row in rows if (row.part, row.device, row.dtype, row.case, row.grad) == about]
+
+
+def system_notes(targets: Sequence[Target], rows: Sequence[Row]) -> tuple[str, ...]:
+    """Of each speed-up over the released formulation: how much of it the system's handing out of memory is."""
+    found = []
+    for target in targets:
+        ours = chosen_row(target, rows) if (target.quantity, target.baseline) == (SPEEDUP, "released") else None
+        theirs = best_peer(rows, ours, target.baseline) if ours is not None else None
+        if ours is None or theirs is None:
+            continue
+        our_share, their_share = (row.facts.get(SYSTEM_SHARE) for row in (ours, theirs))
+        if our_share is None or their_share is None:
+            continue
+        without = theirs.median_seconds * (1 - their_share) / (ours.median_seconds * (1 - our_share)) if our_share < 1 else math.inf
+        found.append(
+            f"{target.case}: of {theirs.variant}'s time {100 * their_share:.0f} % went to the system handing out memory (of "
+            f"{ours.variant}'s {100 * our_share:.0f} %); without that it would be {without:.2f} x."
+        )
+    return tuple(found)
 
 
 def _median_error(row: Row) -> float:

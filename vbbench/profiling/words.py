@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from vbbench.profiling.record import Check, Gap, Record, Row, Section, best_peer
+from vbbench.profiling.finite import NOT_FINITE
+from vbbench.profiling.record import BROKEN, Check, Gap, Record, Row, Section, best_peer
 from vbbench.profiling.targets import CHOSEN
 
 NOTHING = "-"
 MARK = "*"
 """Beside the variant that a user gets."""
+_BEYOND = sys.float_info.max
+"""Stands for a number that is none: it sorts behind all others."""
 VERDICTS = {True: "met", False: "missed", None: "not measured"}
 
 
@@ -38,7 +42,6 @@ def columns(record: Record, rows: Sequence[Row], *, every: bool = False) -> list
     """The columns of a table in which any row has a number; ``every``: those too that only the page has room for."""
     found = [
         _column("median ms", "Median of a call.", lambda row: 1e3 * row.median_seconds),
-        _column("min ms", "Quickest call.", lambda row: 1e3 * row.min_seconds, quick=False),
         _column("spread", "Interquartile range over the median.", lambda row: row.spread if row.rounds > 1 else None, percent),
         *(_ratio(record, name) for name in record.baselines),
         _column("x alone", "Times as fast as the row above, which this one removes one thing from.", _alone, "{:.2f}".format),
@@ -49,8 +52,8 @@ def columns(record: Record, rows: Sequence[Row], *, every: bool = False) -> list
         _column("moved MB", "What the formulation's operations read and write.", lambda row: _scaled(_fact(row, "bytes_moved"), 1e-6)),
         _column("roofline", "Share of what this device's ceilings allow.", lambda row: row.roofline, percent),
         _column("system", "Share of the time that went to the system: pages of new memory.", _system, percent, quick=False),
-        _column("error", "Largest deviation from float64 over the largest value.", lambda row: row.error, "{:.0e}".format),
-        _column("difference", "Largest deviation from the released formulation over the largest value.", _difference, "{:.0e}".format),
+        _column("error", "Largest deviation from float64 over the largest value.", _error, _deviation),
+        _column("difference", "Largest deviation from the released formulation over the largest value.", _difference, _deviation),
         _column("first ms", "First call, compilation included.", lambda row: 1e3 * row.first_seconds),
         _column("rounds", "Timed rounds.", lambda row: float(row.rounds), "{:.0f}".format, quick=False),
     ]
@@ -85,8 +88,16 @@ def _fact(row: Row, name: str) -> float | None:
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
+def _error(row: Row) -> float | None:
+    return _BEYOND if "error" in row.facts.get(NOT_FINITE, ()) else row.error
+
+
 def _difference(row: Row) -> float | None:
-    return _fact(row, "difference")
+    return _BEYOND if "difference" in row.facts.get(NOT_FINITE, ()) else _fact(row, "difference")
+
+
+def _deviation(number: float) -> str:
+    return "not finite" if number == _BEYOND else f"{number:.0e}"
 
 
 def _system(row: Row) -> float | None:
@@ -142,7 +153,8 @@ def gap(gap: Gap) -> str:
 
 def check_cells(check: Check) -> tuple[str, str, str, str]:
     """Name, bound, figure and verdict."""
-    verdict = VERDICTS[check.passed] + (f": {check.reason}" if check.passed is None and check.reason else "")
+    told = check.reason and (check.passed is None or check.reason == BROKEN)
+    verdict = VERDICTS[check.passed] + (f": {check.reason}" if told else "")
     if check.measured is not None and check.uncertainty and abs(check.measured / check.wanted - 1) < check.uncertainty:
         verdict += ", by less than the noise"
     if check.passed is None and not check.counts:
@@ -152,12 +164,15 @@ def check_cells(check: Check) -> tuple[str, str, str, str]:
 
 
 def aside(record: Record) -> list[str]:
-    """A line a reason for which targets do not count in this run."""
-    reasons: dict[str, int] = {}
+    """A line a reason for which targets do not count in this run, with their names."""
+    left_out: dict[str, list[str]] = {}
     for check in record.checks:
         if not check.counts:
-            reasons[check.reason] = reasons.get(check.reason, 0) + 1
-    return [f"{count} target{'' if count == 1 else 's'} left out: {reason}." for reason, count in reasons.items()]
+            left_out.setdefault(check.reason, []).append(check.name)
+    return [
+        f"{len(names)} target{'' if len(names) == 1 else 's'} left out ({reason}): {'; '.join(names)}."
+        for reason, names in left_out.items()
+    ]
 
 
 def measured(check: Check) -> str:
