@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,10 +17,18 @@ from vbbench.errors import IncompleteError, UsageError
 from vbbench.models.text_to_video import PARTS
 from vbbench.profiling import clip
 from vbbench.profiling.options import Options
+from vbbench.profiling.record import Ceiling
 from vbbench.registry import resolve_models
 from vbbench.types import PromptItem
 
 pytestmark = pytest.mark.usefixtures("tiny_weights")
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is measured is not what the tests are about."""
+    monkeypatch.setattr(clip, "ROUNDS", 1)
+    monkeypatch.setattr(clip, "measure_ceilings", lambda *_: (Ceiling("matmul", "float32", 1e13),))
 
 
 @pytest.fixture
@@ -57,6 +66,7 @@ def test_profile() -> None:
         assert row.rounds == clip.QUICK_ROUNDS
         assert row.exact
         assert row.peak_memory_mb is None
+        assert row.roofline == row.flops / 1e13 / row.median_seconds  # type: ignore[operator]
     assert "2 clips at once" in record.rows[0].case
     assert record.command.endswith("--models videobooth,text-to-video --batch 2")
 
@@ -74,7 +84,6 @@ def test_the_first_call_is_told_as_the_others_and_without_loading(ticking: list[
         return watch.seconds
 
     monkeypatch.setattr(clip, "_measured", measured)
-    monkeypatch.setattr(clip, "measure_ceilings", lambda *_: ())
     (row,) = clip.profile(Options(quick=True, further={"models": ("text-to-video",), "batch": 2})).rows
     assert row.first_seconds == 3 * 8 / 2
     assert row.median_seconds == 3 * 3 / 2
@@ -98,8 +107,9 @@ def test_approximations_are_told_and_other_settings_are_none() -> None:
     assert [row.facts["image prompt"].split()[0] for row in rows] == ["1", "1", "8"]
 
 
-@pytest.mark.parametrize("steps", [1, 2, 3, 6, 7])
-@pytest.mark.parametrize(("name", "period"), [("videobooth-reuse", 2), ("videobooth-reuse", 3), ("elite", 1)])
+@pytest.mark.parametrize(
+    ("name", "period", "steps"), [("videobooth-reuse", 2, 5), ("videobooth-reuse", 3, 8), ("videobooth-reuse", 3, 2), ("elite", 1, 4)]
+)
 def test_operations_are_those_of_all_steps(name: str, period: int, steps: int) -> None:
     (recipe,) = resolve_models(name)
     if period > 1:
@@ -113,13 +123,14 @@ def test_operations_are_those_of_all_steps(name: str, period: int, steps: int) -
 
 
 def test_memory_is_that_of_a_fresh_process_beyond_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = {}
+    asked: dict[str, Any] = {}
     monkeypatch.setattr(clip, "peak_in_fresh_process", lambda target, arguments, *, threads: asked.update(arguments, target=target) or 7.5)
     (row,) = clip.profile(Options(further={"models": ("videobooth",), "batch": 1})).rows
     assert row.peak_memory_mb == 7.5
     assert asked.pop("target") == "vbbench.profiling.clip:prepared"
     assert asked["clips"] == 1
-    (video,) = clip.prepared(**asked)()  # type: ignore[misc, arg-type]
+    making: Callable[[], Any] = clip.prepared(**asked)
+    (video,) = making()
     (recipe,) = resolve_models("videobooth")
     batch = clip.batch_of(recipe, suite.load("mini"), 1)
     (expected,) = batch.load("cpu").generate(batch.items, batch.params)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -36,6 +36,8 @@ OUTSIDE = 0.05
 """The target: what lies outside the denoising steps is at most so much of a clip."""
 DEFAULT_MODELS = ("text-to-video", "elite", "videobooth")
 ROUNDS, QUICK_ROUNDS = 5, 2
+TINY: Mapping[str, Any] = {"num_frames": 2, "num_inference_steps": 1}
+"""Sampling parameters of a clip that runs all code and holds next to nothing."""
 
 
 @dataclass
@@ -142,7 +144,9 @@ def batch_of(recipe: Recipe, chosen: PromptSuite, clips: int | None = None) -> B
 
 def _row(batch: Batch, options: Options, ceilings: Sequence[Ceiling], gaps: list[Gap]) -> Row:
     clips, params = len(batch.items), batch.params
-    case = f"{params.num_frames} frames, {params.size} px, {params.num_inference_steps} steps, {clips} clips at once"
+    case = (
+        f"{params.num_frames} frames, {params.size} px, {params.num_inference_steps} steps, {clips} clip{'' if clips == 1 else 's'} at once"
+    )
     first, *rounds = [_measured(batch, options) for _ in range(1 + (QUICK_ROUNDS if options.quick else ROUNDS))]
     timing = Timing(tuple(sum(each[part] for part in PARTS) / clips for each in rounds), sum(first[part] for part in PARTS) / clips)
     parts = {part: median(each[part] / clips for each in rounds) for part in PARTS}
@@ -208,10 +212,13 @@ def _measured(batch: Batch, options: Options) -> dict[str, float]:
 
 
 def prepared(folder: str, training_seed: int, clips: int) -> Callable[[], object]:
-    """For a fresh process on the CPU: making a batch, the model loaded and the code too, by a clip of one step."""
+    """For a fresh process on the CPU: making a batch, the model loaded and the code too, by a tiny clip.
+
+    A clip of the weighed one's size would leave its freed memory with the process, to be used again unseen.
+    """
     recipe = load_recipe(Path(folder))
     batch = batch_of(with_training_seed(recipe, training_seed) if training_seed else recipe, suite.load(SUITE), clips)
-    batch.load("cpu").generate(batch.items[:1], replace(batch.params, num_inference_steps=1))
+    batch.load("cpu").generate(batch.items[:1], replace(batch.params, **TINY))
     return _making(batch, "cpu")
 
 
