@@ -15,7 +15,7 @@ from tests.models.videobooth.test_model import build
 from vbbench import suite
 from vbbench.errors import IncompleteError, UsageError
 from vbbench.models.text_to_video import PARTS
-from vbbench.profiling import clip
+from vbbench.profiling import clip, memory
 from vbbench.profiling.options import Options
 from vbbench.profiling.record import Ceiling
 from vbbench.registry import resolve_models
@@ -135,6 +135,11 @@ def test_memory_is_that_of_a_fresh_process_beyond_the_model(monkeypatch: pytest.
     batch = clip.batch_of(recipe, suite.load("mini"), 1)
     (expected,) = batch.load("cpu").generate(batch.items, batch.params)
     assert np.array_equal(video.frames, expected.frames)
+
+
+def test_the_fresh_process_finds_the_memory_of_a_batch(tiny_weights: object) -> None:
+    arguments = {"folder": str(resolve_models("text-to-video")[0].folder), "training_seed": 0, "clips": 4}
+    assert 1 < memory.peak_in_fresh_process("vbbench.profiling.clip:prepared", arguments, threads=1) < 500
 
 
 def test_memory_that_cannot_be_measured_is_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:

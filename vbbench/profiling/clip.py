@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -36,8 +39,8 @@ OUTSIDE = 0.05
 """The target: what lies outside the denoising steps is at most so much of a clip."""
 DEFAULT_MODELS = ("text-to-video", "elite", "videobooth")
 ROUNDS, QUICK_ROUNDS = 5, 2
-TINY: Mapping[str, Any] = {"num_frames": 2, "num_inference_steps": 1}
-"""Sampling parameters of a clip that runs all code and holds next to nothing."""
+SHORT: Mapping[str, Any] = {"num_frames": 2, "num_inference_steps": 1}
+"""Sampling parameters of a clip that runs all code and holds little."""
 
 
 @dataclass
@@ -212,24 +215,26 @@ def _measured(batch: Batch, options: Options) -> dict[str, float]:
 
 
 def prepared(folder: str, training_seed: int, clips: int) -> Callable[[], object]:
-    """For a fresh process on the CPU: making a batch, the model loaded and the code too, by a tiny clip.
-
-    A clip of the weighed one's size would leave its freed memory with the process, to be used again unseen.
-    """
+    """For a fresh process on the CPU: making a batch, the model loaded and the code too, by a clip of a step and few frames."""
     recipe = load_recipe(Path(folder))
     batch = batch_of(with_training_seed(recipe, training_seed) if training_seed else recipe, suite.load(SUITE), clips)
-    batch.load("cpu").generate(batch.items[:1], replace(batch.params, **TINY))
-    return _making(batch, "cpu")
+    model = batch.load("cpu")
+    model.generate(batch.items[:1], replace(batch.params, **SHORT))
+    return_freed_memory()
+    return partial(model.generate, batch.items, batch.params)
 
 
-def _making(batch: Batch, device: str) -> Callable[[], object]:
-    return partial(batch.load(device).generate, batch.items, batch.params)
+def return_freed_memory() -> None:
+    """Hand what was freed back to the system, where the C library can; else a call would use it again unseen."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # of another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _memory(batch: Batch, case: str, options: Options, gaps: list[Gap]) -> float | None:
     """In MB, of a batch."""
     if options.device == "cuda":
-        return peak_of(_making(batch, "cuda"), "cuda")
+        return peak_of(partial(batch.load("cuda").generate, batch.items, batch.params), "cuda")
     recipe = batch.recipe
     arguments = {"folder": str(recipe.folder), "training_seed": recipe.training_seed or 0, "clips": len(batch.items)}
     try:
