@@ -73,9 +73,12 @@ class LatentVideoModel:
 
     def _bind(self, conditional_BLD: Tensor, *, unet: VideoUNet | None = None, **conditions: Any) -> GuidedUNet:
         """The UNet (or another in its place) bound to text states, the null text's, and what else its conditional branch reads."""
-        null_text = self._base.encode_text([self.settings.get("null_text", "")])
         switches = {"speed": self.speed, "approximate": self.approximate, "graphed": self._graphed if unet is None else None}
-        return GuidedUNet(unet or self._base.unet, conditional_BLD, null_text, **switches, **conditions)
+        return GuidedUNet(unet or self._base.unet, conditional_BLD, self._null_text(), **switches, **conditions)
+
+    def _null_text(self) -> Tensor:
+        """Text states (1, L, D) of guidance's other branch."""
+        return self._base.encode_text([self.settings.get("null_text", "")])
 
     @cached_property
     def _graphed(self) -> GraphedUNet:

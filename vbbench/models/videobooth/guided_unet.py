@@ -6,6 +6,7 @@ Shape suffixes: B videos, S text tokens, D width.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -61,14 +62,18 @@ class GuidedUNet:
         """Predictions of the conditional branch and, for guidance, of the unconditional one."""
         conditions = {"image_prompt": self._image_states(timestep_B), "local_prompt": self._local}
         if both and self._speed.batched_guidance:
-            texts = _together(self._conditional, self._unconditional)
             twice = torch.cat([latents, latents]), torch.cat([timestep_B, timestep_B])
-            conditional, unconditional = self._evaluate(*twice, texts, inner=self._inner["both"], **conditions).chunk(2)
+            conditional, unconditional = self._evaluate(*twice, self._both_texts, inner=self._inner["both"], **conditions).chunk(2)
             return conditional, unconditional
         conditional = self._evaluate(latents, timestep_B, self._conditional, inner=self._inner["conditional"], **conditions)
         if not both:
             return conditional, None
         return conditional, self._evaluate(latents, timestep_B, self._unconditional, inner=self._inner["unconditional"])
+
+    @cached_property
+    def _both_texts(self) -> Tensor | TextStates:
+        """Both branches' texts as one batch: once a clip, as they stay."""
+        return _together(self._conditional, self._unconditional)
 
     def _image_states(self, timestep_B: Tensor) -> ImagePromptStates | None:
         found = None if self._image is None else self._image(timestep_B)

@@ -68,7 +68,7 @@ class VideoBooth(LatentVideoModel):
         """
         unet, scheduler = self._base.unet, self._scheduler(params)
         per_frame = self._noise_per_frame()
-        null_text = unet.text_states(self._base.encode_text([self.settings.get("null_text", "")]))
+        null_text = unet.text_states(self._null_text())
 
         def compute(row: int, timestep_B: Tensor) -> ImagePromptStates:
             latent = latents[row : row + 1]
