@@ -21,7 +21,7 @@ LEVELS = (
     ("run", "report", "gate", "profiling", "training"),
     ("models", "metrics", "datasets", "suite", "world"),
     ("attention", "video", "video_file", "decoding", "picture_folder", "pictures", "threads"),
-    ("registry", "recipes", "resources", "weights_io", "types", "errors", "words", "__init__"),
+    ("registry", "recipes", "resources", "weights_io", "types", "errors", "locks", "words", "__init__"),
 )
 LEVEL = {name: len(LEVELS) - place for place, names in enumerate(LEVELS) for name in names}
 APART = {frozenset({"models", "metrics"})}  # what conditions a model must not score it

@@ -8,7 +8,6 @@ progress.jsonl   records since then, in the order in which they were made; gone 
 from __future__ import annotations
 
 import csv
-import fcntl
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +20,7 @@ from vbbench.datasets.captions import Caption
 from vbbench.datasets.clips import AGAIN, KEPT, Record
 from vbbench.datasets.layout import COLUMNS, SOURCE
 from vbbench.errors import InputError
+from vbbench.locks import lock_folder
 
 SETTINGS, MANIFEST, PROGRESS = "build.json", "manifest.jsonl", "progress.jsonl"
 _CLIP = ("videoid", "page_dir", "name", "source")
@@ -150,10 +150,7 @@ def _csv(columns: Sequence[str], rows: Iterable[Record]) -> str:
 
 def _take_lock(root: Path) -> int:
     """The lock goes with the process, however it ends."""
-    handle = os.open(root / ".lock", os.O_RDWR | os.O_CREAT)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
+        return lock_folder(root)
+    except BlockingIOError:
         raise InputError(f"another process is writing to {root}.") from None
-    return handle

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vbbench.errors import InputError, RunFolderError
+from vbbench.locks import lock_folder
 from vbbench.resources import file_digest
 
 MANIFEST = "manifest.json"
@@ -53,13 +53,10 @@ def take_lock(root: Path) -> int:
         RunFolderError: another process is writing to it.
     """
     root.mkdir(parents=True, exist_ok=True)
-    handle = os.open(root / ".lock", os.O_RDWR | os.O_CREAT)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
+        return lock_folder(root)
+    except BlockingIOError:
         raise RunFolderError(f"another process is writing to the run folder {root}.") from None
-    return handle
 
 
 def copy_whole(source: Path, path: Path, content: str) -> None:
