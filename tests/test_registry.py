@@ -120,6 +120,10 @@ def test_wrong_suite_name_gets_a_hint(tmp_path: Path, monkeypatch: pytest.Monkey
     assert registry.resolve_suite("mini") == tmp_path / "mini"
     with pytest.raises(UsageError, match="no suite 'minni': did you mean 'mini'"):
         registry.resolve_suite("minni")
+    (tmp_path / "photographs").mkdir()
+    (tmp_path / "photographs" / "README.md").touch()
+    with pytest.raises(UsageError, match=r"'photographs' is not bundled: .*README\.md says what it needs"):
+        registry.resolve_suite("photographs")
 
 
 def test_nearest_tells_when_there_is_nothing() -> None:

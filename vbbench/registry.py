@@ -112,10 +112,12 @@ def resolve_suite(name: str) -> Path:
     """Folder of a suite, by its name or by its path.
 
     Raises:
-        UsageError: neither a bundled suite nor a folder.
+        UsageError: neither a bundled suite nor a folder; or one that must be made of data that cannot be bundled.
     """
     if name in suite_names():
         return prompts_dir() / name
     if Path(name).is_dir():
         return Path(name)
+    if name in (path.parent.name for path in prompts_dir().glob("*/README.md")):
+        raise UsageError(f"the suite {name!r} is not bundled: {prompts_dir() / name / 'README.md'} says what it needs.")
     raise UsageError(f"there is no suite {name!r}: {nearest(name, suite_names())}")

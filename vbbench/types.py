@@ -20,7 +20,8 @@ class Subject:
         id: unique inside its suite, e.g. ``dog-0003``.
         class_name: e.g. ``dog``; also the word by which text prompts call it.
         image: the image prompt of the subject (cut out on white, square).
-        clips: videos of the subject a model may be *fitted* on; never those it is scored against.
+        clips: videos of the subject a model may be *fitted* on, of one frame where there are only photographs; never the videos it is
+            scored against.
         captions: one text per clip.
         references: further pictures of the subject that metrics hold a video against, beside ``image``.
         masks: where the subject is in ``image`` and in each of ``references``, in that order (white on black); empty where unknown.

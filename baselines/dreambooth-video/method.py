@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
+from vbbench.errors import InputError, RecipeError
 from vbbench.models.codec import to_unit
 from vbbench.models.diffusion import add_noise, video_noise
 from vbbench.models.fitting import clip_latents, denoising_loss, draw_timesteps, fast_arithmetic, frames_of
@@ -29,6 +30,7 @@ from vbbench.world.captions import article
 from .weights import FullTuning, LowRank, Tuning, Weights, choose, restore
 
 IDENTIFIER_SEED = 20220825
+PRIOR_FRAMES = 8  # of a class's clip where the subject's own are still photographs: the prior is then what keeps the base's motion
 
 
 class DreamBoothVideo(LatentVideoModel):
@@ -37,7 +39,8 @@ class DreamBoothVideo(LatentVideoModel):
     Settings:
         steps, lr: constant, then falling to zero over the second half of the steps.
         tuned: a part of the UNet (see weights.py); ``lora_rank`` 0 tunes all of it, more a low-rank product.
-        clips, frames: what a step sees: whole clips with probability ``clip_share``, else single frames at their place in time.
+        clips, frames: what a step sees: whole clips with probability ``clip_share``, else single frames at their place in time. Clips of
+            one frame (still photographs, which stand at the first) are only ever single frames.
         logit_mean: of the timesteps (see `draw_timesteps`); without it they are uniform.
         prior_preservation: weight of the loss on ``class_clips`` clips that the base makes of the class; 0: none.
         identifier: a rare word that the tokenizer knows; "": an embedding that no word has.
@@ -46,21 +49,21 @@ class DreamBoothVideo(LatentVideoModel):
     def __init__(self, settings: Mapping[str, Any], *, device: str, folder: Path) -> None:
         super().__init__(settings, device=device, folder=folder)
         self.alphas = self._diffusion.alphas_cumprod().to(device)
-        self._class_clips: dict[str, Tensor] = {}  # class word -> latents, made once
+        self._class_clips: dict[tuple[str, int, int], Tensor] = {}  # class word, frames, size -> latents, made once
 
     def fit(self, subject: Subject, *, seed: int) -> Adapter:
         """Tune a copy of the UNet's chosen weights.
 
         Raises:
-            InputError: the subject has no clips, or a caption lacks its class word.
-            RecipeError: settings that name no part of the network.
+            InputError: the subject has no clips, they do not go together, or a caption lacks its class word.
+            RecipeError: settings that name no part of the network, or whole clips alone for a subject that has none.
         """
         rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
         base, rank = choose(self.network.unet.named_parameters(), self.settings["tuned"]), self.settings["lora_rank"]
         tuning: Tuning = LowRank(base, rank, generator) if rank else FullTuning(base)
         batches = _Batches(clip_latents(subject, self.codec, self.device), subject.captions, self.settings, rng)
         states = self._caption_states(subject)
-        prior = self._prior(subject, batches.clips[0].shape[1:]) if self.settings["prior_preservation"] else None
+        prior = self._prior(subject, batches.prior_shape) if self.settings["prior_preservation"] else None
         optimizer = torch.optim.AdamW(tuning.parameters(), lr=self.settings["lr"], weight_decay=0.0)
         steps = self.settings["steps"]
         decay = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, 2.0 * (1.0 - step / steps)))
@@ -100,17 +103,16 @@ class DreamBoothVideo(LatentVideoModel):
     @torch.no_grad()
     def _prior(self, subject: Subject, shape_Thw: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Latents (N, C, T, h, w) that the untouched base makes of the class, and the text states (1, L, D) they were made from."""
-        word = subject.class_name
+        word, frames, size = subject.class_name, shape_Thw[0], shape_Thw[1] * self.codec.factor
         state = self.network.encode_text([f"{article(word)} {word}"])
-        if word not in self._class_clips:
-            frames, size = shape_Thw[0], shape_Thw[1] * self.codec.factor
+        if (word, frames, size) not in self._class_clips:
             params = SamplingParams(num_frames=frames, size=size, fps=1, **{"batch_size": 1, **self.settings["sampling"]})
             seeds = [derive_seed(IDENTIFIER_SEED, f"{word}:{number}") for number in range(self.settings["class_clips"])]
             items = [PromptItem(str(seed), subject, word, word, seed=seed, image_seed=seed) for seed in seeds]
             videos = [self._sample([item], params, self._text_denoiser(state))[0] for item in items]
             pixels = torch.stack([to_unit(torch.from_numpy(video.frames)) for video in videos])
-            self._class_clips[word] = self.codec.encode(pixels.to(self.device))
-        return self._class_clips[word], state
+            self._class_clips[word, frames, size] = self.codec.encode(pixels.to(self.device))
+        return self._class_clips[word, frames, size], state
 
     # --- texts ----------------------------------------------------------------------------------------------------
 
@@ -156,14 +158,38 @@ class _Batches:
     """Draws what a step sees: whole clips, or single frames."""
 
     def __init__(self, clips: list[Tensor], captions: tuple[str, ...], settings: Mapping[str, Any], rng: np.random.Generator) -> None:
-        self.clips, self._captions, self._settings, self._rng = clips, captions, settings, rng
+        self._clips, self._captions, self._settings, self._rng = clips, captions, settings, rng
         self._frames = frames_of(clips, captions)
+        self._moving = [place for place, clip in enumerate(clips) if clip.shape[1] > 1]
+        if settings["clip_share"] > 0.0:
+            self._check_whole_clips(settings["clip_share"])
+
+    def _check_whole_clips(self, share: float) -> None:
+        """There are some where nothing else is drawn, and all are of one length, so that they go into one batch."""
+        if share >= 1.0 and not self._moving:
+            raise RecipeError(
+                f"clip_share = {share} asks for whole clips alone, and all that there is of the subject are still photographs; with less, "
+                "they are drawn as single frames."
+            )
+        lengths = sorted({self._clips[place].shape[1] for place in self._moving})
+        if len(lengths) > 1:
+            raise InputError(
+                f"the subject's clips have {lengths[0]} to {lengths[-1]} frames: to be drawn whole they must be equally long; "
+                "clip_share = 0 draws single frames"
+            )
+
+    @property
+    def prior_shape(self) -> tuple[int, ...]:
+        """(T, h, w) of the class's clips."""
+        if self._moving:
+            return tuple(self._clips[self._moving[0]].shape[1:])
+        return (PRIOR_FRAMES, *self._clips[0].shape[2:])
 
     def draw(self) -> tuple[Tensor, list[str], Tensor]:
         """Latents (B, C, T, h, w), the caption of each, and the index of their frames (B, T)."""
-        if self._rng.random() < self._settings["clip_share"]:
-            rows = self._rng.integers(len(self.clips), size=self._settings["clips"])
-            latents = torch.stack([self.clips[row] for row in rows])
+        if self._moving and self._rng.random() < self._settings["clip_share"]:
+            rows = [self._moving[place] for place in self._rng.integers(len(self._moving), size=self._settings["clips"])]
+            latents = torch.stack([self._clips[row] for row in rows])
             index = torch.arange(latents.shape[2], device=latents.device).expand(len(rows), -1)
             return latents, [self._captions[row] for row in rows], index
         latents, captions, index = self._frames

@@ -17,7 +17,8 @@ from vbbench.errors import InputError, RecipeError
 from vbbench.models.fitting import clip_latents, frames_of
 from vbbench.registry import all_recipes, build_model
 from vbbench.resources import WEIGHTS_VARIABLE
-from vbbench.types import PromptItem
+from vbbench.types import PromptItem, Subject, Video
+from vbbench.video import read_video, write_video_lossless
 
 RECIPE = all_recipes()["dreambooth-video"]
 STEPS = 3
@@ -162,7 +163,7 @@ def test_the_prior_is_made_once_a_class_by_the_base_itself(tiny_weights: object,
     for subject in (bear, bear, car):
         first = model.fit(subject, seed=1)
     assert sum(made) == 4
-    assert model._class_clips["bear"].shape == (2, tiny.COMPONENTS, 8, 8, 8)
+    assert model._class_clips["bear", 8, 64].shape == (2, tiny.COMPONENTS, 8, 8, 8)
     other = build(prior_preservation=1.0, class_clips=2)
     again = other.fit(car, seed=1)  # whichever subjects came before
     assert all(torch.equal(first.tensors[name], again.tensors[name]) for name in first.tensors)
@@ -180,8 +181,66 @@ def test_wrong_settings_and_subjects_are_told(tiny_weights: object, items: Seque
         build().fit(replace(subject, class_name="teapot"), seed=1)
 
 
+def drawn_shapes(model: Any, subject: Subject) -> set[tuple[int, int]]:
+    """Videos and frames of every step's own loss (the prior's are of the class word alone, and of fewer videos here)."""
+    seen: list[tuple[int, int]] = []
+    original = model._loss
+
+    def spy(weights: Any, latents: torch.Tensor, *rest: Any) -> torch.Tensor:
+        seen.append((latents.shape[0], latents.shape[2]))
+        return original(weights, latents, *rest)
+
+    model._loss = spy
+    model.fit(subject, seed=1)
+    return set(seen)
+
+
+def test_still_photographs_are_drawn_as_single_frames(tiny_weights: object, photographed: Subject, items: Sequence[PromptItem]) -> None:
+    assert drawn_shapes(build(steps=8, clip_share=0.9), photographed) == {(16, 1)}
+    assert drawn_shapes(build(steps=8, clip_share=0.5), items[0].subject) == {(16, 1), (2, 8)}
+    model = build(steps=25, lr=3e-3)
+    adapter = model.fit(photographed, seed=0)
+    restore = type(model).fit.__globals__["restore"]
+    base = dict(model.network.unet.named_parameters())
+    latents, captions, index = frames_of(clip_latents(photographed, model.codec, "cpu"), photographed.captions)
+    states = torch.cat([model._states(caption, "bear") for caption in captions])
+    with torch.no_grad():
+        before, after = (
+            float(model._loss(weights, latents, states, index, torch.Generator().manual_seed(5)))
+            for weights in (base, restore(base, adapter.tensors))
+        )
+    assert after < before
+    assert model.generate(items[:1], tiny.PARAMS, adapter)[0].frames.shape == (8, 64, 64, 3)
+
+
+def test_photographs_may_lie_among_clips(tiny_weights: object, photographed: Subject, items: Sequence[PromptItem]) -> None:
+    whole = items[0].subject
+    both = replace(whole, clips=photographed.clips[:1] + whole.clips[:2], captions=photographed.captions[:1] + whole.captions[:2])
+    assert drawn_shapes(build(steps=12, prior_preservation=1.0, class_clips=1), both) == {(16, 1), (2, 8)}
+
+
+def test_the_prior_of_a_photographed_subject_is_on_moving_clips(tiny_weights: object, photographed: Subject) -> None:
+    model = build(prior_preservation=1.0, class_clips=2)
+    assert drawn_shapes(model, photographed) == {(16, 1), (2, 8)}
+    assert model._class_clips["bear", 8, 64].shape == (2, tiny.COMPONENTS, 8, 8, 8)
+
+
+def test_settings_that_cannot_be_had_of_the_clips_are_told(
+    tiny_weights: object, photographed: Subject, items: Sequence[PromptItem], tmp_path: Path
+) -> None:
+    with pytest.raises(RecipeError, match=r"clip_share = 1\.0 asks for whole clips alone, and all that there is of the subject are still"):
+        build(clip_share=1.0).fit(photographed, seed=1)
+    whole = items[0].subject
+    write_video_lossless(tmp_path / "short.mkv", Video(read_video(whole.clips[0]).frames[:5], 8))
+    uneven = replace(whole, clips=(tmp_path / "short.mkv", *whole.clips[1:]))
+    with pytest.raises(InputError, match="have 5 to 8 frames: to be drawn whole they must be equally long"):
+        build().fit(uneven, seed=1)
+    assert build(clip_share=0.0).fit(uneven, seed=1).facts["steps"] == STEPS
+
+
+@pytest.mark.parametrize("still", [False, True])
 def test_at_stable_diffusions_scale_a_rare_word_is_the_identifier_and_noise_is_predicted(
-    sd14_weights_root: Path, items: Sequence[PromptItem], monkeypatch: pytest.MonkeyPatch
+    sd14_weights_root: Path, items: Sequence[PromptItem], photographed: Subject, still: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(WEIGHTS_VARIABLE, str(sd14_weights_root))
     own = RECIPE.scales["sd14"]
@@ -189,7 +248,7 @@ def test_at_stable_diffusions_scale_a_rare_word_is_the_identifier_and_noise_is_p
     settings = {**own, "steps": 2, "class_clips": 1, "lr": 1e-3, "sampling": sampling}
     model: Any = build_model(replace(RECIPE, scales={"sd14": settings}), "sd14", "cpu")
     assert model._diffusion.prediction_type == "epsilon"
-    before, subject = digests(model.network), items[0].subject
+    before, subject = digests(model.network), photographed if still else items[0].subject
     texts: list[str] = []
     original = model.network.encode_text
     monkeypatch.setattr(model.network, "encode_text", lambda asked: texts.extend(asked) or original(asked))

@@ -14,7 +14,7 @@ from tests.models import tiny
 from vbbench.errors import InputError
 from vbbench.registry import all_recipes, build_model
 from vbbench.resources import WEIGHTS_VARIABLE
-from vbbench.types import PromptItem, Recipe
+from vbbench.types import PromptItem, Recipe, Subject
 
 RECIPE = all_recipes()["textual-inversion"]
 
@@ -122,4 +122,22 @@ def test_a_network_that_predicts_noise_is_fitted_too(
     assert adapter.tensors["word_embedding"].shape == (16,)
     assert adapter.facts["moved"] > 0
     (video,) = model.generate(items[:1], replace(tiny.PARAMS, num_inference_steps=2), adapter)
+    assert video.frames.shape == (8, 64, 64, 3)
+
+
+def test_still_photographs_are_clips_of_one_frame(tiny_weights: object, photographed: Subject, items: Sequence[PromptItem]) -> None:
+    model: Any = build_model(with_settings(steps=20, lr=0.02), "mini", "cpu")
+    latents, captions, index = model._frames(photographed)
+    assert latents.shape == (len(photographed.clips), tiny.COMPONENTS, 1, 8, 8)
+    assert set(captions) == {"a photo of a bear"}
+    assert index.flatten().tolist() == [0] * len(photographed.clips)  # a photograph stands at the first frame
+    adapter = model.fit(photographed, seed=0)
+    start = model.network.text_encoder.embeddings.token_embedding.weight[model.network.tokenizer(["bear"])[0, 1]]
+    many = [torch.cat([each] * 8) for each in (latents, index)]
+    before, after = (
+        float(model._loss(word, many[0], captions * 8, "bear", many[1], torch.Generator().manual_seed(5)))
+        for word in (start, adapter.tensors["word_embedding"])
+    )
+    assert after < before
+    (video,) = model.generate(items[:1], tiny.PARAMS, adapter)
     assert video.frames.shape == (8, 64, 64, 3)

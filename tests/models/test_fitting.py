@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -13,7 +15,8 @@ from tests.models import tiny
 from vbbench.errors import InputError, RecipeError
 from vbbench.models import fitting
 from vbbench.models.fitting import SIGMA_FLOOR, clip_latents, denoising_loss, draw_timesteps, fast_arithmetic, frames_of
-from vbbench.types import PromptItem
+from vbbench.types import PromptItem, Video
+from vbbench.video import write_video_lossless
 
 
 @pytest.mark.parametrize("kind", ["epsilon", "sample", "v_prediction"])
@@ -74,6 +77,13 @@ def test_frames_are_the_clips_one_by_one(items: Sequence[PromptItem]) -> None:
 def test_a_subject_without_clips_is_told(items: Sequence[PromptItem]) -> None:
     with pytest.raises(InputError, match="has no clips to be fitted on"):
         clip_latents(replace(items[0].subject, clips=(), captions=()), tiny.make_codec(), "cpu")
+
+
+def test_clips_of_different_sizes_are_told(items: Sequence[PromptItem], tmp_path: Path) -> None:
+    subject = items[0].subject
+    write_video_lossless(tmp_path / "small.mkv", Video(np.zeros((1, 32, 32, 3), np.uint8), 8))
+    with pytest.raises(InputError, match=f"clips of the subject {subject.id} are of different sizes"):
+        clip_latents(replace(subject, clips=(subject.clips[0], tmp_path / "small.mkv"), captions=("a", "b")), tiny.make_codec(), "cpu")
 
 
 @pytest.mark.parametrize(("found", "enabled"), [({"avx512_bf16": True}, True), ({"amx_bf16": True}, True), ({"avx2": True}, False)])

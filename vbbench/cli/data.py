@@ -1,4 +1,4 @@
-"""``vbbench data``: image prompts out of videos, checks of such data, and its held-out split."""
+"""``vbbench data``: image prompts out of videos, checks of such data, its held-out split, and suites out of photographs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vbbench.cli.data_dreambooth import add_dreambooth, add_segmenter_options, segmenter_options
 from vbbench.cli.options import at_least, finite, positive
 from vbbench.errors import CheckFailed, IncompleteError
 
@@ -29,12 +30,15 @@ _FILTERS = (
 def add_parser(commands: Any) -> None:
     """Add this command's part of the command line."""
     parser = commands.add_parser(
-        "data", help="cut image prompts out of videos, and check such data", description="Real data for training, in VideoBooth's layout."
+        "data",
+        help="cut image prompts out of videos, check such data, make a suite out of photographs",
+        description="Real data: for training, in VideoBooth's layout, and for the suite dreambooth.",
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     _add_build(actions)
     _add_check(actions)
     _add_heldout(actions)
+    add_dreambooth(actions)
 
 
 def _add_build(actions: Any) -> None:
@@ -55,9 +59,7 @@ def _add_build(actions: Any) -> None:
     made.add_argument("--segmenter", default="colour-motion", metavar="NAME", help="colour-motion or grounded-sam (default: %(default)s)")
     made.add_argument("--classes", default=",".join(CLASSES), metavar="LIST", help="nouns to look for (default: %(default)s)")
     made.add_argument("--workers", type=positive, default=1, metavar="N", help="processes (default: %(default)s)")
-    made.add_argument("--detector", metavar="WEIGHTS", help="of grounded-sam: Grounding DINO, a folder or owner/name@commit")
-    made.add_argument("--sam", metavar="WEIGHTS", help="of grounded-sam: SAM, a folder or owner/name@commit")
-    made.add_argument("--device", metavar="NAME", help="of grounded-sam: cpu or cuda (default: cpu)")
+    add_segmenter_options(made)
     for flag, name, kind, what in _FILTERS:
         made.add_argument(flag, dest=name, type=kind, metavar="X", help=what)
     made.set_defaults(command=build_data)
@@ -73,9 +75,8 @@ def build_data(options: argparse.Namespace) -> int:
     from vbbench.recipes import names_in
 
     chosen = {name: getattr(options, name) for _, name, _, _ in _FILTERS if getattr(options, name) is not None}
-    weights = {name: getattr(options, name) for name in ("detector", "sam", "device") if getattr(options, name) is not None}
     classes = check_classes(names_in(options.classes))
-    terms = Terms(options.videos, options.out, classes, options.segmenter, weights, Filters(**chosen))
+    terms = Terms(options.videos, options.out, classes, options.segmenter, segmenter_options(options), Filters(**chosen))
     captions = read_captions(options.captions)
     print(f"Looking at {len(captions)} clips ...", file=sys.stderr)
     try:

@@ -8,4 +8,5 @@ loader.py          one example after the other
 build.py           from videos and captions to such a dataset: clips.py (one clip), captions.py, records.py, sheet.py
 check.py           faults of such a dataset: inspection.py (one clip), faults.py, fingerprints.py and leaks.py (the same clip in two splits)
 heldout.py         which clips are held out, as a rule
+dreambooth.py      a suite out of a copy of the DreamBooth dataset: dreambooth_file.py (its prompts), dreambooth_subjects.py (its folders)
 """

@@ -18,16 +18,19 @@ SIGMA_FLOOR = 0.3  # of the loss weight 1 / max(sigma, floor) ** 2 of networks t
 
 
 def clip_latents(subject: Subject, codec: FrameCodec, device: str) -> list[Tensor]:
-    """Latents (C, T, h, w) of each of the subject's clips.
+    """Latents (C, T, h, w) of each of the subject's clips; T is 1 where a clip is a still photograph.
 
     Raises:
-        InputError: the subject has no clips, or one cannot be read.
+        InputError: the subject has no clips, one cannot be read, or their pictures are of different sizes.
     """
     if not subject.clips:
         raise InputError(f"the subject {subject.id} has no clips to be fitted on")
     frames = (torch.from_numpy(read_video(path).frames).to(device) for path in subject.clips)
     with torch.no_grad():
-        return [codec.encode(to_unit(clip)[None])[0] for clip in frames]
+        latents = [codec.encode(to_unit(clip)[None])[0] for clip in frames]
+    if len({clip.shape[2:] for clip in latents}) > 1:
+        raise InputError(f"the clips of the subject {subject.id} are of different sizes: they must be of one to be fitted on together.")
+    return latents
 
 
 def frames_of(clips: list[Tensor], captions: tuple[str, ...]) -> tuple[Tensor, list[str], Tensor]:

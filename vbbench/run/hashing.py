@@ -56,8 +56,15 @@ def _names_of_weights(settings: Mapping[str, Any]) -> list[str]:
 
 
 def model_content(recipe: Recipe, scale: str, weights: Mapping[str, str]) -> dict[str, Any]:
-    """What a model is: its code, its settings (without cost and sampling, which are no part of it) and its weights."""
+    """What a model is: its code, its settings (without cost and sampling, which are no part of it) and its weights.
+
+    Offloading changes no number, so it does not count either.
+    """
     settings = {key: value for key, value in scale_settings(recipe, scale).items() if key not in ("cost", "sampling")}
+    if isinstance(memory := settings.pop("memory", {}), Mapping):
+        memory = {key: value for key, value in memory.items() if key != "offload"}
+    if memory:
+        settings["memory"] = memory
     return {
         "name": recipe.name,
         "entry": recipe.entry,
@@ -107,12 +114,16 @@ def subject_content(subject: Subject) -> dict[str, Any]:
     }
 
 
-def item_content(item: PromptItem) -> dict[str, Any]:
-    """What a model can read of an item, its subject included."""
+def item_content(item: PromptItem, subject: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What a model can read of an item, its subject included.
+
+    Args:
+        subject: its `subject_content`, where that is known: photographs are large, and a subject has many items.
+    """
     videos = (item.reference_video, item.other_video)
     return {
         "id": item.id,
-        "subject": subject_content(item.subject),
+        "subject": subject_content(item.subject) if subject is None else subject,
         "text": item.text,
         "subject_word": item.subject_word,
         "seeds": [item.seed, item.image_seed],

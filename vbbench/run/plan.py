@@ -99,7 +99,8 @@ def build(config: RunConfig, suite: PromptSuite) -> Plan:
     """
     planned = first_prompts(suite.items, lambda item: item.subject.id, config.prompts_per_subject or len(suite.items))
     part = replace(suite, items=planned)
-    items = {item.id: item_content(item) for item in planned}
+    subjects = {subject.id: subject_content(subject) for subject in part.subjects}
+    items = {item.id: item_content(item, subjects[item.subject.id]) for item in planned}
     models = tuple(_plan_model(recipe, config, part, items) for recipe in config.models)
     return Plan(suite, config.scale, models, config.prompts_per_subject if len(planned) < len(suite.items) else None)
 
@@ -128,7 +129,7 @@ def sampling_params(
     return SamplingParams(num_frames=num_frames, size=size, fps=fps, **values)
 
 
-EVALUATION_TABLES = ("speed", "approximate")
+EVALUATION_TABLES = ("speed", "approximate", "memory", "dtype")
 
 
 def _check_evaluation(recipe: Recipe, scale: str) -> None:
@@ -139,15 +140,34 @@ def _check_evaluation(recipe: Recipe, scale: str) -> None:
     """
     settings = scale_settings(recipe, scale)
     if recipe.entry.startswith("vbbench.models.") and any(table in settings for table in EVALUATION_TABLES):
+        from vbbench.models.placement import memory_of
+        from vbbench.models.precision import dtype_name
         from vbbench.models.videobooth.speed import approximate_of, speed_of
 
-        speed_of(settings, device="")  # what the device cannot do is told when there is one
+        speed = speed_of(settings, device="")  # what the device cannot do is told when there is one
         approximate_of(settings)
+        memory_of(settings, speed)
+        dtype_name(settings)
+
+
+def _check_scheduler(recipe: Recipe, params: SamplingParams) -> None:
+    """A wrong name is told now, not at each video.
+
+    Raises:
+        UsageError: there is no such scheduler.
+    """
+    from vbbench.models.evaluation import LATENT_MODELS
+
+    if recipe.entry in LATENT_MODELS and params.scheduler != SAMPLING_DEFAULTS["scheduler"]:
+        from vbbench.models.denoising import check_scheduler
+
+        check_scheduler(params.scheduler)
 
 
 def _plan_model(recipe: Recipe, config: RunConfig, suite: PromptSuite, items: Mapping[str, Any]) -> ModelPlan:
     params = sampling_params(recipe, config.scale, num_frames=suite.num_frames, size=suite.size, fps=suite.fps, overrides=config.sampling)
     _check_evaluation(recipe, config.scale)
+    _check_scheduler(recipe, params)
     weights = weights_digests(recipe, config.scale)
     model = model_content(recipe, config.scale, weights)
     fits: dict[str, Job] = {}
