@@ -177,7 +177,7 @@ REASONS = {
     "pipe": "is neither a file nor a folder",
     "link to nothing": "is a link to nothing",
     "index lost": "is not a video that can be read",
-    "damaged": "is damaged: frame [0-9]+ cannot be decoded whole",
+    "damaged": "(is damaged: frame [0-9]+ cannot be decoded whole|Invalid data found)",  # the latter where there is one processor
     "changing size": "are not all of one size",
     "cut mkv": "is cut off: its header speaks of 2.00 s",
     "cut webm": "is cut off: its header speaks of 2.00 s",

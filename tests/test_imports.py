@@ -20,7 +20,7 @@ LEVELS = (
     ("cli", "__main__"),
     ("run", "report", "gate", "profiling", "training"),
     ("models", "metrics", "datasets", "suite", "world"),
-    ("attention", "video", "video_file", "decoding", "picture_folder", "pictures", "threads"),
+    ("attention", "video", "video_file", "decoding", "packets", "partial_decoding", "picture_folder", "pictures", "threads"),
     ("registry", "recipes", "resources", "weights_io", "types", "errors", "locks", "words", "__init__"),
 )
 LEVEL = {name: len(LEVELS) - place for place, names in enumerate(LEVELS) for name in names}

@@ -48,6 +48,11 @@ def test_recipe_is_read(recipe_folder: Folder) -> None:
         ('entry = "method.py:Noise"', "", "lacks entry"),
         ("groups =", "grups =", "unknown key 'grups': did you mean 'groups'"),
         ('groups = ["toys"]', 'groups = "toys"', "groups in .* must be a list"),
+        (
+            'groups = ["toys"]',
+            'needs = ["a_video"]',
+            "needs in .* must list what items of a suite may lack, reference_video and other_video",
+        ),
         ("method.py:Noise", "method.py", "must be 'file.py:Class' or 'module:Class'"),
         ("method.py:Noise", "other.py:Noise", r"names other\.py, which does not lie beside it"),
         ('name = "noise"', 'name = "My Noise"', "must be of a-z"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from vbbench import weights_io
 from vbbench.errors import WeightsError
 from vbbench.resources import file_digest, weights_dir, weights_path
 from vbbench.weights_io import load_weights, save_weights, verified_digest
@@ -78,3 +79,27 @@ def test_weights_are_found_where_the_variable_says(saved: Path, monkeypatch: pyt
         weights_path("unet", "sd14")
     monkeypatch.delenv("VBBENCH_WEIGHTS")
     assert weights_dir().parts[-3:] == ("vbbench", "weights", "mini")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_tensors_are_read_in_the_dtype_that_is_asked_for(dtype: torch.dtype, tmp_path: Path) -> None:
+    """Rounded once, whatever is stored: differences in eight bits are put together in float32."""
+    made = {"matrix": torch.randn(3, 5, generator=torch.Generator().manual_seed(0)), "index": torch.arange(4)}
+    for name, eight_bit in (("half", False), ("eight", True)):
+        save_weights(tmp_path / f"{name}.safetensors", made, {}, eight_bit=eight_bit)
+        whole, _ = load_weights(tmp_path / f"{name}.safetensors")
+        found, _ = load_weights(tmp_path / f"{name}.safetensors", dtype=dtype)
+        assert torch.equal(found["matrix"], whole["matrix"].to(dtype))
+        assert found["matrix"].dtype == dtype
+        assert torch.equal(found["index"], made["index"])
+        assert found.keys() == made.keys()
+
+
+def test_a_large_file_is_mapped_piece_by_piece(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With pieces of one tensor each the same is read; what is read does not hang on to the file."""
+    whole, _ = load_weights(saved)
+    monkeypatch.setattr(weights_io, "_MAPPED_BYTES", 1)
+    pieces, _ = load_weights(saved)
+    saved.write_bytes(bytes(saved.stat().st_size))
+    assert pieces.keys() == whole.keys()
+    assert all(torch.equal(pieces[name], whole[name]) for name in whole)

@@ -8,7 +8,7 @@ is applied. Every frame counts once, whatever the time between two; pixels that 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
@@ -39,15 +39,15 @@ def decode_file(path: Path) -> tuple[np.ndarray, float]:
         frames: list[np.ndarray] = []
         start = end = None
         matrix = None
-        for frame in _decoded(container, stream):
+        for frame in decoded(container.demux(stream), stream):
             if frame.is_corrupt:
                 raise InputError(f"{path} is damaged: frame {len(frames) + 1} cannot be decoded whole.")
             check_bytes((len(frames) + 1) * frame.width * frame.height * 3, path)
-            frames.append(_rgb(frame))
+            frames.append(to_rgb(frame))
             if len(frames) == 1:
                 start, matrix = frame.time, frame.side_data.get(SideData.DISPLAYMATRIX)
             end = _end_of(frame, stream)
-        _check_whole(path, container, stream, end)
+        check_whole(path, container, stream, end)
         rate = _rate(stream, len(frames), end - start if end is not None and start is not None else None)
         return upright(stack(frames, path), bytes(matrix) if matrix else None), rate
 
@@ -63,11 +63,11 @@ def decode_start(path: Path, count: int) -> np.ndarray:
     with opened(path) as (container, stream):
         frames: list[np.ndarray] = []
         matrix = None
-        for frame in islice(_decoded(container, stream), count):
+        for frame in islice(decoded(container.demux(stream), stream), count):
             if frame.is_corrupt:
                 raise InputError(f"{path} is damaged: frame {len(frames) + 1} cannot be decoded whole.")
             check_bytes((len(frames) + 1) * frame.width * frame.height * 3, path)
-            frames.append(_rgb(frame))
+            frames.append(to_rgb(frame))
             matrix = frame.side_data.get(SideData.DISPLAYMATRIX) if len(frames) == 1 else matrix
         return upright(stack(frames, path), bytes(matrix) if matrix else None)
 
@@ -108,15 +108,15 @@ def upright(frames_THWC: np.ndarray, matrix: bytes | None) -> np.ndarray:
     return np.ascontiguousarray(frames_THWC[:, :: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
 
 
-def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[Any]:
+def decoded(packets: Iterable[Any], stream: VideoStream) -> Iterator[Any]:
+    """The frames in a stream's packets; these begin with a keyframe, and the last one is empty, or not all frames are asked for."""
     name = _ALPHA_DECODERS.get(stream.codec_context.name) if stream.metadata.get("alpha_mode") == "1" else None
     decoder = av.CodecContext.create(name, "r") if name in av.codecs_available else None
-    packets = container.demux(stream)
     return chain.from_iterable(packet.decode() if decoder is None else decoder.decode(packet) for packet in packets)
 
 
-def _rgb(frame: Any) -> np.ndarray:
-    """(H, W, 3); what is transparent becomes white."""
+def to_rgb(frame: Any) -> np.ndarray:
+    """A decoded frame, uint8 (H, W, 3); what is transparent becomes white."""
     if not frame.format.has_palette and not any(component.is_alpha for component in frame.format.components):
         return frame.to_ndarray(format="rgb24", interpolation="BICUBIC")
     rgba = frame.to_ndarray(format="rgba", interpolation="BICUBIC")
@@ -143,8 +143,14 @@ def _rate(stream: VideoStream, count: int, seconds: float | None) -> float:
     return count / seconds if seconds and seconds > 0 else float(rate or 1)
 
 
-def _check_whole(path: Path, container: InputContainer, stream: VideoStream, end: float | None) -> None:
-    """FFmpeg takes the end of a cut-off Matroska, AVI or GIF file for the end of the video."""
+def check_whole(path: Path, container: InputContainer, stream: VideoStream, end: float | None) -> None:
+    """Does nothing where a file is not cut off: FFmpeg takes the end of a cut-off Matroska, AVI or GIF file for the end of the video.
+
+    Args:
+        end: second at which its last frame ends.
+    Raises:
+        InputError: it is cut off.
+    """
     if container.format.name == "gif" and not _tail(path).rstrip(b"\0\r\n").endswith(b";"):
         raise InputError(f"{path} is cut off: the end mark of a GIF is missing.")
     promised, rate = promised_seconds(container, stream), header_rate(stream)

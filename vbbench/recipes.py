@@ -29,11 +29,13 @@ _KEYS: Mapping[str, type] = {
     "entry": str,
     "command": list,
     "groups": list,
+    "needs": list,
     "fitted": bool,
     "scales": dict,
     "card": dict,
 }
 CARD_KEYS = ("sees", "tunes", "stores", "costs")
+NEEDS = ("reference_video", "other_video")
 SEED_MARK = "@"
 _REQUIRED = ("name", "title", "scales")
 COMMAND_ENTRY = "vbbench.models.command:CommandModel"
@@ -88,6 +90,7 @@ def load_recipe(folder: Path | str) -> Recipe:
         digest=folder_digest(folder),
         card=table.get("card", {}),
         command=tuple(table.get("command", ())),
+        needs=tuple(table.get("needs", ())),
         training_seed=0 if any(settings.get("own") for settings in table["scales"].values()) else None,
     )
 
@@ -129,6 +132,8 @@ def _check_recipe(table: Mapping[str, Any], path: Path) -> None:
             raise RecipeError(f"card in {path} holds sentences called {', '.join(CARD_KEYS)}, not {key} = {value!r}.")
     if not all(isinstance(group, str) for group in table.get("groups", [])):
         raise RecipeError(f"groups in {path} must be a list of names, not {table['groups']!r}.")
+    if not all(need in NEEDS for need in table.get("needs", [])):
+        raise RecipeError(f"needs in {path} must list what items of a suite may lack, {' and '.join(NEEDS)}, not {table['needs']!r}.")
     for settings in table["scales"].values():
         _check_settings(settings, path)
     _check_what_runs(table, path)

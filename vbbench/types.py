@@ -144,6 +144,7 @@ class Recipe:
         card: the method card: what it ``sees``, ``tunes``, ``stores`` and ``costs``, a sentence each.
         training_seed: which of several trainings of its own weights; None where it has none.
         command: the words of a program that makes the videos in the place of a class; empty where a class does.
+        needs: fields of a prompt item that are optional in a suite, and without which it can make nothing.
     """
 
     name: str
@@ -159,6 +160,7 @@ class Recipe:
     card: Mapping[str, str] = field(default_factory=dict)
     training_seed: int | None = None
     command: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

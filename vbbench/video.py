@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from PIL import Image
 
 from vbbench.decoding import decode_file, decode_start
 from vbbench.errors import InputError
+from vbbench.partial_decoding import count_frames_of, decode_some, read_pictures
 from vbbench.picture_folder import decode_folder, pictures_in, probe_folder
 from vbbench.pictures import load_image_prompt
 from vbbench.resources import file_digest
@@ -28,8 +30,10 @@ __all__ = [
     "SUFFIXES",
     "VideoFacts",
     "content_digest",
+    "count_frames",
     "load_image_prompt",
     "probe",
+    "read_frames",
     "read_start",
     "read_video",
     "resize_frames",
@@ -78,6 +82,31 @@ def read_start(path: Path | str, count: int = 1) -> np.ndarray:
     if _is_folder(path):
         raise InputError(f"{path} is a folder, not a video file.")
     return decode_start(path, count)
+
+
+def read_frames(path: Path | str, indices: Sequence[int]) -> np.ndarray:
+    """Some frames of a video: ``read_video(path).frames[indices]``, uint8 (T, H, W, 3); `vbbench.partial_decoding` says how.
+
+    Args:
+        indices: from 0, at least one; in any order, and a frame as often as it is wanted.
+    Raises:
+        InputError: as `read_video`, as far as it is read; or it has not so many frames.
+        ValueError: no index, or a negative one.
+    """
+    path, wanted = Path(path), [int(index) for index in indices]
+    if not wanted or min(wanted) < 0:
+        raise ValueError("frames are counted from 0, and at least one must be asked for")
+    return read_pictures(path, wanted) if _is_folder(path) else decode_some(path, wanted)[0]
+
+
+def count_frames(path: Path | str) -> int:
+    """How many frames `read_video` would give; pictures are decoded only where the packets of a file do not show it.
+
+    Raises:
+        InputError: as `read_video`, as far as it is read.
+    """
+    path = Path(path)
+    return len(pictures_in(path)) if _is_folder(path) else count_frames_of(path)
 
 
 def probe(path: Path | str) -> VideoFacts:

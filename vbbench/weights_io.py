@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +16,12 @@ from vbbench.errors import WeightsError
 from vbbench.resources import file_digest
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 
 SCALE_SUFFIX = ":scale"
+_MAPPED_BYTES = 256 << 20
 
 
 def card_path(path: Path | str) -> Path:
@@ -72,18 +75,32 @@ def _in_eight_bits(name: str, tensor: Tensor) -> dict[str, Tensor]:
     return {name: (tensor / scale.view(rows)).round().to(torch.int8).contiguous(), name + SCALE_SUFFIX: scale}
 
 
-def _restored(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Stored tensors as float32 (integers without a scale as they are)."""
-    import torch
+def _read(path: Path, dtype: torch.dtype) -> dict[str, Tensor]:
+    """A file's tensors in ``dtype`` (integers without a scale as they are), in memory of their own.
 
-    tensors = {}
-    for name, tensor in stored.items():
-        scale = stored.get(name + SCALE_SUFFIX)
-        if scale is not None:
-            tensors[name] = tensor.to(torch.float32) * scale.view(-1, *[1] * (tensor.dim() - 1))
-        elif not name.endswith(SCALE_SUFFIX):
-            tensors[name] = tensor.to(torch.float32) if tensor.is_floating_point() else tensor
+    The file is mapped anew after every 256 MB, so that what has been read does not stay in memory beside its copy.
+    """
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        names = list(file.keys())
+        scales = {name: file.get_tensor(name).clone() for name in names if name.endswith(SCALE_SUFFIX)}
+    pending, tensors = deque(name for name in names if name not in scales), {}
+    while pending:
+        mapped = 0
+        with safe_open(path, "pt") as file:
+            while pending and mapped < _MAPPED_BYTES:
+                name = pending.popleft()
+                stored = file.get_tensor(name)
+                tensors[name] = _restored(stored, scales.get(name + SCALE_SUFFIX), dtype)
+                mapped += stored.nbytes
     return tensors
+
+
+def _restored(stored: Tensor, scale: Tensor | None, dtype: torch.dtype) -> Tensor:
+    if scale is not None:
+        return (stored.float() * scale.view(-1, *[1] * (stored.dim() - 1))).to(dtype)
+    return stored.to(dtype, copy=True) if stored.is_floating_point() else stored.clone()
 
 
 def read_card(path: Path | str) -> dict[str, Any]:
@@ -123,19 +140,20 @@ def verified_digest(path: Path | str) -> str:
     return digest
 
 
-def load_weights(path: Path | str, *, verify: bool = True) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load_weights(path: Path | str, *, verify: bool = True, dtype: torch.dtype | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read a weights file and its card.
 
     Args:
         path: a ``.safetensors`` file.
         verify: hold the file's digest against its card. Without it a missing card reads as an empty one.
+        dtype: of the floating tensors; None: float32.
     Returns:
-        Tensors by name on the CPU, floating ones as float32, and the card.
+        Tensors by name on the CPU, and the card.
     Raises:
         WeightsError: missing, damaged, or another digest than the card's.
     """
+    import torch
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
     path = Path(path)
     if not path.is_file():
@@ -144,6 +162,6 @@ def load_weights(path: Path | str, *, verify: bool = True) -> tuple[dict[str, Te
         verified_digest(path)
     card = read_card(path) if verify or card_path(path).is_file() else {}
     try:
-        return _restored(load_file(path)), card
+        return _read(path, dtype or torch.float32), card
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         raise WeightsError(f"the weights {path} are damaged and cannot be read: {error}.") from None

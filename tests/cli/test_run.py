@@ -48,6 +48,24 @@ def test_run_ends_in_a_leaderboard_and_a_report(command: list[str], tmp_path: Pa
     assert "All 15 jobs of this plan are done" in capsys.readouterr().err
 
 
+def test_reference_rows_that_a_suite_has_no_videos_for_are_left_out_by_name(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command.remove("--no-references")
+    assert cli.main([*command, "--metrics", "motion", "--no-report"]) == 0
+    told = capsys.readouterr().err
+    assert "Note: flicker, other-individual, real-video, shuffled-frames left out: not every item of the suite has its other video" in told
+    assert list(json.loads((tmp_path / "run" / "manifest.json").read_text())["models"]) == ["noise", "tinted", "still-image"]
+
+
+def test_reference_row_that_was_asked_for_fails_with_its_reason(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command[command.index("--models") + 1] = "real-video"
+    assert cli.main([*command, "--metrics", "motion", "--no-report"]) == 3
+    assert "has no real video" in (tmp_path / "run" / "jobs.jsonl").read_text()
+
+
 def test_metric_without_encoder_is_scored(command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*command, "--metrics", "motion", "--no-report"]) == 0
     assert "motion" in capsys.readouterr().out

@@ -175,7 +175,7 @@ def test_the_command_makes_a_suite_and_says_what_to_know(
     assert main([*given, "--scale", "mini", "--seeds", "2"]) == 0
     told = capsys.readouterr()
     assert "3 subjects, 48 prompt items" in told.out
-    assert f"vbbench run --suite {tmp_path / 'out'} --no-references" in told.out
+    assert f"vbbench run --suite {tmp_path / 'out'}" in told.out
     starts = (
         "the miniature's networks",
         "image prompts are whole photographs",

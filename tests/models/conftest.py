@@ -1,5 +1,6 @@
 """The tiny weights for this folder."""
 
 from tests.models.tiny import items, tiny_weights, weights_root
+from tests.models.tiny_sd14 import sd14_weights_root
 
-__all__ = ["items", "tiny_weights", "weights_root"]
+__all__ = ["items", "sd14_weights_root", "tiny_weights", "weights_root"]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tests.models.tiny import COMPONENTS, PARAMS
 from vbbench.errors import InputError, UsageError, WeightsError
-from vbbench.models import text_to_video
+from vbbench.models import denoising
 from vbbench.models.text_to_video import TextToVideo
 from vbbench.types import PromptItem, Video
 
@@ -97,7 +97,7 @@ def test_an_ancestral_step_does_not_repeat_the_first_noise(
 
 def spied(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, list[torch.Generator]]]:
     """First latents and generators of every sampling from now on, as they were when it began."""
-    calls, original = [], text_to_video.sample
+    calls, original = [], denoising.sample
 
     def spy(denoise: object, scheduler: object, latents: Tensor, steps: int, **options: object) -> Tensor:
         copies = []
@@ -107,7 +107,7 @@ def spied(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, list[torch.Gene
         calls.append((latents, copies))
         return original(denoise, scheduler, latents, steps, **options)
 
-    monkeypatch.setattr(text_to_video, "sample", spy)
+    monkeypatch.setattr(denoising, "sample", spy)
     return calls
 
 
@@ -120,8 +120,34 @@ def test_unknown_words_schedulers_and_scales_are_told(model: TextToVideo, items:
         TextToVideo({**SETTINGS, "scale": "sd14"}, device="cpu", folder=Path())
 
 
-def test_numbers_that_are_not_finite_are_told(model: TextToVideo, items: Sequence[PromptItem]) -> None:
-    with torch.no_grad():
-        model.network.unet.conv_out.bias[0] = float("nan")
-    with pytest.raises(InputError, match="not finite"):
+def test_numbers_that_are_not_finite_are_told_with_item_and_step(
+    model: TextToVideo, items: Sequence[PromptItem], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One row is spoiled at the second step; the message names it, and the others are good without it."""
+    unet, evaluations = model.network.unet, []
+    original = unet.forward
+
+    def spoiled(latents: Tensor, *arguments: object, **named: object) -> Tensor:
+        evaluations.append(1)
+        out = original(latents, *arguments, **named)
+        if len(evaluations) == 3:  # two branches a step
+            out[1, 0, 0, 0, 0] = float("inf")
+        return out
+
+    monkeypatch.setattr(unet, "forward", spoiled)
+    told = rf"sampling of item {items[1].id}: the latents are no longer finite after step 2 of 3 \(timestep 666\)\.$"
+    with pytest.raises(InputError, match=told):
+        model.generate(items[:3], PARAMS)
+
+
+def test_frames_that_are_not_finite_are_told(model: TextToVideo, items: Sequence[PromptItem]) -> None:
+    model.codec.mean[0] = float("nan")
+    with pytest.raises(InputError, match=f"decoding of item {items[0].id}: the frames are not finite"):
         model.generate(items[:1], PARAMS)
+
+
+def test_steps_that_no_process_has_are_told(model: TextToVideo, items: Sequence[PromptItem]) -> None:
+    with pytest.raises(UsageError, match="'ddim' takes 1 to 1000 steps, not 1001"):
+        model.generate(items[:1], replace(PARAMS, num_inference_steps=1001))
+    with pytest.raises(UsageError, match="predict noise on its linear schedule; this one predicts 'sample'"):
+        model.generate(items[:1], replace(PARAMS, scheduler="faithful"))

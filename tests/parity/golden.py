@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -32,6 +33,12 @@ class Golden:
     def get(self, key: str) -> Tensor | None:
         return self.tensors.get(key)
 
+    def rounded(self, dtype: torch.dtype) -> Golden:
+        """With inputs (``in.*``) in another dtype, if they are floating."""
+        chosen = {key for key, value in self.tensors.items() if key.startswith("in.") and value.is_floating_point()}
+        cast = {key: value.to(dtype) if key in chosen else value for key, value in self.tensors.items()}
+        return replace(self, tensors=cast)
+
     def weights(self) -> dict[str, Tensor]:
         """The tensors called ``w.*``, without that."""
         return {key.removeprefix("w."): value for key, value in self.tensors.items() if key.startswith("w.")}
@@ -55,10 +62,13 @@ def read_golden(path: Path) -> Golden:
 
 
 class Released:
-    """The released weights of a folder, as our classes; each built when first asked for; ``backend`` computes their injection attention."""
+    """The released weights of a folder, as our classes in ``dtype``; each built when first asked for.
 
-    def __init__(self, folder: Path, backend: str | None = None) -> None:
-        self.folder, self.backend = folder, backend
+    ``backend`` computes their injection attention.
+    """
+
+    def __init__(self, folder: Path, backend: str | None = None, dtype: torch.dtype = torch.float32) -> None:
+        self.folder, self.backend, self.dtype = folder, backend, dtype
         self._unets: dict[str, VideoUNet] = {}
 
     @cached_property
@@ -80,7 +90,7 @@ class Released:
             unet = VideoUNet(config)
             state = checkpoint.unet_from_released(self._unet.tensors, self._mapper.tensors, stage)
             checkpoint.load_strictly(unet, state, source=f"{self._unet.name}, stage {stage}")
-            self._unets[stage] = apply_speed(unet.eval(), Speed(attention=self.backend or ""))
+            self._unets[stage] = apply_speed(unet.eval().to(self.dtype), Speed(attention=self.backend or ""))
         return self._unets[stage]
 
     @cached_property
@@ -91,7 +101,7 @@ class Released:
         golden = read_golden(self.folder / "weights_clip_text_small.safetensors")
         model = CLIPTextModel(CLIPTextConfig(**golden.metadata["config"]))
         checkpoint.load_strictly(model, checkpoint.clip_text_from_released(golden.tensors), source=golden.name)
-        return model.eval()
+        return model.eval().to(self.dtype)
 
 
 def build_mapper(golden: Golden) -> Mapper:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from tests.parity.cases import KINDS, Kind
+from tests.parity.cases import KINDS, ROUNDED, Kind, Pairs
 from tests.parity.golden import Released, read_golden
 from vbbench.attention import BACKENDS
 from vbbench.errors import VBBenchError
@@ -19,10 +20,11 @@ NOT_CASES = ("weights_*.safetensors", "*_keys.json", "*_keys.txt", "README.md")
 
 def main(arguments: Sequence[str]) -> int:
     """Compare a folder; returns the exit code."""
-    if len(arguments) not in (1, 3) or arguments[1:2] not in ([], ["--backend"]):
-        print("usage: python -m tests.parity DIR [--backend NAME]", file=sys.stderr)
+    chosen = _options(arguments)
+    if chosen is None:
+        print(f"usage: python -m tests.parity DIR [--backend NAME] [--dtype {' | '.join(ROUNDED)}]", file=sys.stderr)
         return 2
-    folder, backend = Path(arguments[0]), arguments[2] if len(arguments) == 3 else None
+    folder, backend, dtype = chosen
     if backend is not None and backend not in BACKENDS:
         print(f"there is no attention backend {backend}; there are {', '.join(BACKENDS)}", file=sys.stderr)
         return 2
@@ -37,10 +39,19 @@ def main(arguments: Sequence[str]) -> int:
     if not cases:
         print(f"{folder} holds no case", file=sys.stderr)
         return 2
-    released = Released(folder, backend)
+    released = Released(folder, backend, dtype)
     results = [_report(path, kind, released) for path, kind in cases]
     print(f"{sum(results)} of {len(results)} cases within tolerance")
     return 0 if all(results) else 1
+
+
+def _options(arguments: Sequence[str]) -> tuple[Path, str | None, torch.dtype] | None:
+    """Folder, backend and dtype; None where the words cannot be understood."""
+    words = dict(zip(arguments[1::2], arguments[2::2], strict=False))
+    known = set(words) <= {"--backend", "--dtype"} and words.get("--dtype", "float32") in ("float32", *ROUNDED)
+    if len(arguments) != 1 + 2 * len(words) or not known:
+        return None
+    return Path(arguments[0]), words.get("--backend"), getattr(torch, words.get("--dtype", "float32"))
 
 
 def _kind(path: Path) -> Kind | None:
@@ -50,29 +61,44 @@ def _kind(path: Path) -> Kind | None:
 
 
 def _report(path: Path, kind: Kind, released: Released) -> bool:
-    unit = " of the maximum" if kind.relative else ""
+    bound, unit = kind.tolerance, " of the maximum" if kind.relative else ""
     try:
-        difference = _largest_difference(path, kind, released)
+        golden = read_golden(path)
+        if released.dtype == torch.float32 or kind.rounded is None:
+            difference = _largest(kind.run(golden, released), _of_maximum if kind.relative else _absolute)
+        else:
+            bound, unit = kind.rounded * ROUNDED[str(released.dtype).removeprefix("torch.")], " of the root mean square"
+            difference = _largest(kind.run(golden.rounded(released.dtype), released), _of_mean_square)
     except KeyError as error:
         print(f"{path.stem:32} MISS: the file lacks {error}")
         return False
     except (VBBenchError, ValueError, RuntimeError) as error:
         print(f"{path.stem:32} MISS: {error}")
         return False
-    fine = difference <= kind.tolerance
-    print(f"{path.stem:32} {difference:.2e} (tolerance {kind.tolerance:.0e}{unit})  {'ok' if fine else 'MISS'}")
+    fine = difference <= bound
+    print(f"{path.stem:32} {difference:.2e} (tolerance {bound:.0e}{unit})  {'ok' if fine else 'MISS'}")
     return fine
 
 
+def _absolute(ours: Tensor, recorded: Tensor) -> float:
+    return (ours - recorded).abs().max().item()
+
+
+def _of_maximum(ours: Tensor, recorded: Tensor) -> float:
+    return _absolute(ours, recorded) / recorded.abs().max().item()
+
+
+def _of_mean_square(ours: Tensor, recorded: Tensor) -> float:
+    return ((ours - recorded).norm() / recorded.norm()).item()
+
+
 @torch.no_grad()
-def _largest_difference(path: Path, kind: Kind, released: Released) -> float:
+def _largest(pairs: Pairs, difference_of: Callable[[Tensor, Tensor], float]) -> float:
     largest = 0.0
-    for ours, recorded in kind.run(read_golden(path), released):
+    for ours, recorded in pairs:
         if ours.shape != recorded.shape:
             return float("inf")
-        difference = (ours.double() - recorded.double()).abs().max().item()
-        if kind.relative:
-            difference /= recorded.double().abs().max().item()
+        difference = difference_of(ours.double(), recorded.double())
         # max() would drop a NaN
         largest = difference if not difference <= largest else largest
     return largest

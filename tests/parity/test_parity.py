@@ -22,6 +22,14 @@ def test_golden_files_are_matched(backend: str | None, capsys: pytest.CaptureFix
     assert "26 of 26 cases within tolerance" in output
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_golden_files_are_matched_within_the_stated_bounds_in_half_precision(dtype: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(GOLDEN), "--dtype", dtype]) == 0
+    output = capsys.readouterr().out
+    assert "26 of 26 cases within tolerance" in output
+    assert output.count("of the root mean square") == 26 - 3  # two tables and a toy process evaluate no network
+
+
 @pytest.mark.parametrize("key", ["up_blocks.1.attentions.0.transformer_blocks.0.attn_temp.to_out.0.weight", "watermark_zero_out.bias"])
 def test_disturbed_weight_is_a_miss(key: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("unet_exemplar_oneframe", "weights_A_mapper"):
@@ -32,6 +40,16 @@ def test_disturbed_weight_is_a_miss(key: str, tmp_path: Path, capsys: pytest.Cap
     tensors[key].view(-1)[0] += 0.1
     save_file(tensors, tmp_path / "weights_A_unet.safetensors", metadata)
     assert main([str(tmp_path)]) == 1
+    assert "MISS" in capsys.readouterr().out
+
+
+def test_a_disturbed_weight_is_a_miss_in_half_precision_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with safe_open(GOLDEN / "sca_f3_t20_c24_h2_te7.safetensors", "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        metadata = file.metadata()
+    tensors["w.to_out.0.weight"] *= 1.05
+    save_file(tensors, tmp_path / "sca_disturbed.safetensors", metadata)
+    assert main([str(tmp_path), "--dtype", "bfloat16"]) == 1
     assert "MISS" in capsys.readouterr().out
 
 
@@ -62,3 +80,4 @@ def test_folder_without_a_case(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert main([]) == 2
     assert main([str(tmp_path), "--backend", "fastest"]) == 2
     assert main([str(tmp_path), "merge"]) == 2
+    assert main([str(tmp_path), "--dtype", "float8"]) == 2

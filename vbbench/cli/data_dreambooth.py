@@ -73,7 +73,7 @@ def make_dreambooth(options: argparse.Namespace) -> int:
     print(
         f"Suite {suite.name}, digest {suite.digest[:12]}: {len(suite.subjects)} subjects, {len(suite.items)} prompt items in {options.out}."
     )
-    print(f"To run it: vbbench run --suite {options.out} --no-references   # photographs: there are no real videos for the reference rows")
+    print(f"To run it: vbbench run --suite {options.out}")
     return 0
 
 

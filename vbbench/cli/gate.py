@@ -138,14 +138,15 @@ def _quick(options: argparse.Namespace) -> int:
 
 def _run_quick(recording: Recording, suite: PromptSuite, models: Sequence[str], options: argparse.Namespace) -> Path:
     """The recorded items of the recorded models, with the metrics of the recording."""
-    from vbbench.cli.run import choose_models, execute_plan
+    from vbbench.cli.run import execute_plan
     from vbbench.metrics.setting import Setting
+    from vbbench.registry import resolve_models
     from vbbench.run import plan as plans
     from vbbench.run.scoring import MetricScorer
     from vbbench.run.store import RunStore
 
     chosen = replace(suite, items=tuple(item for item in suite.items if item.id in recording.quick.items))
-    recipes = choose_models(",".join(models), references=False)
+    recipes = resolve_models(",".join(models))
     plan = plans.build(plans.RunConfig(tuple(recipes), recording.scale), chosen)
     scorer = MetricScorer(recording.metrics, Setting(recording.scale, num_frames=suite.num_frames, fps=suite.fps), "cpu")
     root = options.out or Path("runs") / f"gate-{suite.name}"

@@ -65,6 +65,27 @@ def finite(text: str) -> float:
     return number
 
 
+def add_sampling_options(parser: argparse.ArgumentParser) -> None:
+    """Options of the commands that sample videos; where they are left out the recipes' own settings hold."""
+    from vbbench.models.precision import DTYPES
+
+    parser.add_argument("--steps", type=positive, metavar="N", help="sampling steps instead of the recipe's own")
+    parser.add_argument("--guidance", type=finite, metavar="G", help="guidance scale instead of the recipe's own")
+    parser.add_argument(
+        "--scheduler", metavar="NAME", help="ddim, ddpm, dpmsolver++, unipc, euler or faithful (the released code's loop, sd14)"
+    )
+    parser.add_argument("--dtype", choices=DTYPES, help="of the networks' weights and activations (default: the recipe's, float32)")
+    parser.add_argument(
+        "--offload", action="store_true", help="keep each part of a model on the GPU only while it works: slower, far less GPU memory"
+    )
+
+
+def sampling_overrides(options: argparse.Namespace) -> dict[str, str | int | float]:
+    """What the options of `add_sampling_options` put in the place of a recipe's table ``sampling``."""
+    wanted = {"num_inference_steps": options.steps, "guidance_scale": options.guidance, "scheduler": options.scheduler}
+    return {key: value for key, value in wanted.items() if value is not None}
+
+
 def add_encoder_options(parser: argparse.ArgumentParser) -> None:
     """Options that choose the scoring encoders."""
     parser.add_argument("--clip", metavar="NAME", help="CLIP of the metrics instead of the usual one (sd14: clip-vit-l-14)")

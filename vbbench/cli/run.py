@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vbbench.cli.options import add_scoring_options, finite, positive, scorer_from, setting_from, setting_note
+from vbbench.cli.memory import memory_estimates
+from vbbench.cli.options import (
+    add_sampling_options,
+    add_scoring_options,
+    positive,
+    sampling_overrides,
+    scorer_from,
+    setting_from,
+    setting_note,
+)
 from vbbench.errors import IncompleteError
 
 if TYPE_CHECKING:
@@ -16,7 +26,7 @@ if TYPE_CHECKING:
     from vbbench.run.plan import Plan
     from vbbench.run.scoring import Scorer
     from vbbench.run.store import RunStore
-    from vbbench.types import Recipe
+    from vbbench.types import PromptSuite, Recipe
 
 DEFAULT_MODELS = "videobooth,baselines"
 REFERENCES = "references"
@@ -41,8 +51,7 @@ def add_parser(commands: Any) -> None:
         help="only the first N prompts of each individual (default: all); a run folder may go on with more, and keeps what is done",
     )
     parser.add_argument("--no-references", action="store_true", help="leave out the reference rows (real video, still image ...)")
-    parser.add_argument("--steps", type=positive, metavar="N", help="sampling steps instead of the recipes' own")
-    parser.add_argument("--guidance", type=finite, metavar="G", help="guidance scale instead of the recipes' own")
+    add_sampling_options(parser)
     parser.add_argument("--batch-size", type=positive, metavar="N", help="items sampled together, instead of the recipes' own")
     add_scoring_options(parser)
     parser.add_argument("--dry-run", action="store_true", help="print the plan and its cost, and do nothing")
@@ -53,13 +62,15 @@ def add_parser(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """The command."""
     from vbbench import suite as suites
+    from vbbench.registry import resolve_models
     from vbbench.run import plan as plans
     from vbbench.run.environment import choose_device
     from vbbench.run.store import RunStore
 
-    recipes = choose_models(options.models, references=not options.no_references)
     suite = suites.load(options.suite)
+    recipes = [*resolve_models(options.models), *([] if options.no_references else _references(options.models, suite))]
     scale = options.scale or suite.scale
+    recipes = _asked(recipes, scale, options)
     plan = plans.build(plans.RunConfig(tuple(recipes), scale, _overrides(options), options.prompts_per_subject), suite)
     root = options.out or Path("runs") / suite.name
     device = choose_device(options.device, scale)
@@ -67,6 +78,7 @@ def run(options: argparse.Namespace) -> int:
         return _dry_run(plan, RunStore(root, suite, scale, read_only=True), device, options.threads)
     setting = setting_from(options, scale, num_frames=suite.num_frames, fps=suite.fps)
     scorer = scorer_from(options, suite.metrics, setting, device)
+    _warn_of_memory(warning for _, warning in memory_estimates([(model.recipe, model.params) for model in plan.models], scale, device))
     with RunStore(root, suite, scale) as store:
         summary = execute_plan(plan, store, scorer, device=device, threads=options.threads)
     if summary is None:
@@ -78,20 +90,36 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def choose_models(text: str, *, references: bool) -> list[Recipe]:
-    """The named models, and after them the reference rows."""
+def _references(models: str, suite: PromptSuite) -> list[Recipe]:
+    """The reference rows that are not named already and that the suite has what they are made of; the others are told."""
     from vbbench.registry import groups, resolve_models
 
-    chosen = resolve_models(text)
-    if references and REFERENCES in groups():
-        names = {recipe.name for recipe in chosen}
-        chosen += [recipe for recipe in resolve_models(REFERENCES) if recipe.name not in names]
-    return chosen
+    if REFERENCES not in groups():
+        return []
+    names = {recipe.name for recipe in resolve_models(models)}
+    rows = [recipe for recipe in resolve_models(REFERENCES) if recipe.name not in names]
+    lacking = [row for row in rows if not all(getattr(item, need) is not None for need in row.needs for item in suite.items)]
+    if lacking:
+        what = " and ".join(sorted({need.replace("_", " ") for row in lacking for need in row.needs}))
+        print(f"Note: {', '.join(row.name for row in lacking)} left out: not every item of the suite has its {what}.", file=sys.stderr)
+    return [row for row in rows if row not in lacking]
 
 
 def _overrides(options: argparse.Namespace) -> dict[str, Any]:
-    wanted = {"num_inference_steps": options.steps, "guidance_scale": options.guidance, "batch_size": options.batch_size}
-    return {key: value for key, value in wanted.items() if value is not None}
+    batch = {} if options.batch_size is None else {"batch_size": options.batch_size}
+    return {**sampling_overrides(options), **batch}
+
+
+def _asked(recipes: list[Recipe], scale: str, options: argparse.Namespace) -> list[Recipe]:
+    """The recipes as --dtype and --offload change them; which they do not change is told."""
+    from vbbench.models.evaluation import asked, left_as_they_are
+
+    wanted: dict[str, Any] = {"dtype": options.dtype, "offload": options.offload}
+    if left := left_as_they_are(recipes, scale, **wanted):
+        print(
+            f"Note: --dtype and --offload are not for {', '.join(left)}: fitted models and those with code of their own.", file=sys.stderr
+        )
+    return [asked(recipe, scale, **wanted) for recipe in recipes]
 
 
 def _dry_run(plan: Plan, store: RunStore, device: str, threads: int | None) -> int:
@@ -101,7 +129,16 @@ def _dry_run(plan: Plan, store: RunStore, device: str, threads: int | None) -> i
 
     speed = _speed(store, plan.scale, device, threads)
     print_plan(plan, estimate(plan, missing_jobs(plan, store), speed.slowness), store.root)
+    estimates = list(memory_estimates([(model.recipe, model.params) for model in plan.models], plan.scale, device))
+    for need, _ in estimates:
+        print(f"Memory of {need}")
+    _warn_of_memory(warning for _, warning in estimates)
     return 0
+
+
+def _warn_of_memory(warnings: Iterable[str]) -> None:
+    for warning in filter(None, warnings):
+        print(f"Note: {warning}", file=sys.stderr)
 
 
 def _speed(store: RunStore, scale: str, device: str, threads: int | None) -> Speed:

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vbbench.cli.options import finite, positive, seed, threads
+from vbbench.cli.memory import memory_estimates
+from vbbench.cli.options import add_sampling_options, positive, sampling_overrides, seed, threads
 from vbbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--out", type=Path, default=Path("out.mp4"), metavar="FILE", help=".mp4 or .webm (default: %(default)s)")
     parser.add_argument("--seed", type=seed, default=0, help="(default: %(default)s)")
     parser.add_argument("--scale", default="mini", help="mini or sd14 (default: %(default)s)")
-    parser.add_argument("--steps", type=positive, metavar="N", help="sampling steps instead of the recipe's own")
-    parser.add_argument("--guidance", type=finite, metavar="G", help="guidance scale instead of the recipe's own")
+    parser.add_argument("--num-frames", type=positive, metavar="N", help="frames of the video (default: 8 at scale mini, 16 at sd14)")
+    add_sampling_options(parser)
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
     parser.add_argument("--threads", type=threads, metavar="N", help="CPU threads (default: 1 at scale mini, else the usable cores)")
     parser.set_defaults(command=sample)
@@ -50,9 +51,9 @@ def sample(options: argparse.Namespace) -> int:
         raise UsageError(f"--out must end in {' or '.join(SUFFIXES)}, not {options.out.name!r}.")
     if options.out.is_dir():
         raise UsageError(f"--out {options.out} is a folder, not a file.")
-    recipe = _choose(options.model)
     if options.scale not in VIDEO_SHAPES:
         raise UsageError(f"there is no scale {options.scale!r}: known are {', '.join(VIDEO_SHAPES)}.")
+    recipe = _choose(options)
     picture, notes = load_image_prompt(options.image, VIDEO_SHAPES[options.scale][1])
     item = single_item(options.image, options.text, options.subject, options.seed)
     for note in [*notes, *_warnings(picture, options.scale)]:
@@ -66,15 +67,20 @@ def sample(options: argparse.Namespace) -> int:
     return 0
 
 
-def _choose(name: str) -> Recipe:
+def _choose(options: argparse.Namespace) -> Recipe:
+    from vbbench.models.evaluation import asked, left_as_they_are
     from vbbench.registry import resolve_models
 
-    recipes = resolve_models(name)
+    recipes = resolve_models(options.model)
     if len(recipes) != 1:
-        raise UsageError(f"{name!r} names {len(recipes)} models; one is wanted.")
-    if recipes[0].fitted:
-        raise UsageError(f"the model {recipes[0].name!r} must be fitted to several clips of a subject; one picture is not enough.")
-    return recipes[0]
+        raise UsageError(f"{options.model!r} names {len(recipes)} models; one is wanted.")
+    (recipe,) = recipes
+    if recipe.fitted:
+        raise UsageError(f"the model {recipe.name!r} must be fitted to several clips of a subject; one picture is not enough.")
+    wanted: dict[str, Any] = {"dtype": options.dtype, "offload": options.offload}
+    if left_as_they_are(recipes, options.scale, **wanted):
+        raise UsageError(f"the model {recipe.name!r} does not take --dtype or --offload: its own code or program decides on that.")
+    return asked(recipe, options.scale, **wanted)
 
 
 def _generate(recipe: Recipe, item: PromptItem, options: argparse.Namespace) -> Video:
@@ -85,11 +91,13 @@ def _generate(recipe: Recipe, item: PromptItem, options: argparse.Namespace) -> 
     from vbbench.run.execute import check_videos
     from vbbench.run.plan import sampling_params
 
-    wanted = {"num_inference_steps": options.steps, "guidance_scale": options.guidance}
-    overrides = {key: value for key, value in wanted.items() if value is not None}
     num_frames, size, fps = VIDEO_SHAPES[options.scale]
-    params = sampling_params(recipe, options.scale, num_frames=num_frames, size=size, fps=fps, overrides=overrides)
+    frames = options.num_frames or num_frames
+    params = sampling_params(recipe, options.scale, num_frames=frames, size=size, fps=fps, overrides=sampling_overrides(options))
     device = choose_device(options.device, options.scale)
+    for _, warning in memory_estimates([(recipe, params)], options.scale, device):
+        if warning:
+            print(f"Note: {warning}", file=sys.stderr)
     torch.set_num_threads(options.threads or default_threads(options.scale, device))
     model: Any = build_model(recipe, options.scale, device)
     return check_videos(model.generate([item], params), 1, params)[0]

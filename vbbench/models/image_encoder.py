@@ -101,7 +101,8 @@ class ImageEncoder(nn.Module):
         Returns:
             ``num_levels`` tensors (B, 1 + P, D), class token first.
         """
-        output = self.vision(pixel_values=self.stem(self._prepared(pixels_B3HW)), output_hidden_states=True)
+        prepared = self._prepared(pixels_B3HW).to(next(self.parameters()).dtype)
+        output = self.vision(pixel_values=self.stem(prepared), output_hidden_states=True)
         states = output.hidden_states
         return [states[-1], *(states[level] for level in self.config.levels)]
 

@@ -26,55 +26,81 @@ META = "meta"
 T = TypeVar("T")
 
 
-def read_weights(name: str, scale: str, build: Callable[[Mapping[str, Any]], T], device: str = "cpu") -> tuple[dict[str, Tensor] | None, T]:
-    """The tensors stored under ``name`` (None on the device meta), and what ``build`` makes of the configuration in their card."""
+def read_weights(
+    name: str, scale: str, build: Callable[[Mapping[str, Any]], T], device: str = "cpu", dtype: torch.dtype | None = None
+) -> tuple[dict[str, Tensor] | None, T]:
+    """The tensors stored under ``name`` (None on the device meta), and what ``build`` makes of the configuration in their card.
+
+    Args:
+        dtype: of the tensors, where what is built is to hold them themselves (see `_filled`): it is built without weights then. None:
+            float32, to be copied.
+    """
     tensors, config = None, _configuration(name, scale) if device == META else None
     if config is None:
-        tensors, card = load_weights(resources.weights_path(name, scale))
+        tensors, card = load_weights(resources.weights_path(name, scale), dtype=dtype)
         config = card.get("config", {})
     try:
-        with torch.device(META if device == META else "cpu"):
+        with torch.device(META if device == META or dtype is not None else "cpu"):
             return tensors, build(config)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(f"the card of the weights {name!r} has no configuration that can be built from: {error!r}.") from error
 
 
 def _configuration(name: str, scale: str) -> Mapping[str, Any]:
-    """The configuration that goes with a name: of a card, or of the scale itself."""
+    """The configuration that goes with a name: of its card, or of the scale itself where there is no file."""
     from vbbench.models import sd14
 
     known = sd14.configurations() if scale == "sd14" else {}
-    return known[name] if name in known else read_card(resources.weights_path(name, scale)).get("config", {})
+    if name in known and not (resources.weights_dir(scale) / f"{name}.safetensors").is_file():
+        return known[name]
+    return read_card(resources.weights_path(name, scale)).get("config", {})
 
 
-def _filled(module: nn.Module, tensors: Mapping[str, Tensor] | None, name: str) -> None:
+def _filled(module: nn.Module, tensors: dict[str, Tensor] | None, name: str, *, assign: bool = False) -> None:
+    """Give a module its weights; what was built without any gets the tensors themselves, so that they are in memory once."""
     if tensors is not None:
-        load_strictly(module, tensors, source=name)
+        load_strictly(module, tensors, source=name, assign=assign)
+        _number_positions(module)
     module.eval().requires_grad_(False)
+
+
+def _number_positions(module: nn.Module) -> None:
+    """CLIP's buffers of position numbers are in no file; a module that was built without weights lacks them."""
+    for owner in module.modules():
+        for key, buffer in owner.named_buffers(recurse=False):
+            if buffer.is_meta:
+                if key != "position_ids":
+                    raise ValueError(f"the buffer {key} is in no weights file and cannot be made anew")
+                setattr(owner, key, torch.arange(buffer.shape[-1]).expand(buffer.shape).clone())
 
 
 def _codec(config: Mapping[str, Any]) -> PatchCodec | VaeCodec:
     return VaeCodec(config["vae"]) if "vae" in config else PatchCodec(config["patch"], config["components"])
 
 
-def load_codec(name: str, scale: str = "mini", device: str = "cpu") -> PatchCodec | VaeCodec:
+def load_codec(name: str, scale: str = "mini", device: str = "cpu", dtype: torch.dtype | None = None) -> PatchCodec | VaeCodec:
     """The latent codec stored under ``name``."""
-    tensors, codec = read_weights(name, scale, _codec, device)
-    _filled(codec, tensors, name)
+    tensors, codec = read_weights(name, scale, _codec, device, dtype)
+    _filled(codec, tensors, name, assign=dtype is not None)
     return codec.to(device)
 
 
-def load_network(name: str, scale: str = "mini", device: str = "cpu") -> TextToVideoNetwork:
-    """The text-to-video network stored under ``name``, frozen."""
-    tensors, network = read_weights(name, scale, lambda config: TextToVideoNetwork(NetworkConfig.from_dict(config)), device)
-    _filled(network, tensors, name)
+def load_network(name: str, scale: str = "mini", device: str = "cpu", dtype: torch.dtype | None = None) -> TextToVideoNetwork:
+    """The text-to-video network stored under ``name``, frozen.
+
+    Args:
+        dtype: read straight into it, without a copy in another; None: float32, copied into a network whose weights were drawn first
+            (which moves the global generator, as trainings that were recorded count on).
+    """
+    tensors, network = read_weights(name, scale, lambda config: TextToVideoNetwork(NetworkConfig.from_dict(config)), device, dtype)
+    _filled(network, tensors, name, assign=dtype is not None)
     return network.to(device)
 
 
-def load_image_encoder(name: str, scale: str = "mini", device: str = "cpu") -> ImageEncoder:
-    """The conditioning image encoder stored under ``name``, frozen."""
-    tensors, encoder = read_weights(name, scale, lambda config: ImageEncoder(ImageEncoderConfig.from_dict(config)), device)
-    _filled(encoder, tensors, name)
+def load_image_encoder(name: str, scale: str = "mini", device: str = "cpu", dtype: torch.dtype | None = None) -> ImageEncoder:
+    """The conditioning image encoder stored under ``name``, frozen; ``dtype`` as in `load_network`."""
+    tensors, encoder = read_weights(name, scale, lambda config: ImageEncoder(ImageEncoderConfig.from_dict(config)), device, dtype)
+    _filled(encoder, tensors, name, assign=dtype is not None)
     return encoder.to(device)
 
 
@@ -87,6 +113,7 @@ def load_videobooth(
     device: str = "cpu",
     *,
     noises_image_prompt: bool = True,
+    dtype: torch.dtype | None = None,
 ) -> VideoBoothNetwork:
     """VideoBooth on a base: ``weights`` hold what was trained and replace the base's own.
 
@@ -95,12 +122,13 @@ def load_videobooth(
             coarse network takes the coarse path of fine weights and leaves out the rest.
         base, image_encoder, weights: names of weights; no ``weights``: an untrained mapper on the untouched base.
         noises_image_prompt: of a network that goes on being trained; where the weights have a fine path, they say it themselves.
+        dtype: as in `load_network`; of everything.
     Raises:
         WeightsError: weights are missing, damaged, or of another stage or shape.
     """
-    parts = load_network(base, scale, device), load_image_encoder(image_encoder, scale, device)
+    parts = load_network(base, scale, device, dtype), load_image_encoder(image_encoder, scale, device, dtype)
     with torch.device(device):
-        network = VideoBoothNetwork(*parts, stage, noises_image_prompt=noises_image_prompt).eval()
+        network = VideoBoothNetwork(*parts, stage, noises_image_prompt=noises_image_prompt).eval().to(dtype)
     if weights is None or device == META:
         return network
     config = load_trained(
@@ -154,7 +182,9 @@ def fill(network: nn.Module, stored: Mapping[str, Tensor], config: Mapping[str, 
         shapes = [key for key, value in stored.items() if value.shape != before[key].shape]
         if shapes:
             raise WeightsError(f"the weights {name} do not fit: {', '.join(shapes)} of another shape.")
-        stored = {key: value.to(before[key].device) + (before[key] if _in_base(key) else 0.0) for key, value in stored.items()}
+        stored = {
+            key: value.to(before[key].device) + (before[key] if _in_base(key) else 0.0) for key, value in stored.items()
+        }  # in float32
     load_strictly(network, {**before, **stored}, source=name)
 
 

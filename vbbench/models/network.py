@@ -67,19 +67,24 @@ def mini_config(vocabulary: Sequence[str], latent_channels: int = 48) -> Network
 
 
 class TextToVideoNetwork(nn.Module):
-    """Text encoder and UNet as one module; its state-dict keys start with ``text_encoder.`` and ``unet.``."""
+    """Text encoder and UNet as one module; its state-dict keys start with ``text_encoder.`` and ``unet.``.
+
+    Attributes:
+        works_on: the device on which it is evaluated where that is not where its weights wait; None: it is.
+    """
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
+        self.works_on: torch.device | None = None
         self.tokenizer = build_tokenizer(config.vocabulary, config.text.max_length)
         self.text_encoder = build_text_encoder(config.text, self.tokenizer.end_id)
         self.unet = VideoUNet(config.unet)
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
-        return self.unet.conv_in.weight.device
+        """Where it is evaluated: where the weights are, unless they wait elsewhere."""
+        return self.works_on or self.unet.conv_in.weight.device
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         """Text states (B, L, D) of texts.

@@ -12,13 +12,13 @@ import torch
 from vbbench.errors import InputError, PrerequisiteError, RecipeError, WeightsError
 from vbbench.models.pipeline_arguments import check_arguments, filled
 from vbbench.models.pipeline_output import frames_of, taken
+from vbbench.models.precision import dtype_of
 from vbbench.models.pretrained import Source, check_safe, fetch, local_folder, sources
 from vbbench.recipes import nearest
 from vbbench.types import PromptItem, SamplingParams, Video
 
 PIPELINE = "pipeline"
 OWN_SCHEDULER = "own"
-DTYPES = ("float32", "float16", "bfloat16")
 OUTPUT_KEYS = {"frames": ("all", "first", "evenly"), "resize": (False, True)}
 
 
@@ -29,8 +29,8 @@ class DiffusersPipeline:
         settings: one scale's table of recipe.toml. ``pipeline`` names the class; ``pretrained.pipeline`` its weights and
             ``pretrained.<component>`` those of components that lie elsewhere (see `vbbench.models.pretrained`); ``arguments`` maps
             the call's arguments to constants and to placeholders such as ``{text}`` (see `vbbench.models.pipeline_arguments`);
-            ``sampling.scheduler`` is ``own`` or a class of diffusers; ``dtype`` is one of `DTYPES`; ``output`` says what becomes of
-            videos that are longer or larger than asked for.
+            ``sampling.scheduler`` is ``own`` or a class of diffusers; ``dtype`` is a word of `vbbench.models.precision`; ``output`` says
+            what becomes of videos that are longer or larger than asked for.
     Raises:
         RecipeError: a table or a name in it that cannot be understood.
         WeightsError: weights that are not there, or not safe to load.
@@ -44,7 +44,7 @@ class DiffusersPipeline:
         self._arguments = {"generator": "{generator}", **settings.get("arguments", {})}
         check_arguments(cls, self._arguments, f"[scales.{settings['scale']}.arguments]")
         self._scheduler(settings.get("sampling", {}).get("scheduler"))
-        self.pipeline = _load(cls, settings, folder, _dtype(settings, self._where))
+        self.pipeline = _load(cls, settings, folder, dtype_of(settings))
         self._set_scheduler(settings["sampling"]["scheduler"])
         self.pipeline.to(device)
         self.pipeline.set_progress_bar_config(disable=True)
@@ -111,13 +111,6 @@ def _near(name: Any, known: Sequence[str]) -> str:
     """Hundreds of names would be no help."""
     hint = nearest(str(name), known)
     return hint if hint.startswith("did you") else "nothing there is called like that."
-
-
-def _dtype(settings: Mapping[str, Any], where: str) -> torch.dtype:
-    name = settings.get("dtype", "float32")
-    if name not in DTYPES:
-        raise RecipeError(f"dtype in {where} must be one of {', '.join(DTYPES)}, not {name!r}.")
-    return getattr(torch, name)
 
 
 def _output_settings(settings: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -6,28 +6,34 @@ B batch, C latent channels, T frames, h/w latent cells, L tokens, D width.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from vbbench.errors import InputError, UsageError
-from vbbench.models.codec import to_uint8
+from vbbench.errors import RecipeError
+from vbbench.models.codec import FrameCodec, to_uint8
+from vbbench.models.denoising import check_pixels, check_sampling, denoised
 from vbbench.models.diffusion import DiffusionConfig, video_noise
-from vbbench.models.loading import load_codec, load_network
+from vbbench.models.loading import META, load_codec, load_network
 from vbbench.models.network import TextToVideoNetwork
+from vbbench.models.placement import Offload, apply_memory, memory_of, parts_of
+from vbbench.models.precision import dtype_of
 from vbbench.models.videobooth.cuda_graph import GraphedUNet
+from vbbench.models.videobooth.guidance import Denoiser
 from vbbench.models.videobooth.guided_unet import GuidedUNet
-from vbbench.models.videobooth.sampling import SCHEDULERS, Denoiser, make_scheduler, sample
 from vbbench.models.videobooth.speed import apply_speed, approximate_of, speed_of
 from vbbench.models.videobooth.unet import VideoUNet
 from vbbench.types import PromptItem, SamplingParams, Video
 
-FAITHFUL = "faithful"
 PARTS = CONDITIONS, DENOISING, DECODING = "conditions", "denoising", "decoding"
 """Of a clip: texts and image prompts are encoded, noise becomes latents, latents become frames."""
+
+OVERFLOW = "float16 ends at 65504: try bfloat16 (--dtype bfloat16, or dtype in the recipe)"
 
 
 def _nobody(part: str) -> None:
@@ -40,7 +46,8 @@ class LatentVideoModel:
     Args:
         settings: one scale's table of recipe.toml; ``weights`` maps ``codec`` and ``base`` to names of weights, ``null_text`` is the
             text of guidance's other branch (default: the empty one), ``speed`` and ``approximate`` say how the UNet is evaluated
-            (`vbbench.models.videobooth.speed`).
+            (`vbbench.models.videobooth.speed`), ``dtype`` in which numbers (`vbbench.models.precision`),
+            ``memory`` what is spared on small devices (`vbbench.models.placement`).
         device: ``cpu``, ``cuda``, or ``meta``: built without weights, to be looked at.
 
     Attributes:
@@ -48,21 +55,62 @@ class LatentVideoModel:
     """
 
     def __init__(self, settings: Mapping[str, Any], *, device: str, folder: Path) -> None:
+        self._take_settings(settings, device)
+        self.codec: FrameCodec = load_codec(settings["weights"]["codec"], self.scale, self._home, torch.float32)
+        self.network = self._load_network()
+        apply_speed(self._base.unet, self.speed)
+        apply_memory(self.codec, self.memory)
+        if self.memory.offload:
+            self._base.works_on = torch.device(device)
+            parts = parts_of(self.network, self._base, self.codec)
+            self._offload = Offload(parts, lambda tensor: tensor.to(device))
+
+    def _take_settings(self, settings: Mapping[str, Any], device: str) -> None:
+        """What a model knows before it has a network."""
         self.on_part: Callable[[str], None] = _nobody
         self.settings, self.device, self.scale = settings, device, str(settings["scale"])
         self.speed, self.approximate = speed_of(settings, device), approximate_of(settings)
-        self.codec = load_codec(settings["weights"]["codec"], self.scale, device)
-        self.network = self._load_network()
-        apply_speed(self._base.unet, self.speed)
+        self.dtype, self.memory = dtype_of(settings), memory_of(settings, self.speed)
+        self._offload: Offload | None = None
+        if hasattr(self, "fit") and (self.dtype != torch.float32 or self.memory.offload):
+            raise RecipeError(f"a model that is fitted can be neither offloaded nor of another dtype than float32: [scales.{self.scale}].")
+
+    @property
+    def _home(self) -> str:
+        """Where weights are when they do not work."""
+        return "cpu" if self.memory.offload and self.device != META else self.device
+
+    @classmethod
+    def around(cls, network: nn.Module, codec: FrameCodec, settings: Mapping[str, Any], *, device: str) -> Self:
+        """A model around a network that is in memory, for samples in the middle of training; reads no weights.
+
+        The network is evaluated as it is, in whatever mode it is, and stays so: of the ``speed`` table only what is up to the sampling
+        around it counts. What would change modules (``fused_qkv``, ``attention``, ``channels_last``, ``compiled``, the table ``memory``)
+        is left alone, and nothing is kept that other weights made (``image_cache_mb``, ``cuda_graph``), so that one model may go on
+        sampling while its network learns. The network's own dtype counts, not ``settings["dtype"]``.
+
+        Args:
+            network: what this class samples with; on ``device``.
+            codec: on ``device``.
+            settings: one scale's table of recipe.toml, with ``scale``; needs no ``weights``.
+            device: ``cpu`` or ``cuda``.
+        """
+        model = cls.__new__(cls)
+        model._take_settings(settings, device)
+        model.speed = replace(model.speed, image_cache_mb=0.0, cuda_graph=False)
+        model.codec, model.network = codec, network  # type: ignore[assignment]
+        return model
 
     def _load_network(self) -> TextToVideoNetwork:
-        return load_network(self.settings["weights"]["base"], self.scale, self.device)
+        return load_network(self.settings["weights"]["base"], self.scale, self._home, self.dtype)
 
     @torch.inference_mode()
     def generate(self, items: Sequence[PromptItem], params: SamplingParams) -> list[Video]:
         """One video an item; see ``vbbench.models.base.VideoModel``."""
+        check_sampling(params, self._diffusion)
         self.on_part(CONDITIONS)
-        return self._sample(items, params, self._denoiser(items, params))
+        with self._offload.session() if self._offload is not None else nullcontext():
+            return self._sample(items, params, self._denoiser(items, params))
 
     def _denoiser(self, items: Sequence[PromptItem], params: SamplingParams) -> Denoiser:
         return self._text_denoiser(self.network.encode_text([item.text for item in items]))
@@ -90,38 +138,11 @@ class LatentVideoModel:
         self.on_part(DENOISING)
         generators = [torch.Generator().manual_seed(item.seed) for item in items]
         noise = torch.cat([self._noise(generator, params) for generator in generators]).to(self.device)
-        latents = sample(
-            denoise,
-            self._scheduler(params),
-            noise,
-            params.num_inference_steps,
-            guidance_scale=params.guidance_scale,
-            generators=generators,  # drawn on from where the first noise ended: an ancestral step must not repeat it
-        )
+        latents = denoised(denoise, noise, items, params, self._diffusion, generators, hint=OVERFLOW if self.dtype == torch.float16 else "")
         self.on_part(DECODING)
-        if not torch.isfinite(latents).all():
-            raise InputError("sampling ended in numbers that are not finite")
-        frames = to_uint8(self.codec.decode(latents)).cpu().numpy()
-        return [Video(clip, params.fps) for clip in frames]
-
-    def _scheduler(self, params: SamplingParams) -> Any:
-        if params.scheduler == FAITHFUL:
-            raise UsageError(
-                "the scheduler 'faithful' repeats the released code's loop, for networks that predict noise on its linear schedule; "
-                f"this one predicts {self._diffusion.prediction_type!r}; choose one of {', '.join(SCHEDULERS)}."
-            )
-        if params.scheduler not in SCHEDULERS:
-            raise UsageError(f"there is no scheduler {params.scheduler!r}; there are {', '.join(SCHEDULERS)}.")
-        diffusion = self._diffusion
-        return make_scheduler(
-            params.scheduler,
-            prediction_type=diffusion.prediction_type,
-            beta_schedule=diffusion.beta_schedule,
-            beta_start=diffusion.beta_start,
-            beta_end=diffusion.beta_end,
-            num_train_timesteps=diffusion.num_train_timesteps,
-            timestep_spacing="trailing",
-        )
+        pixels = self.codec.decode(latents)
+        check_pixels(pixels, items)
+        return [Video(clip, params.fps) for clip in to_uint8(pixels).cpu().numpy()]
 
     @property
     def _base(self) -> TextToVideoNetwork:

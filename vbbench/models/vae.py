@@ -16,12 +16,16 @@ class VaeCodec(nn.Module):
 
     Args:
         config: of ``AutoencoderKL``, as diffusers writes it.
+
+    Attributes:
+        slicing: one frame at a time is decoded, which bounds memory; else all at once.
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__()
         from diffusers import AutoencoderKL
 
+        self.slicing = True
         self.vae = AutoencoderKL.from_config(dict(config))
         self.latent_channels: int = self.vae.config.latent_channels
         self.factor: int = 2 ** (len(self.vae.config.block_out_channels) - 1)
@@ -33,7 +37,8 @@ class VaeCodec(nn.Module):
         return latents.unflatten(0, pixels_BTCHW.shape[:2]).transpose(1, 2)
 
     def decode(self, latents_BCThw: Tensor) -> Tensor:
-        """Latents to pixels (B, T, 3, H, W), clamped to [-1, 1]; one frame at a time, which bounds memory."""
+        """Latents to pixels (B, T, 3, H, W), clamped to [-1, 1]."""
         frames = latents_BCThw.transpose(1, 2).flatten(0, 1) / self.vae.config.scaling_factor
-        pixels = torch.cat([self.vae.decode(frame[None]).sample for frame in frames])
+        slices = frames.split(1 if self.slicing else len(frames))
+        pixels = torch.cat([self.vae.decode(frame).sample for frame in slices])
         return pixels.unflatten(0, (latents_BCThw.shape[0], -1)).clamp(-1.0, 1.0)

@@ -36,9 +36,15 @@ PATIENCE = timedelta(hours=1)
 
 
 class Alone:
-    """A single process: there is nobody to meet, and every step is a meeting."""
+    """A single process: there is nobody to meet, and every step is a meeting.
+
+    Attributes:
+        hears: whether a signal to this process is a request to stop the training.
+        writes: whether this process has an optimiser state of its own to write.
+    """
 
     rank, size = 0, 1
+    hears = writes = True
 
     def due(self, done: int, steps: int) -> bool:
         """Whether workers meet after step ``done`` (counted from 1)."""
@@ -64,6 +70,7 @@ class Group(Alone):
 
     def __init__(self, rank: int, size: int, every: int) -> None:
         self.rank, self.size, self.every = rank, size, every
+        self.hears = rank == 0
 
     def due(self, done: int, steps: int) -> bool:
         """Every ``every`` steps, and after the last."""

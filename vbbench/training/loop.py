@@ -1,7 +1,7 @@
 """One training loop for every stage, scale and model.
 
-Plain torch rather than ``accelerate``: the loss is a method of the objective and not the forward pass of a module, which is what
-Accelerator wraps, and its start-up costs more than a short stage. Autocast, clipping and averaging are one line each (``trainer``).
+On the miniature plain torch: processes that train apart and meet now and then (``local_sgd``) suit its small steps on a CPU. On real
+videos the same loop computes each step through ``accelerate`` (``real.trainer``).
 
 Exactness: everything random in a step is drawn from ``batch_seed(seed, step, rank)``, to which torch's own generator is set as
 well, so a training that is killed and resumed ends, on the CPU, with the very weights of one that was not.
@@ -9,13 +9,16 @@ well, so a training that is killed and resumed ends, on the CPU, with the very w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from vbbench.errors import UsageError
+from vbbench.locks import lock_folder
 from vbbench.training import checkpoint
 from vbbench.training.local_sgd import group
 from vbbench.training.objective import Objective, TrainedModule
@@ -53,20 +56,47 @@ def fit(
         KeyboardInterrupt: Ctrl-C or SIGTERM, after a checkpoint was written.
     """
     work.mkdir(parents=True, exist_ok=True)
-    checkpoint.clear_unfinished(work)
-    found = checkpoint.latest(work)
-    facts = {"settings": settings.as_dict(), "made_from": dict(made_from or {}), "device": device, "workers": workers}
-    facts = _facts_from(found, facts, objective.name, seed, work) if found is not None else {**facts, "earlier": []}
-    if workers == 1 or (found is not None and found.step >= settings.steps):
-        return Trainer(objective, settings, seed=seed, work=work, device=device, found=found, facts=facts).run()
-    if factory is None or torch.device(device).type != "cpu":
-        raise UsageError("More than one worker needs the CPU and a way to build the objective in each.")
-    with group(factory, settings, seed, work, found, workers) as peers:
-        return Trainer(objective, settings, seed=seed, work=work, peers=peers, found=found, facts=facts).run()
+    with locked(work):
+        checkpoint.clear_unfinished(work)
+        found = checkpoint.latest(work)
+        facts = {"settings": settings.as_dict(), "made_from": dict(made_from or {}), "device": device, "workers": workers}
+        facts = facts_of(found, facts, objective.name, seed, work)
+        if workers == 1 or (found is not None and found.step >= settings.steps):
+            return Trainer(objective, settings, seed=seed, work=work, device=device, found=found, facts=facts).run()
+        if factory is None or torch.device(device).type != "cpu":
+            raise UsageError("More than one worker needs the CPU and a way to build the objective in each.")
+        with group(factory, settings, seed, work, found, workers) as peers:
+            return Trainer(objective, settings, seed=seed, work=work, peers=peers, found=found, facts=facts).run()
 
 
-def _facts_from(found: checkpoint.Checkpoint, facts: dict[str, Any], name: str, seed: int, work: Path) -> dict[str, Any]:
-    """Facts of a training that goes on from a checkpoint: what differed before is kept, with the step ``until`` which it held."""
+@contextmanager
+def locked(work: Path) -> Iterator[None]:
+    """Keep other trainings out of a work folder.
+
+    Raises:
+        UsageError: there is one in it.
+    """
+    try:
+        handle = lock_folder(work)
+    except BlockingIOError:
+        raise UsageError(f"another process trains in {work}: wait for it, or name another folder.") from None
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def facts_of(found: checkpoint.Checkpoint | None, facts: dict[str, Any], name: str, seed: int, work: Path) -> dict[str, Any]:
+    """Facts of a training; of one that goes on with what differed before, each with the step ``until`` which it held.
+
+    Args:
+        facts: ``settings``, ``made_from`` and others, as they are now.
+        name: of the objective.
+    Raises:
+        UsageError: the checkpoint is of another training, or of one that is finished and was made from something else.
+    """
+    if found is None:
+        return {**facts, "earlier": []}
     state = found.state
     if (state["name"], state["seed"]) != (name, seed):
         raise UsageError(f"{work} holds a training of {state['name']} with seed {state['seed']}: remove it or name another folder.")

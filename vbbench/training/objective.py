@@ -17,7 +17,8 @@ class Objective(Protocol):
 
     An objective may also have ``after_step(step)``, called after each optimiser step (a self-distilled teacher moves there).
     State that must survive a kill belongs into ``module`` as a buffer or a frozen parameter: both are in checkpoints, and
-    averaged over workers.
+    averaged over workers; unless the objective has ``rest_is_constant = True``: then checkpoints hold what is trained and nothing
+    else (a frozen network of real size would fill the disk).
     """
 
     name: str

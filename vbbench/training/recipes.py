@@ -142,6 +142,7 @@ def _train_one(name: str, scale: str, out: Path, steps: int | None, seed: int, d
     """One recipe, from data to weights file."""
     from vbbench.training import curves, rendering
     from vbbench.weights_io import read_card, save_weights
+    from vbbench.world import WORLD_VERSION
 
     recipe, seeded = RECIPES[name], seeded_name(name, seed)
     earlier = (seeded_name(recipe.after, seed),) if recipe.after else ()
@@ -159,7 +160,7 @@ def _train_one(name: str, scale: str, out: Path, steps: int | None, seed: int, d
     path = out / f"{seeded}.safetensors"
     steps_before = sum(read_card(resources.weights_path(stage, scale)).get("total_steps", 0) for stage in earlier)
     facts |= {"total_steps": facts["steps"] + steps_before, "parameters": sum(t.numel() for t in tensors.values())}
-    card = {"recipe": name, "scale": scale, "seed": seed, **facts, "config": config, **_environment(device)}
+    card = {"recipe": name, "scale": scale, "seed": seed, **facts, "config": config, **environment(device), "world": WORLD_VERSION}
     save_weights(path, tensors, card, eight_bit=bool(config.get("differences")))
     curves.say(f"{name}: {path}  {curves.figures(facts['validation'])}")
 
@@ -194,19 +195,17 @@ def _fit(
     return tensors, config, {**facts, **result.facts}
 
 
-def _environment(device: str) -> dict[str, Any]:
+def environment(device: str) -> dict[str, Any]:
     """What else a weights file was made with."""
     import torch
 
     from vbbench.run.environment import commit
-    from vbbench.world import WORLD_VERSION
 
     return {
         "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else f"cpu ({platform.machine()})",
         "torch": torch.__version__,
         "vbbench": __version__,
         "commit": commit(),
-        "world": WORLD_VERSION,
     }
 
 

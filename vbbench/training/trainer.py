@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from vbbench.errors import UsageError, VBBenchError
+from vbbench.errors import UsageError, VBBenchError, one_line
 from vbbench.training import checkpoint, curves
 from vbbench.training.interrupt import Interrupt
 from vbbench.training.local_sgd import Alone
@@ -46,6 +47,8 @@ class Trainer:
         self.device_type = torch.device(device).type
         self.params, self.buffers = dict(self.module.named_parameters()), dict(self.module.named_buffers())
         self.trained = {name: param for name, param in self.params.items() if param.requires_grad}
+        if getattr(objective, "rest_is_constant", False):
+            self.params, self.buffers = self.trained, {}
         self.optimizer = adamw(self.trained, settings, self.device_type)
         self.done, self.seconds = 0, 0.0
         self.history: list[dict[str, float]] = []
@@ -61,7 +64,7 @@ class Trainer:
         self.clock = self.saved = self.drawn = time.monotonic()
         self.progress = curves.Progress(self.objective.name, self.settings.steps, self.done, shown=self._leads and self._left)
         try:
-            with Interrupt(active=self._leads) as interrupt:
+            with Interrupt(active=self.peers.hears) as interrupt:
                 while self._left:
                     self._step()
                     if self.peers.due(self.done, self.settings.steps):
@@ -108,12 +111,12 @@ class Trainer:
         last, before = not self._left, self.peers.previous(self.done)
         overdue = time.monotonic() - self.saved >= self.settings.checkpoint_every_seconds
         save, stop = self.peers.meet(
-            [*self.params.values(), *self.buffers.values()], save=self._leads and (stop or last or overdue), stop=self._leads and stop
+            [*self.params.values(), *self.buffers.values()], save=self._leads and (stop or last or overdue), stop=stop
         )
         if self._leads:
             self.average.move(ema_decay_at(self.settings, self.done - 1) ** (self.done - before))
-            validate = last or _crossed(self.settings.validate_every, before, self.done)
-            if validate or _crossed(max(1, min(LONGEST_ROW, self.settings.steps // ROWS)), before, self.done):
+            validate = last or crossed(self.settings.validate_every, before, self.done)
+            if validate or crossed(max(1, min(LONGEST_ROW, self.settings.steps // ROWS)), before, self.done):
                 self._write_row(validate)
             if last or self.progress.due():
                 self.progress.update(self.done, self._means().get("loss") or self.history[-1]["loss"])
@@ -148,9 +151,29 @@ class Trainer:
         return self.seconds + time.monotonic() - self.clock
 
     def _save(self) -> None:
-        """A checkpoint; every worker writes its optimiser, worker 0 the rest."""
+        """A checkpoint; every worker writes its own optimiser, worker 0 the rest.
+
+        Raises:
+            VBBenchError: the disk is full or gone; the checkpoint before is whole.
+        """
+        try:
+            self._write()
+        except (OSError, SafetensorError) as error:
+            checkpoint.clear_unfinished(self.work)
+            raise VBBenchError(
+                f"The checkpoint of step {self.done} cannot be written to {self.work}: {one_line(error)}. {self._last_good()} "
+                "Make room there and run the same command again."
+            ) from error
+
+    def _last_good(self) -> str:
+        steps = [int(path.name.removeprefix("checkpoint-")) for path in self.work.glob("checkpoint-*")]
+        return f"That of step {max(steps)} is whole." if steps else "There is none before it."
+
+    def _write(self) -> None:
         folder = checkpoint.begin(self.work, self.done)
-        checkpoint.write_tensors(folder / checkpoint.optimizer_name(self.peers.rank), state_tensors(self.optimizer, self.trained))
+        if self.peers.writes:
+            optimizer = checkpoint.optimizer_name(self.peers.rank)
+            checkpoint.write_tensors(folder / optimizer, state_tensors(self.optimizer, self.trained))
         if self._leads:
             tensors = {f"param/{name}": param for name, param in self.params.items()}
             tensors |= {f"buffer/{name}": buffer for name, buffer in self.buffers.items()}
@@ -217,6 +240,6 @@ def _figures(row: Mapping[str, float]) -> dict[str, float]:
     return {key.removeprefix("val/"): value for key, value in row.items() if key.startswith("val/")}
 
 
-def _crossed(every: int, before: int, now: int) -> bool:
-    """Whether a multiple of ``every`` lies in (before, now]."""
+def crossed(every: int, before: int, now: int) -> bool:
+    """Whether a multiple of ``every`` lies in (before, now], of step numbers."""
     return now // every > before // every

@@ -158,3 +158,29 @@ def test_noise_per_frame_is_as_many_frames_as_the_video(items: Sequence[PromptIt
     assert not torch.allclose(seen[0][:, :, 0], seen[0][:, :, 1])
     with pytest.raises(RecipeError, match="shared or per-frame, not 'none'"):
         build("fine", image_prompt_noise="none").generate(items[:1], PARAMS)
+
+
+def test_a_model_around_a_network_in_training_samples_the_same_and_leaves_it_as_it_was(items: Sequence[PromptItem]) -> None:
+    """What is sampled follows the weights as they change; nothing is kept of older ones."""
+    loaded = build("fine")
+    network = build("fine").network.train()
+    parameters = {name: (parameter, parameter.stride()) for name, parameter in network.named_parameters()}
+    for _, parameter in network.trained():
+        parameter.requires_grad_(True)
+    modes = {name: module.training for name, module in network.named_modules()}
+    model = VideoBooth.around(network, loaded.codec, {"stage": "fine", "scale": "mini"}, device="cpu")
+    (one,), (other,) = loaded.generate(items[:1], PARAMS), model.generate(items[:1], PARAMS)
+    assert gap(one, other) == 0
+    assert {name: module.training for name, module in network.named_modules()} == modes
+    for name, parameter in network.named_parameters():
+        kept, stride = parameters[name]
+        assert parameter is kept
+        assert parameter.stride() == stride
+        assert not parameter.is_inference()
+    with torch.no_grad():
+        for _, parameter in network.trained():
+            parameter.mul_(0.5)
+    (learned,) = model.generate(items[:1], PARAMS)
+    (afresh,) = VideoBooth.around(network, loaded.codec, {"stage": "fine", "scale": "mini"}, device="cpu").generate(items[:1], PARAMS)
+    assert gap(learned, afresh) == 0
+    assert gap(learned, one) > 1

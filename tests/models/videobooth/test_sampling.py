@@ -43,29 +43,20 @@ def test_released_number_of_steps_gives_diffusers_timesteps() -> None:
 def test_faithful_draws_and_guides_as_released() -> None:
     calls: list[tuple[str, int]] = []
 
-    def noise(name: str) -> sampling.NoiseSource:
-        def draw(index: int, like: Tensor) -> Tensor:
-            calls.append((name, index))
-            return torch.full_like(like, 0.5)
+    def noise(index: int, like: Tensor) -> Tensor:
+        calls.append(("noise", index))
+        return torch.full_like(like, 0.5)
 
-        return draw
-
-    def model(sample: Tensor, timestep_B: Tensor, image_latent: Tensor | None) -> Tensor:
+    def model(sample: Tensor, timestep_B: Tensor, both: bool) -> tuple[Tensor, Tensor]:
+        assert both
         assert timestep_B.shape == (2,)
-        return torch.full_like(sample, 0.0 if image_latent is None else 1.0)
+        calls.append(("model", int(timestep_B[0])))
+        return torch.ones_like(sample), torch.zeros_like(sample)
 
     seen: list[int] = []
     x = torch.zeros(2, 4, 3, 2, 2)
-    out = sampling.faithful(
-        model,
-        x,
-        x.clone(),
-        image_noise=noise("image"),
-        sample_noise=noise("sample"),
-        steps=3,
-        callback=lambda index, sample, clean: seen.append(index),
-    )
-    assert calls == [(name, index) for index in (2, 1, 0) for name in ("image", "sample")]
+    out = sampling.faithful(model, x, sample_noise=noise, steps=3, callback=lambda index, sample, clean: seen.append(index))
+    assert calls == [("model", 999), ("noise", 2), ("model", 500), ("noise", 1), ("model", 0), ("noise", 0)]
     assert seen == [2, 1, 0]
     assert torch.equal(out[:, 0], out[:, 2])
     assert not torch.allclose(out[:, 3], out[:, 0])

@@ -14,7 +14,7 @@ from vbbench.models.elite.local import not_white
 from vbbench.models.elite.network import LOCAL, EliteNetwork
 from vbbench.models.network import TextToVideoNetwork
 from vbbench.models.text_to_video import LatentVideoModel
-from vbbench.models.videobooth.sampling import Denoiser
+from vbbench.models.videobooth.guidance import Denoiser
 from vbbench.pictures import load_image_prompt, load_mask
 from vbbench.types import PromptItem, SamplingParams
 
@@ -29,7 +29,7 @@ class Elite(LatentVideoModel):
 
     def _load_network(self) -> EliteNetwork:  # type: ignore[override]
         weights = self.settings["weights"]
-        return load_elite(LOCAL, weights["base"], weights["image-encoder"], weights["elite"], self.scale, self.device)
+        return load_elite(LOCAL, weights["base"], weights["image-encoder"], weights["elite"], self.scale, self._home, self.dtype)
 
     @property
     def _base(self) -> TextToVideoNetwork:

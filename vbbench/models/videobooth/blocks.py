@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vbbench.models.videobooth.convolution import Conv1x1, Conv3x3
+from vbbench.models.videobooth.recompute import Recomputed
 from vbbench.models.videobooth.transformer import Conditioning, Transformer
 
 
@@ -27,7 +28,7 @@ class FrameGroupNorm(nn.GroupNorm):
         return super().forward(tall).permute(0, 2, 3, 1).reshape(-1, height, width, channels).permute(0, 3, 1, 2)
 
 
-class ResnetBlock(nn.Module):
+class ResnetBlock(Recomputed):
     """Two convolutions with the time embedding between them and a residual around them.
 
     Args:
@@ -50,7 +51,7 @@ class ResnetBlock(nn.Module):
         self.conv2 = Conv3x3(out_channels, out_channels)
         self.conv_shortcut = Conv1x1(in_channels, out_channels) if in_channels != out_channels else None
 
-    def forward(self, x: Tensor, emb_BTD: Tensor, frames: int) -> Tensor:
+    def compute(self, x: Tensor, emb_BTD: Tensor, frames: int) -> Tensor:
         """(B * T, C, H, W) -> (B * T, C', H, W); ``emb_BTD``: the time embedding, its T is 1 or ``frames``."""
         emb_BTC = self.time_emb_proj(emb_BTD)
         emb = emb_BTC.expand(-1, frames, -1).flatten(0, 1)[:, :, None, None]

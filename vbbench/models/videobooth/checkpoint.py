@@ -37,7 +37,9 @@ _NOT_IN_STABLE_DIFFUSION = (".attn_temp.", ".norm_temp.", "watermark_")
 # --- loading ----------------------------------------------------------------------------------------------------------
 
 
-def load_strictly(module: nn.Module, state: Mapping[str, Tensor], *, source: str, may_lack: Collection[str] = ()) -> None:
+def load_strictly(
+    module: nn.Module, state: Mapping[str, Tensor], *, source: str, may_lack: Collection[str] = (), assign: bool = False
+) -> None:
     """Copy weights into a module, refusing anything that does not fit.
 
     Args:
@@ -45,6 +47,7 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], *, source: str
         state: the weights.
         source: named in the error.
         may_lack: parts of keys that the weights need not hold.
+        assign: the tensors become the module's own, whatever it held, instead of being copied.
     Raises:
         WeightsError: names every missing, unexpected and misshapen key.
     """
@@ -60,7 +63,7 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], *, source: str
     problems = [f"{len(keys)} {what}: {', '.join(keys)}" for what, keys in lists if keys]
     if problems:
         raise WeightsError(f"the weights of {source} do not fit: {'; '.join(problems)}")
-    module.load_state_dict(state, strict=False)
+    module.load_state_dict(state, strict=False, assign=assign)
 
 
 # --- names ------------------------------------------------------------------------------------------------------------

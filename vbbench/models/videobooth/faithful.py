@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from vbbench.models.videobooth.guidance import guided
+from vbbench.models.videobooth.guidance import Denoiser, guided
 
 
 @dataclass(frozen=True)
@@ -96,45 +95,37 @@ def ancestral_step(tables: DiffusionTables, eps: Tensor, sample: Tensor, index: 
     return mean + tables.variance[index].sqrt().item() * noise, clean
 
 
-class FaithfulModel(Protocol):
-    """The network of the faithful loop; ``image_latent`` is None in the unconditional branch."""
-
-    def __call__(self, sample: Tensor, timestep_B: Tensor, image_latent: Tensor | None) -> Tensor:
-        """(B, C, T, H, W) -> predicted noise of that shape."""
-        ...
-
-
 NoiseSource = Callable[[int, Tensor], Tensor]
 """(step index, a tensor) -> standard normal noise of that tensor's shape, type and device."""
 
 StepCallback = Callable[[int, Tensor, Tensor], None]
 """Observes (step index, sample after the step, predicted clean sample)."""
 
+RELEASED_CHANNELS = 3
+"""Latent channels that the released code guides, of four."""
+
 
 def faithful(
-    model: FaithfulModel,
+    model: Denoiser,
     sample: Tensor,
-    image_latent: Tensor | None,
     *,
-    image_noise: NoiseSource,
     sample_noise: NoiseSource,
     steps: int = 250,
     guidance_scale: float = 4.0,
-    guidance_channels: int | None = 3,
+    guidance_channels: int | None = RELEASED_CHANNELS,
     callback: StepCallback | None = None,
 ) -> Tensor:
-    """Samples as the released code does, quirks included: 250 ancestral steps, guidance on 3 of 4 latent channels, and
-    the image prompt noised anew in every step and frame.
+    """Samples as the released code does, quirks included: 250 ancestral steps, guidance on 3 of 4 latent channels.
+
+    Its third quirk, an image prompt noised anew in every step and frame, is up to the model, which is called once a step, before the
+    step's own noise is drawn; `vbbench.models.videobooth.image_noise` draws for it.
 
     Args:
-        model: predicts the noise; called with the noised image prompt for the conditional branch and with None for the
-            unconditional one.
+        model: predicts the noise; its unconditional branch is run only if guidance needs it.
         sample: standard normal noise, (B, C, T, H, W).
-        image_latent: clean latent of the image prompt, (B, C, T, H, W), or None.
-        image_noise: noise of the image prompt; drawn first in each step.
         sample_noise: noise of the step; drawn, and not used, at step 0 too.
         steps: sampling steps.
-        guidance_scale: 4.0 as released.
+        guidance_scale: 4.0 as released; 1: none.
         guidance_channels: guided latent channels; None: all.
         callback: called after each step.
     Returns:
@@ -145,9 +136,9 @@ def faithful(
     tables = diffusion_tables(steps)
     for index in reversed(range(steps)):
         timestep_B = tables.timesteps[index].to(sample.device).expand(len(sample))
-        noisy = None if image_latent is None else add_noise(tables, image_latent, image_noise(index, image_latent), index)
-        cond, uncond = model(sample, timestep_B, noisy), model(sample, timestep_B, None)
-        eps = guided(cond, uncond, guidance_scale, guidance_channels)
+        eps, uncond = model(sample, timestep_B, guidance_scale != 1.0)
+        if uncond is not None:
+            eps = guided(eps, uncond, guidance_scale, guidance_channels)
         sample, clean = ancestral_step(tables, eps, sample, index, sample_noise(index, sample))
         if callback is not None:
             callback(index, sample, clean)

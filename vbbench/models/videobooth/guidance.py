@@ -1,9 +1,19 @@
-"""Classifier-free guidance."""
+"""Classifier-free guidance, and what it needs of a network."""
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
+
+
+class Denoiser(Protocol):
+    """A network in a sampling loop, its conditions bound."""
+
+    def __call__(self, latents: Tensor, timestep_B: Tensor, both: bool) -> tuple[Tensor, Tensor | None]:
+        """(B, C, ...) latents -> predictions of that shape: with text and image prompt and, if ``both``, without."""
+        ...
 
 
 def guided(cond: Tensor, uncond: Tensor, scale: float, channels: int | None = None) -> Tensor:

@@ -47,8 +47,10 @@ class GuidedUNet:
         graphed: GraphedUNet | None = None,
     ) -> None:
         self._unet, self._speed, self._image, self._local = unet, speed or Speed(), image, local
+        self._dtype = unet.conv_in.weight.dtype
         self._evaluate = (graphed or GraphedUNet(unet)) if self._speed.cuda_graph else unet
-        self._conditional, self._unconditional = self._texts(unet, conditional_BSD, unconditional_1SD)
+        texts = conditional_BSD.to(self._dtype), unconditional_1SD.to(self._dtype)
+        self._conditional, self._unconditional = self._texts(unet, *texts)
         every = (approximate or Approximate()).reuse_features
         self._inner = {name: InnerFeatures(every) if every > 1 else None for name in ("both", "conditional", "unconditional")}
 
@@ -59,7 +61,14 @@ class GuidedUNet:
         return unet.text_states(conditional), unet.text_states(unconditional).for_videos(videos)
 
     def __call__(self, latents: Tensor, timestep_B: Tensor, both: bool) -> tuple[Tensor, Tensor | None]:
-        """Predictions of the conditional branch and, for guidance, of the unconditional one."""
+        """Predictions of the conditional branch and, for guidance, of the unconditional one.
+
+        Of the latents' dtype, whatever the UNet's is.
+        """
+        conditional, unconditional = self._predictions(latents.to(self._dtype), timestep_B, both)
+        return conditional.to(latents.dtype), None if unconditional is None else unconditional.to(latents.dtype)
+
+    def _predictions(self, latents: Tensor, timestep_B: Tensor, both: bool) -> tuple[Tensor, Tensor | None]:
         conditions = {"image_prompt": self._image_states(timestep_B), "local_prompt": self._local}
         if both and self._speed.batched_guidance:
             twice = torch.cat([latents, latents]), torch.cat([timestep_B, timestep_B])

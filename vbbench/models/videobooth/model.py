@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from hashlib import sha256
 
 import torch
@@ -11,14 +11,16 @@ from torch import Tensor
 
 from vbbench.errors import RecipeError
 from vbbench.models.codec import to_unit
+from vbbench.models.denoising import FAITHFUL, scheduler_of
 from vbbench.models.loading import load_videobooth
 from vbbench.models.network import TextToVideoNetwork
 from vbbench.models.text_to_video import LatentVideoModel
+from vbbench.models.videobooth.guidance import Denoiser
 from vbbench.models.videobooth.guided_unet import ImagePromptAt
 from vbbench.models.videobooth.image_cache import ImagePromptCache
+from vbbench.models.videobooth.image_noise import ImageNoise, corrected_noising, released_noising
 from vbbench.models.videobooth.network import VideoBoothNetwork
-from vbbench.models.videobooth.sampling import Denoiser, noise_to_timestep
-from vbbench.models.videobooth.unet import ImagePromptInput, ImagePromptStates
+from vbbench.models.videobooth.unet import ImagePromptInput, ImagePromptStates, TextStates
 from vbbench.types import PromptItem, SamplingParams
 from vbbench.video import load_image_prompt
 
@@ -39,7 +41,7 @@ class VideoBooth(LatentVideoModel):
     def _load_network(self) -> VideoBoothNetwork:  # type: ignore[override]
         weights = self.settings["weights"]
         names = (weights["base"], weights["image-encoder"], weights["videobooth"])
-        return load_videobooth(self.settings["stage"], *names, self.scale, self.device)
+        return load_videobooth(self.settings["stage"], *names, self.scale, self._home, dtype=self.dtype)
 
     @property
     def _base(self) -> TextToVideoNetwork:
@@ -55,7 +57,8 @@ class VideoBooth(LatentVideoModel):
         conditional = self.network.encode_text(
             [item.text for item in items], [item.subject_word for item in items], self.network.embed_image(pixels)
         )
-        keys = [(item.image_seed, sha256(picture).hexdigest(), params.num_frames) for item, picture in zip(items, pictures, strict=True)]
+        asked = (params.num_frames, params.num_inference_steps if params.scheduler == FAITHFUL else None)
+        keys = [(item.image_seed, sha256(picture).hexdigest(), *asked) for item, picture in zip(items, pictures, strict=True)]
         image = self._image_prompts(items, keys, self.codec.encode(pixels[:, None]), params) if self.network.injects else None
         return self._bind(conditional, image=image)
 
@@ -66,21 +69,26 @@ class VideoBooth(LatentVideoModel):
 
         Each passes through the network alone, whoever else is in the batch, and once for all prompts of one image (of one key).
         """
-        unet, scheduler = self._base.unet, self._scheduler(params)
-        per_frame = self._noise_per_frame()
-        null_text = unet.text_states(self._null_text())
+        unet = self._base.unet
+        dtype, null_text = unet.conv_in.weight.dtype, self._null_text()
+        redrawn, frames = params.scheduler == FAITHFUL, params.num_frames if self._noise_per_frame(params) else 1
+        noising = released_noising(params.num_inference_steps) if redrawn else corrected_noising(scheduler_of(params, self._diffusion))
 
-        def compute(row: int, timestep_B: Tensor) -> ImagePromptStates:
+        @cache
+        def null_states() -> TextStates:
+            """Once a clip, and not before the UNet's turn has come."""
+            return unet.text_states(null_text)
+
+        def compute(row: int, timestep_B: Tensor, noise: ImageNoise) -> ImagePromptStates:
             latent = latents[row : row + 1]
             if not self.network.noises_image_prompt:
-                return unet.image_prompt_states(ImagePromptInput(latent, torch.zeros_like(timestep_B[:1]), null_text))
-            if per_frame:
-                latent = latent.expand(-1, -1, params.num_frames, -1, -1)
-            noise = self._image_noise(items[row], latent).to(self.device)
-            noisy = noise_to_timestep(scheduler, latent, noise, timestep_B[0])
-            return unet.image_prompt_states(ImagePromptInput(noisy, timestep_B[:1], null_text))
+                return unet.image_prompt_states(ImagePromptInput(latent.to(dtype), torch.zeros_like(timestep_B[:1]), null_states()))
+            noisy = noising(latent.expand(-1, -1, frames, -1, -1), noise.noise().to(self.device), timestep_B[0])
+            return unet.image_prompt_states(ImagePromptInput(noisy.to(dtype), timestep_B[:1], null_states()))
 
         rows = {image: row for row, image in reversed(list(enumerate(keys)))}
+        shape = (1, latents.shape[1], frames, *latents.shape[3:])
+        noises = {image: ImageNoise(items[row].image_seed, shape, redrawn=redrawn) for image, row in rows.items()}
         self._kept.begin(rows)
         clean: list[ImagePromptStates] = []  # without noise it is the same at every step
 
@@ -88,7 +96,10 @@ class VideoBooth(LatentVideoModel):
             if clean:
                 return clean[0]
             step = float(timestep_B[0]) if self.network.noises_image_prompt else None
-            found = {image: self._kept.get(image, step, partial(compute, row, timestep_B)) for image, row in rows.items()}
+            found = {}
+            for image, row in rows.items():
+                noises[image].begin_step()
+                found[image] = self._kept.get(image, step, partial(compute, row, timestep_B, noises[image]))
             states = ImagePromptStates.of_several([found[image] for image in keys])
             if step is None:
                 clean.append(states)
@@ -96,13 +107,8 @@ class VideoBooth(LatentVideoModel):
 
         return at
 
-    def _noise_per_frame(self) -> bool:
+    def _noise_per_frame(self, params: SamplingParams) -> bool:
         noise = self.settings.get("image_prompt_noise", "shared")
         if noise not in IMAGE_PROMPT_NOISE:
             raise RecipeError(f"image_prompt_noise must be {' or '.join(IMAGE_PROMPT_NOISE)}, not {noise!r}.")
-        return noise == "per-frame"
-
-    @staticmethod
-    def _image_noise(item: PromptItem, like: Tensor) -> Tensor:
-        """The image prompt's noise, from the image and the suite alone, so that all prompts of one image share it."""
-        return torch.randn(like.shape, generator=torch.Generator().manual_seed(item.image_seed))
+        return noise == "per-frame" or params.scheduler == FAITHFUL

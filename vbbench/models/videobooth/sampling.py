@@ -8,27 +8,25 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from vbbench.models.videobooth.faithful import (
     DiffusionTables,
-    FaithfulModel,
     NoiseSource,
     add_noise,
     ancestral_step,
     diffusion_tables,
     faithful,
 )
-from vbbench.models.videobooth.guidance import guided
+from vbbench.models.videobooth.guidance import Denoiser, guided
 
 __all__ = [
     "SCHEDULERS",
     "Denoiser",
     "DiffusionTables",
-    "FaithfulModel",
     "NoiseSource",
     "add_noise",
     "ancestral_step",
@@ -48,14 +46,6 @@ SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
     "euler": ("EulerDiscreteScheduler", {}),
 }
 """Name -> diffusers class and the options that every use of it here needs (latents are not confined to [-1, 1])."""
-
-
-class Denoiser(Protocol):
-    """A network in a sampling loop, its conditions bound."""
-
-    def __call__(self, latents: Tensor, timestep_B: Tensor, both: bool) -> tuple[Tensor, Tensor | None]:
-        """(B, C, ...) latents -> predictions of that shape: with text and image prompt and, if ``both``, without."""
-        ...
 
 
 def make_scheduler(

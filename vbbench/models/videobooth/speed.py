@@ -57,7 +57,7 @@ class Approximate:
     reuse_features: int = 1
 
 
-_Settings = TypeVar("_Settings", Speed, Approximate)
+_Settings = TypeVar("_Settings")
 
 
 def speed_of(settings: Mapping[str, Any], device: str = "cpu") -> Speed:
@@ -66,7 +66,7 @@ def speed_of(settings: Mapping[str, Any], device: str = "cpu") -> Speed:
     Raises:
         RecipeError: unknown keys or backends, values of another type or below 0, or what the device cannot do.
     """
-    speed = _read(Speed(batched_guidance=device == "cuda"), "speed", settings)
+    speed = read_table(Speed(batched_guidance=device == "cuda"), "speed", settings)
     if speed.attention and speed.attention not in BACKENDS:
         raise RecipeError(f"[speed] attention: there is no backend {speed.attention!r}; there are {', '.join(BACKENDS)}.")
     if device == "cpu":
@@ -91,7 +91,7 @@ def approximate_of(settings: Mapping[str, Any]) -> Approximate:
     Raises:
         RecipeError: unknown keys, values of another type or below 1, or with CUDA graphs.
     """
-    approximate = _read(Approximate(), "approximate", settings)
+    approximate = read_table(Approximate(), "approximate", settings)
     if approximate.reuse_features < 1:
         raise RecipeError(f"[approximate] reuse_features must be at least 1, not {approximate.reuse_features}.")
     if approximate.reuse_features > 1 and settings.get("speed", {}).get("cuda_graph"):
@@ -99,7 +99,12 @@ def approximate_of(settings: Mapping[str, Any]) -> Approximate:
     return approximate
 
 
-def _read(default: _Settings, table: str, settings: Mapping[str, Any]) -> _Settings:
+def read_table(default: _Settings, table: str, settings: Mapping[str, Any]) -> _Settings:
+    """A table of a recipe's scale as a record, its defaults those of ``default`` (a frozen dataclass).
+
+    Raises:
+        RecipeError: unknown keys, or values of another type.
+    """
     values = settings.get(table, {})
     known = {field.name: type(getattr(default, field.name)) for field in fields(default)}
     for key, value in values.items() if isinstance(values, Mapping) else [(table, values)]:

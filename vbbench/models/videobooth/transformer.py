@@ -19,6 +19,7 @@ from vbbench.models.videobooth.convolution import Conv1x1
 from vbbench.models.videobooth.features import InnerFeatures
 from vbbench.models.videobooth.fine import CrossFrameAttention, Recorder
 from vbbench.models.videobooth.projection import project
+from vbbench.models.videobooth.recompute import Recomputed
 from vbbench.models.videobooth.text_attention import LocalPrompt, TextAttention
 
 
@@ -116,7 +117,7 @@ class FeedForward(nn.Module):
         return self.net(x)
 
 
-class TransformerBlock(nn.Module):
+class TransformerBlock(Recomputed):
     """Cross-frame attention, text attention, feed-forward and temporal attention, each normalised before, added after."""
 
     def __init__(self, channels: int, num_heads: int, text_dim: int, mult: int, positions: int, injection: bool) -> None:
@@ -134,7 +135,7 @@ class TransformerBlock(nn.Module):
         """What a video reads of an image prompt here: keys and values (B, L, C) of its first frame."""
         return self.attn1.image_keys_values(self.norm1(x_BTLC[:, 0]))
 
-    def forward(
+    def compute(
         self,
         x_BTLC: Tensor,
         text: Tensor | tuple[Tensor, Tensor],

@@ -23,6 +23,7 @@ from vbbench.models.videobooth.convolution import Conv1x1, Conv3x3
 from vbbench.models.videobooth.embeddings import FrameText, TimestepEmbedding
 from vbbench.models.videobooth.features import InnerFeatures
 from vbbench.models.videobooth.fine import CrossFrameAttention, ImagePromptInput, ImagePromptStates, Recorder
+from vbbench.models.videobooth.recompute import Recomputed
 from vbbench.models.videobooth.text_attention import LocalPrompt, TextAttention
 from vbbench.models.videobooth.text_states import TextStates
 from vbbench.models.videobooth.transformer import Conditioning
@@ -185,6 +186,12 @@ class VideoUNet(nn.Module):
         if x.shape[-2:] != code.shape[:2]:
             raise ValueError(f"latents of {tuple(x.shape[-2:])} at level {level}, spatial codes of {tuple(code.shape[:2])}")
         return x + code.permute(2, 0, 1).to(x.dtype)
+
+    def recompute_blocks(self, wanted: bool = True) -> None:
+        """Gradient checkpointing of every residual and transformer block, on or off."""
+        for module in self.modules():
+            if isinstance(module, Recomputed):
+                module.recompute = wanted
 
     def cross_frame_attentions(self) -> Iterator[CrossFrameAttention]:
         """The layers into which an image prompt is injected."""

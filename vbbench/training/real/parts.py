@@ -1,0 +1,117 @@
+"""What a training on real videos is put together from: the stage on its device, the clips of a split, and what is shown meanwhile."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from vbbench import resources
+from vbbench.datasets.loader import examples
+from vbbench.errors import InputError, UsageError
+from vbbench.models.loading import load_codec, load_videobooth
+from vbbench.models.videobooth.model import VideoBooth
+from vbbench.suite import single_item
+from vbbench.training import curves
+from vbbench.training.real.board import Board
+from vbbench.training.real.cache import TensorCache
+from vbbench.training.real.clips import RealData, usable
+from vbbench.training.real.frozen import FrozenParts
+from vbbench.training.real.loader import LoadedSample, load
+from vbbench.training.real.objective import RealStage
+from vbbench.training.real.recipes import RealRun
+from vbbench.types import PromptItem, SamplingParams
+
+HELD_OUT, SAMPLED = 8, 2  # clips that are validated on, and of those that are sampled
+SHOWN_REASONS = 5
+SAMPLE_STEPS, SAMPLE_GUIDANCE, SAMPLE_FPS = 25, 4.0, 8
+
+
+def make_stage(run: RealRun, device: str) -> tuple[RealStage, dict[str, str]]:
+    """What is learned, on its device, and the digests of the weights that it starts from.
+
+    Raises:
+        WeightsError: weights are missing, damaged or of another shape.
+        UsageError: a size that the codec cannot take.
+    """
+    names = ("base", "codec", "image-encoder", *([run.start] if run.start else []))
+    digests = {name: resources.file_digest(resources.weights_path(name, run.scale)) for name in names}
+    torch.manual_seed(run.seed)  # of the mapper's first weights, in every process
+    network = load_videobooth(
+        run.recipe.stage, "base", "image-encoder", run.start, run.scale, noises_image_prompt=run.recipe.noises_image_prompt
+    ).to(device)
+    codec = load_codec("codec", run.scale, device)
+    if run.clips.size % codec.factor:
+        raise UsageError(f"--size must be a multiple of {codec.factor}, not {run.clips.size}.")
+    cache = TensorCache(run.cache) if run.cache is not None else None
+    frozen = FrozenParts(codec, network.image_encoder, digests, cache=cache)
+    return RealStage(run.name, network, frozen, run.settings, run.null_text), digests
+
+
+def make_data(run: RealRun, stage: RealStage, split: str, tell: Callable[[str], None]) -> tuple[RealData, str]:
+    """The clips of a split that can be used, and a digest of what they are.
+
+    Args:
+        split: ``train``, or ``heldout``: whose texts are not dropped, and whose image prompts stay as they are.
+        tell: is told in lines how many there are, and what was left out and why.
+    Raises:
+        InputError: there is none.
+    """
+    training = split == "train"
+    settings = replace(run.clips, augment=training and run.recipe.augment, text_drop=run.clips.text_drop if training else 0.0)
+    faults: list[str] = []
+    found = list(examples(run.data, run.videos, classes=run.classes, split=split, on_fault=faults.append))
+    tokenizer = stage.module.base.tokenizer
+    good, unfit = usable(found, settings, fits=lambda text, word: (tokenizer([text]), tokenizer.locate(text, word)))
+    _tell(split, len(good), reasons := [*faults, *unfit], tell)
+    if not good:
+        why = f": {reasons[0].rstrip('.')}" if reasons else ""
+        raise InputError(f"{run.data} has no clip of the split {split} that can be used{why}.")
+    rows = [(each.class_name, each.videoid, each.box, each.label, each.caption) for each in good]
+    digest = hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
+    return RealData(good, settings, run.seed, run.settings.global_batch, on_fault=tell), digest
+
+
+def _tell(split: str, good: int, reasons: Sequence[str], tell: Callable[[str], None]) -> None:
+    tell(f"{split}: {good} clips" + (f"; {len(reasons)} left out:" if reasons else ""))
+    for reason in reasons[:SHOWN_REASONS]:
+        tell(f"  {reason}")
+    if len(reasons) > SHOWN_REASONS:
+        tell(f"  and {len(reasons) - SHOWN_REASONS} more; `vbbench data check` names them all")
+
+
+def make_board(run: RealRun, stage: RealStage, done: int) -> Board:
+    """What is shown; also gives the stage its held-out clips. Where none is held out, there are no samples.
+
+    Args:
+        done: steps that are done.
+    """
+    try:
+        data, _ = make_data(run, stage, "heldout", curves.say)
+    except InputError:
+        curves.say("no clip is held out: no validation, and no samples in between")
+        return Board(run.folder, done)
+    stage.held_out = [load(data, number) for number in range(min(HELD_OUT, len(data)))]
+    if not run.settings.sample_every:
+        return Board(run.folder, done)
+    items = _items(stage.held_out[:SAMPLED], run.folder / "samples" / "image-prompts", run.seed)
+    params = SamplingParams(run.clips.num_frames, run.clips.size, SAMPLE_FPS, SAMPLE_STEPS, SAMPLE_GUIDANCE, "ddim")
+    settings = {"scale": run.scale, "stage": run.recipe.stage, "null_text": run.null_text}
+    model = VideoBooth.around(stage.module, stage.frozen.codec, settings, device=run.device)
+    return Board(run.folder, done, model, items, params)
+
+
+def _items(samples: Sequence[LoadedSample], folder: Path, seed: int) -> list[PromptItem]:
+    """Prompt items of clips: their image prompts, as files, with their captions."""
+    folder.mkdir(parents=True, exist_ok=True)
+    items = []
+    for sample in samples:
+        path = folder / f"{sample.clip_key[:16]}.png"
+        Image.fromarray(sample.image_prompt).save(path)
+        items.append(replace(single_item(path, sample.text, sample.subject_word, seed), id=path.stem))
+    return items
