@@ -79,6 +79,7 @@ def test_a_clip_that_will_not_fit_is_told_before_it_is_made(
         (("--scheduler", "faithful", "--steps", "1"), "the scheduler 'faithful' takes 2 to 1000 steps, not 1"),
         (("--scale", "mini", "--scheduler", "faithful"), "for networks that predict noise on its linear schedule"),
         (("--model", "still-image", "--dtype", "float32"), ""),
+        (("--scale", "mini", "--num-frames", "9"), "this network knows 8 frames at most, not 9."),
         (("--dtype", "fp16"), "argument --dtype: invalid choice: 'fp16'"),
         (("--num-frames", "0"), "argument --num-frames: must be at least 1"),
     ],

@@ -151,3 +151,8 @@ def test_steps_that_no_process_has_are_told(model: TextToVideo, items: Sequence[
         model.generate(items[:1], replace(PARAMS, num_inference_steps=1001))
     with pytest.raises(UsageError, match="predict noise on its linear schedule; this one predicts 'sample'"):
         model.generate(items[:1], replace(PARAMS, scheduler="faithful"))
+
+
+def test_more_frames_than_a_network_knows_are_told(model: TextToVideo, items: Sequence[PromptItem]) -> None:
+    with pytest.raises(UsageError, match="knows 8 frames at most, not 9"):
+        model.generate(items[:1], replace(PARAMS, num_frames=9))

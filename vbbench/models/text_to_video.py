@@ -15,7 +15,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from vbbench.errors import RecipeError
+from vbbench.errors import RecipeError, UsageError
 from vbbench.models.codec import FrameCodec, to_uint8
 from vbbench.models.denoising import check_pixels, check_sampling, denoised
 from vbbench.models.diffusion import DiffusionConfig, video_noise
@@ -107,10 +107,22 @@ class LatentVideoModel:
     @torch.inference_mode()
     def generate(self, items: Sequence[PromptItem], params: SamplingParams) -> list[Video]:
         """One video an item; see ``vbbench.models.base.VideoModel``."""
-        check_sampling(params, self._diffusion)
+        self._check(params)
         self.on_part(CONDITIONS)
         with self._offload.session() if self._offload is not None else nullcontext():
             return self._sample(items, params, self._denoiser(items, params))
+
+    def _check(self, params: SamplingParams) -> None:
+        """Whether the network can be sampled so.
+
+        Raises:
+            UsageError: steps or a scheduler that its process does not have, or more frames than it knows places in time.
+        """
+        check_sampling(params, self._diffusion)
+        config = self._base.unet.config
+        most = min((codes for codes in (config.frame_codes, config.temporal_codes) if codes), default=params.num_frames)
+        if params.num_frames > most:
+            raise UsageError(f"this network knows {most} frames at most, not {params.num_frames}.")
 
     def _denoiser(self, items: Sequence[PromptItem], params: SamplingParams) -> Denoiser:
         return self._text_denoiser(self.network.encode_text([item.text for item in items]))
@@ -135,6 +147,7 @@ class LatentVideoModel:
 
     def _sample(self, items: Sequence[PromptItem], params: SamplingParams, denoise: Denoiser) -> list[Video]:
         """Denoise each item's own noise and decode it."""
+        self._check(params)
         self.on_part(DENOISING)
         generators = [torch.Generator().manual_seed(item.seed) for item in items]
         noise = torch.cat([self._noise(generator, params) for generator in generators]).to(self.device)
