@@ -51,16 +51,10 @@ def _add_real(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--gradient-checkpointing", dest="recompute", action="store_true", default=None, help="less memory, a third more time"
     )
-    whole = ((RealSettings, _LOOP), (ClipSettings, _CLIPS))
-    for settings, options in whole:
+    for settings, options in ((RealSettings, _LOOP), (ClipSettings, _CLIPS)):
         for flag, (name, kind, what) in options.items():
-            group.add_argument(
-                flag,
-                dest=name,
-                type=kind,
-                metavar=flag[2:].split("-")[-1][0].upper(),
-                help=f"{what} (default: {getattr(settings, name):g})",
-            )
+            metavar, default = "X" if kind is finite else "N", getattr(settings, name)
+            group.add_argument(flag, dest=name, type=kind, metavar=metavar, help=f"{what} (default: {default:g})")
 
 
 def _natural(text: str) -> int:

@@ -136,6 +136,10 @@ def test_only_what_a_stage_trains_moves_and_is_kept(dataset: Path, weights: Path
     shutil.copy(tmp_path / "out/videobooth.json", weights / "sd14/videobooth.json")
     loaded = dict(load_videobooth("fine", "base", "image-encoder", "videobooth", "sd14").trained())
     assert all(torch.equal(loaded[name], after[name]) for name in after)
+    # and the released code can read it
+    assert main(["weights", "convert", "--to", "released", str(weights / "sd14"), "--out", str(tmp_path / "released")]) == 0
+    mapper = torch.load(tmp_path / "released" / "mapper.pt", weights_only=True)["ema"]
+    assert sum(tensor.numel() for tensor in mapper.values()) == sum(tensor.numel() for tensor in after.values())
 
 
 def test_validation_samples_and_tensorboard(dataset: Path, weights: Path, tmp_path: Path) -> None:
