@@ -30,6 +30,9 @@ def test_the_entries_are_those_of_classes_that_exist() -> None:
 def test_only_what_is_asked_changes() -> None:
     recipe = recipe_of("videobooth")
     assert asked(recipe, "sd14") is recipe
+    assert asked(recipe, "sd14", dtype="float32") is recipe  # as it is: its jobs stay the same
+    halved = asked(recipe, "sd14", dtype="float16")
+    assert asked(halved, "sd14", dtype="float32").scales["sd14"]["dtype"] == "float32"
     changed = asked(recipe, "sd14", dtype="bfloat16", offload=True)
     assert changed.scales["sd14"] == {
         **recipe.scales["sd14"],

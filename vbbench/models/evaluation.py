@@ -28,7 +28,7 @@ def asked(recipe: Recipe, scale: str, *, dtype: str | None = None, offload: bool
     settings = recipe.scales.get(scale)
     takes = TAKES.get(recipe.entry, ()) if settings is not None and not recipe.fitted else ()
     changes: dict[str, object] = {}
-    if dtype is not None and "dtype" in takes:
+    if dtype is not None and "dtype" in takes and dtype != (settings or {}).get("dtype", DTYPES[0]):
         changes["dtype"] = dtype
     if offload and "offload" in takes and settings is not None:
         changes["memory"] = {**settings.get("memory", {}), "offload": True}
