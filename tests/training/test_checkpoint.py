@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
 
+from vbbench.errors import UsageError
 from vbbench.training import checkpoint
 
 
@@ -14,7 +16,7 @@ def write(work: Path, step: int) -> Path:
     folder = checkpoint.begin(work, step)
     checkpoint.write_tensors(folder / checkpoint.MODEL, {"param/w": torch.full((1000,), float(step))})
     checkpoint.write_tensors(folder / checkpoint.optimizer_name(0), {"step/w": torch.tensor(float(step))})
-    return checkpoint.commit(work, folder, {"step": step})
+    return checkpoint.commit(work, folder, {"name": "toy", "seed": 0, "step": step, "seconds": 1.0, "history": [], "sums": {}})
 
 
 def found(work: Path) -> checkpoint.Checkpoint:
@@ -57,10 +59,21 @@ def test_torn_checkpoint_falls_back_to_the_one_before(tmp_path: Path, name: str,
     assert found(tmp_path).step == 20
 
 
-def test_both_torn_is_none(tmp_path: Path) -> None:
+def test_where_all_are_torn_nothing_begins_anew_by_itself(tmp_path: Path) -> None:
     cut(write(tmp_path, 10) / checkpoint.MODEL)
     (write(tmp_path, 20) / "state.json").write_text('["not", "a", "state"]')
-    assert checkpoint.latest(tmp_path) is None
+    told: list[str] = []
+    with pytest.raises(UsageError, match=r"none of the checkpoints in .* is whole: remove them \(checkpoint-\*\)"):
+        checkpoint.latest(tmp_path, told.append)
+    assert [line.split("/")[-1] for line in told] == [f"checkpoint-000000{step} is damaged, and passed over" for step in (20, 10)]
+
+
+@pytest.mark.parametrize("change", [{"history": "none"}, {"files": {}}, {"step": -1}, {"step": "3"}, {"sums": None}])
+def test_state_that_means_nothing_is_passed_over(tmp_path: Path, change: dict[str, object]) -> None:
+    write(tmp_path, 10)
+    state = write(tmp_path, 20) / "state.json"
+    state.write_text(json.dumps({**json.loads(state.read_text()), **change}))
+    assert found(tmp_path).step == 10
 
 
 def test_unfinished_writing_is_never_read_and_is_cleared(tmp_path: Path) -> None:

@@ -16,18 +16,24 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+from vbbench.errors import UsageError
 
 KEPT = 2
 MODEL = "model.safetensors"
 _PREFIX = "checkpoint-"
+_STATE: Mapping[str, Any] = {"name": str, "seed": int, "step": int, "seconds": int | float, "history": list, "sums": dict, "files": dict}
+
+
+def _nobody(line: str) -> None:
+    """Nobody wants to know."""
 
 
 @dataclass(frozen=True)
@@ -91,17 +97,35 @@ def commit(work: Path, folder: Path, state: Mapping[str, Any]) -> Path:
     return final
 
 
-def latest(work: Path) -> Checkpoint | None:
-    """The newest whole checkpoint of a work folder, or None."""
-    for folder in sorted(work.glob(f"{_PREFIX}*"), reverse=True):
-        try:
-            state = json.loads((folder / "state.json").read_text())
-            whole = all(_digest(folder / name) == digest for name, digest in state["files"].items()) and int(state["step"]) >= 0
-        except (OSError, ValueError, KeyError, AttributeError, TypeError, SafetensorError):
-            continue
-        if whole:
+def latest(work: Path, tell: Callable[[str], None] = _nobody) -> Checkpoint | None:
+    """The newest whole checkpoint of a work folder; None where there is no checkpoint at all.
+
+    Args:
+        tell: is told in a sentence of each that is passed over because it is damaged.
+    Raises:
+        UsageError: there are some, and none is whole: to begin anew and remove them is not for a program to decide.
+        OSError: the disk cannot be read.
+    """
+    folders = sorted(work.glob(f"{_PREFIX}*"), reverse=True)
+    for folder in folders:
+        state = _whole_state(folder)
+        if state is not None:
             return Checkpoint(folder, state)
+        tell(f"{folder} is damaged, and passed over")
+    if folders:
+        raise UsageError(f"none of the checkpoints in {work} is whole: remove them ({_PREFIX}*) to train from the beginning.")
     return None
+
+
+def _whole_state(folder: Path) -> dict[str, Any] | None:
+    """A checkpoint's state; None where it or a file that it names is damaged or missing."""
+    try:
+        state = json.loads((folder / "state.json").read_text())
+        fits = all(isinstance(state[key], kind) for key, kind in _STATE.items()) and {MODEL, optimizer_name(0)} <= state["files"].keys()
+        fits = fits and state["step"] >= 0 and all(_digest(folder / name) == digest for name, digest in state["files"].items())
+    except (FileNotFoundError, ValueError, KeyError, AttributeError, TypeError):
+        return None
+    return state if fits else None
 
 
 def _tidy(work: Path, newest: Path) -> None:

@@ -19,7 +19,7 @@ import torch
 
 from vbbench.errors import UsageError
 from vbbench.locks import lock_folder
-from vbbench.training import checkpoint
+from vbbench.training import checkpoint, curves
 from vbbench.training.local_sgd import group
 from vbbench.training.objective import Objective, TrainedModule
 from vbbench.training.settings import TrainSettings
@@ -58,7 +58,7 @@ def fit(
     work.mkdir(parents=True, exist_ok=True)
     with locked(work):
         checkpoint.clear_unfinished(work)
-        found = checkpoint.latest(work)
+        found = checkpoint.latest(work, curves.say)
         facts = {"settings": settings.as_dict(), "made_from": dict(made_from or {}), "device": device, "workers": workers}
         facts = facts_of(found, facts, objective.name, seed, work)
         if workers == 1 or (found is not None and found.step >= settings.steps):
@@ -86,12 +86,20 @@ def locked(work: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def facts_of(found: checkpoint.Checkpoint | None, facts: dict[str, Any], name: str, seed: int, work: Path) -> dict[str, Any]:
+def facts_of(
+    found: checkpoint.Checkpoint | None,
+    facts: dict[str, Any],
+    name: str,
+    seed: int,
+    work: Path,
+    tell: Callable[[str], None] = curves.say,
+) -> dict[str, Any]:
     """Facts of a training; of one that goes on with what differed before, each with the step ``until`` which it held.
 
     Args:
         facts: ``settings``, ``made_from`` and others, as they are now.
         name: of the objective.
+        tell: is told what differs.
     Raises:
         UsageError: the checkpoint is of another training, or of one that is finished and was made from something else.
     """
@@ -103,9 +111,28 @@ def facts_of(found: checkpoint.Checkpoint | None, facts: dict[str, Any], name: s
     before = {key: state.get(key, value) for key, value in facts.items()}
     earlier = list(state.get("earlier", []))
     old, new = before["made_from"], facts["made_from"]
+    changes = "; ".join(_changes(before, facts))
     if found.step >= facts["settings"]["steps"]:
         if changed := sorted(key for key in old | new if old.get(key) != new.get(key)):
             what = " and ".join(changed)
             raise UsageError(f"{work} holds a finished training, but {what} changed since: remove it, or ask for more steps to go on.")
+        if changes:
+            tell(f"{work} holds a finished training; what is asked for now is passed over: {changes}")
         return {**before, "earlier": earlier}
+    if changes:
+        tell(f"going on from step {found.step} otherwise than before: {changes}")
     return {**facts, "earlier": earlier if before == facts else [*earlier, {"until": found.step, **before}]}
+
+
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any], inside: str = "") -> Iterator[str]:
+    """``lr 0.1, now 0.2`` for everything that differs but the number of steps."""
+    for key in sorted(before.keys() | now.keys()):
+        old, new = (values.get(key) for values in (before, now))
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from _changes(old, new, f"{inside}{key} ")
+        elif old != new and key != "steps" and not (isinstance(old, list | tuple) and list(old) == list(new or ())):
+            yield f"{inside}{key} {_short(old)}, now {_short(new)}"
+
+
+def _short(value: Any) -> str:
+    return value[:12] if isinstance(value, str) else str(value)

@@ -154,8 +154,10 @@ class Trainer:
         """A checkpoint; every worker writes its own optimiser, worker 0 the rest.
 
         Raises:
-            VBBenchError: the disk is full or gone; the checkpoint before is whole.
+            VBBenchError: a weight is not finite, or the disk is full or gone; the checkpoint before is whole.
         """
+        if self._leads and (bad := next((name for name, param in self.trained.items() if not torch.isfinite(param).all()), None)):
+            raise VBBenchError(f"{bad} is no longer finite at step {self.done}. {self._last_good()} Try a smaller learning rate.")
         try:
             self._write()
         except (OSError, SafetensorError) as error:
@@ -164,6 +166,8 @@ class Trainer:
                 f"The checkpoint of step {self.done} cannot be written to {self.work}: {one_line(error)}. {self._last_good()} "
                 "Make room there and run the same command again."
             ) from error
+        if self._leads:
+            self._draw()
 
     def _last_good(self) -> str:
         steps = [int(path.name.removeprefix("checkpoint-")) for path in self.work.glob("checkpoint-*")]
@@ -183,11 +187,17 @@ class Trainer:
         if not self._leads:
             return
         checkpoint.commit(self.work, folder, self._state())
-        curves.write_csv(self.work / "curves.csv", self.history)
         self.saved = time.monotonic()
-        if not self._left or self.saved - self.drawn >= DRAW_EVERY_SECONDS:
-            self.drawn = self.saved
-            curves.draw_png(self.work / "curves.png", self.history, f"{self.objective.name}, seed {self.seed}")
+
+    def _draw(self) -> None:
+        """The curves; a training does not end because they cannot be written."""
+        try:
+            curves.write_csv(self.work / "curves.csv", self.history)
+            if not self._left or self.saved - self.drawn >= DRAW_EVERY_SECONDS:
+                self.drawn = self.saved
+                curves.draw_png(self.work / "curves.png", self.history, f"{self.objective.name}, seed {self.seed}")
+        except OSError as error:
+            curves.say(f"the curves of step {self.done} cannot be written: {one_line(error)}")
 
     def _state(self) -> dict[str, Any]:
         return {

@@ -76,7 +76,7 @@ def start(arguments: list[str], weights: Path, processes: int = 1) -> subprocess
     )
 
 
-def losses(folder: Path) -> list[float]:
-    """Of each step."""
+def losses(folder: Path, column: str = "loss") -> list[float]:
+    """Of each step; or another column of the curves."""
     newest = max(folder.glob("checkpoint-*"))
-    return [row["loss"] for row in json.loads((newest / "state.json").read_text())["history"]]
+    return [row[column] for row in json.loads((newest / "state.json").read_text())["history"]]

@@ -12,16 +12,18 @@ from unittest.mock import create_autospec
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
-from tests.training.real.dataset import CLIPS, SETTINGS, command, losses, run, start
+from tests.training.real.dataset import CLIPS, SETTINGS, command, ids, losses, run, start
 from vbbench.cli import main
 from vbbench.errors import InputError, UsageError, VBBenchError, WeightsError
 from vbbench.models.loading import load_videobooth
 from vbbench.models.vae import VaeCodec
+from vbbench.resources import file_digest
 from vbbench.training import checkpoint
 from vbbench.training.loop import locked
 from vbbench.training.real.clips import RealData
+from vbbench.training.real.processes import Processes
 from vbbench.weights_io import read_card
 
 SHORT = dataclasses.replace(SETTINGS, steps=4)
@@ -43,6 +45,8 @@ def test_two_processes_learn_what_one_does(name: str, dataset: Path, weights: Pa
     assert both.returncode == 0, said
     assert len(losses(one)) == 20
     torch.testing.assert_close(losses(one), losses(tmp_path / "two" / "sd14" / name), rtol=1e-5, atol=0)
+    # AdamW and clipping would hide a gradient of another length
+    torch.testing.assert_close(*(losses(folder, "gradient") for folder in (one, tmp_path / "two" / "sd14" / name)), rtol=1e-4, atol=0)
     assert furthest(tmp_path / "one/out" / f"{name}.safetensors", tmp_path / "two/out" / f"{name}.safetensors") < 1e-5
     state = json.loads((tmp_path / "two" / "sd14" / name / "checkpoint-00000020" / "state.json").read_text())
     assert state["workers"] == 2
@@ -51,7 +55,8 @@ def test_two_processes_learn_what_one_does(name: str, dataset: Path, weights: Pa
 def test_microbatches_do_not_matter(dataset: Path, weights: Path, tmp_path: Path) -> None:
     for micro in (1, 4):
         run(dataset, "videobooth", tmp_path / str(micro), dataclasses.replace(SHORT, micro_batch=micro))
-    torch.testing.assert_close(*(losses(tmp_path / str(micro) / "sd14/videobooth") for micro in (1, 4)), rtol=1e-5, atol=0)
+    for column in ("loss", "gradient"):
+        torch.testing.assert_close(*(losses(tmp_path / str(micro) / "sd14/videobooth", column) for micro in (1, 4)), rtol=1e-4, atol=0)
     assert furthest(tmp_path / "1/out/videobooth.safetensors", tmp_path / "4/out/videobooth.safetensors") < 1e-5
 
 
@@ -194,22 +199,106 @@ def test_two_trainings_in_one_folder(dataset: Path, weights: Path, tmp_path: Pat
         run(dataset, "videobooth-coarse", tmp_path, SHORT)
 
 
-def test_loss_that_is_not_finite(dataset: Path, weights: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("steps", [1, 20])
+def test_what_is_not_finite_is_never_kept(steps: int, dataset: Path, weights: Path, tmp_path: Path) -> None:
+    wild = dataclasses.replace(SETTINGS, steps=steps, lr=1e39, checkpoint_every_seconds=0.0)
     with pytest.raises(VBBenchError, match="no longer finite at step"):
-        run(dataset, "videobooth-coarse", tmp_path, dataclasses.replace(SETTINGS, lr=1e30, grad_clip=1e30, ema_decay=0.5))
+        run(dataset, "videobooth-coarse", tmp_path, wild)
+    run(dataset, "videobooth-coarse", tmp_path, SHORT)  # and so the training can go on
+    assert all(torch.isfinite(tensor).all() for tensor in load_file(tmp_path / "out/videobooth-coarse.safetensors").values())
+
+
+def test_weights_to_start_from_that_are_not_finite(dataset: Path, weights: Path, tmp_path: Path) -> None:
+    path = weights / "sd14/videobooth-coarse.safetensors"
+    tensors = load_file(path)
+    tensors["mapper.mapping.0.0.weight"][0, 0] = float("nan")
+    save_file(tensors, path)
+    card = json.loads(path.with_suffix(".json").read_text())
+    path.with_suffix(".json").write_text(json.dumps({**card, "sha256": file_digest(path)}))
+    with pytest.raises(VBBenchError, match="That is the first step: look at the weights"):
+        run(dataset, "videobooth", tmp_path, SHORT)
+
+
+def test_damaged_checkpoints(dataset: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = dataclasses.replace(SETTINGS, steps=5, checkpoint_every_seconds=0.0)
+    folder = run(dataset, "videobooth-coarse", tmp_path, settings)
+    newest = folder / "checkpoint-00000005"
+    state = json.loads((newest / "state.json").read_text())
+    (newest / "state.json").write_text(json.dumps({**state, "history": "none"}))
+    run(dataset, "videobooth-coarse", tmp_path, settings)
+    assert "checkpoint-00000005 is damaged, and passed over" in capsys.readouterr().out
+    for each in folder.glob("checkpoint-*"):
+        (each / "model.safetensors").write_bytes(b"")
+    with pytest.raises(UsageError, match="none of the checkpoints in .* is whole: remove them"):
+        run(dataset, "videobooth-coarse", tmp_path, settings)
+    assert len(list(folder.glob("checkpoint-*"))) == 2
+
+
+def test_weights_of_others_are_not_overwritten(dataset: Path, weights: Path, tmp_path: Path) -> None:
+    before = file_digest(weights / "sd14/videobooth-coarse.safetensors")
+    with pytest.raises(UsageError, match="holds weights that were not trained here"):
+        run(dataset, "videobooth-coarse", tmp_path, SHORT, out=None)
+    assert file_digest(weights / "sd14/videobooth-coarse.safetensors") == before
+    assert not list(tmp_path.glob("sd14/*/checkpoint-*"))
+
+
+def test_samples_and_curves_that_cannot_be_written_end_nothing(
+    dataset: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "sd14/videobooth-coarse"
+    (folder / "samples").mkdir(parents=True)
+    (folder / "samples/00000002").touch()
+    (folder / "curves.csv").mkdir()
+    run(dataset, "videobooth-coarse", tmp_path, dataclasses.replace(SHORT, sample_every=2))
+    said = capsys.readouterr().out
+    assert "at step 2: " in said
+    assert "the curves of step 4 cannot be written" in said
+    assert (tmp_path / "out/videobooth-coarse.safetensors").is_file()
+
+
+def test_going_on_otherwise_is_told(dataset: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(dataset, "videobooth-coarse", tmp_path, SHORT)
+    run(dataset, "videobooth-coarse", tmp_path, dataclasses.replace(SHORT, steps=6))
+    assert "going on from" not in capsys.readouterr().out
+    run(dataset, "videobooth-coarse", tmp_path, dataclasses.replace(SHORT, steps=8, lr=1e-3, micro_batch=1))
+    assert (
+        "going on from step 6 otherwise than before: settings lr 0.0001, now 0.001; settings micro_batch 2, now 1"
+        in capsys.readouterr().out
+    )
+    run(dataset, "videobooth-coarse", tmp_path, dataclasses.replace(SHORT, steps=8, lr=1e-2, micro_batch=1))
+    assert "holds a finished training; what is asked for now is passed over: settings lr 0.001, now 0.01" in capsys.readouterr().out
+
+
+def test_held_out_clip_that_cannot_be_read(dataset: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = shutil.copytree(dataset, tmp_path / "copy")
+    video = copy / "videos/p" / f"{ids('heldout', 1)[0]}.mp4"
+    content = bytearray(video.read_bytes())
+    start = content.index(b"mdat") + 4
+    content[start : start + 400] = bytes(400)
+    video.write_bytes(content)
+    folder = run(copy, "videobooth-coarse", tmp_path / "work", SHORT)
+    assert "val/loss_500" in checkpoint.latest(folder).state["history"][-1]
+    assert video.stem in capsys.readouterr().out
+
+
+def test_processes_that_are_gone() -> None:
+    assert Processes.is_gone(RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:23"))
+    assert not Processes.is_gone(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
 
 
 def test_dataset_with_holes(dataset: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     copy = shutil.copytree(dataset, tmp_path / "copy")
-    gone, cut, *_ = sorted((copy / "videos/p").glob("*.mp4"))
+    gone, cut, bare = (copy / "videos/p" / f"{name}.mp4" for name in ids("train", 3))
     gone.unlink()
     cut.write_bytes(cut.read_bytes()[:300])
+    next((copy / "data").glob(f"*/{bare.stem}/mask_1.png")).unlink()
     table = copy / "data" / "dog.csv"
     table.write_text(table.read_text().replace("number 4", "and again" * 40))  # more tokens than the text encoder reads
     run(copy, "videobooth-coarse", tmp_path / "work", SHORT)
     said = capsys.readouterr().out
-    assert "train: 3 clips; 3 left out:" in said
+    assert "train: 2 clips; 4 left out:" in said
     assert "the text encoder reads 75" in said
+    assert "mask_1.png: there is none" in said
     assert gone.stem in said
     assert cut.stem in said
 
@@ -231,7 +320,7 @@ def test_bad_command_lines(
     words: list[str], sentence: str, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(words) == 2
+    assert main([*words, "--out", "out"]) == 2
     said = capsys.readouterr().err
     assert sentence in said
     assert "Traceback" not in said

@@ -43,12 +43,16 @@ class Board:
         self._writer = _writer(folder / "tensorboard", done)
 
     def add(self, row: Mapping[str, float]) -> None:
-        """A row of the curves."""
-        if self._writer is not None:
+        """A row of the curves; one that cannot be written is told, and training goes on."""
+        if self._writer is None:
+            return
+        try:
             for name, value in row.items():
                 if name != "step":
                     self._writer.add_scalar(name, value, int(row["step"]))
             self._writer.flush()
+        except OSError as error:
+            curves.say(f"TensorBoard's curves of step {row['step']} cannot be written: {one_line(error)}")
 
     def show(self, step: int) -> None:
         """Sample every item; one that goes wrong is told, and training goes on."""
@@ -56,11 +60,9 @@ class Board:
             return
         for item in self._items:
             try:
-                video = self._model.generate([item], self._params)[0]
-            except VBBenchError as error:
+                self._keep(item, step, self._model.generate([item], self._params)[0])
+            except (VBBenchError, OSError) as error:
                 curves.say(f"sample {item.id} at step {step}: {one_line(error)}")
-                continue
-            self._keep(item, step, video)
 
     def _keep(self, item: PromptItem, step: int, video: Video) -> None:
         path = self._folder / "samples" / f"{step:08d}" / item.id

@@ -28,7 +28,7 @@ from vbbench.video import content_digest, count_frames, read_frames, read_start,
 
 __all__ = ["ClipSettings", "RealData", "usable"]
 
-MAX_UNREADABLE = 0.01  # of the examples
+MAX_UNREADABLE = 0.01  # of the examples; a single one in any case, if there are others
 _CLIPS, _PROMPTS = "vbbench-clip-1", "vbbench-image-prompt-1"  # another number where the pixels become others
 Result = TypeVar("Result")
 
@@ -41,6 +41,7 @@ class RealData:
         seed: of the training.
         global_batch: examples of a step, of all processes together.
         on_fault: told a sentence about each example that cannot be read, once.
+        by_content: keys are of what is in files, which are read whole for that, once; else of their paths and sizes.
     Raises:
         UsageError: no example, or no batch.
     """
@@ -52,6 +53,7 @@ class RealData:
         seed: int,
         global_batch: int,
         on_fault: Callable[[str], None] | None = None,
+        by_content: bool = True,
     ) -> None:
         if not examples:
             raise UsageError("there is no example to train on.")
@@ -59,7 +61,7 @@ class RealData:
             raise UsageError("a step needs at least one example.")
         self.examples, self.settings, self.seed, self.global_batch = tuple(examples), settings, seed, global_batch
         self.unreadable: dict[int, str] = {}  # index of an example -> why
-        self._on_fault = on_fault
+        self._on_fault, self._find_content = on_fault, content_digest if by_content else _path_and_size
         self._lock = threading.Lock()
         self._known: dict[tuple[str, Path], object] = {}
 
@@ -167,7 +169,7 @@ class RealData:
             count = len(self.unreadable)
         if not known and self._on_fault is not None:
             self._on_fault(reason)
-        if count > MAX_UNREADABLE * len(self):
+        if count > max(1.0, MAX_UNREADABLE * len(self)) or count == len(self):
             raise self._too_many()
 
     def _too_many(self) -> InputError:
@@ -181,7 +183,7 @@ class RealData:
         return self.examples[draw.example]
 
     def _content(self, draw: Draw) -> str:
-        return str(self._once("content", self._example(draw).video, content_digest))
+        return str(self._once("content", self._example(draw).video, self._find_content))
 
     def _once(self, what: str, path: Path, find: Callable[[Path], Result]) -> Result:
         """What is found out about a file; files are taken not to change while a training runs."""
@@ -199,6 +201,13 @@ def square_of(frames_THW3: np.ndarray, size: int) -> np.ndarray:
     frames = resize_frames(frames_THW3, (high, wide), resample="bilinear")
     top, left = round((high - size) / 2), round((wide - size) / 2)
     return np.ascontiguousarray(frames[:, top : top + size, left : left + size])
+
+
+def _path_and_size(path: Path) -> str:
+    try:
+        return f"{path} {path.stat().st_size}"
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from None
 
 
 def _mask_digest(path: Path) -> str:

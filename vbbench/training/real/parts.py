@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from vbbench import resources
-from vbbench.datasets.loader import examples
-from vbbench.errors import InputError, UsageError
+from vbbench.datasets.loader import Example, examples
+from vbbench.errors import InputError, UsageError, one_line
 from vbbench.models.loading import load_codec, load_videobooth
 from vbbench.models.videobooth.model import VideoBooth
 from vbbench.suite import single_item
@@ -54,7 +54,7 @@ def make_stage(run: RealRun, device: str) -> tuple[RealStage, dict[str, str]]:
 
 
 def make_data(run: RealRun, stage: RealStage, split: str, tell: Callable[[str], None]) -> tuple[RealData, str]:
-    """The clips of a split that can be used, and a digest of what they are.
+    """The clips of a split that can be used, and a digest of their list.
 
     Args:
         split: ``train``, or ``heldout``: whose texts are not dropped, and whose image prompts stay as they are.
@@ -72,9 +72,15 @@ def make_data(run: RealRun, stage: RealStage, split: str, tell: Callable[[str], 
     if not good:
         why = f": {reasons[0].rstrip('.')}" if reasons else ""
         raise InputError(f"{run.data} has no clip of the split {split} that can be used{why}.")
-    rows = [(each.class_name, each.videoid, each.box, each.label, each.caption) for each in good]
-    digest = hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
-    return RealData(good, settings, run.seed, run.settings.global_batch, on_fault=tell), digest
+    by_content = run.cache is not None or not training
+    return RealData(good, settings, run.seed, run.settings.global_batch, on_fault=tell, by_content=by_content), _list_digest(good)
+
+
+def _list_digest(found: Sequence[Example]) -> str:
+    """Of what is known of clips without reading them: ids, captions, boxes, and the sizes of their files."""
+    sizes = ((each.video.stat().st_size, each.mask.stat().st_size) for each in found)
+    rows = [(each.class_name, each.videoid, each.box, each.label, each.caption, *size) for each, size in zip(found, sizes, strict=True)]
+    return hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
 
 
 def _tell(split: str, good: int, reasons: Sequence[str], tell: Callable[[str], None]) -> None:
@@ -96,7 +102,7 @@ def make_board(run: RealRun, stage: RealStage, done: int) -> Board:
     except InputError:
         curves.say("no clip is held out: no validation, and no samples in between")
         return Board(run.folder, done)
-    stage.held_out = [load(data, number) for number in range(min(HELD_OUT, len(data)))]
+    stage.held_out = list(_held_out(data))
     if not run.settings.sample_every:
         return Board(run.folder, done)
     items = _items(stage.held_out[:SAMPLED], run.folder / "samples" / "image-prompts", run.seed)
@@ -104,6 +110,15 @@ def make_board(run: RealRun, stage: RealStage, done: int) -> Board:
     settings = {"scale": run.scale, "stage": run.recipe.stage, "null_text": run.null_text}
     model = VideoBooth.around(stage.module, stage.frozen.codec, settings, device=run.device)
     return Board(run.folder, done, model, items, params)
+
+
+def _held_out(data: RealData) -> Iterator[LoadedSample]:
+    """The first of them that can be read; of others it was told."""
+    for number in range(min(HELD_OUT, len(data))):
+        try:
+            yield load(data, number)
+        except InputError as error:
+            curves.say(f"held out: {one_line(error)}")
 
 
 def _items(samples: Sequence[LoadedSample], folder: Path, seed: int) -> list[PromptItem]:

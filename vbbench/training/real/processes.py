@@ -66,6 +66,18 @@ class Processes(Alone):
             return value
         return int(self.accelerator.gather(torch.tensor([value], device=self.accelerator.device)).max())
 
+    def agree(self, value: int) -> bool:
+        """Whether it is the same in all processes."""
+        return self.most(value) == value == -self.most(-value)
+
+    @staticmethod
+    def is_gone(error: RuntimeError) -> bool:
+        """Whether an error of PyTorch's is that of a process whose peers are no longer there."""
+        from torch.distributed import DistError
+
+        words = str(error).lower()
+        return isinstance(error, DistError) or "connection" in words or "peer" in words
+
     def barrier(self) -> None:
         """Wait for everybody."""
         self.accelerator.wait_for_everyone()

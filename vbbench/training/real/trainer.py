@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vbbench.errors import VBBenchError
+from vbbench.errors import InputError, VBBenchError
 from vbbench.training import checkpoint
 from vbbench.training.objective import TrainedModule
 from vbbench.training.real.board import Board
@@ -71,9 +71,21 @@ class RealTrainer(Trainer):
         self._loss = peers.accelerator.prepare(_Loss(objective, settings.bf16))
 
     def train(self, batches: Iterator[Microbatches]) -> TrainedModule:
-        """All steps that are left, on these batches; see `Trainer.run`."""
+        """All steps that are left, on these batches; see `Trainer.run`.
+
+        Raises:
+            InputError: clips cannot be read; a checkpoint was written before.
+            VBBenchError: as `Trainer.run`, or another process ended before its time.
+        """
         self._batches = batches
-        return self.run()
+        try:
+            return self.run()
+        except RuntimeError as error:
+            if self.peers.size == 1 or not self.peers.is_gone(error):
+                raise
+            raise VBBenchError(
+                "Another process of this training ended before its time; what it wrote says why. Run the same command to go on."
+            ) from error
 
     def _step(self) -> None:
         """One optimiser step on a global batch."""
@@ -81,25 +93,40 @@ class RealTrainer(Trainer):
         for group in self.optimizer.param_groups:
             group["lr"] = lr_at(self.settings, self.done)
         self.optimizer.zero_grad(set_to_none=True)
-        accelerator, micro = self.peers.accelerator, next(self._batches)
+        micro = self._next()
         means = torch.zeros(2)
         for place, samples in enumerate(micro):
-            last = place + 1 == len(micro)
-            with nullcontext() if last else accelerator.no_sync(self._loss):
-                loss, error = self._loss(self.objective.batch(samples))
-                share = len(samples) / self.settings.global_batch
-                accelerator.backward(loss * (share * self.peers.size))  # which averages gradients over processes
-            means += share * torch.stack([loss.detach(), error]).float().cpu()
+            with nullcontext() if place + 1 == len(micro) else self.peers.accelerator.no_sync(self._loss):
+                means += self._gradients(samples)
         total, denoising = self.peers.sum(means).tolist()
-        if not math.isfinite(total):
-            raise VBBenchError(
-                f"The loss of {self.objective.name} is no longer finite at step {self.done + 1}; the last checkpoint is from before. "
-                "Try a smaller learning rate."
-            )
-        norm = accelerator.clip_grad_norm_(self.trained.values(), self.settings.grad_clip)
+        norm = float(self.peers.accelerator.clip_grad_norm_(self.trained.values(), self.settings.grad_clip))
+        if not math.isfinite(total) or not math.isfinite(norm):
+            raise VBBenchError(self._not_finite("loss" if not math.isfinite(total) else "gradient"))
         self.optimizer.step()
         self.done += 1
-        self._add({"loss": total, "denoising": denoising, "gradient": float(norm)})
+        self._add({"loss": total, "denoising": denoising, "gradient": norm})
+
+    def _next(self) -> Microbatches:
+        """This process's share of the next step; where it cannot be read and nobody waits, what is done is kept."""
+        try:
+            return next(self._batches)
+        except InputError:
+            if self.peers.size == 1 and self.done:
+                self._save()
+            raise
+
+    def _gradients(self, samples: Sequence[LoadedSample]) -> Tensor:
+        """Add a microbatch's gradients; returns its share of the step's mean loss and denoising error."""
+        loss, error = self._loss(self.objective.batch(samples))
+        share = len(samples) / self.settings.global_batch
+        self.peers.accelerator.backward(loss * (share * self.peers.size))  # which averages gradients over processes
+        return share * torch.stack([loss.detach(), error]).float().cpu()
+
+    def _not_finite(self, what: str) -> str:
+        words = f"The {what} of {self.objective.name} is no longer finite at step {self.done + 1}."
+        if not self.done:
+            return f"{words} That is the first step: look at the weights it starts from (`vbbench weights verify`) and at the settings."
+        return f"{words} {self._last_good()} Try a smaller learning rate."
 
     def _meet(self, stop: bool) -> None:
         before = len(self.history)

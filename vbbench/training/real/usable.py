@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from PIL import Image
+
 from vbbench.datasets.loader import Example
 from vbbench.datasets.nouns import check_classes, find_noun
 from vbbench.errors import InputError, UsageError, one_line
@@ -43,6 +45,7 @@ def _why_not(example: Example, settings: ClipSettings, fits: Callable[[str, str]
         word = subject_word(example)
         if fits is not None:
             fits(example.caption, word)
+        _check_mask(example)
         promised = probe(example.video).frames
         if promised is None or promised < _SURE * settings.num_frames:
             interval_of(count_frames(example.video), settings, example)
@@ -50,6 +53,16 @@ def _why_not(example: Example, settings: ClipSettings, fits: Callable[[str, str]
         text = one_line(error)
         return text if example.videoid in text else f"{example.class_name}/{example.videoid}: {text}"
     return None
+
+
+def _check_mask(example: Example) -> None:
+    """Its header alone; the pixels are read when they are wanted."""
+    try:
+        with Image.open(example.mask):
+            pass
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        reason = "there is none" if isinstance(error, FileNotFoundError) else "it cannot be read"
+        raise InputError(f"the mask {example.mask}: {reason}.") from None
 
 
 def subject_word(example: Example) -> str:
