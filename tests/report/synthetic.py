@@ -13,6 +13,7 @@ from PIL import Image
 
 from vbbench.metrics.setting import Setting
 from vbbench.metrics.spec import make_spec
+from vbbench.report.words import file_name
 from vbbench.types import MetricSpec, Video
 from vbbench.video import video_digest, write_video_lossless
 
@@ -154,7 +155,7 @@ def _job(root: Path, run: FakeRun, model: str, item: Item, number: int, *, video
     if key in run.failed:
         return job | {"status": "failed", "reason": run.failed[key], "seconds": 0.1, "peak_memory_mb": None, "file": None, "digest": None}
     video = Video(_frames(model, number), FPS)
-    file = f"videos/{model}/{number}.mkv"
+    file = f"videos/{file_name(model)}/{number}.mkv"
     if videos:
         write_video_lossless(root / file, video)
     return job | {

@@ -159,6 +159,23 @@ def test_same_numbers_same_interval() -> None:
     assert of(values).interval() == first
 
 
+def test_series_with_counts_of_their_own_are_what_each_is_alone() -> None:
+    rng = np.random.default_rng(5)
+    sums, counts = rng.normal(size=(11, 4)), rng.integers(1, 6, size=(11, 4)).astype(float)
+    together = clustered_means(sums, counts)
+    for place in range(4):
+        alone = clustered_means(sums[:, [place]], counts[:, place])
+        assert together.mean_P[place] == alone.mean_P[0]
+        assert together.error_P[place] == pytest.approx(alone.error_P[0], rel=1e-14)
+        assert together.freedom[place] == alone.freedom  # type: ignore[index]
+        assert together.p_values()[place] == pytest.approx(alone.p_values()[0], abs=1e-12)
+        assert [float(end[place]) for end in together.interval()] == pytest.approx([float(end[0]) for end in alone.interval()], abs=1e-12)
+
+
+def test_draws_are_kept_small() -> None:
+    assert clustered._resamples(45, RESAMPLES, SEED).nbytes == RESAMPLES * 45
+
+
 def test_it_is_quick() -> None:
     """10,000 resamples of 45 individuals in less than 50 ms, drawing them aside; 190 pairs of models in less than a second."""
     sums = np.random.default_rng(0).normal(size=(45, 190))

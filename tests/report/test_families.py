@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ import pytest
 
 from tests.report.synthetic import MODELS, FakeRun, build, items, spec
 from vbbench.report.aggregate import PAIRED_COLUMNS, competitors_compared, leaderboard_table, load_run, paired_table
+from vbbench.report.board_page import make_board
 from vbbench.report.comparisons import holm
+from vbbench.report.differences import differences_of, matrix_of
 from vbbench.report.leaderboard import write_report
 from vbbench.report.words import MINUS, effect_size
 
@@ -100,6 +103,38 @@ def test_the_page_and_its_files_say_what_was_corrected(folder: Path, tmp_path: P
     record = json.loads((out / "leaderboard.json").read_text("utf-8"))["differences"][0]
     assert record["effect"] == pytest.approx(found["effect"], abs=1e-6)
     assert record["corrected"] >= record["p"]
+
+
+def test_the_matrix_holds_every_pair_both_ways_round(folder: Path) -> None:
+    run = load_run(folder)
+    board = make_board(run)
+    column = board.columns[0]
+    made = matrix_of(run, column, [row.model for row in board.rows + board.references])
+    assert [title for _, title in made.models] == ["VideoBooth", "Text to video", "Textual Inversion"]
+    assert made.metric == column.title
+    differences = differences_of(run, board.columns)
+    for place, (name, _) in enumerate(made.models):
+        assert made.rows[place][place] is None
+        if place:
+            assert made.rows[0][place] == differences[name][0]
+    turned = {"better": "worse", "worse": "better", "same": "same"}
+    for a, b in combinations(range(3), 2):
+        one, other = made.rows[a][b], made.rows[b][a]
+        assert turned[one.verdict] == other.verdict
+        assert {one.text[0], other.text[0]} == {"+", MINUS}
+        assert one.text[1:] == other.text[1:]
+        ends = [interval.replace("+", "").replace(MINUS, "-").split(" to ") for interval in (one.interval, other.interval)]
+        assert [float(end) for end in ends[0]] == [-float(end) for end in reversed(ends[1])]
+    assert {cell.verdict for row in made.rows for cell in row if cell} >= {"better", "worse"}
+
+
+def test_the_family_is_worked_out_once(folder: Path) -> None:
+    run = load_run(folder)
+    assert competitors_compared(run, "dino") is competitors_compared(run, "dino")
+    fewer = replace(run, models=run.models[:2])
+    assert len(competitors_compared(fewer, "dino")) == 1
+    run.values("videobooth", "dino").clear()  # a copy: nobody can change what the run knows
+    assert len(run.values("videobooth", "dino")) == 9
 
 
 def test_few_individuals_have_neither_effect_nor_p(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from PIL import Image
 from tests.report.conftest import REASON, WEIRD, weird_run
 from tests.report.synthetic import FRAMES, MODELS, SIZE, FakeRun, build, items, spec
 from vbbench.errors import IncompleteError, RunFolderError
-from vbbench.report import leaderboard
+from vbbench.report import board_page, model_pages
 from vbbench.report.leaderboard import write_report
 from vbbench.report.media import lay_out, shrink
 from vbbench.video import read_video
@@ -49,30 +49,40 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_the_folder_is_whole_and_refers_to_nothing_outside(run_folder: Path, tmp_path: Path) -> None:
     index = write_report([run_folder], tmp_path / "out")
     assert index == tmp_path / "out" / "index.html"
-    page = Page(index)
-    assert len(page.ids) == len(set(page.ids))
-    for address in page.addresses:
-        if address.startswith("#"):
-            assert address[1:] in page.ids, address
-        elif not address.startswith("data:"):
-            assert (index.parent / address).is_file(), address
+    pages = {path: Page(path) for path in index.parent.rglob("*.html")}
+    assert len(pages) == 2 + 8 + len(MODELS)
+    for path, page in pages.items():
+        assert len(page.ids) == len(set(page.ids)), path
+        for address in page.addresses:
+            if address.startswith("data:"):
+                continue
+            file, _, anchor = address.partition("#")
+            there = (path.parent / file).resolve() if file else path
+            assert there.is_file(), (path, address)
             assert ":" not in address
+            if anchor:
+                assert anchor in pages[there].ids, (path, address)
 
 
 def test_text_from_elsewhere_stays_text(run_folder: Path, tmp_path: Path) -> None:
-    page = Page(write_report([run_folder], tmp_path / "out"))
-    assert page.scripts == 1
-    assert WEIRD in page.text
+    index = write_report([run_folder], tmp_path / "out")
+    page, items, item = (Page(index.parent / name) for name in ("index.html", "items.html", "items/1.html"))
+    assert (page.scripts, items.scripts, item.scripts) == (4, 2, 1)  # of the table page one is data
+    assert all(WEIRD in each.text for each in (page, items, item))
     assert REASON in page.text
+    assert REASON in Page(index.with_name("models") / "text-to-video.html").text
+    scores = (index.parent / "scores.js").read_text("utf-8")
+    assert "<" not in scores
+    assert scores.count("\n") == 1
 
 
 def test_failures_are_shown_where_they_matter(run_folder: Path, tmp_path: Path) -> None:
-    page = Page(write_report([run_folder], tmp_path / "out"))
-    text = re.sub(r"\s+", " ", page.text)
+    index = write_report([run_folder], tmp_path / "out")
+    text = re.sub(r"\s+", " ", Page(index).text)
     assert "1 failed" in text
     assert "1 not run yet" in text
     assert "7 of 8 scored" in text
-    assert "Textual Inversion has no DINO: the embedding is zero" in text
+    assert "Textual Inversion has no DINO: the embedding is zero" in Page(index.parent / "items" / "3.html").text
     assert "Too few individuals for fine distinctions: with 8" in text
 
 
@@ -87,12 +97,15 @@ def test_a_report_is_rebuilt_byte_for_byte(run_folder: Path, tmp_path: Path) -> 
 def test_an_earlier_report_is_replaced_and_other_files_are_left(run_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     (out / "media").mkdir(parents=True)
-    stale, notes = out / "media" / f"{'a' * 20}.webp", out / "media" / "notes.txt"
-    stale.write_bytes(b"old")
-    notes.write_text("mine")
+    for folder in ("items", "models"):
+        (out / folder).mkdir()
+    stale = [out / "media" / f"{'a' * 20}.webp", out / "items" / "99.html", out / "items-2.html", out / "models" / "gone.html"]
+    notes = [out / "media" / "notes.txt", out / "items" / "notes.html", out / "models" / "notes.html"]
+    for path in (*stale, *notes):
+        path.write_text(model_pages.MARK if path.stem == "gone" else "mine")
     write_report([run_folder], out)
-    assert not stale.exists()
-    assert notes.read_text() == "mine"
+    assert not any(path.exists() for path in stale)
+    assert all(path.read_text() == "mine" for path in notes)
 
 
 def test_csv_json_and_markdown_tell_the_same(run_folder: Path, tmp_path: Path) -> None:
@@ -118,18 +131,23 @@ def test_index_stays_light(tmp_path: Path) -> None:
     run = FakeRun(items(9, 9), lambda *_: 0.5, models=models, metrics=[spec(name) for name in names])
     index = write_report([build(tmp_path / "run", run, videos=False)], tmp_path / "out")
     assert index.stat().st_size < 300_000
-    assert "items-4.html" in contents(index.parent)
-    assert Page(index.with_name("items-2.html")).text.count("Image prompt") == 22
+    assert len(list((index.parent / "items").iterdir())) == 81
+    item = Page(index.parent / "items" / "80.html")
+    assert {"79.html", "81.html"} < set(item.addresses)
 
 
-def test_failures_link_to_the_page_of_their_item(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leaderboard, "CLIPS_A_PAGE", 7)  # one item a page
-    index = write_report([build(tmp_path / "run", weird_run())], tmp_path / "out")
-    assert "items-2.html#item-2" in Page(index).addresses
-    assert "item-2" in Page(index.with_name("items-2.html")).ids
-    monkeypatch.undo()
-    write_report([tmp_path / "run"], tmp_path / "out")
-    assert not index.with_name("items-2.html").exists()
+def test_failures_link_to_the_page_of_their_item(run_folder: Path, tmp_path: Path) -> None:
+    index = write_report([run_folder], tmp_path / "out")
+    assert {"items/2.html", "models/text-to-video.html#failures"} < set(Page(index).addresses)
+    assert "../items/2.html" in Page(index.parent / "models" / "text-to-video.html").addresses
+
+
+def test_a_long_list_of_failures_is_told_on_the_pages_of_the_models(tmp_path: Path) -> None:
+    lost = {("videobooth", f"i{number}"): f"reason {number}" for number in range(60)}
+    index = write_report([build(tmp_path / "run", FakeRun(items(60), lambda *_: 0.5, failed=lost), videos=False)], tmp_path / "out")
+    assert "reason 59" not in Page(index).text
+    assert f"VideoBooth {60 - board_page.FAILURES}" in Page(index).text
+    assert "reason 59" in Page(index.parent / "models" / "videobooth.html").text
 
 
 def test_strips_hold_the_very_pixels(run_folder: Path, tmp_path: Path) -> None:
@@ -156,8 +174,8 @@ def test_missing_and_damaged_videos_do_not_stop_a_report(run_folder: Path, tmp_p
     (run_folder / "videos" / "videobooth" / "0.mkv").write_bytes(b"no video")
     (run_folder / "videos" / "real-video" / "0.mkv").unlink()
     (run_folder / "suite" / "images" / "dog-1.png").write_bytes(b"no picture")
-    page = Page(write_report([run_folder], tmp_path / "out"))
-    assert page.text.count("its video file cannot be read") == 2
+    index = write_report([run_folder], tmp_path / "out")
+    assert Page(index.parent / "items" / "1.html").text.count("its video file cannot be read") == 2
 
 
 def test_runs_of_two_suites_are_refused(run_folder: Path, tmp_path: Path) -> None:
@@ -192,17 +210,21 @@ def test_reports_need_no_torch(subprocess_environment: dict[str, str]) -> None:
 )
 def test_runs_with_little_in_them_have_a_page_too(tmp_path: Path, changes: dict[str, object]) -> None:
     run = replace(FakeRun(items(6), lambda *_: 0.5), **changes)  # type: ignore[arg-type]
-    text = Page(write_report([build(tmp_path / "run", run, videos=False)], tmp_path / "out")).text
-    assert "Leaderboard" in text
-    assert "nan" not in text.lower()
-    assert "None" not in text
+    index = write_report([build(tmp_path / "run", run, videos=False)], tmp_path / "out")
+    assert "Leaderboard" in Page(index).text
+    for path in index.parent.rglob("*.html"):
+        text = Page(path).text.replace("None.", "")  # of a model without weights
+        assert "nan" not in text.lower(), path
+        assert "None" not in text, path
 
 
 def test_a_report_may_show_the_videos_of_some_items_and_counts_all(run_folder: Path, tmp_path: Path) -> None:
     whole, some = write_report([run_folder], tmp_path / "whole"), write_report([run_folder], tmp_path / "some", 2)
-    shown = [number for number in Page(some).ids if re.fullmatch(r"item-\d+", number)]
+    shown = {path.name for path in (some.parent / "items").iterdir()}
     assert len(shown) == 2
-    assert set(shown) < set(Page(whole).ids)
+    assert shown < {path.name for path in (whole.parent / "items").iterdir()}
+    assert {f"items/{name}" for name in shown} == {each for each in Page(some.with_name("items.html")).addresses if "items/" in each}
+    assert "Its video is not in this report." in Page(some.parent / "models" / "videobooth.html").text
     assert re.search(r"2 of the \d+ items", Page(some).text)
     assert (some.parent / "leaderboard.csv").read_bytes() == (whole.parent / "leaderboard.csv").read_bytes()
     assert len(list((some.parent / "media").iterdir())) < len(list((whole.parent / "media").iterdir()))

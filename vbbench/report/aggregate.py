@@ -11,6 +11,7 @@ from vbbench.report.comparisons import Comparison, Pair, all_pairs, compare, ran
 from vbbench.report.costs import costs_of
 from vbbench.report.run_data import ModelFacts, RunData, merge_runs
 from vbbench.report.run_folder import load_run
+from vbbench.report.scaled import scaled_columns
 from vbbench.report.statistics import Estimate, mean_with_interval, paired_difference
 
 __all__ = [
@@ -72,6 +73,8 @@ def leaderboard_table(run: RunData) -> pd.DataFrame:
         ``<metric>``, ``<metric>.low``, ``<metric>.high``: mean over scored clips and its 95 % interval over individuals.
         ``<metric>.scored``, ``<metric>.spec``, ``<metric>.rank``: number of scored clips; id of the metric spec; rank among competitors,
         of whom all pairs are compared as one family (none for references).
+        ``<metric>.scaled``, ``<metric>.scaled_low``, ``<metric>.scaled_high``: the mean and its interval on the scale from floor (0) to
+        ceiling (1) of the reference rows: see `vbbench.report.scaled`.
         fit_seconds, sample_seconds and the other costs: see `vbbench.report.costs.costs_of`.
     A number that does not exist is NA.
     """
@@ -83,7 +86,7 @@ def leaderboard_table(run: RunData) -> pd.DataFrame:
             table[column] = table[column].astype("Int64")
         elif column not in ("model", "title", "reference") and not column.endswith(".spec"):
             table[column] = table[column].astype("Float64")
-    return _ordered(run, table)
+    return _ordered(run, scaled_columns(run, table))
 
 
 def paired_table(run: RunData) -> pd.DataFrame:
@@ -125,8 +128,12 @@ def paired_table(run: RunData) -> pd.DataFrame:
 def competitors_compared(run: RunData, metric: str) -> dict[Pair, Comparison]:
     """Every pair of competitors under one metric, as one family; the pairs of `focus_model` begin with it.
 
-    Ranks and differences are read from this one family, so that they never contradict each other.
+    Ranks and differences are read from this one family, so that they never contradict each other. It is worked out once a run.
     """
+    return run.remembered(("compared", metric), lambda: _compared(run, metric))
+
+
+def _compared(run: RunData, metric: str) -> dict[Pair, Comparison]:
     competitors = [model.name for model in run.models if not model.is_reference]
     values = {name: run.values(name, metric) for name in competitors}
     return compare(values, run.subject_of, all_pairs(competitors, focus_model(run)))

@@ -35,7 +35,8 @@ class ClusteredMeans:
         mean_P: sum over clusters / number of values.
         error_P: their standard errors (linearised ratio of sums, G - 1 in the denominator); 0 where nothing varies.
         clusters: G.
-        freedom: effective number of clusters - 1, at least 1; G - 1 where all clusters have as many values.
+        freedom: effective number of clusters - 1, at least 1; G - 1 where all clusters have as many values. One number where all series
+            share their counts, else one a series.
         t_PB: (mean of a resample - mean) / standard error of the resample; 0 in the series that `sound_P` leaves out.
         sound_P: whether the resamples can be trusted: not where the values are so few, or so alike, that more than `THIN_SHARE` of the
             resamples have next to no spread.
@@ -44,7 +45,7 @@ class ClusteredMeans:
     mean_P: np.ndarray
     error_P: np.ndarray
     clusters: int
-    freedom: float
+    freedom: float | np.ndarray
     t_PB: np.ndarray
     sound_P: np.ndarray
 
@@ -94,11 +95,11 @@ class ClusteredMeans:
 
 
 def clustered_means(sums_GP: np.ndarray, counts_G: np.ndarray) -> ClusteredMeans:
-    """Means of P series with the same number of values in each of G clusters.
+    """Means of P series over G clusters.
 
     Args:
         sums_GP: sums of the values of each cluster, finite.
-        counts_G: numbers of values of each cluster, 1 or more; at least 2 clusters.
+        counts_G: numbers of values of each cluster, 1 or more; at least 2 clusters. (G, P) where they differ between the series.
     Returns:
         The means; 10,000 resamples of P = 16 series take about 15 MB while they are made, so families of series come in parts.
     Raises:
@@ -111,7 +112,8 @@ def clustered_means(sums_GP: np.ndarray, counts_G: np.ndarray) -> ClusteredMeans
         clusters is after Carter, Schnepel and Steigerwald 2017, whose number is another; how well Kish's does is counted, not proved.
     """
     mean_P, error_P, rest_GP = ratio_of_sums(sums_GP, counts_G)
-    freedom = max(1.0, counts_G.sum() ** 2 / np.square(counts_G).sum() - 1)
+    effective = counts_G.sum(axis=0) ** 2 / np.square(counts_G).sum(axis=0) - 1
+    freedom = np.maximum(1.0, effective) if counts_G.ndim > 1 else max(1.0, float(effective))
     t_PB, sound_P = _studentised(rest_GP, counts_G, error_P)
     return ClusteredMeans(tidy(mean_P), error_P, len(counts_G), freedom, t_PB, sound_P)
 
@@ -125,9 +127,9 @@ def ratio_of_sums(sums_GP: np.ndarray, counts_G: np.ndarray) -> tuple[np.ndarray
     clusters = len(counts_G)
     if clusters < 2:
         raise ValueError(f"{clusters} clusters say nothing of what varies between them")
-    total = counts_G.sum()
+    total = counts_G.sum(axis=0)
     mean_P = sums_GP.sum(axis=0) / total
-    rest_GP = sums_GP - mean_P * counts_G[:, None]
+    rest_GP = sums_GP - mean_P * counts_G.reshape(clusters, -1)
     error_P = np.sqrt(clusters / (clusters - 1) * np.square(rest_GP).sum(axis=0)) / total
     error_P[error_P < 10.0**-DECIMALS] = 0.0
     return mean_P, error_P, rest_GP
@@ -136,13 +138,14 @@ def ratio_of_sums(sums_GP: np.ndarray, counts_G: np.ndarray) -> tuple[np.ndarray
 def _studentised(rest_GP: np.ndarray, counts_G: np.ndarray, error_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """t of every resample and series, and which series' are sound; from what is left of the sums, so that nothing cancels below."""
     clusters = len(counts_G)
-    moments_GK = np.column_stack([counts_G, counts_G**2, rest_GP, rest_GP**2, rest_GP * counts_G[:, None]])
-    drawn_KB = moments_GK.T @ _resamples(clusters, RESAMPLES, SEED).T
-    total_B, squares_B = drawn_KB[:2]
-    rest_PB, rest_squared_PB, product_PB = np.split(drawn_KB[2:], 3)
-    shift_PB = rest_PB / total_B
-    variance_PB = rest_squared_PB - 2 * shift_PB * product_PB + shift_PB**2 * squares_B
-    errors_PB = np.sqrt(np.maximum(variance_PB, 0.0) * (clusters / (clusters - 1))) / total_B
+    counts_GC = counts_G.reshape(clusters, -1)  # C is 1 where all series share their counts, else P
+    moments_GK = np.column_stack([counts_GC, counts_GC**2, rest_GP, rest_GP**2, rest_GP * counts_GC])
+    drawn_KB = moments_GK.T @ _resamples(clusters, RESAMPLES, SEED).T.astype(np.float64)
+    total_CB, squares_CB = np.split(drawn_KB[: 2 * counts_GC.shape[1]], 2)
+    rest_PB, rest_squared_PB, product_PB = np.split(drawn_KB[2 * counts_GC.shape[1] :], 3)
+    shift_PB = rest_PB / total_CB
+    variance_PB = rest_squared_PB - 2 * shift_PB * product_PB + shift_PB**2 * squares_CB
+    errors_PB = np.sqrt(np.maximum(variance_PB, 0.0) * (clusters / (clusters - 1))) / total_CB
     thin_P = np.count_nonzero(errors_PB < THIN * error_P[:, None], axis=1) / RESAMPLES
     sound_P = (error_P > 0) & (thin_P <= THIN_SHARE)
     smallest_P = np.where(sound_P, error_P * 1e-6, 1.0)  # a resample of one cluster alone: far out, but a number
@@ -158,18 +161,27 @@ def by_cluster(values: np.ndarray, clusters: Sequence[str]) -> tuple[np.ndarray,
     Returns:
         Sums (G,) or (G, P); counts (G,).
     """
-    index = {name: i for i, name in enumerate(dict.fromkeys(clusters))}
-    where = np.array([index[name] for name in clusters])
-    sums = np.zeros((len(index), *values.shape[1:]))
+    where = numbered(clusters)
+    counts = np.bincount(where).astype(np.float64)
+    sums = np.zeros((len(counts), *values.shape[1:]))
     np.add.at(sums, where, values)
-    return sums, np.bincount(where).astype(np.float64)
+    return sums, counts
 
 
-@lru_cache(maxsize=8)
+def numbered(clusters: Sequence[str]) -> np.ndarray:
+    """Each name's number, in the order in which names first appear."""
+    index = {name: i for i, name in enumerate(dict.fromkeys(clusters))}
+    return np.array([index[name] for name in clusters], dtype=np.intp)
+
+
+@lru_cache(maxsize=32)
 def _resamples(clusters: int, resamples: int, seed: int) -> np.ndarray:
-    """(resamples, clusters): how often each cluster is drawn in each resample."""
+    """(resamples, clusters): how often each cluster is drawn in each resample; as small as it can be kept, for it takes long to make.
+
+    Where jobs failed, pairs of models share more or fewer individuals, and each number of individuals has draws of its own.
+    """
     draws = np.random.default_rng(seed).multinomial(clusters, np.full(clusters, 1 / clusters), size=resamples)
-    return draws.astype(np.float64)
+    return draws.astype(np.min_scalar_type(draws.max()))
 
 
 def tidy(values: np.ndarray) -> np.ndarray:

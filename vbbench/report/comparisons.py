@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, groupby
 
 import numpy as np
 from scipy.special import gammaln
 
-from vbbench.report.clustered import CONFIDENCE, by_cluster, clustered_means, tidy
+from vbbench.report.clustered import CONFIDENCE, clustered_means, numbered, tidy
 from vbbench.report.statistics import FEWEST_CLUSTERS, Estimate
 
 Pair = tuple[str, str]
@@ -61,8 +61,13 @@ def compare(values: Mapping[str, Mapping[str, float]], cluster_of: Mapping[str, 
         Holm 1979, "A Simple Sequentially Rejective Multiple Test Procedure".
     """
     alone: dict[Pair, Comparison] = {}
-    for some, individuals, differences_IP in _shared_items(values, cluster_of, pairs):
-        alone |= zip(some, _comparisons(differences_IP, individuals), strict=True)
+    parts = sorted(_shared_items(values, cluster_of, pairs), key=lambda part: part.clusters)
+    for clusters, alike in groupby(parts, key=lambda part: part.clusters):  # what has as many individuals is resampled at one go
+        waiting = list(alike)
+        step = 1 if clusters < FEWEST_CLUSTERS else PAIRS_AT_ONCE
+        for start in range(0, len(waiting), step):
+            some = waiting[start : start + step]
+            alone |= zip([part.pair for part in some], _comparisons(some, clusters), strict=True)
     found = {pair: alone[pair] for pair in pairs}
     tested = {pair: comparison.p for pair, comparison in found.items() if comparison.p is not None}
     return found | {pair: replace(found[pair], corrected=p) for pair, p in zip(tested, holm(list(tested.values())), strict=True)}
@@ -125,35 +130,58 @@ def hedges_g(mean: float, spread: float, values: int) -> float | None:
     return float(factor * mean / spread)
 
 
-def _shared_items(
-    values: Mapping[str, Mapping[str, float]], cluster_of: Mapping[str, str], pairs: Sequence[Pair]
-) -> Iterator[tuple[list[Pair], list[str], np.ndarray]]:
-    """Pairs that share the same items, with these items' individuals and the differences (I, P)."""
+@dataclass(frozen=True)
+class _Part:
+    """One pair's differences over the items that both have: their mean, and their sums and numbers of each individual."""
+
+    pair: Pair
+    items: int
+    mean: float | None
+    sums_G: np.ndarray
+    counts_G: np.ndarray
+
+    @property
+    def clusters(self) -> int:
+        return len(self.counts_G)
+
+
+def _shared_items(values: Mapping[str, Mapping[str, float]], cluster_of: Mapping[str, str], pairs: Sequence[Pair]) -> Iterator[_Part]:
+    """The differences of every pair; pairs that share the same items are added up together."""
     items = [item for item in cluster_of if any(item in own for own in values.values())]
+    owners_I = numbered([cluster_of[item] for item in items])
     scores = {model: np.array([own.get(item, np.nan) for item in items]) for model, own in values.items()}
     groups: dict[bytes, list[Pair]] = {}
     for a, b in pairs:
         groups.setdefault(np.isfinite(scores[a] - scores[b]).tobytes(), []).append((a, b))
     for mask, group in groups.items():
         shared_I = np.frombuffer(mask, dtype=bool)
-        individuals = [cluster_of[item] for item, shared in zip(items, shared_I, strict=True) if shared]
-        for start in range(0, len(group), PAIRS_AT_ONCE):
-            some = group[start : start + PAIRS_AT_ONCE]
-            yield some, individuals, np.stack([scores[a][shared_I] - scores[b][shared_I] for a, b in some], axis=1)
+        differences_IP = np.stack([scores[a][shared_I] - scores[b][shared_I] for a, b in group], axis=1)
+        sums_GP, counts_G = _by_first_seen(differences_IP, owners_I[shared_I])
+        means_P = tidy(differences_IP.mean(axis=0)).tolist() if len(differences_IP) else [None] * len(group)
+        for pair, mean, sums_G in zip(group, means_P, sums_GP.T, strict=True):
+            yield _Part(pair, len(differences_IP), mean, sums_G, counts_G)
 
 
-def _comparisons(differences_IP: np.ndarray, individuals: Sequence[str]) -> list[Comparison]:
-    """One comparison a column, not yet corrected."""
-    items, pairs = differences_IP.shape
-    if not items:
-        return [Comparison(Estimate(None, None, None, 0, 0), None, None)] * pairs
-    sums_GP, counts_G = by_cluster(differences_IP, individuals)
-    clusters = len(counts_G)
+def _by_first_seen(values_IP: np.ndarray, owners_I: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What `by_cluster` gives for names, for their numbers: sums (G, P) and counts (G,) in the order of first appearance."""
+    _, first_G, where_I = np.unique(owners_I, return_index=True, return_inverse=True)
+    place_G = np.empty(len(first_G), dtype=np.intp)
+    place_G[np.argsort(first_G)] = np.arange(len(first_G))
+    where_I = place_G[where_I]
+    sums_GP = np.zeros((len(first_G), values_IP.shape[1]))
+    np.add.at(sums_GP, where_I, values_IP)
+    return sums_GP, np.bincount(where_I, minlength=len(first_G)).astype(np.float64)
+
+
+def _comparisons(parts: Sequence[_Part], clusters: int) -> list[Comparison]:
+    """One comparison a part, all with as many individuals, not yet corrected."""
     if clusters < FEWEST_CLUSTERS:
-        return [Comparison(Estimate(float(mean), None, None, items, clusters), None, None) for mean in tidy(differences_IP.mean(axis=0))]
-    means = clustered_means(sums_GP, counts_G)
-    numbers = zip(means.mean_P, *means.interval(), means.spreads, means.p_values(), strict=True)
+        return [Comparison(Estimate(part.mean, None, None, part.items, clusters), None, None) for part in parts]
+    sums_GP = np.stack([part.sums_G for part in parts], axis=1)
+    shared = all(part.counts_G is parts[0].counts_G for part in parts)
+    means = clustered_means(sums_GP, parts[0].counts_G if shared else np.stack([part.counts_G for part in parts], axis=1))
+    numbers = zip(parts, means.mean_P, *means.interval(), means.spreads, means.p_values(), strict=True)
     return [
-        Comparison(Estimate(mean, low, high, items, clusters), hedges_g(mean, spread, clusters), p)
-        for mean, low, high, spread, p in (map(float, row) for row in numbers)
+        Comparison(Estimate(mean, low, high, part.items, clusters), hedges_g(mean, spread, clusters), p)
+        for part, (mean, low, high, spread, p) in ((part, map(float, row)) for part, *row in numbers)
     ]

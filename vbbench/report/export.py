@@ -16,8 +16,9 @@ from vbbench.report import words
 from vbbench.report.aggregate import check_references, failures, paired_table
 from vbbench.report.costs import cost_columns, cost_note, cost_rows
 from vbbench.report.run_data import RunData
+from vbbench.report.scaled import scales_of
 from vbbench.report.statistics import CONFIDENCE, RESAMPLES, SEED
-from vbbench.report.tables import COSTS, Column, Row, interval_note
+from vbbench.report.tables import COSTS, Cell, Column, Row, interval_note
 
 DECIMALS = 6
 
@@ -35,6 +36,7 @@ def write_json(path: Path, run: RunData, table: pd.DataFrame) -> None:
         "prompts_per_subject": run.prompts_per_subject,
         "statistics": {"interval": CONFIDENCE, "resamples": RESAMPLES, "seed": SEED, "individuals": len(set(run.subject_of.values()))},
         "metrics": {spec.name: asdict(spec) for spec in run.metrics},
+        "scales": {name: _plain(asdict(scale)) for name, scale in scales_of(run, table).items()},
         "leaderboard": _records(table),
         "differences": _records(paired_table(run)),
         "checks": [{**asdict(check), **_plain(asdict(found))} for check, found in check_references(run)],
@@ -53,7 +55,7 @@ def write_markdown(
     references: list[Row],
     primary: str | None,
 ) -> None:
-    """The tables for a README: mean [low, high], reference rows below; then costs."""
+    """The tables for a README: mean [low, high], reference rows below; the same on the scale of the reference rows; then costs."""
     heads = [f"{column.title} {column.arrow}" for column in columns] + [f"{title}, {unit}" for _, title, unit, _ in COSTS]
     lines = [
         f"# Suite {run.suite.name} {run.suite.version}",
@@ -65,6 +67,7 @@ def write_markdown(
         "",
         _markdown_legend(run, primary),
     ]
+    lines += _markdown_scaled(columns, rows)
     lines += _markdown_costs(run, table)
     lost = failures(run)
     if lost:
@@ -74,6 +77,28 @@ def write_markdown(
             f"- {markdown_cell(titles[f.model])}, {f.what}: {words.count(len(f.items), 'item')}: {markdown_cell(f.reason)}" for f in lost
         ]
     path.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def _markdown_scaled(columns: tuple[Column, ...], rows: list[Row]) -> list[str]:
+    """The competitors on the scale from floor to ceiling; nothing where no metric has one."""
+    places = [place for place, column in enumerate(columns) if not column.scale.why]
+    if not places or not rows:
+        return []
+    heads = [columns[place].title for place in places]
+    return [
+        "",
+        "On the scale of the reference rows:",
+        "",
+        "| Model | " + " | ".join(heads) + " |",
+        "|---|" + "---:|" * len(heads),
+        *("| " + " | ".join(map(markdown_cell, [row.title, *(_scaled_cell(row.cells[place]) for place in places)])) + " |" for row in rows),
+        "",
+        " ".join(f"{column.title}: {markdown_cell(column.scale_says)}" for column in columns),
+    ]
+
+
+def _scaled_cell(cell: Cell) -> str:
+    return f"{cell.scaled_text} [{cell.scaled_interval.replace(' to ', ', ')}]" if cell.scaled_interval else cell.scaled_text
 
 
 def _markdown_costs(run: RunData, table: pd.DataFrame) -> list[str]:

@@ -15,12 +15,13 @@ from vbbench.report.tables import Column
 
 @dataclass(frozen=True)
 class ClipView:
-    """One model's clip, or the reason why there is none to be seen."""
+    """One model's clip, or the reason why there is none to be seen; `model` is its name, where it has a page."""
 
     title: str
     reference: bool
     strip: Strip | None
     problem: str
+    model: str = ""
 
 
 @dataclass(frozen=True)
@@ -29,17 +30,24 @@ class ScoreLine:
 
     title: str
     arrow: str
+    direction: str
     texts: tuple[str, ...]
     best: tuple[bool, ...]
 
 
 @dataclass(frozen=True)
 class ItemView:
-    """A prompt item with all its clips. The text prompt is cut in three around the subject word."""
+    """A prompt item with all its clips. The text prompt is cut in three around the subject word.
+
+    Attributes:
+        number: its place in the run, from 1; its page is called so too.
+        lines: one a metric; its texts are in the order of `clips`.
+    """
 
     anchor: str
     number: int
     id: str
+    subject_id: str
     class_name: str
     before: str
     word: str
@@ -61,9 +69,12 @@ def item_views(
     """
     by_name = {model.name: model for model in run.models}
     models = [by_name[name] for name in order]
-    count = len(run.items)
-    places = range(count) if shown is None or shown >= count else [count * place // shown for place in range(shown)]
-    return [_item(run, place + 1, run.items[place], models, columns, media) for place in places]
+    return [_item(run, place + 1, run.items[place], models, columns, media) for place in shown_places(len(run.items), shown)]
+
+
+def shown_places(count: int, shown: int | None) -> Sequence[int]:
+    """Places of the items that have videos in the report, from 0."""
+    return range(count) if shown is None or shown >= count else [count * place // shown for place in range(shown)]
 
 
 def image_prompt_of(item: ItemFacts, run: RunData, media: MediaFolder) -> tuple[str | None, str]:
@@ -83,19 +94,21 @@ def _item(
         anchor=f"item-{number}",
         number=number,
         id=item.id,
+        subject_id=item.subject_id,
         class_name=item.class_name,
         before=before,
         word=word,
         after=after,
         prompt=prompt,
         prompt_problem=problem,
-        clips=tuple(_clip(model, run.clips[model.name, item.id], media) for model in models),
+        clips=tuple(clip_view(model, run.clips[model.name, item.id], media) for model in models),
         lines=tuple(_line(run, item, models, column) for column in columns),
         notes=_notes(run, item, models, columns),
     )
 
 
-def _clip(model: ModelFacts, clip: Clip, media: MediaFolder) -> ClipView:
+def clip_view(model: ModelFacts, clip: Clip, media: MediaFolder) -> ClipView:
+    """The clip as a page shows it; writes its strip."""
     problem = clip.reason or ""
     strip = None
     if clip.status == "done" and clip.video is not None:
@@ -103,7 +116,8 @@ def _clip(model: ModelFacts, clip: Clip, media: MediaFolder) -> ClipView:
             strip = media.strip(clip.video)
         except InputError:
             problem = "its scores are here, but its video file cannot be read"
-    return ClipView(model.title, model.is_reference, strip, problem or ("" if strip else "its scores are here, but not its video"))
+    problem = problem or ("" if strip else "its scores are here, but not its video")
+    return ClipView(model.title, model.is_reference, strip, problem, model.name)
 
 
 def _line(run: RunData, item: ItemFacts, models: Sequence[ModelFacts], column: Column) -> ScoreLine:
@@ -113,7 +127,7 @@ def _line(run: RunData, item: ItemFacts, models: Sequence[ModelFacts], column: C
     best = words.number(pick(rivals), column.decimals) if len(rivals) > 1 else None
     texts = tuple(words.number(value, column.decimals) for value in values)
     marks = tuple(text == best and not model.is_reference for text, model in zip(texts, models, strict=True))
-    return ScoreLine(column.title, column.arrow, texts, marks)
+    return ScoreLine(column.title, column.arrow, column.direction, texts, marks)
 
 
 def _notes(run: RunData, item: ItemFacts, models: Sequence[ModelFacts], columns: Sequence[Column]) -> tuple[str, ...]:

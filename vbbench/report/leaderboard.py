@@ -1,55 +1,35 @@
-"""Writes the report: a folder of pages that opens from disk, with the leaderboard as CSV, JSON and Markdown beside it."""
+"""Writes the report: a folder of pages that opens from disk, with the leaderboard as CSV, JSON, Markdown and LaTeX beside it."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+from jinja2 import Environment
 from markupsafe import Markup
 
-from vbbench.report import export, identity_cost, words
-from vbbench.report.aggregate import failures, leaderboard_table, load_run, merge_runs, primary_metric
+from vbbench.report import export, figures, latex, score_data, words
+from vbbench.report.aggregate import load_run, merge_runs
+from vbbench.report.board_page import NARROW, WIDE, Board, board_context, example_numbers, make_board
 from vbbench.report.contact_sheet import FILE, write_contact_sheet
-from vbbench.report.costs import cost_columns, cost_note, cost_rows
+from vbbench.report.item_pages import write_item_pages
 from vbbench.report.items import ItemView, item_views
 from vbbench.report.media import MediaFolder
+from vbbench.report.model_pages import write_model_pages
 from vbbench.report.pages import copy_assets, environment
 from vbbench.report.run_data import RunData
-from vbbench.report.statistics import RESAMPLES
-from vbbench.report.tables import (
-    COSTS,
-    Column,
-    Row,
-    checks_of,
-    columns_of,
-    differences_of,
-    focus_title,
-    interval_note,
-    rows_of,
-)
+
+__all__ = ["ASSETS", "NARROW", "PLOT", "WIDE", "Board", "make_board", "write_report"]
 
 ASSETS = ("report.css", "identity-cost.css", "report.js")
+"""What every kind of page that shows videos needs."""
+PAGE_ASSETS = ("leaderboard.css", "view.js", "board.js")
+"""What the pages of a report need besides."""
 PLOT = "identity-cost.svg"
-WIDE, NARROW = 760, 360  # pixels of the picture of costs, for desks and for phones
-CLIPS_A_PAGE = 220
-"""Clips whose scores one page holds; further items go to pages of their own."""
-
-
-@dataclass(frozen=True)
-class Board:
-    """The leaderboard, ready to be written in any form."""
-
-    table: pd.DataFrame
-    columns: tuple[Column, ...]
-    rows: list[Row]
-    references: list[Row]
-    primary: str | None
 
 
 def write_report(run_paths: Sequence[Path | str], out: Path | str, shown_items: int | None = None) -> Path:
@@ -73,65 +53,58 @@ def write_report(run_paths: Sequence[Path | str], out: Path | str, shown_items: 
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     media = MediaFolder(folder)
-    items = item_views(run, list(board.table["model"]), board.columns, media, shown_items)
+    views = item_views(run, board.order, board.columns, media, shown_items)
+    shown = [view.number for view in views]
+    templates = page_templates()
+    write_item_pages(folder, templates, run, board, views, media)
+    write_model_pages(folder, templates, run, board, shown, media)
     media.remove_unused()
-    write_contact_sheet(run, list(board.table["model"]), folder / FILE)
-    context = _context(run, board)
-    _write_pages(folder, context, _paged(items, len(run.models)))
-    _write_plot(folder / PLOT, context["picture"])
-    copy_assets(folder, "vbbench.report", ASSETS)
-    export.write_csv(folder / "leaderboard.csv", board.table)
-    export.write_json(folder / "leaderboard.json", run, board.table)
-    export.write_markdown(folder / "leaderboard.md", run, board.table, board.columns, board.rows, board.references, board.primary)
+    write_contact_sheet(run, board.order, folder / FILE)
+    _write_index(folder, templates, run, board, views)
+    copy_assets(folder, "vbbench.report", ASSETS + PAGE_ASSETS)
+    _write_data(folder, run, board)
     return folder / "index.html"
 
 
-def make_board(run: RunData) -> Board:
-    """All numbers of the leaderboard, as a table and as they are shown."""
-    table = leaderboard_table(run)
-    primary = primary_metric(run)
-    columns = columns_of(run, table)
-    return Board(table, columns, *rows_of(table, columns, primary), primary)
+def page_templates() -> Environment:
+    """The templates of a report, and the functions they call."""
+    templates = environment("vbbench.report")
+    templates.globals.update(settings=settings_in_words, words=words, model_page=model_page)
+    return templates
 
 
-def _context(run: RunData, board: Board) -> dict[str, Any]:
-    """What every page of the report is filled with."""
-    individuals = len(set(run.subject_of.values()))
-    differences = differences_of(run, board.columns)
-    return {
-        "run": run,
-        "board": board,
-        "board_costs": COSTS,
-        "costs": _costs(board),
-        "cost_note": cost_note(run.manifests),
-        "picture": _picture(board),
-        "words": words,
-        "individuals": individuals,
-        "note": interval_note(individuals),
-        "resamples": RESAMPLES,
-        "focus": focus_title(run),
-        "differences": [(row, differences[row.model]) for row in board.rows + board.references if row.model in differences],
-        "checks": checks_of(run, board.columns),
-        "failures": failures(run),
-        "titles": {model.name: model.title for model in run.models},
-        "item_numbers": {item.id: number for number, item in enumerate(run.items, start=1)},
-        "runs": [_run_facts(manifest) for manifest in run.manifests],
-    }
+def model_page(name: str) -> str:
+    """Where a model's page lies in the report."""
+    return f"models/{words.file_name(name)}.html"
 
 
-def _costs(board: Board) -> dict[str, Any]:
-    columns = cost_columns(board.table)
-    memory = any(column.name.endswith("_mb") for column in columns)
-    return {"columns": columns, "rows": cost_rows(board.table, columns), "memory": memory}
+def _write_index(folder: Path, templates: Environment, run: RunData, board: Board, views: Sequence[ItemView]) -> None:
+    context = board_context(run, board)
+    drawn = figures.write_figures(run, board, folder / "figures")
+    wanted = {views[number - 1].number for number in example_numbers([run.items[view.number - 1] for view in views])}
+    html = templates.get_template("index.html.jinja").render(
+        **context,
+        figures=[(figure, Markup(figure.inline)) for figure in drawn],
+        examples=[view for view in views if view.number in wanted],
+        shown={view.number for view in views},
+        item_numbers={item.id: number for number, item in enumerate(run.items, start=1)},
+        runs=[_run_facts(manifest) for manifest in run.manifests],
+        root="",
+    )
+    (folder / "index.html").write_text(html, "utf-8")
+    for old in folder.glob("items-*.html"):  # earlier versions wrote pages of many items
+        if re.fullmatch(r"items-\d+\.html", old.name):
+            old.unlink()
+    _write_plot(folder / PLOT, context["picture"])
 
 
-def _picture(board: Board) -> dict[str, Any] | None:
-    """The picture of identity against cost at two widths; None where there is nothing to draw."""
-    plot = identity_cost.plot_of(board.table, board.primary)
-    if plot is None:
-        return None
-    wide, narrow = (identity_cost.drawing(plot, width) for width in (WIDE, NARROW))
-    return {"wide": wide, "narrow": narrow, "metric": plot.metric, "left_out": plot.left_out}
+def _write_data(folder: Path, run: RunData, board: Board) -> None:
+    """The leaderboard for programs and papers, and the scores that the page reads when a filter is used."""
+    export.write_csv(folder / "leaderboard.csv", board.table)
+    export.write_json(folder / "leaderboard.json", run, board.table)
+    export.write_markdown(folder / "leaderboard.md", run, board.table, board.columns, board.rows, board.references, board.primary)
+    latex.write_latex(folder / "leaderboard.tex", run, board)
+    score_data.write_scores_js(folder / "scores.js", run)
 
 
 def _write_plot(path: Path, picture: dict[str, Any] | None) -> None:
@@ -151,41 +124,17 @@ def _run_facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
         "Made": manifest.get("created"),
         "vbbench": manifest.get("vbbench"),
         "Commit": manifest.get("commit"),
-        "Environment": _settings(manifest.get("environment", {})),
+        "Environment": settings_in_words(manifest.get("environment", {})),
     }
     return [(what, " ".join(value) if isinstance(value, list) else str(value)) for what, value in facts.items() if value]
 
 
-def _settings(record: Mapping[str, Any], without: Sequence[str] = ()) -> str:
+def settings_in_words(record: Mapping[str, Any], without: Sequence[str] = ()) -> str:
     """``{"a": 1, "b": [2], "c": {"d": 3}}`` -> ``a 1, b [2], c (d 3)``."""
     written = []
     for key, value in record.items():
         if value is None or key in without:
             continue
-        text = f"({_settings(value)})" if isinstance(value, Mapping) else value if isinstance(value, str) else json.dumps(value)
+        text = f"({settings_in_words(value)})" if isinstance(value, Mapping) else value if isinstance(value, str) else json.dumps(value)
         written.append(f"{key} {text}")
     return ", ".join(written)
-
-
-def _paged(items: list[ItemView], models: int) -> list[list[ItemView]]:
-    """Items in pages; at least one page."""
-    step = max(1, CLIPS_A_PAGE // max(1, models))
-    return [items[start : start + step] for start in range(0, len(items), step)] or [[]]
-
-
-def page_name(number: int) -> str:
-    """File of the page with that number, from 1."""
-    return "index.html" if number == 1 else f"items-{number}.html"
-
-
-def _write_pages(folder: Path, context: dict[str, Any], pages: list[list[ItemView]]) -> None:
-    for old in folder.glob("items-*.html"):
-        if re.fullmatch(r"items-\d+\.html", old.name):
-            old.unlink()
-    templates = environment("vbbench.report")
-    templates.globals.update(settings=_settings, page_name=page_name)
-    home = {item.id: page_name(number) for number, items in enumerate(pages, start=1) for item in items}
-    for number, items in enumerate(pages, start=1):
-        template = templates.get_template("index.html.jinja" if number == 1 else "items.html.jinja")
-        html = template.render(**context, items=items, page=number, pages=len(pages), home=home)
-        (folder / page_name(number)).write_text(html, "utf-8")

@@ -30,7 +30,7 @@ class Strip:
     """All frames of a clip in one picture, row by row.
 
     Attributes:
-        file: relative to the page.
+        file: relative to the report.
         frames, columns, rows: number of frames, and how they are laid out.
         width, height: of one frame in pixels.
     """
@@ -50,13 +50,20 @@ class MediaFolder:
         self._folder = report / FOLDER
         self._folder.mkdir(parents=True, exist_ok=True)
         self._used: set[str] = set()
+        self._strips: dict[Path, Strip] = {}
+        self._prompts: dict[tuple[Path, int], str] = {}
 
     def strip(self, video: Path) -> Strip:
-        """Write a video's strip.
+        """Write a video's strip; one that several pages show is made once.
 
         Raises:
             InputError: the file cannot be read.
         """
+        if video not in self._strips:
+            self._strips[video] = self._new_strip(video)
+        return self._strips[video]
+
+    def _new_strip(self, video: Path) -> Strip:
         frames = shrink(read_video(video).frames)
         sheet, columns = lay_out(frames)
         count, height, width = frames.shape[:3]
@@ -64,13 +71,15 @@ class MediaFolder:
         return Strip(file, count, columns, sheet.shape[0] // height, width, height)
 
     def image_prompt(self, image: Path, size: int) -> str:
-        """Write an image prompt as models see it, (size, size); returns its file relative to the page.
+        """Write an image prompt as models see it, (size, size); returns its file relative to the report.
 
         Raises:
             InputError: the file cannot be read.
         """
-        picture, _ = load_image_prompt(image, size)
-        return self._write(picture, lossless=size <= LOSSLESS_SIDE)
+        if (image, size) not in self._prompts:
+            picture, _ = load_image_prompt(image, size)
+            self._prompts[image, size] = self._write(picture, lossless=size <= LOSSLESS_SIDE)
+        return self._prompts[image, size]
 
     def remove_unused(self) -> None:
         """Delete pictures that an earlier report left here and this one does not show."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from vbbench.errors import IncompleteError, UsageError
 from vbbench.metrics.spec import differing_fields
@@ -13,6 +13,7 @@ from vbbench.suite import first_prompts
 from vbbench.types import MetricSpec
 
 REFERENCES = "references"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,13 @@ class RunData:
     manifests: tuple[Mapping[str, Any], ...]
     fit_facts: Mapping[str, tuple[FitFacts, ...]] = field(default_factory=dict)
     prompts_per_subject: int | None = None
+    _known: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def remembered(self, key: Any, make: Callable[[], T]) -> T:
+        """What `make` gives, worked out once for this run however often it is asked for; nobody may change it."""
+        if key not in self._known:
+            self._known[key] = make()
+        return self._known[key]  # type: ignore[no-any-return]
 
     def first_prompts(self, count: int) -> RunData:
         """The same, of the first ``count`` items of each subject alone."""
@@ -146,6 +154,9 @@ class RunData:
 
     def values(self, model: str, metric: str) -> dict[str, float]:
         """Item id -> value, of the items that have one."""
+        return dict(self.remembered(("values", model, metric), lambda: self._values(model, metric)))
+
+    def _values(self, model: str, metric: str) -> dict[str, float]:
         found = {item.id: self.results[model, item.id, metric].value for item in self.items}
         return {item: value for item, value in found.items() if value is not None}
 
@@ -157,7 +168,7 @@ class RunData:
     @property
     def subject_of(self) -> dict[str, str]:
         """Item id -> subject id."""
-        return {item.id: item.subject_id for item in self.items}
+        return dict(self.remembered("subject_of", lambda: {item.id: item.subject_id for item in self.items}))
 
 
 def merge_runs(runs: Sequence[RunData]) -> RunData:

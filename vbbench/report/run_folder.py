@@ -10,6 +10,7 @@ from typing import Any
 
 from vbbench.errors import RunFolderError
 from vbbench.metrics.spec import spec_from_json
+from vbbench.report.inside import Inside
 from vbbench.report.run_data import Clip, FitFacts, ItemFacts, ModelFacts, Result, RunData, SuiteFacts
 from vbbench.types import MetricSpec
 
@@ -63,8 +64,9 @@ def _read_suite(root: Path, manifest: Mapping[str, Any]) -> tuple[SuiteFacts, tu
         size=int(table["size"]),
         fps=int(table["fps"]),
     )
+    inside = Inside(folder)
     items = tuple(
-        ItemFacts(row["id"], row["subject"], row["class"], row["text"], row["subject_word"], _inside(folder, row["image"]))
+        ItemFacts(row["id"], row["subject"], row["class"], row["text"], row["subject_word"], inside.path(row["image"]))
         for row in _read_jsonl(folder / "items.jsonl")
     )
     return suite, items
@@ -102,15 +104,15 @@ def _clips(
     """One clip a model and item; of several records of a job the last counts."""
     sampled = {(job["model"], job["item_id"]): job for job in jobs if job["kind"] == "sample"}
     fits = {(job["model"], job["subject_id"]): job for job in jobs if job["kind"] == "fit"}
-    clips = {}
+    clips, inside = {}, Inside(root)
     for model in models:
         for item in items:
             fit = fits.get((model.name, item.subject_id))
-            clips[model.name, item.id] = _clip(root, sampled.get((model.name, item.id)), fit)
+            clips[model.name, item.id] = _clip(inside, sampled.get((model.name, item.id)), fit)
     return clips
 
 
-def _clip(root: Path, job: Mapping[str, Any] | None, fit: Mapping[str, Any] | None) -> Clip:
+def _clip(inside: Inside, job: Mapping[str, Any] | None, fit: Mapping[str, Any] | None) -> Clip:
     if job is None:
         if fit is not None and fit["status"] == "failed":
             return Clip("failed", f"fitting failed: {fit.get('reason') or 'no reason given'}")
@@ -118,7 +120,7 @@ def _clip(root: Path, job: Mapping[str, Any] | None, fit: Mapping[str, Any] | No
     cost = {"seconds": _number(job.get("seconds")), "peak_memory_mb": _number(job.get("peak_memory_mb"))}
     if job["status"] != "done":
         return Clip("failed", str(job.get("reason") or "no reason given"), **cost)
-    video = _inside(root, job["file"]) if job.get("file") else None
+    video = inside.path(job["file"]) if job.get("file") else None
     return Clip("done", None, video, job.get("digest"), **cost)
 
 
@@ -174,14 +176,6 @@ def _fit_facts(models: Iterable[ModelFacts], jobs: Sequence[Mapping[str, Any]]) 
     }
 
 
-def _inside(folder: Path, relative: str) -> Path:
-    """A path of the folder; a run folder from elsewhere must not make the report read (and copy) other files."""
-    path = folder / relative
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise RunFolderError(f"{folder} names a file outside itself: {relative}.")
-    return path
-
-
 def prompts_of(record: Mapping[str, Any]) -> int | None:
     """How many prompts of each subject a manifest tells of; None for all.
 
@@ -231,7 +225,8 @@ def _read_jsonl(path: Path) -> list[dict[str, Any]]:
         if not line.strip():
             continue
         try:
-            records.append(_encodable(json.loads(line)))
+            record = json.loads(line)
+            records.append(_encodable(record) if "\\u" in line else record)  # half a character can be written as an escape alone
         except ValueError as error:
             if number < len(lines):
                 raise RunFolderError(f"{path}, line {number}, is damaged: {error}.") from error

@@ -1,94 +1,44 @@
-"""The leaderboard and its companions as the page shows them: every number already written out."""
+"""The leaderboard as the page shows it: every number already written out. Its companions are in `vbbench.report.differences`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
 
 import pandas as pd
 
 from vbbench.report import words
-from vbbench.report.aggregate import check_references, focus_model, paired_table, primary_metric
+from vbbench.report.aggregate import primary_metric
+from vbbench.report.cells import Cell, Column, Difference, Matrix, Row
 from vbbench.report.costs import known
+from vbbench.report.differences import VERDICTS, checks_of, differences_of, focus_title, matrix_of
 from vbbench.report.run_data import RunData
+from vbbench.report.scaled import Scale, scales_of
 from vbbench.report.statistics import FEW_CLUSTERS, FEWEST_CLUSTERS
 from vbbench.types import MetricSpec
+
+__all__ = [
+    "COSTS", "VERDICTS", "Cell", "Column", "Difference", "Matrix", "Row", "checks_of", "columns_of", "differences_of", "focus_title",
+    "interval_note", "matrix_of", "rows_of",
+]  # fmt: skip
 
 COSTS = (
     ("fit_seconds", "Fit", "s / subject", words.seconds),
     ("sample_seconds", "Sample", "s / clip", words.seconds),
     ("peak_memory_mb", "Memory", "MB, peak", words.megabytes),
 )
-VERDICTS = {"better": "clearly better", "worse": "clearly worse", "same": "not told apart", "unknown": "too few individuals to tell"}
-
-
-@dataclass(frozen=True)
-class Column:
-    """A metric's column. Positions of marks are in % of the width from `axis_low` to `axis_high`."""
-
-    name: str
-    title: str
-    arrow: str
-    direction: str
-    spec_id: str
-    decimals: int
-    axis_low: float
-    axis_high: float
-    ceiling: float | None
-
-    def position(self, value: float | None) -> float | None:
-        """Where on the axis a value lies, 0..100."""
-        if value is None:
-            return None
-        return round(100 * (value - self.axis_low) / ((self.axis_high - self.axis_low) or 1), 1)
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One model's number under one metric."""
-
-    value: float | None
-    text: str
-    interval: str
-    low: float | None
-    middle: float | None
-    high: float | None
-    rank: int | None
-    note: str
-
-
-@dataclass(frozen=True)
-class Row:
-    """One model's line of the leaderboard."""
-
-    model: str
-    title: str
-    role: str
-    rank: int | None
-    sampled: int
-    items: int
-    lost: str
-    cells: tuple[Cell, ...]
-    costs: tuple[tuple[float | None, str], ...]
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A paired difference as it is shown; `verdict` is better, worse, same or unknown, corrected for the number of comparisons."""
-
-    text: str
-    interval: str
-    effect: str
-    verdict: str
-    says: str
+SCALED_DECIMALS = 2
 
 
 def columns_of(run: RunData, table: pd.DataFrame) -> tuple[Column, ...]:
     """One column a metric, on an axis that holds every interval of the table; the metric that orders the table comes first."""
     primary = primary_metric(run)
-    return tuple(_column(spec, table) for spec in sorted(run.metrics, key=lambda spec: spec.name != primary))
+    scales, titles = scales_of(run, table), {model.name: model.title for model in run.models}
+    specs = sorted(run.metrics, key=lambda spec: spec.name != primary)
+    return tuple(_column(spec, table, scales[spec.name], titles) for spec in specs)
 
 
-def _column(spec: MetricSpec, table: pd.DataFrame) -> Column:
+def _column(spec: MetricSpec, table: pd.DataFrame, scale: Scale, titles: Mapping[str, str]) -> Column:
     names = [spec.name, f"{spec.name}.low", f"{spec.name}.high"]
     numbers = [float(number) for number in table[names].to_numpy(dtype=object).ravel() if not pd.isna(number)]
     real = table.loc[table["model"] == "real-video", spec.name].dropna()
@@ -102,8 +52,10 @@ def _column(spec: MetricSpec, table: pd.DataFrame) -> Column:
         axis_low=min(numbers, default=0.0),
         axis_high=max(numbers, default=1.0),
         ceiling=None,
+        scale=scale,
+        scale_says=scale.says(titles),
     )
-    return column if real.empty else Column(**{**vars(column), "ceiling": column.position(float(real.iloc[0]))})
+    return column if real.empty else replace(column, ceiling=column.position(float(real.iloc[0])))
 
 
 def rows_of(table: pd.DataFrame, columns: tuple[Column, ...], primary: str | None) -> tuple[list[Row], list[Row]]:
@@ -130,6 +82,7 @@ def _row(record: dict[str, object], columns: tuple[Column, ...], primary: str | 
 
 def _cell(record: dict[str, object], column: Column) -> Cell:
     value, low, high, rank = (known(record[f"{column.name}{suffix}"]) for suffix in ("", ".low", ".high", ".rank"))
+    scaled, scaled_low, scaled_high = (known(record[f"{column.name}.scaled{suffix}"]) for suffix in ("", "_low", "_high"))
     scored = int(record[f"{column.name}.scored"])  # type: ignore[call-overload]
     return Cell(
         value=value,
@@ -140,44 +93,10 @@ def _cell(record: dict[str, object], column: Column) -> Cell:
         high=column.position(high),
         rank=None if rank is None else int(rank),
         note="" if scored == record["items"] else f"{scored} of {record['items']} scored",
+        scaled=scaled,
+        scaled_text=words.number(scaled, SCALED_DECIMALS),
+        scaled_interval=words.interval(scaled_low, scaled_high, SCALED_DECIMALS),
     )
-
-
-def differences_of(run: RunData, columns: tuple[Column, ...]) -> dict[str, list[Difference]]:
-    """Other model -> one difference a column, of `focus_model` minus the other."""
-    found = paired_table(run).set_index(["other", "metric"])
-    others = dict.fromkeys(name for name, _ in found.index)
-    return {other: [_difference(found.loc[(other, column.name)], column) for column in columns] for other in others}
-
-
-def _difference(record: pd.Series, column: Column) -> Difference:
-    difference, low, high = (known(record[name]) for name in ("difference", "low", "high"))
-    verdict = "unknown" if low is None else {1: "better", -1: "worse", 0: "same"}[int(record["better"])]
-    text, interval = words.number(difference, column.decimals, signed=True), words.interval(low, high, column.decimals, signed=True)
-    return Difference(text, interval, words.effect_size(known(record["effect"])), verdict, VERDICTS[verdict])
-
-
-def checks_of(run: RunData, columns: tuple[Column, ...]) -> list[dict[str, str]]:
-    """What the reference rows should show, and whether they do."""
-    titles = {model.name: model.title for model in run.models}
-    by_name = {column.name: column for column in columns}
-    shown = []
-    for check, found in check_references(run):
-        column = by_name[check.metric]
-        sign = found.sign if column.direction.startswith("higher") else -found.sign
-        answer = {1: "yes", -1: "no, the other way round", 0: "not shown"}[sign]
-        shown.append(
-            {
-                "metric": column.title,
-                "says": check.says,
-                "pair": f"{titles[check.above]} {words.MINUS} {titles[check.below]}",
-                "difference": words.number(found.mean, column.decimals, signed=True),
-                "interval": words.interval(found.low, found.high, column.decimals, signed=True),
-                "verdict": answer if found.low is not None else VERDICTS["unknown"],
-                "kind": {1: "better", -1: "worse", 0: "same"}[sign] if found.low is not None else "unknown",
-            }
-        )
-    return shown
 
 
 def interval_note(individuals: int) -> str:
@@ -187,9 +106,3 @@ def interval_note(individuals: int) -> str:
     if individuals < FEWEST_CLUSTERS:
         return f"Too few individuals: with {individuals}, no 95 % interval can be given, and models cannot be ranked."
     return f"Too few individuals for fine distinctions: with {individuals} (fewer than {FEW_CLUSTERS}), read intervals and ranks as rough."
-
-
-def focus_title(run: RunData) -> str | None:
-    """Title of the model that differences are taken from."""
-    focus = focus_model(run)
-    return next((model.title for model in run.models if model.name == focus), None)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import re
 from collections.abc import Iterable
 
 from vbbench.metrics.explain import rows as spec_words
@@ -10,8 +12,8 @@ from vbbench.metrics.explain import title as metric_title
 from vbbench.metrics.explain import untrained_note
 
 __all__ = [
-    "DASH", "MINUS", "NOTHING", "amount", "count", "decimals_for", "effect_size", "file_size", "interval", "listed", "megabytes",
-    "metric_title", "number", "reference_role", "restriction", "seconds", "spec_words", "untrained_note",
+    "DASH", "MINUS", "NOTHING", "amount", "clipped", "count", "decimals_for", "effect_size", "file_name", "file_size", "interval", "listed",
+    "megabytes", "metric_title", "number", "reference_role", "restriction", "seconds", "spec_words", "untrained_note",
 ]  # fmt: skip
 
 MINUS = "\N{MINUS SIGN}"
@@ -108,3 +110,26 @@ def listed(names: Iterable[str]) -> str:
     """``a, b and c``."""
     *most, last = list(names) or [""]
     return f"{', '.join(most)} and {last}" if most else last
+
+
+_SAFE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,79}")
+
+
+def file_name(name: str) -> str:
+    """A file's name, without its end, for anything that has a name: the same where it is plain, else a plain part of it and a digest.
+
+    No two names share one, on systems that tell a from A and on those that do not.
+    """
+    if _SAFE_NAME.fullmatch(name) and name not in _RESERVED:
+        return name
+    plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-")
+    return f"{plain or 'model'}.{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:10]}"
+
+
+_RESERVED = frozenset(["con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))])
+
+
+def clipped(text: str, length: int) -> str:
+    """The text in one line, and an ellipsis where it is longer than that."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else f"{line[: length - 1].rstrip()}…"
