@@ -1,50 +1,28 @@
 "use strict";
 
-// Sorting: a button in each column head; values come from data-value, rows without one stay last either way.
-function sortBoard(board, head) {
-  const button = head.querySelector("button");
-  const first = button.dataset.first;
-  const other = first === "ascending" ? "descending" : "ascending";
-  const order = head.getAttribute("aria-sort") === first ? other : first;
-  for (const each of board.querySelectorAll("thead [aria-sort]")) each.setAttribute("aria-sort", each === head ? order : "none");
-  const column = head.cellIndex;
-  const body = board.querySelector(".models");
-  const sign = order === "ascending" ? 1 : -1;
-  const key = (row) => {
-    const cell = row.cells[column];
-    if (cell.tagName === "TH") return cell.textContent.trim().toLowerCase();
-    return cell.dataset.value === undefined ? null : Number(cell.dataset.value);
-  };
-  const compare = (a, b) => (typeof a === "string" ? a.localeCompare(b) : a - b);
-  const rows = [...body.rows].map((row) => [key(row), row]);
-  rows.sort(([a], [b]) => (a === null || b === null ? (a === null) - (b === null) : sign * compare(a, b)));
-  body.append(...rows.map(([, row]) => row));
-  if (head.dataset.metric) showRanks(board, column, head.dataset.metric);
-  const name = button.textContent.replace(/\s+/g, " ").trim();
-  document.getElementById("sorted").textContent = `Sorted by ${name}, ${order}.`;
-}
-
-// A rank belongs to one metric: the one that was last sorted by.
-function showRanks(board, column, metric) {
-  for (const row of board.querySelector(".models").rows) row.cells[0].textContent = row.cells[column].dataset.rank || "–";
-  document.getElementById("ranked-by").textContent = metric;
-}
-
-function setUpBoard() {
-  const board = document.getElementById("board");
-  if (!board) return;
-  for (const head of board.querySelectorAll("thead [aria-sort]")) {
-    head.querySelector("button").addEventListener("click", () => sortBoard(board, head));
+// What is remembered from page to page; storage may be switched off, then it lasts as long as the page.
+function recall(name, fallback) {
+  try {
+    return localStorage.getItem(`vbbench-${name}`) ?? fallback;
+  } catch {
+    return fallback;
   }
 }
 
+function remember(name, value) {
+  try { localStorage.setItem(`vbbench-${name}`, value); } catch { /* as said */ }
+}
+
 // Videos: one frame number for all, so that they move in step; only clips in sight are moved.
+const SPEEDS = ["0.25", "0.5", "1", "1.5", "2"];
+const player = { present: false };
+
 function setUpPlayer() {
-  const player = document.getElementById("player");
-  if (!player) return;
-  const fps = Number(player.dataset.fps);
-  const total = Number(player.dataset.frames);
-  const [play, slider, text] = ["play", "frame", "frame-text"].map((id) => document.getElementById(id));
+  const box = document.getElementById("player");
+  if (!box) return;
+  const fps = Number(box.dataset.fps);
+  const total = Number(box.dataset.frames);
+  const [play, slider, text, speed] = ["play", "frame", "frame-text", "speed"].map((id) => document.getElementById(id));
   const seen = new Set();
   let frame = 0;
   let timer = null;
@@ -68,43 +46,109 @@ function setUpPlayer() {
     play.textContent = "Play";
   };
   const start = () => {
-    timer = setInterval(() => { if (!document.hidden) show(frame + 1); }, 1000 / fps);
+    clearInterval(timer);
+    timer = setInterval(() => { if (!document.hidden) show(frame + 1); }, 1000 / (fps * Number(speed.value)));
     play.textContent = "Pause";
   };
-  const step = (by) => { pause(); show(frame + by); };
+  const setSpeed = (value) => {
+    speed.value = SPEEDS.includes(value) ? value : "1";
+    remember("speed", speed.value);
+    if (timer !== null) start();
+  };
+  const setSize = (size) => {
+    const button = [...box.querySelectorAll("[data-size]")].find((each) => each.dataset.size === size);
+    if (!button) return;
+    document.documentElement.style.setProperty("--tile", `${size}px`);
+    for (const each of box.querySelectorAll("[data-size]")) each.setAttribute("aria-pressed", String(each === button));
+  };
 
-  play.addEventListener("click", () => (timer === null ? start() : pause()));
+  Object.assign(player, {
+    present: true,
+    toggle: () => (timer === null ? start() : pause()),
+    step: (by) => { pause(); show(frame + by); },
+    faster: (by) => setSpeed(SPEEDS[Math.min(SPEEDS.length - 1, Math.max(0, SPEEDS.indexOf(speed.value) + by))]),
+  });
+  play.addEventListener("click", player.toggle);
   slider.addEventListener("input", () => { pause(); show(Number(slider.value) - 1); });
-  document.getElementById("back").addEventListener("click", () => step(-1));
-  document.getElementById("forth").addEventListener("click", () => step(1));
+  speed.addEventListener("change", () => setSpeed(speed.value));
+  document.getElementById("back").addEventListener("click", () => player.step(-1));
+  document.getElementById("forth").addEventListener("click", () => player.step(1));
   const watcher = new IntersectionObserver((entries) => {
     for (const { target, isIntersecting } of entries) {
       if (isIntersecting) { seen.add(target); place(target); } else seen.delete(target);
     }
   }, { rootMargin: "200px" });
   document.querySelectorAll(".clip").forEach((clip) => watcher.observe(clip));
-
-  for (const button of player.querySelectorAll("[data-size]")) {
-    button.addEventListener("click", () => {
-      document.documentElement.style.setProperty("--tile", `${button.dataset.size}px`);
-      for (const each of player.querySelectorAll("[data-size]")) each.setAttribute("aria-pressed", String(each === button));
-    });
+  for (const button of box.querySelectorAll("[data-size]")) {
+    button.addEventListener("click", () => { setSize(button.dataset.size); remember("size", button.dataset.size); });
   }
-  addEventListener("beforeprint", () => document.querySelectorAll("img[loading]").forEach((image) => { image.loading = "eager"; }));
-  player.hidden = false;
+  setSize(recall("size", ""));
+  setSpeed(recall("speed", "1"));
+  box.hidden = false;
   if (matchMedia("(prefers-reduced-motion: reduce)").matches) pause(); else start();
 }
 
-// Theme: as the system has it, until someone chooses; the choice is kept where the browser allows it.
+// Keys of one letter, for pages that tell of them; they rest while someone types, and can be switched off.
+const KEYS = {
+  " ": () => player.present && player.toggle(),
+  ",": () => player.present && player.step(-1),
+  ".": () => player.present && player.step(1),
+  "[": () => player.present && player.faster(-1),
+  "]": () => player.present && player.faster(1),
+  n: () => follow("next"),
+  p: () => follow("prev"),
+  "/": () => focusOn("filter-text"),
+  v: () => document.querySelector("[name=scale]:not(:checked)")?.click(),
+  "?": () => document.getElementById("keys").showModal(),
+};
+
+function follow(rel) {
+  const link = document.querySelector(`a[rel=${rel}]`);
+  link?.click();
+  return Boolean(link);
+}
+
+function focusOn(id) {
+  const field = document.getElementById(id);
+  field?.focus();
+  return Boolean(field);
+}
+
+function setUpKeys() {
+  const dialog = document.getElementById("keys");
+  if (!dialog) return;
+  const opener = document.getElementById("keys-open");
+  const box = document.getElementById("keys-on");
+  box.checked = recall("keys", "on") !== "off";
+  box.addEventListener("change", () => remember("keys", box.checked ? "on" : "off"));
+  opener.addEventListener("click", () => dialog.showModal());
+  opener.hidden = false;
+  addEventListener("keydown", (event) => {
+    const typing = event.target.closest?.("[type=search], select, textarea, dialog[open]");
+    const pressed = event.key === " " && event.target.closest?.("button, a, summary, input");
+    if (!box.checked || typing || pressed || event.ctrlKey || event.metaKey || event.altKey) return;
+    const act = KEYS[event.key];
+    if (act && act() !== false) event.preventDefault();
+  });
+}
+
+// What is folded opens for a link to it, and for paper; pictures that were not needed yet are, for paper.
+function unfoldTarget() {
+  const folded = document.getElementById(location.hash.slice(1).split("?")[0])?.closest("details");
+  if (folded) folded.open = true;
+}
+
+function prepareForPrint() {
+  for (const each of document.querySelectorAll("details.spec-card, details.scales")) each.open = true;
+  for (const image of document.querySelectorAll("img[loading]")) image.loading = "eager";
+}
+
+// Theme: as the system has it, until someone chooses.
 const THEMES = ["auto", "light", "dark"];
 
 function storedTheme() {
-  try {
-    const name = localStorage.getItem("vbbench-theme");
-    return THEMES.includes(name) ? name : "auto";
-  } catch {
-    return "auto"; // storage may be switched off
-  }
+  const name = recall("theme", "auto");
+  return THEMES.includes(name) ? name : "auto";
 }
 
 function applyTheme(name) {
@@ -118,7 +162,7 @@ function setUpTheme() {
   const tell = () => { button.textContent = `Theme: ${current}`; };
   button.addEventListener("click", () => {
     current = THEMES[(THEMES.indexOf(current) + 1) % THEMES.length];
-    try { localStorage.setItem("vbbench-theme", current); } catch { /* then it lasts as long as the page */ }
+    remember("theme", current);
     applyTheme(current);
     tell();
   });
@@ -129,6 +173,9 @@ function setUpTheme() {
 applyTheme(storedTheme()); // before the first paint, so that nothing flashes
 addEventListener("DOMContentLoaded", () => {
   setUpTheme();
-  setUpBoard();
   setUpPlayer();
+  setUpKeys();
+  unfoldTarget();
+  addEventListener("hashchange", unfoldTarget);
+  addEventListener("beforeprint", prepareForPrint);
 });

@@ -56,6 +56,16 @@ def test_items_that_are_not_shown_bring_no_pictures(tmp_path: Path) -> None:
     assert len(list((tmp_path / "out" / "media").iterdir())) == 2
 
 
+def test_picks_may_have_pictures_though_their_items_have_no_page(tmp_path: Path) -> None:
+    run, board = run_of(tmp_path, VALUES)
+    dino = extremes_of(run, run.models[0], board.columns[0], frozenset({2}), MediaFolder(tmp_path / "out"), always=True)
+    assert [(pick.page, pick.clip is not None and pick.clip.strip is not None) for pick in dino.picks] == [
+        (True, True),
+        (False, True),
+        (False, True),
+    ]
+
+
 @pytest.mark.parametrize("name", ["videobooth", "videobooth-fine_2", "7"])
 def test_plain_names_are_names_of_files(name: str) -> None:
     assert words.file_name(name) == name

@@ -54,7 +54,8 @@ def write_model_pages(folder: Path, templates: Environment, run: RunData, board:
     """Write models/<name>.html; pages of an earlier report are removed.
 
     Args:
-        shown: numbers of the items that have pages, and whose videos may be shown.
+        shown: numbers of the items that have pages, and whose videos are shown. Others are shown only where they stand for a competitor
+            under the metric that ranks, so that no page of a model is without pictures.
     """
     home = folder / FOLDER
     home.mkdir(exist_ok=True)
@@ -74,7 +75,10 @@ def write_model_pages(folder: Path, templates: Environment, run: RunData, board:
             row=rows[model.name],
             costs=_costs_of(costs, model.name),
             cost_note=cost_note(run.manifests),
-            extremes=[extremes_of(run, model, column, frozenset(shown), media) for column in board.columns],
+            extremes=[
+                extremes_of(run, model, column, frozenset(shown), media, always=column.name == board.primary and not model.is_reference)
+                for column in board.columns
+            ],
             failures=[failure for failure in lost if failure.model == model.name],
             item_numbers=numbers,
             shown=frozenset(shown),
@@ -85,32 +89,47 @@ def write_model_pages(folder: Path, templates: Environment, run: RunData, board:
         (home / f"{words.file_name(model.name)}.html").write_text(html, "utf-8")
 
 
-def extremes_of(run: RunData, model: ModelFacts, column: Column, shown: frozenset[int], media: MediaFolder) -> Extremes:
+def extremes_of(
+    run: RunData, model: ModelFacts, column: Column, shown: frozenset[int], media: MediaFolder, *, always: bool = False
+) -> Extremes:
     """The model's best, median and worst item under a metric, of those that have a score; fewer where there are fewer than three.
 
     Of items with one score the first is taken. The median of an even number of items is the better of the two in the middle.
+
+    Args:
+        shown: numbers of the items that have pages, and videos.
+        always: videos are shown of others too.
     """
     sign = -1 if column.direction.startswith("higher") else 1
     values = [(run.results[model.name, item.id, column.name].value, place) for place, item in enumerate(run.items)]
     found = sorted((sign * value, place) for value, place in values if value is not None)
     last = len(found) - 1
     places = {"best": 0, "median": last // 2, "worst": last} if last > 1 else {"best": 0, "worst": last} if last else {"only": 0}
-    picks = [_pick(run, model, column, what, *found[place], shown, media) for what, place in places.items()] if found else []
+    picks = [_pick(run, model, column, what, *found[place], shown, media, always) for what, place in places.items()] if found else []
     return Extremes(column, tuple(picks))
 
 
 def _pick(
-    run: RunData, model: ModelFacts, column: Column, what: str, signed: float, place: int, shown: frozenset[int], media: MediaFolder
+    run: RunData,
+    model: ModelFacts,
+    column: Column,
+    what: str,
+    signed: float,
+    place: int,
+    shown: frozenset[int],
+    media: MediaFolder,
+    always: bool,
 ) -> Pick:
     item, number = run.items[place], place + 1
     here = number in shown
+    seen = here or always
     value = -signed if column.direction.startswith("higher") else signed
     return Pick(
         what=what,
         number=number,
         parts=split_at_word(item.text, item.subject_word),
-        prompt=image_prompt_of(item, run, media)[0] if here else None,
-        clip=clip_view(model, run.clips[model.name, item.id], media) if here else None,
+        prompt=image_prompt_of(item, run, media)[0] if seen else None,
+        clip=clip_view(model, run.clips[model.name, item.id], media) if seen else None,
         text=words.number(value, column.decimals),
         page=here,
     )
