@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import scipy.stats
 
 from tests.report.synthetic import MODELS, FakeRun, Item, build, spec
 from vbbench.report import figures
@@ -111,6 +113,30 @@ def test_a_class_shows_its_own_means_and_clearing_brings_all_back(page: Any, ind
     assert (address(page), status(page)) == ("", "")
 
 
+@pytest.mark.parametrize("sizes", [(2, 2, 2, 2), (20, 1, 1, 1, 1), (5, 3, 1, 2, 4, 4)])
+def test_filtered_intervals_are_over_individuals_also_where_they_have_unequal_many_clips(
+    page: Any, index: Path, sizes: tuple[int, ...]
+) -> None:
+    """Held against the same estimate by numpy and scipy: a ratio of sums over individuals, with Kish's number of them."""
+    rng = np.random.default_rng(len(sizes))
+    subjects = np.repeat(np.arange(len(sizes)), sizes)
+    values = np.round(rng.normal(0.5, 0.1, len(sizes))[subjects] + rng.normal(0, 0.02, len(subjects)), 4)
+    record = {"decimals": 4, "subjectOf": subjects.tolist()}
+    given = [[round(float(value) * 10**4) for value in values], list(range(len(values))), record, {"bounds": [-1, 1]}]
+    data = {"t": student_quantiles(10), "fewest": 2}
+    found = page.execute_script("return estimate(...arguments[0])", [*given, data])
+    counts = np.array(sizes)
+    mean = values.mean()
+    residuals = np.bincount(subjects, values) - mean * counts
+    groups = len(sizes)
+    error = np.sqrt((residuals**2).sum() * groups / (groups - 1)) / counts.sum()
+    freedom = max(1, int(np.floor(counts.sum() ** 2 / (counts**2).sum() - 1 + 1e-9)))
+    half = scipy.stats.t.ppf(0.975, freedom) * error
+    assert found["mean"] == pytest.approx(mean, abs=1e-9)
+    assert found["low"] == pytest.approx(max(-1, mean - half), rel=1e-4)
+    assert found["high"] == pytest.approx(min(1, mean + half), rel=1e-4)
+
+
 def test_words_of_a_prompt_choose_items_and_one_step_back_undoes_the_typing(page: Any, index: Path) -> None:
     page.find_element("id", "filter-text").send_keys("SEA text 1 i1")
     wait_for(lambda: status(page).startswith("7 of 16 items"))  # 1 and 10 to 15
@@ -145,6 +171,9 @@ def test_models_can_be_left_out_everywhere(page: Any, index: Path) -> None:
     assert models_of(page) == ["videobooth", "textual-inversion"]
     hidden = "return [...document.querySelectorAll('main [data-model=text-to-video]')].every((each) => each.hidden && !each.offsetWidth)"
     assert page.execute_script(hidden)
+    assert "text-to-video" in page.execute_script(
+        "return [...document.querySelectorAll('#costs tr[hidden]')].map((row) => row.dataset.model)"
+    )
     assert page.find_element("id", "models-shown").text == "4 of 5"
     page.switch_to.active_element.send_keys("\ue00c")  # Escape
     assert page.find_element("id", "filter-models").get_attribute("open") is None

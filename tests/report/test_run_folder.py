@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.report.synthetic import FakeRun, build, items
 from vbbench.errors import RunFolderError
 from vbbench.report.inside import Inside
-from vbbench.report.run_folder import read_model
+from vbbench.report.run_folder import load_run, read_model
 
 RECORD = {"groups": ["ablations"], "digest": "c", "weights": {}, "settings": {}}
 
@@ -47,3 +52,44 @@ def test_paths_lie_inside_of_the_folder_links_followed(tmp_path: Path) -> None:
         for name in ("../run-other/secret.mkv", "linked.mkv", "linked/secret.mkv", str(other / "secret.mkv"), "..", "videos/../../x", "/"):
             with pytest.raises(RunFolderError, match="outside itself"):
                 inside.path(name)
+
+
+def _change(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the first record of a file of JSON or JSON lines."""
+    first, *others = path.read_text("utf-8").split("\n") if path.suffix == ".jsonl" else [path.read_text("utf-8")]
+    record = json.loads(first)
+    change(record)
+    path.write_text("\n".join([json.dumps(record), *others]), "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "sentence"),
+    [
+        ("manifest.json", lambda record: record.update(models={}), "it names no model"),
+        ("suite/items.jsonl", lambda record: record.update(text=5), "text of an item is 5"),
+        ("suite/items.jsonl", lambda record: record.update({"class": None}), "class of an item is None"),
+        ("suite/items.jsonl", lambda record: record.update(id="i1"), "two of its items have one id"),
+        ("jobs.jsonl", lambda record: record.update(seconds=float("inf")), "no number of seconds"),
+        ("suite/suite.toml", None, "no frame, no pixel"),
+    ],
+)
+def test_records_that_mean_nothing_are_a_sentence(
+    tmp_path: Path, file: str, change: Callable[[dict[str, Any]], object] | None, sentence: str
+) -> None:
+    folder = build(tmp_path / "run", FakeRun(items(3), lambda *_: 0.5), videos=False)
+    if change is None:
+        text = (folder / file).read_text("utf-8")
+        (folder / file).write_text(re.sub(r"(?m)^size = .*$", "size = -1", text), "utf-8")
+    else:
+        _change(folder / file, change)
+    with pytest.raises(RunFolderError, match=sentence):
+        load_run(folder)
+
+
+def test_score_that_no_sum_of_squares_can_hold_is_none(tmp_path: Path) -> None:
+    folder = build(tmp_path / "run", FakeRun(items(3), lambda *_: 0.5), videos=False)
+    _change(folder / "scores.jsonl", lambda record: record.update(value=1e308))
+    run = load_run(folder)
+    assert [result.reason for result in run.results.values() if result.value is None] == [
+        "the value is not a finite number, or none that means something"
+    ]

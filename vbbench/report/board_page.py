@@ -12,6 +12,7 @@ from vbbench.report import identity_cost
 from vbbench.report.aggregate import Failure, failures, leaderboard_table, primary_metric
 from vbbench.report.costs import cost_columns, cost_note, cost_rows
 from vbbench.report.run_data import ItemFacts, RunData
+from vbbench.report.scaled import LEAST
 from vbbench.report.statistics import FEWEST_CLUSTERS, RESAMPLES
 from vbbench.report.tables import (
     COSTS,
@@ -103,6 +104,7 @@ def page_data(run: RunData, board: Board, matrices: Sequence[Any]) -> dict[str, 
                 "name": column.name,
                 "decimals": column.decimals,
                 "bounds": [None if abs(end) == float("inf") else end for end in bounds[column.name]],
+                "sign": 1 if column.direction.startswith("higher") else -1,
                 "floor": column.scale.floor,
                 "ceiling": column.scale.ceiling,
             }
@@ -110,6 +112,7 @@ def page_data(run: RunData, board: Board, matrices: Sequence[Any]) -> dict[str, 
         ],
         "t": student_quantiles(individuals - 1),
         "fewest": FEWEST_CLUSTERS,
+        "least": LEAST,
         "verdicts": list(VERDICTS.items()),
         "matrices": [[[_packed(cell) for cell in row] for row in matrix.rows] for matrix in matrices],
     }

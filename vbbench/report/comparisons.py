@@ -76,7 +76,7 @@ def compare(values: Mapping[str, Mapping[str, float]], cluster_of: Mapping[str, 
 def rank_groups(comparisons: Mapping[Pair, Comparison], *, higher_is_better: bool) -> dict[str, int | None]:
     """Rank of each model: 1 + the number of models that are clearly better, after the correction for all pairs.
 
-    Models that nothing tells apart share a rank.
+    That is no grouping: of two models that cannot be told apart one may be clearly worse than a third, and the other not.
 
     Args:
         comparisons: of all pairs of models, as one family.

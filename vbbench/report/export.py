@@ -6,6 +6,7 @@ Numbers are rounded to 6 decimals, so that equal runs give equal bytes.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from vbbench.report.statistics import CONFIDENCE, RESAMPLES, SEED
 from vbbench.report.tables import COSTS, Cell, Column, Row, interval_note
 
 DECIMALS = 6
+_MARKDOWN = re.compile(r"[\\|`*_\[\]!]")
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
@@ -128,7 +130,7 @@ def _markdown_row(row: Row, rank: str) -> str:
 
 def _markdown_legend(run: RunData, primary: str | None) -> str:
     individuals = len(set(run.subject_of.values()))
-    ranks = f"Rank by {words.metric_title(primary)}; models that cannot be told apart share one. " if primary else ""
+    ranks = f"Rank by {words.metric_title(primary)}: one more than the number of models clearly better. " if primary else ""
     specs = ", ".join(f"{words.metric_title(spec.name)} {spec.id}" for spec in run.metrics)
     part = words.restriction(run.prompts_per_subject).capitalize()
     note = " ".join(filter(None, [part and f"{part}.", interval_note(individuals), words.untrained_note(run.metrics)]))
@@ -140,9 +142,8 @@ def _markdown_legend(run: RunData, primary: str | None) -> str:
 
 def markdown_cell(text: str) -> str:
     """Text that can break neither a Markdown table nor the page it is shown in."""
-    for char, safe in (("\\", "\\\\"), ("|", "\\|"), ("<", "&lt;"), ("\n", " ")):
-        text = text.replace(char, safe)
-    return text
+    text = text.replace("<", "&lt;")
+    return " ".join(_MARKDOWN.sub(r"\\\g<0>", text).split())
 
 
 def _rounded(table: pd.DataFrame) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,6 +21,7 @@ TEXT = "clip-text"
 BOUNDS = ("real-video", "other-individual")
 """Reference rows that are drawn as points of their own."""
 COST = "first_clip_seconds"
+_OURS = re.compile(r"(scaled|comparisons-.+|.+-against-.+)\.(svg|pdf)")
 
 
 class Figure(NamedTuple):
@@ -52,11 +54,12 @@ def write_figures(run: RunData, board: Board, folder: Path) -> list[Figure]:
     """Write all figures that the run has something for; files of an earlier report are removed. The same run gives the same bytes.
 
     Args:
-        folder: made if it is not there; its ``*.svg`` and ``*.pdf`` are this function's.
+        folder: made if it is not there; figures of an earlier report are removed, which are told by their names.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for old in (*folder.glob("*.svg"), *folder.glob("*.pdf")):
-        old.unlink()
+    for old in folder.iterdir():
+        if _OURS.fullmatch(old.name):
+            old.unlink()
     with figure_style.styled():
         return [_written(drawn, folder) for drawn in _drawings(run, board)]
 

@@ -14,6 +14,7 @@ from vbbench.report import words
 from vbbench.report.board_page import Board, classes_of
 from vbbench.report.items import ItemView, image_prompt_of
 from vbbench.report.media import MediaFolder
+from vbbench.report.place import is_ours
 from vbbench.report.run_data import ItemFacts, RunData
 
 LIST, FOLDER = "items.html", "items"
@@ -54,7 +55,7 @@ def write_item_pages(
     home = folder / FOLDER
     home.mkdir(exist_ok=True)
     for old in home.iterdir():
-        if _OURS.fullmatch(old.name):
+        if _OURS.fullmatch(old.name) and is_ours(old):
             old.unlink()
     template = templates.get_template("item-page.html.jinja")
     for place, view in enumerate(views):

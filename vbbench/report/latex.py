@@ -127,7 +127,7 @@ def _caption(run: RunData, board: Board) -> str:
         f"Suite {run.suite.name} {run.suite.version}: {words.count(len(run.items), 'prompt')} of {words.count(individuals, 'individual')}"
     )
     part = words.restriction(run.prompts_per_subject)
-    ranks = f" Ranks by {words.metric_title(board.primary)}: models that cannot be told apart share one;" if board.primary else ""
+    ranks = f" Ranks by {words.metric_title(board.primary)}: one more than the number of models clearly better;" if board.primary else ""
     notes = " ".join(filter(None, [interval_note(individuals), words.untrained_note(run.metrics)]))
     told = f"{what}{', ' + part if part else ''}. Means over scored clips, 95 % intervals over individuals."
     return escaped(f"{told}{ranks} bold: nobody is clearly better. {notes}".strip())

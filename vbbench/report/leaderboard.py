@@ -21,6 +21,7 @@ from vbbench.report.items import ItemView, item_views
 from vbbench.report.media import MediaFolder
 from vbbench.report.model_pages import write_model_pages
 from vbbench.report.pages import copy_assets, environment
+from vbbench.report.place import check_place, is_ours
 from vbbench.report.run_data import RunData
 
 __all__ = ["ASSETS", "NARROW", "PLOT", "WIDE", "Board", "make_board", "write_report"]
@@ -46,11 +47,12 @@ def write_report(run_paths: Sequence[Path | str], out: Path | str, shown_items: 
     Raises:
         RunFolderError: a folder is no run, or damaged.
         IncompleteError: the runs cannot be compared: another suite, other metric specs, or two different models of one name.
-        UsageError: no run is given.
+        UsageError: no run is given, or the folder holds files of others where the report's would go.
     """
+    folder = Path(out)
+    check_place(folder)
     run = merge_runs([load_run(path) for path in run_paths])
     board = make_board(run)
-    folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     media = MediaFolder(folder)
     views = item_views(run, board.order, board.columns, media, shown_items)
@@ -93,7 +95,7 @@ def _write_index(folder: Path, templates: Environment, run: RunData, board: Boar
     )
     (folder / "index.html").write_text(html, "utf-8")
     for old in folder.glob("items-*.html"):  # earlier versions wrote pages of many items
-        if re.fullmatch(r"items-\d+\.html", old.name):
+        if re.fullmatch(r"items-\d+\.html", old.name) and is_ours(old):
             old.unlink()
     _write_plot(folder / PLOT, context["picture"])
 

@@ -16,6 +16,8 @@ from vbbench.types import MetricSpec
 
 NOT_RUN = "not run yet"
 NOT_SCORED = "not scored yet"
+LARGEST = 1e100
+"""Numbers beyond it would overflow in sums of squares."""
 
 
 def load_run(path: Path | str) -> RunData:
@@ -33,6 +35,8 @@ def load_run(path: Path | str) -> RunData:
             raise TypeError("its environment is no table")
         suite, items = _read_suite(root, manifest)
         models = tuple(read_model(name, record) for name, record in manifest["models"].items())
+        if not models:
+            raise ValueError("it names no model")
         metrics = tuple(spec_from_json(record) for record in manifest["metrics"].values())
         jobs = _read_jsonl(root / "jobs.jsonl")
         clips = _clips(root, models, items, jobs)
@@ -64,12 +68,22 @@ def _read_suite(root: Path, manifest: Mapping[str, Any]) -> tuple[SuiteFacts, tu
         size=int(table["size"]),
         fps=int(table["fps"]),
     )
+    if min(suite.num_frames, suite.size, suite.fps) < 1:
+        raise ValueError("its suite has no frame, no pixel or no frame a second")
     inside = Inside(folder)
     items = tuple(
-        ItemFacts(row["id"], row["subject"], row["class"], row["text"], row["subject_word"], inside.path(row["image"]))
+        ItemFacts(*(_text(row, key) for key in ("id", "subject", "class", "text", "subject_word")), inside.path(row["image"]))
         for row in _read_jsonl(folder / "items.jsonl")
     )
+    if len({item.id for item in items}) < len(items):
+        raise ValueError("two of its items have one id")
     return suite, items
+
+
+def _text(row: Mapping[str, Any], key: str) -> str:
+    if not isinstance(row[key], str):
+        raise TypeError(f"{key} of an item is {row[key]!r}, no text")
+    return row[key]
 
 
 def read_model(name: str, record: Mapping[str, Any]) -> ModelFacts:
@@ -149,14 +163,14 @@ def _result(clip: Clip, row: Mapping[str, Any] | None) -> Result:
     if isinstance(row["value"], bool) or not isinstance(row["value"], int | float):
         raise ValueError(f"{row['value']!r} is no score")
     value = float(row["value"])
-    return Result(value) if abs(value) < float("inf") else Result(None, "the value is not a finite number")
+    return Result(value) if abs(value) < LARGEST else Result(None, "the value is not a finite number, or none that means something")
 
 
 def _fits(models: Iterable[ModelFacts], jobs: Sequence[Mapping[str, Any]]) -> dict[str, tuple[tuple[str, float, float | None], ...]]:
     last = {(job["model"], job["subject_id"]): job for job in jobs if job["kind"] == "fit"}
     return {
         model.name: tuple(
-            (subject, float(job["seconds"]), _number(job.get("peak_memory_mb")))
+            (subject, _number(job["seconds"]) or 0.0, _number(job.get("peak_memory_mb")))
             for (name, subject), job in last.items()
             if name == model.name and job["status"] == "done"
         )
@@ -194,7 +208,17 @@ def _known_number(value: Any) -> float | None:
 
 
 def _number(value: Any) -> float | None:
-    return None if value is None else float(value)
+    """As it stands in a job's record.
+
+    Raises:
+        ValueError: it is not finite.
+    """
+    if value is None:
+        return None
+    number = float(value)
+    if not abs(number) < LARGEST:
+        raise ValueError(f"{number} is no number of seconds or megabytes")
+    return number
 
 
 def _encodable(record: Any) -> Any:

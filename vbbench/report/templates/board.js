@@ -38,7 +38,10 @@ function estimate(values, items, record, metric, data) {
   const mean = [...groups.values()].reduce((total, [sum]) => total + sum, 0) / count;
   if (groups.size < data.fewest) return { count, mean, low: null, high: null };
   const squares = [...groups.values()].reduce((total, [sum, size]) => total + (sum - mean * size) ** 2, 0);
-  const half = (data.t[groups.size - 2] * Math.sqrt((squares * groups.size) / (groups.size - 1))) / count;
+  // Kish's effective number: individuals of unequal many clips count as fewer.
+  const effective = count ** 2 / [...groups.values()].reduce((total, [, size]) => total + size ** 2, 0);
+  const freedom = Math.max(1, Math.floor(effective - 1 + 1e-9));
+  const half = (data.t[freedom - 1] * Math.sqrt((squares * groups.size) / (groups.size - 1))) / count;
   const [least, most] = metric.bounds;
   return { count, mean, low: Math.max(mean - half, least ?? -Infinity), high: Math.min(mean + half, most ?? Infinity) };
 }
@@ -50,7 +53,7 @@ function estimates(record, items, metric, data) {
   const ends = [...found.values()].flatMap(({ mean, low, high }) => [mean, low, high]).filter((end) => end !== null);
   const [least, most] = [Math.min(...ends), Math.max(...ends)];
   const [floor, ceiling] = [metric.floor, metric.ceiling].map((name) => found.get(name)?.mean ?? null);
-  const sound = floor !== null && ceiling !== null && floor !== ceiling;
+  const sound = floor !== null && ceiling !== null && metric.sign * (ceiling - floor) >= data.least;
   return {
     found,
     ceiling,
@@ -151,7 +154,7 @@ function setUpBoard(data) {
     if (!view.class && !view.text.trim()) {
       if (filtered) restore();
       filtered = false;
-      settle(view, []);
+      settle(view, view.scale === "scaled" ? ["From floor (0) to ceiling (1)."] : []);
       return;
     }
     try {
@@ -160,7 +163,7 @@ function setUpBoard(data) {
       const items = chosenItems(record, view);
       filtered = true;
       fillTable(table, record, items, data);
-      settle(view, filterWords(view, items, record));
+      settle(view, [...filterWords(view, items, record), view.scale === "scaled" ? " From floor (0) to ceiling (1) of these." : ""]);
     } catch {
       status.textContent = "The scores could not be read: scores.js belongs beside this page.";
     }
@@ -172,8 +175,10 @@ function filterWords(view, items, record) {
   const list = Object.assign(document.createElement("a"), { textContent: "See these items" });
   const fields = new URLSearchParams(Object.entries({ class: view.class, text: view.text }).filter(([, value]) => value));
   list.href = `items.html#?${fields}`;
-  const told = `${items.length} of ${record.ids.length} items, of ${individuals} ${individuals === 1 ? "individual" : "individuals"}. `;
+  let told = `${items.length} of ${record.ids.length} items, of ${individuals} ${individuals === 1 ? "individual" : "individuals"}. `;
   if (!items.length) return [told];
+  if (view.class) told += `Class ${view.class}. `;
+  if (view.text.trim()) told += `Prompts with “${view.text.trim()}”. `;
   return [told, list, ". Means are of these, intervals Student’s t over their individuals; ranks, clips and costs are of all items."];
 }
 
@@ -189,6 +194,9 @@ function setUpChoices() {
     if (event.key !== "Escape") return;
     details.open = false;
     details.querySelector("summary").focus();
+  });
+  details.addEventListener("focusout", (event) => {
+    if (event.relatedTarget && !details.contains(event.relatedTarget)) details.open = false;
   });
   addEventListener("click", (event) => { if (!details.contains(event.target)) details.open = false; });
   const scales = [...document.querySelectorAll("[name=scale]")];

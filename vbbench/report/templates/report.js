@@ -68,6 +68,7 @@ function setUpPlayer() {
     step: (by) => { pause(); show(frame + by); },
     faster: (by) => setSpeed(SPEEDS[Math.min(SPEEDS.length - 1, Math.max(0, SPEEDS.indexOf(speed.value) + by))]),
   });
+  player.seen = () => seen.size > 0;
   play.addEventListener("click", player.toggle);
   slider.addEventListener("input", () => { pause(); show(Number(slider.value) - 1); });
   speed.addEventListener("change", () => setSpeed(speed.value));
@@ -90,7 +91,7 @@ function setUpPlayer() {
 
 // Keys of one letter, for pages that tell of them; they rest while someone types, and can be switched off.
 const KEYS = {
-  " ": () => player.present && player.toggle(),
+  " ": () => player.present && player.seen() && player.toggle(), // else it scrolls
   ",": () => player.present && player.step(-1),
   ".": () => player.present && player.step(1),
   "[": () => player.present && player.faster(-1),
