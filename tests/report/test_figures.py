@@ -131,10 +131,10 @@ def test_runs_with_little_in_them(tmp_path: Path, changes: dict[str, object], co
 def test_an_earlier_report_is_replaced(tmp_path: Path) -> None:
     folder = tmp_path / "figures"
     folder.mkdir()
-    for name in ("old.svg", "old.pdf", "notes.txt"):
+    for name in ("comparisons-old.svg", "dino-against-old.pdf", "scaled.svg", "teaser.pdf", "notes.txt"):
         (folder / name).write_text("old")
     drawn(tmp_path, replace(fake(), metrics=()))
-    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+    assert sorted(path.name for path in folder.iterdir()) == ["notes.txt", "teaser.pdf"]
 
 
 def test_many_models_and_lower_is_better(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from PIL import Image
 from tests.report.conftest import REASON, WEIRD, weird_run
 from tests.report.synthetic import FRAMES, MODELS, SIZE, FakeRun, build, items, spec
 from vbbench.errors import IncompleteError, RunFolderError
-from vbbench.report import board_page, model_pages
+from vbbench.report import board_page, export, model_pages, place
 from vbbench.report.leaderboard import write_report
 from vbbench.report.media import lay_out, shrink
 from vbbench.video import read_video
@@ -101,8 +101,10 @@ def test_an_earlier_report_is_replaced_and_other_files_are_left(run_folder: Path
         (out / folder).mkdir()
     stale = [out / "media" / f"{'a' * 20}.webp", out / "items" / "99.html", out / "items-2.html", out / "models" / "gone.html"]
     notes = [out / "media" / "notes.txt", out / "items" / "notes.html", out / "models" / "notes.html"]
-    for path in (*stale, *notes):
-        path.write_text(model_pages.MARK if path.stem == "gone" else "mine")
+    for path in notes:
+        path.write_text("mine")
+    for path in stale:
+        path.write_text(f"<title>Old {place.MARK}{model_pages.MARK}")
     write_report([run_folder], out)
     assert not any(path.exists() for path in stale)
     assert all(path.read_text() == "mine" for path in notes)
@@ -228,3 +230,18 @@ def test_a_report_may_show_the_videos_of_some_items_and_counts_all(run_folder: P
     assert re.search(r"2 of the \d+ items", Page(some).text)
     assert (some.parent / "leaderboard.csv").read_bytes() == (whole.parent / "leaderboard.csv").read_bytes()
     assert len(list((some.parent / "media").iterdir())) < len(list((whole.parent / "media").iterdir()))
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("0.5 [0.4, 0.6]", "0.5 [0.4, 0.6]"),
+        ("![x](https://evil.example/p.png)", r"\![x\](https://evil.example/p.png)"),
+        ("[click](javascript:alert(1))", r"[click\](javascript:alert(1))"),
+        ("a | b\r\n# not a heading", r"a \| b # not a heading"),
+        ("`code` <b>", r"\`code\` &lt;b>"),
+        ("[x][y] and [z]: away", r"[x\][y] and [z\]: away"),
+    ],
+)
+def test_markdown_cells_break_nothing_and_load_nothing(text: str, cell: str) -> None:
+    assert export.markdown_cell(text) == cell

@@ -22,7 +22,8 @@ from vbbench.report.statistics import CONFIDENCE, RESAMPLES, SEED
 from vbbench.report.tables import COSTS, Cell, Column, Row, interval_note
 
 DECIMALS = 6
-_MARKDOWN = re.compile(r"[\\|`*_\[\]!]")
+_MARKDOWN = re.compile(r"[\\|`]|\](?=[(\[:])|!(?=\[)")
+"""What ends a table's cell or begins code, a link or a picture."""
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
