@@ -140,7 +140,7 @@ def assert_silent(browser: Any) -> None:
     assert browser.get_log("browser") == []
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     asked = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
-    assert all(url.startswith(("file:", "data:", "about:")) for url in asked), asked
+    assert all(url.startswith(("file:", "data:", "about:", "chrome:")) for url in asked), asked
 
 
 @pytest.mark.browser

@@ -160,4 +160,4 @@ def test_no_error_no_request_and_nothing_broken_into(browser: Any, index: Path) 
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     asked = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
     assert any(url.endswith(".webp") for url in asked)
-    assert all(url.startswith(("file:", "data:")) for url in asked), asked
+    assert all(url.startswith(("file:", "data:", "chrome:")) for url in asked), asked

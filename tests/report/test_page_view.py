@@ -278,5 +278,5 @@ def test_the_filters_ask_the_network_for_nothing(browser: Any, index: Path) -> N
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     asked = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
     assert any(url.endswith("scores.js") for url in asked)
-    assert all(url.startswith(("file:", "data:", "about:")) for url in asked), asked
+    assert all(url.startswith(("file:", "data:", "about:", "chrome:")) for url in asked), asked
     assert browser.get_log("browser") == []
