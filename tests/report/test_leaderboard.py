@@ -19,6 +19,7 @@ from tests.report.conftest import REASON, WEIRD, weird_run
 from tests.report.synthetic import FRAMES, MODELS, SIZE, FakeRun, build, items, spec
 from vbbench.errors import IncompleteError, RunFolderError
 from vbbench.report import board_page, export, model_pages, place
+from vbbench.report.aggregate import load_run
 from vbbench.report.leaderboard import write_report
 from vbbench.report.media import lay_out, shrink
 from vbbench.video import read_video
@@ -230,6 +231,19 @@ def test_a_report_may_show_the_videos_of_some_items_and_counts_all(run_folder: P
     assert re.search(r"2 of the \d+ items", Page(some).text)
     assert (some.parent / "leaderboard.csv").read_bytes() == (whole.parent / "leaderboard.csv").read_bytes()
     assert len(list((some.parent / "media").iterdir())) < len(list((whole.parent / "media").iterdir()))
+
+
+def test_every_pair_stands_in_comparisons_csv(run_folder: Path, tmp_path: Path) -> None:
+    out = write_report([run_folder], tmp_path / "out").parent
+    rows = list(csv.DictReader((out / "comparisons.csv").read_text("utf-8").splitlines()))
+    run = load_run(run_folder)
+    rivals = [model.name for model in run.models if not model.is_reference]
+    assert len(rows) == len(run.metrics) * len(rivals) * (len(rivals) - 1) // 2
+    row = next(row for row in rows if row["metric"] == "dino" and {row["model"], row["other"]} == set(rivals[:2]))
+    ours, theirs = (run.values(row[name], "dino") for name in ("model", "other"))
+    both = ours.keys() & theirs.keys()
+    assert float(row["difference"]) == pytest.approx(sum(ours[item] - theirs[item] for item in both) / len(both), abs=1e-6)
+    assert row["sign"] in ("-1", "0", "1")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from vbbench.report import words
-from vbbench.report.aggregate import check_references, failures, paired_table
+from vbbench.report.aggregate import check_references, competitors_compared, failures, paired_table
 from vbbench.report.costs import cost_columns, cost_note, cost_rows
 from vbbench.report.run_data import RunData
 from vbbench.report.scaled import scales_of
@@ -22,6 +22,7 @@ from vbbench.report.statistics import CONFIDENCE, RESAMPLES, SEED
 from vbbench.report.tables import COSTS, Cell, Column, Row, interval_note
 
 DECIMALS = 6
+COMPARISON = ["metric", "model", "other", "difference", "low", "high", "effect", "p", "corrected", "sign"]
 _MARKDOWN = re.compile(r"[\\|`]|\](?=[(\[:])|!(?=\[)")
 """What ends a table's cell or begins code, a link or a picture."""
 
@@ -30,6 +31,30 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
     """`leaderboard_table` as it is; empty fields where there is no number."""
     with path.open("w", encoding="utf-8", newline="") as file:
         _rounded(table).to_csv(file, index=False, lineterminator="\n")
+
+
+def write_comparisons(path: Path, run: RunData) -> None:
+    """Every pair of competitors under every metric as CSV: model minus other, its 95 % interval, Hedges' g, and p values.
+
+    ``corrected`` is Holm's, for all pairs under the metric; ``sign`` is 1 or -1 where the pair is told apart by it, 0 where it is not.
+    """
+    rows = [
+        {
+            "metric": spec.name,
+            "model": model,
+            "other": other,
+            "difference": found.difference.mean,
+            "low": found.difference.low,
+            "high": found.difference.high,
+            "effect": found.effect,
+            "p": found.p,
+            "corrected": found.corrected,
+            "sign": found.sign,
+        }
+        for spec in run.metrics
+        for (model, other), found in competitors_compared(run, spec.name).items()
+    ]
+    write_csv(path, pd.DataFrame(rows, columns=COMPARISON).astype(dict.fromkeys(COMPARISON[3:-1], "Float64")))
 
 
 def write_json(path: Path, run: RunData, table: pd.DataFrame) -> None:

@@ -103,6 +103,7 @@ def _write_index(folder: Path, templates: Environment, run: RunData, board: Boar
 def _write_data(folder: Path, run: RunData, board: Board) -> None:
     """The leaderboard for programs and papers, and the scores that the page reads when a filter is used."""
     export.write_csv(folder / "leaderboard.csv", board.table)
+    export.write_comparisons(folder / "comparisons.csv", run)
     export.write_json(folder / "leaderboard.json", run, board.table)
     export.write_markdown(folder / "leaderboard.md", run, board.table, board.columns, board.rows, board.references, board.primary)
     latex.write_latex(folder / "leaderboard.tex", run, board)
