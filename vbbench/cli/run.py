@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +68,9 @@ def run(options: argparse.Namespace) -> int:
     from vbbench.run.store import RunStore
 
     suite = suites.load(options.suite)
-    recipes = [*resolve_models(options.models), *([] if options.no_references else _references(options.models, suite))]
+    recipes = resolve_models(options.models)
+    if not options.no_references:
+        recipes = [*recipes, *_references({recipe.name for recipe in recipes}, suite)]
     scale = options.scale or suite.scale
     recipes = _asked(recipes, scale, options)
     plan = plans.build(plans.RunConfig(tuple(recipes), scale, _overrides(options), options.prompts_per_subject), suite)
@@ -90,13 +92,12 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _references(models: str, suite: PromptSuite) -> list[Recipe]:
-    """The reference rows that are not named already and that the suite has what they are made of; the others are told."""
+def _references(names: Collection[str], suite: PromptSuite) -> list[Recipe]:
+    """The reference rows that are not among these already and that the suite has what they are made of; the others are told."""
     from vbbench.registry import groups, resolve_models
 
     if REFERENCES not in groups():
         return []
-    names = {recipe.name for recipe in resolve_models(models)}
     rows = [recipe for recipe in resolve_models(REFERENCES) if recipe.name not in names]
     lacking = [row for row in rows if not all(getattr(item, need) is not None for need in row.needs for item in suite.items)]
     if lacking:

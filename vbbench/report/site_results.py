@@ -21,7 +21,6 @@ CEILING, FLOOR = "real-video", "other-individual"
 BOARD_FILES = (("Leaderboard", "index.html"), *((word, f"leaderboard.{end}") for word, end in (
     ("CSV", "csv"), ("JSON", "json"), ("Markdown", "md"), ("LaTeX", "tex"),
 )))  # fmt: skip
-GATE_FILES = (("Findings", "index.html"), ("JSON", "gate.json"), ("JUnit", "gate.xml"), ("Markdown", "gate.md"))
 VERDICTS = (("reproduced", "better"), ("not reproduced", "worse"), ("undecided", "same"), ("not measured", "same"))
 
 

@@ -79,7 +79,7 @@ class FrozenParts:
     def _kept(self, what: str, key: str | None, compute: Callable[[], Tensor]) -> Tensor:
         if self._cache is None or key is None:
             return compute()
-        return self._cache.get(self._key(what, key), lambda: compute().cpu()).to(self._device)
+        return self._cache.get(self._key(what, key), compute).to(self._device)
 
     def _key(self, what: str, key: str) -> str:
         """With the weights it was made by; on another kind of device the last digits would be others."""
