@@ -7,9 +7,12 @@ import itertools
 import pytest
 import torch
 from torch import Tensor
+from torch.utils import flop_counter
 
+from vbbench.profiling import attention_bench, costs
 from vbbench.profiling.attention_bench import Work, call, make_inputs, operations
-from vbbench.profiling.costs import Shape, count_operations, least_bytes, needed_flops, stored_bytes
+from vbbench.profiling.attention_flops import attention_formulas, backward_flops, forward_flops
+from vbbench.profiling.costs import Shape, UncountedError, count_operations, least_bytes, needed_flops, stored_bytes
 
 SHAPES = [Shape(4, 8, 2, 1, 4), Shape(4, 8, 2, 2, 4), Shape(5, 8, 3, 7, 2, batch=2), Shape(6, 16, 1, 3, 0), Shape(9, 8, 2, 5, 9)]
 
@@ -84,3 +87,60 @@ def test_scores_that_are_stored_show_in_the_traffic() -> None:
     assert moved["released"] is not None
     assert moved["merge"] is not None
     assert moved["released"].bytes > 4 * scores > scores > moved["merge"].largest
+
+
+@pytest.mark.parametrize("value_dim", [8, 16])
+def test_a_fused_attention_counts_its_two_products(value_dim: int) -> None:
+    """As many operations as softmax(q k^T) v in separate products, counted product by product."""
+    q, k, v = torch.ones(2, 3, 5, 8), torch.ones(2, 3, 7, 8), torch.ones(2, 3, 7, value_dim)
+    separate = count_operations(lambda: torch.softmax(q @ k.transpose(-1, -2), -1) @ v).flops
+    assert forward_flops(q.shape, k.shape, v.shape) == separate == 2 * 2 * 3 * 5 * 7 * (8 + value_dim)
+
+
+def test_a_fused_attentions_gradients_count_its_five_products() -> None:
+    """Twice the forward pass's two products, and the scores once more, by the kernel of this device."""
+    q, k, v = (torch.ones(2, 3, tokens, 8, requires_grad=True) for tokens in (5, 7, 7))
+
+    def run() -> None:
+        torch.nn.functional.scaled_dot_product_attention(q, k, v).sum().backward()
+
+    products = 2 * 2 * 3 * 5 * 7 * 8
+    assert backward_flops(q.shape, q.shape, k.shape, v.shape) == 5 * products
+    assert count_operations(run).flops == (2 + 5) * products
+
+
+def test_every_fused_kernel_of_pytorch_has_a_formula_of_ours() -> None:
+    operators = {name.removeprefix("aten::").split(".")[0] for name in torch._C._dispatch_get_all_op_names() if name.startswith("aten::")}
+    fused = {name for name in operators if name.startswith("_scaled_dot_product_") and "attention_math" not in name}
+    assert "_scaled_dot_product_flash_attention_for_cpu" in fused
+    assert fused == {operator.__name__ for operator in attention_formulas()}
+
+
+def test_a_product_without_a_formula_is_an_error() -> None:
+    small = torch.ones(32, 32, dtype=torch.int8)
+    with pytest.raises(UncountedError, match=r"aten\._int_mm") as caught:
+        count_operations(lambda: torch._int_mm(small, small))
+    assert not caught.value.is_foreign
+
+
+def test_without_its_formula_the_cpus_attention_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever this version of PyTorch knows by itself: its own formula is taken out too."""
+    name = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    monkeypatch.setattr(costs, "attention_formulas", dict)
+    monkeypatch.delitem(flop_counter.flop_registry, name, raising=False)
+    with pytest.raises(UncountedError, match="flash_attention_for_cpu"):
+        operations("concat", Work(SHAPES[2], "cpu", "float32", False))
+
+
+def test_a_kernel_of_another_package_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    def foreign(*_: object) -> None:
+        raise UncountedError(["xformers.attention_forward"])
+
+    monkeypatch.setattr(attention_bench, "call", foreign)
+    assert operations("concat", Work(SHAPES[2], "cpu", "float32", False)) is None
+
+
+def test_no_product_at_all_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention_bench, "call", lambda *_: torch.ones(3))
+    with pytest.raises(RuntimeError, match="computes products"):
+        operations("concat", Work(SHAPES[2], "cpu", "float32", False))

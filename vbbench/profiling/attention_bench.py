@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from vbbench.attention import injection_attention, load_backend
-from vbbench.profiling.costs import Operations, Shape, count_operations
+from vbbench.profiling.costs import Operations, Shape, UncountedError, count_operations
 from vbbench.profiling.measure import Rotating
 from vbbench.profiling.system_time import SystemTime
 
@@ -145,16 +145,27 @@ def preparation(variant: str, work: Work) -> dict[str, Any]:
 
 
 def operations(variant: str, work: Work) -> Operations | None:
-    """What a variant does, counted without doing it; None where PyTorch does not see into it (a kernel of its own)."""
+    """What a variant does, counted without doing it; None where PyTorch does not see into it (a kernel of its own).
+
+    Raises:
+        UncountedError: one of PyTorch's own products has no formula.
+        RuntimeError: no product was seen where attention was computed.
+    """
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     with FakeTensorMode():
         inputs = make_inputs_without_numbers(work)
         try:
             counted = count_operations(lambda: call(variant, inputs))
+        except UncountedError as error:
+            if error.is_foreign:
+                return None
+            raise
         except Exception:  # whatever a kernel says to tensors without numbers
             return None
-    return counted if counted.flops else None
+    if not counted.flops:
+        raise RuntimeError(f"no operation of the attention {variant!r} was counted, though it computes products.")
+    return counted
 
 
 def make_inputs_without_numbers(work: Work) -> Inputs:

@@ -5,7 +5,8 @@ Shape suffixes: B batch, T frames, L tokens of a frame, M tokens of the image pr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 from torch.utils.flop_counter import FlopCounterMode
+
+from vbbench.profiling.attention_flops import attention_formulas
 
 BACKWARD_PRODUCTS = 2.0
 """A backward pass of attention has four products (to values, probabilities, queries, keys) where the forward pass has two."""
@@ -68,11 +71,38 @@ def count_operations(run: Callable[[], object]) -> Operations:
 
     Each operation reads each of its inputs once and writes its output once; views move nothing, and of an expanded tensor only what is
     stored is read. What an operation moves within itself is not seen: a fused attention counts as its inputs and outputs.
+
+    Raises:
+        UncountedError: a product was done by an operator whose operations nobody has a formula for.
     """
-    counter = FlopCounterMode(display=False)
+    counter = FlopCounterMode(display=False, custom_mapping=dict(attention_formulas()))
     with counter, _Traffic() as traffic:
         run()
+    uncounted = {name for packet, name in traffic.products.items() if packet not in counter.flop_registry}
+    if uncounted:
+        raise UncountedError(uncounted)
     return Operations(float(counter.get_total_flops()), float(traffic.total), float(traffic.largest))
+
+
+class UncountedError(RuntimeError):
+    """Products were done whose operations are not counted, so that the total would be too small.
+
+    Attributes:
+        operators: their names, as ``aten.mm``.
+    """
+
+    def __init__(self, operators: Iterable[str]) -> None:
+        self.operators = tuple(sorted(operators))
+        super().__init__(f"no formula counts the operations of {', '.join(self.operators)}: add one in vbbench.profiling.attention_flops.")
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether all of them are kernels of other packages, into which PyTorch cannot see."""
+        return not any(name.startswith("aten.") for name in self.operators)
+
+
+_PRODUCTS = re.compile(r"attention|convolution|linear|mm$")
+"""Names of operators that multiply matrices."""
 
 
 class _Traffic(TorchDispatchMode):
@@ -81,10 +111,13 @@ class _Traffic(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.total = self.largest = 0
+        self.products: dict[Any, str] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
+        if _PRODUCTS.search(func.overloadpacket.__name__):
+            self.products[func.overloadpacket] = f"{func.namespace}.{func.overloadpacket.__name__}"
         if not _moves_nothing(func):
             moved = sum(map(stored_bytes, _read(func, args, kwargs))) + sum(map(stored_bytes, _tensors(out)))
             self.total += moved
