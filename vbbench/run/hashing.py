@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -179,20 +180,37 @@ def _closure(pending: dict[str, Path], roots: Mapping[str, Path]) -> dict[str, s
         name, path = pending.popitem()
         if name in digests or name == _PACKAGE:  # vbbench/__init__.py holds the version, which changes no video
             continue
-        tree = _parse(path)
-        digests[name] = hashlib.sha256(ast.unparse(tree).encode()).hexdigest()
-        for imported in _imports(tree, name, is_package=path.name == "__init__.py"):
+        digests[name], imports = _source_facts(_source_bytes(path), str(path), name, path.name == "__init__.py")
+        for imported in imports:
             pending.update(_modules(imported, roots))
     return digests
 
 
-def _parse(path: Path) -> ast.Module:
-    """The source as a tree, without docstrings and without what only type checkers read."""
+def _source_bytes(path: Path) -> bytes:
     try:
-        tree = ast.parse(path.read_bytes(), filename=str(path))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise RecipeError(f"the source {path} cannot be read: {error}.") from None
-    return _OnlyWhatRuns().visit(tree)
+        return path.read_bytes()
+    except OSError as error:
+        raise _unreadable(str(path), error) from None
+
+
+@lru_cache(maxsize=4096)
+def _source_facts(source: bytes, path: str, module: str, is_package: bool) -> tuple[str, tuple[str, ...]]:
+    """Digest of what a source does, and the names that it may import.
+
+    Remembered by the source's bytes, never by its time: every model of a plan looks at the same hundred files.
+    """
+    try:
+        tree = ast.parse(source, filename=path)
+    except (SyntaxError, ValueError) as error:
+        raise _unreadable(path, error) from None
+    # docstrings, and what only type checkers read, do not run
+    tree = _OnlyWhatRuns().visit(tree)
+    digest = hashlib.sha256(ast.unparse(tree).encode()).hexdigest()
+    return digest, tuple(dict.fromkeys(_imports(tree, module, is_package=is_package)))
+
+
+def _unreadable(path: str, error: Exception) -> RecipeError:
+    return RecipeError(f"the source {path} cannot be read: {error}.")
 
 
 class _OnlyWhatRuns(ast.NodeTransformer):
