@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 import vbbench
-from vbbench import suite as suites
+from vbbench.data import suite as suites
+from vbbench.media.video import write_video_lossless
 from vbbench.types import PromptSuite, Video
-from vbbench.video import write_video_lossless
 
 RECIPES = Path(__file__).parent / "data" / "recipes"
 SUITE_SETTINGS = {

@@ -12,10 +12,10 @@ import pytest
 from av.filter import Graph
 
 from tests.videos import cut, encode, gif, gradient, h264, pictures, spoil_file, turn
-from vbbench import decoding, video_file
+from vbbench.core.files import file_digest
 from vbbench.errors import InputError
-from vbbench.resources import file_digest
-from vbbench.video import content_digest, probe, read_video, write_video_lossless
+from vbbench.media import decoding, video_file
+from vbbench.media.video import content_digest, probe, read_video, write_video_lossless
 
 NTSC = Fraction(30000, 1001)
 HOSTILE = ("concat:x.mp4", "http:a.mp4", "%03d.mp4", "a\nb.mp4", "\U0001f436 \u202e4pm.mp4", "'\"$(x).mp4", "video", "text.txt", "-i.gif")

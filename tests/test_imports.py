@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import vbbench
-from vbbench.registry import all_recipes
+from vbbench.models.registry import all_recipes
 
 PACKAGE = Path(vbbench.__file__).parent
 
@@ -108,7 +108,7 @@ def test_reports_need_no_torch() -> None:
 
 
 @pytest.mark.parametrize(
-    "code", ["import vbbench, vbbench.types, vbbench.errors, vbbench.registry", "from vbbench.cli import make_parser; make_parser()"]
+    "code", ["import vbbench, vbbench.types, vbbench.errors, vbbench.models.registry", "from vbbench.cli import make_parser; make_parser()"]
 )
 def test_light_modules_load_nothing_heavy(code: str) -> None:
     assert loaded_by(code) & set(HEAVY) == set()

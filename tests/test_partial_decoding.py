@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from tests.videos import cut, encode, gif, gradient, h264, pictures, spoil_file, turn
-from vbbench import decoding, packets, partial_decoding
 from vbbench.errors import InputError
-from vbbench.partial_decoding import decode_some
-from vbbench.video import count_frames, read_frames, read_video, write_video_lossless
+from vbbench.media import decoding, partial_decoding
+from vbbench.media import partial_decoding as packets
+from vbbench.media.partial_decoding import decode_some
+from vbbench.media.video import count_frames, read_frames, read_video, write_video_lossless
 
 N = 40
 QUIET = "log-level=none"

@@ -10,8 +10,8 @@ from PIL import Image
 
 from tests.videos import gradient, pictures, spoil_folder
 from vbbench.errors import InputError
-from vbbench.picture_folder import natural
-from vbbench.video import content_digest, probe, read_video
+from vbbench.media.picture_folder import natural
+from vbbench.media.video import content_digest, probe, read_video
 
 
 def test_pictures_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from vbbench.errors import InputError
-from vbbench.pictures import load_image_prompt, load_mask, load_reference
+from vbbench.media.pictures import load_image_prompt, load_mask, load_reference
 
 RED, BLUE = (200, 30, 30), (30, 30, 200)
 

@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vbbench import registry
+from vbbench.core.files import folder_digest
+from vbbench.core.names import nearest
 from vbbench.errors import RecipeError, UsageError
-from vbbench.recipes import build_model, folder_digest, load_recipe, nearest
-from vbbench.run.plan import sampling_params
+from vbbench.models import registry
+from vbbench.models.recipes import build_model, load_recipe
+from vbbench.runner.plan import sampling_params
 from vbbench.types import PromptSuite
 
 Folder = Callable[[str], Path]

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 import vbbench
-from vbbench import resources
+from vbbench.core import paths as resources
+from vbbench.core.files import file_digest
+from vbbench.core.paths import baselines_dir, cache_dir, data_root, prompts_dir, weights_path
+from vbbench.core.weights_file import verified_digest
+from vbbench.data.suite import is_waiting, load, read_header
 from vbbench.errors import UsageError, WeightsError
-from vbbench.registry import all_recipes, groups, resolve_suite, suite_names
-from vbbench.resources import baselines_dir, cache_dir, data_root, file_digest, prompts_dir, weights_path
-from vbbench.run.hashing import weights_digests
-from vbbench.suite import is_waiting, load, read_header
-from vbbench.weights_io import verified_digest
+from vbbench.models.registry import all_recipes, groups, resolve_suite, suite_names
+from vbbench.runner.hashing import weights_digests
 
 PACKAGE = Path(vbbench.__file__).parent
 

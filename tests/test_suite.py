@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from vbbench import suite as suites
+from vbbench.core.files import file_digest
+from vbbench.data import suite as suites
 from vbbench.errors import InputError, SuiteError, UsageError
-from vbbench.resources import file_digest
 from vbbench.types import PromptSuite
 
 

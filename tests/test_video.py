@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from vbbench.errors import InputError
+from vbbench.media.video import read_video, resize_frames, video_digest, write_page_video, write_video_lossless
 from vbbench.types import Video
-from vbbench.video import read_video, resize_frames, video_digest, write_page_video, write_video_lossless
 
 COLOURS = np.array([(255, 0, 0), (0, 255, 0), (0, 0, 255), (200, 120, 40), (120, 200, 220), (20, 20, 20)], np.uint8)
 

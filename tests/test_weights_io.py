@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from vbbench import weights_io
+from vbbench.core import weights_file as weights_io
+from vbbench.core.files import file_digest
+from vbbench.core.paths import weights_dir, weights_path
+from vbbench.core.weights_file import load_weights, save_weights, verified_digest
 from vbbench.errors import WeightsError
-from vbbench.resources import file_digest, weights_dir, weights_path
-from vbbench.weights_io import load_weights, save_weights, verified_digest
 
 
 @pytest.fixture

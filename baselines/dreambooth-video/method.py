@@ -17,15 +17,15 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
+from vbbench.data.suite import derive_seed
+from vbbench.data.world.captions import article
 from vbbench.errors import InputError, RecipeError
-from vbbench.models.codec import to_unit
-from vbbench.models.diffusion import add_noise, video_noise
 from vbbench.models.fitting import clip_latents, denoising_loss, draw_timesteps, fast_arithmetic, frames_of
 from vbbench.models.text_to_video import LatentVideoModel
-from vbbench.models.videobooth.unet import VideoUNet
-from vbbench.suite import derive_seed
+from vbbench.networks.codec import to_unit
+from vbbench.networks.sampling.diffusion import add_noise, video_noise
+from vbbench.networks.unet.unet import VideoUNet
 from vbbench.types import Adapter, PromptItem, SamplingParams, Subject, Video
-from vbbench.world.captions import article
 
 from .weights import FullTuning, LowRank, Tuning, Weights, choose, restore
 

@@ -9,12 +9,12 @@ from typing import Protocol
 
 import numpy as np
 
-from vbbench import world
+from vbbench.core.paths import weights_dir
+from vbbench.data import world
+from vbbench.data.world.pictures import VARIANTS, Split
 from vbbench.errors import InputError
-from vbbench.resources import weights_dir
-from vbbench.training.data import VARIANTS, Split
+from vbbench.media.video import load_image_prompt, read_video, resize_frames
 from vbbench.types import SamplingParams, Video
-from vbbench.video import load_image_prompt, read_video, resize_frames
 
 WORLD = "miniature world"
 COLUMNS = ("video", "caption", "image")

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vbbench.models.codec import to_unit
-from vbbench.models.loading import load_image_encoder
+from vbbench.core.words import split_words
+from vbbench.media.video import load_image_prompt
+from vbbench.networks.codec import to_unit
+from vbbench.networks.loading import load_image_encoder
 from vbbench.types import PromptItem, SamplingParams, Video
-from vbbench.video import load_image_prompt
-from vbbench.words import split_words
 
 from .banks import Bank, open_bank
 

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vbbench.models.diffusion import add_noise
 from vbbench.models.fitting import clip_latents, denoising_loss, draw_timesteps, fast_arithmetic, frames_of
 from vbbench.models.text_to_video import LatentVideoModel
+from vbbench.networks.sampling.diffusion import add_noise
 from vbbench.types import Adapter, PromptItem, SamplingParams, Subject, Video
 
 EMBEDDING = "word_embedding"

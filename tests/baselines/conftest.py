@@ -10,8 +10,8 @@ import pytest
 
 from tests.models.tiny import items, tiny_weights, weights_root
 from tests.models.tiny_sd14 import sd14_weights_root
+from vbbench.media.video import read_video, write_video_lossless
 from vbbench.types import PromptItem, Subject, Video
-from vbbench.video import read_video, write_video_lossless
 
 __all__ = ["items", "photographed", "sd14_weights_root", "tiny_weights", "weights_root"]
 

@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 from tests.models.tiny import PARAMS
+from vbbench.core.paths import WEIGHTS_VARIABLE
 from vbbench.models.base import FittedVideoModel, VideoModel
-from vbbench.registry import all_recipes, build_model
-from vbbench.resources import WEIGHTS_VARIABLE
+from vbbench.models.registry import all_recipes, build_model
 from vbbench.types import PromptItem, Recipe, Video
 
 RECIPES = all_recipes()

@@ -13,12 +13,12 @@ import torch
 from torch import nn
 
 from tests.models import tiny
+from vbbench.core.paths import WEIGHTS_VARIABLE
 from vbbench.errors import InputError, RecipeError
+from vbbench.media.video import read_video, write_video_lossless
 from vbbench.models.fitting import clip_latents, frames_of
-from vbbench.registry import all_recipes, build_model
-from vbbench.resources import WEIGHTS_VARIABLE
+from vbbench.models.registry import all_recipes, build_model
 from vbbench.types import PromptItem, Subject, Video
-from vbbench.video import read_video, write_video_lossless
 
 RECIPE = all_recipes()["dreambooth-video"]
 STEPS = 3

@@ -13,12 +13,12 @@ import pytest
 from PIL import Image
 
 from tests.models.tiny import PARAMS
-from vbbench import world
+from vbbench.data import world
+from vbbench.data.world.pictures import VARIANTS, Split
 from vbbench.errors import InputError
-from vbbench.registry import all_recipes, build_model
-from vbbench.training.data import VARIANTS, Split
+from vbbench.media.video import write_video_lossless
+from vbbench.models.registry import all_recipes, build_model
 from vbbench.types import PromptItem, Subject, Video
-from vbbench.video import write_video_lossless
 
 RECIPE = all_recipes()["retrieve"]
 TRAIN = Split(Path(), "train", VARIANTS["models"].train, VARIANTS["models"].seed)

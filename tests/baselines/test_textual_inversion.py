@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from tests.models import tiny
+from vbbench.core.paths import WEIGHTS_VARIABLE
 from vbbench.errors import InputError
-from vbbench.registry import all_recipes, build_model
-from vbbench.resources import WEIGHTS_VARIABLE
+from vbbench.models.registry import all_recipes, build_model
 from vbbench.types import PromptItem, Recipe, Subject
 
 RECIPE = all_recipes()["textual-inversion"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from vbbench.threads import torch_threads
+from vbbench.core.threads import torch_threads
 
 
 @pytest.fixture(autouse=True)

@@ -14,17 +14,17 @@ import numpy as np
 import torch
 from PIL import Image
 
-from vbbench import world
+from vbbench.core.environment import PeakMemory
+from vbbench.data import world
+from vbbench.media.pictures import load_reference
+from vbbench.media.video import read_video, resize_frames, write_video_lossless
 from vbbench.metrics import functional, get_metric
 from vbbench.metrics.analysis import Encoders
 from vbbench.metrics.cache import EmbeddingCache
-from vbbench.metrics.encoders import get_encoder
+from vbbench.metrics.encoders.encoders import get_encoder
+from vbbench.metrics.encoders.setting import Setting
 from vbbench.metrics.scoring import ClipToScore, score_clips
-from vbbench.metrics.setting import Setting
-from vbbench.pictures import load_reference
-from vbbench.run.environment import PeakMemory
 from vbbench.types import PromptItem, Subject, Video
-from vbbench.video import read_video, resize_frames, write_video_lossless
 
 METRICS = ("clip-text", "clip-image", "dino", "temporal-consistency")
 SIDES = {"mini": 64, "sd14": 256}

@@ -8,9 +8,8 @@ from __future__ import annotations
 import pytest
 
 from vbbench.attention import choose_backend
-from vbbench.profiling.attention_bench import Runner, Work, rotating_inputs
+from vbbench.profiling.attention_bench import Errors, Runner, Work, rotating_inputs
 from vbbench.profiling.attention_cases import Case, cases_for
-from vbbench.profiling.attention_errors import Errors
 from vbbench.profiling.measure import Meter, cpu_seconds, ratio
 from vbbench.profiling.options import Options
 

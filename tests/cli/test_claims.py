@@ -10,8 +10,9 @@ import pytest
 
 from tests.report.claims.synthetic import STRENGTH, make_run, names_of, strengths
 from tests.report.synthetic import FakeRun, build, items, spec
-from vbbench import cli, resources
-from vbbench.report.claims.stored import write_scores
+from vbbench import cli
+from vbbench.core import paths as resources
+from vbbench.results.claims.stored import write_scores
 
 ALL = ("dino", "clip-image", "clip-text", "true-identity")
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.report.synthetic import METRICS, FakeRun, build, items, spec
-from vbbench import cli, suite
+from vbbench import cli
 from vbbench.cli import gate as cli_gate
 from vbbench.cli import metrics as cli_metrics
+from vbbench.data import suite
 
 MODELS = {"videobooth": ("VideoBooth", ()), "text-to-video": ("Text to video", ())}
 

@@ -116,7 +116,7 @@ def test_module_can_be_run(subprocess_environment: dict[str, str]) -> None:
 @pytest.fixture
 def toy_recipes(recipe_folder: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests' recipes in the place of the bundled ones."""
-    from vbbench import registry
+    from vbbench.models import registry
 
     folder = recipe_folder("noise").parent
     recipe_folder("tinted")
@@ -134,7 +134,7 @@ def test_models_are_listed(toy_recipes: None, capsys: pytest.CaptureFixture[str]
 def test_suites_are_listed_and_a_damaged_one_named(
     make_suite: Callable, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from vbbench import registry
+    from vbbench.models import registry
 
     root = make_suite("tiny").root
     monkeypatch.setattr(registry, "prompts_dir", lambda: root.parent)
@@ -178,7 +178,7 @@ def test_options_of_metrics_that_make_no_sense_are_told(arguments: list[str], wo
 
 
 def test_telling_of_real_encoders_asks_no_network(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    from vbbench.metrics import encoder_weights
+    from vbbench.metrics.encoders import weights as encoder_weights
 
     monkeypatch.setattr(encoder_weights, "cached", lambda repository, file: None)
     monkeypatch.setattr(encoder_weights, "download", lambda repository, file: pytest.fail("the network was asked"))

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from vbbench import resources
 from vbbench.cli import main
-from vbbench.metrics import canary_noise, encoders
-from vbbench.metrics.canary_noise import Way
+from vbbench.core import paths as resources
+from vbbench.metrics.encoder_check import record as canary_noise
+from vbbench.metrics.encoder_check.record import Way
+from vbbench.metrics.encoders import encoders
 
 
 @pytest.fixture(autouse=True)

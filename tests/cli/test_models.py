@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from vbbench import cli
-from vbbench.recipes import CARD_KEYS
-from vbbench.registry import all_recipes, groups, resolve_models
+from vbbench.models.recipes import CARD_KEYS
+from vbbench.models.registry import all_recipes, groups, resolve_models
 
 METHODS = sorted({recipe.name for group in ("baselines", "ablations", "videobooth-family") for recipe in resolve_models(group)})
 

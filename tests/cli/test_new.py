@@ -16,13 +16,12 @@ import pytest
 
 from tests.models.test_pipeline import PARAMS as TINY
 from vbbench import cli
-from vbbench import suite as suites
 from vbbench.cli.new import TEMPLATES, title_of
+from vbbench.data import suite as suites
 from vbbench.models.base import VideoModel
-from vbbench.models.pipeline import OWN_SCHEDULER
-from vbbench.models.pipeline_arguments import check_arguments
-from vbbench.models.pretrained import sources
-from vbbench.recipes import CARD_KEYS, build_model, load_recipe
+from vbbench.models.pipeline import OWN_SCHEDULER, check_arguments
+from vbbench.models.recipes import CARD_KEYS, build_model, load_recipe
+from vbbench.networks.weights.pretrained import sources
 from vbbench.types import PromptItem, PromptSuite, SamplingParams
 
 PARAMS = replace(TINY, num_frames=8, size=64, fps=8)

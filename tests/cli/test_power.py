@@ -12,7 +12,7 @@ import pytest
 
 from tests.report.synthetic import MODELS, FakeRun, build, items
 from vbbench import cli
-from vbbench.report.power import individuals_needed, smallest_difference
+from vbbench.results.power import individuals_needed, smallest_difference
 
 THREE = {name: MODELS[name] for name in ("videobooth", "text-to-video", "textual-inversion", "real-video")}
 

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from vbbench import cli
+from vbbench.core.environment import choose_device, usable_cores
 from vbbench.errors import UsageError
-from vbbench.run.environment import choose_device, usable_cores
+from vbbench.media.video import read_video
 from vbbench.types import PromptSuite
-from vbbench.video import read_video
 
 Folder = Callable[[str], Path]
 

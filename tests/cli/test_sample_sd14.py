@@ -14,12 +14,12 @@ import pytest
 from PIL import Image
 
 from tests.models.real_sd14 import write_real_weights
+from vbbench.core.paths import WEIGHTS_VARIABLE
+from vbbench.media.video import read_video
 from vbbench.models.evaluation import asked
 from vbbench.models.memory import estimate_memory
-from vbbench.registry import resolve_models
-from vbbench.resources import WEIGHTS_VARIABLE
+from vbbench.models.registry import resolve_models
 from vbbench.types import SamplingParams
-from vbbench.video import read_video
 
 GIGABYTE = 1e9
 MOST, ERROR = 24 * GIGABYTE, 0.15

@@ -14,12 +14,12 @@ from PIL import Image
 
 from tests.models.tiny_sd14 import sd14_weights_root
 from vbbench import cli
-from vbbench.cli import memory as cli_memory
+from vbbench.core.paths import WEIGHTS_VARIABLE
+from vbbench.media.video import read_video
 from vbbench.models import memory
+from vbbench.models import memory as cli_memory
 from vbbench.models.text_to_video import LatentVideoModel
-from vbbench.resources import WEIGHTS_VARIABLE
 from vbbench.types import PromptSuite
-from vbbench.video import read_video
 
 __all__ = ["sd14_weights_root"]
 Said = pytest.CaptureFixture[str]
@@ -98,7 +98,7 @@ def test_what_cannot_be_is_a_sentence(
 
 def test_truncated_weights_are_a_sentence(sample: Callable[..., int], sd14: Path, capsys: Said) -> None:
     """Through the card's digest, and where the card has been made to fit, through the file itself."""
-    from vbbench.resources import file_digest
+    from vbbench.core.files import file_digest
 
     path = sd14 / "base.safetensors"
     path.write_bytes(path.read_bytes()[:-100])

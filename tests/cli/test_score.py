@@ -15,9 +15,9 @@ from PIL import Image
 
 from tests.videos import encode, gif, gradient, h264, pictures, spoil_file, spoil_folder
 from vbbench import cli
-from vbbench import suite as suites
-from vbbench.report.aggregate import load_run, merge_runs
-from vbbench.run import intake
+from vbbench.data import suite as suites
+from vbbench.results.aggregate import load_run, merge_runs
+from vbbench.runner import submission as intake
 from vbbench.types import PromptSuite
 
 BAD_FILES = ("missing", "empty", "text", "sound", "pipe", "link to nothing", "cut webm", "cut gif", "damaged", "changing size", "vast")
@@ -239,7 +239,7 @@ def test_full_disk_is_a_sentence_and_the_next_run_goes_on(
         raise OSError(errno.ENOSPC, "No space left on device", str(target))
 
     with monkeypatch.context() as patch:
-        patch.setattr("vbbench.run.folder.shutil.copyfile", full)
+        patch.setattr("vbbench.core.files.shutil.copyfile", full)
         assert cli.main(command) == 2
     assert capsys.readouterr().err.endswith(": No space left on device.\n")
     assert not list((tmp_path / "run" / "videos").rglob("*.*"))

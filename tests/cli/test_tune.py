@@ -11,7 +11,7 @@ import pytest
 
 from vbbench import cli
 from vbbench.cli import run as run_command
-from vbbench.run.tune import trial_name
+from vbbench.runner.tune import trial_name
 from vbbench.types import PromptSuite
 
 Folder = Callable[[str], Path]

@@ -12,11 +12,11 @@ from tests.models import published
 from tests.models.test_hub_files import COMMIT, Hub, hub
 from tests.models.tiny import weights_root
 from vbbench import cli
-from vbbench.models import sd14
-from vbbench.models.catalog import PUBLISHED
-from vbbench.registry import all_recipes
-from vbbench.resources import WEIGHTS_VARIABLE
-from vbbench.weights_io import read_card
+from vbbench.core.paths import WEIGHTS_VARIABLE
+from vbbench.core.weights_file import read_card
+from vbbench.models.registry import all_recipes
+from vbbench.networks import sd14
+from vbbench.networks.weights.catalog import PUBLISHED
 
 __all__ = ["hub", "weights_root"]
 FILES = ("base", "codec", "image-encoder", "videobooth")
@@ -91,7 +91,7 @@ def test_what_is_wrong_ends_with_1_and_what_is_missing_with_3(source: Path, fold
 def test_the_miniature_is_verified_with_its_scoring_encoders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from vbbench.resources import weights_dir
+    from vbbench.core.paths import weights_dir
 
     shipped, mini = weights_dir(), tmp_path / "mini"
     mini.mkdir()

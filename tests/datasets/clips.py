@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from tests.videos import encode
+from vbbench.data.world import CLASSES, MOTIONS, individual, render_clip
+from vbbench.media.video import write_video_lossless
 from vbbench.types import Video
-from vbbench.video import write_video_lossless
-from vbbench.world import CLASSES, MOTIONS, individual, render_clip
 
 PLAIN = ("beach", "night", "forest")  # scenes whose border shows what stands behind the subject
 

@@ -19,12 +19,12 @@ import pytest
 from tests.datasets.clips import contents, iou, rendered, write_captions
 from tests.videos import cut, h264
 from vbbench.cli import main
-from vbbench.datasets.colour_motion import ColourMotion
-from vbbench.datasets.layout import cut_out, read_instances, read_mask
-from vbbench.datasets.loader import examples
+from vbbench.data.videos.colour_motion import ColourMotion
+from vbbench.data.videos.layout import cut_out, read_instances, read_mask
+from vbbench.data.videos.loader import examples
 from vbbench.errors import UsageError
-from vbbench.pictures import load_picture
-from vbbench.video import read_start
+from vbbench.media.pictures import load_picture
+from vbbench.media.video import read_start
 
 
 def command(clips: Path, out: Path, *more: str) -> list[str]:

@@ -14,10 +14,10 @@ from PIL import Image
 from tests.datasets.clips import pan
 from tests.videos import cut, encode
 from vbbench.cli import main
-from vbbench.datasets import faults
-from vbbench.datasets.check import check
-from vbbench.datasets.heldout import is_held_out
-from vbbench.datasets.layout import read_mask
+from vbbench.data.videos import faults
+from vbbench.data.videos.check import check
+from vbbench.data.videos.heldout import is_held_out
+from vbbench.data.videos.layout import read_mask
 
 
 @pytest.fixture

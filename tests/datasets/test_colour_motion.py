@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.datasets.clips import iou, pan, rendered
-from vbbench.datasets.segmenters import make_segmenter
+from vbbench.data.videos.segmenters import make_segmenter
 
 SEGMENTER = make_segmenter("colour-motion", {})
 

@@ -10,14 +10,14 @@ import pytest
 from PIL import Image
 
 from tests.datasets.photographs import COUNTS, picture, write_copy
-from vbbench import suite as suites
 from vbbench.cli import main
-from vbbench.datasets.dreambooth import MadeSuite, make_suite, still_frame
-from vbbench.datasets.segmenters import Found
+from vbbench.core.files import file_digest
+from vbbench.data import suite as suites
+from vbbench.data.dreambooth import MadeSuite, make_suite, still_frame
+from vbbench.data.videos.segmenters import Found
 from vbbench.errors import InputError, UsageError
-from vbbench.resources import file_digest
+from vbbench.media.video import read_video
 from vbbench.types import PromptSuite
-from vbbench.video import read_video
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.datasets.photographs import FILE
-from vbbench.datasets.dreambooth_file import fill_in, read_prompt_file
+from vbbench.data.dreambooth_file import fill_in, read_prompt_file
 from vbbench.errors import InputError
 
 

@@ -11,10 +11,10 @@ import pytest
 from tests.datasets.photographs import write_copy
 from tests.models.tiny import tiny_weights, weights_root
 from vbbench.cli import main
-from vbbench.metrics.encoders import get_encoder
-from vbbench.metrics.setting import Setting
-from vbbench.pictures import load_picture
-from vbbench.video import read_video
+from vbbench.media.pictures import load_picture
+from vbbench.media.video import read_video
+from vbbench.metrics.encoders.encoders import get_encoder
+from vbbench.metrics.encoders.setting import Setting
 
 __all__ = ["tiny_weights", "weights_root"]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.datasets.photographs import COUNTS, FILE, write_copy
-from vbbench.datasets.dreambooth_file import read_prompt_file
-from vbbench.datasets.dreambooth_subjects import LIVING, FoundSubjects, find_subjects, word_of
+from vbbench.data.dreambooth import LIVING, FoundSubjects, find_subjects, word_of
+from vbbench.data.dreambooth_file import read_prompt_file
+from vbbench.data.world.captions import VOCABULARY
 from vbbench.errors import InputError, UsageError
-from vbbench.world.captions import VOCABULARY
 
 
 def find(copy: tuple[Path, Path], scale: str = "sd14", wanted: tuple[str, ...] = ()) -> FoundSubjects:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vbbench.datasets.filters import Filters, clipped_box, why_not
-from vbbench.datasets.segmenters import Found, box_of
+from vbbench.data.videos.filters import Filters, clipped_box, why_not
+from vbbench.data.videos.segmenters import Found, box_of
 
 
 def found(*boxes: tuple[int, int, int, int], score: float = 0.9) -> Found:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.datasets.clips import pan
-from vbbench.datasets.fingerprints import alike, copies, fingerprint
+from vbbench.data.videos.fingerprints import alike, copies, fingerprint
 
 PICTURES = [pan(seed)[0][0] for seed in range(8)]
 

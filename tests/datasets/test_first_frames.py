@@ -10,7 +10,7 @@ import pytest
 
 from tests.videos import cut, encode, gif, gradient, h264, pictures, spoil_file, turn
 from vbbench.errors import InputError
-from vbbench.video import read_start, read_video
+from vbbench.media.video import read_start, read_video
 
 
 @pytest.mark.parametrize("kind", ["mp4", "turned", "mkv", "gif", "webm"])

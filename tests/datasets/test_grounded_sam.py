@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vbbench.datasets import grounded_sam
-from vbbench.datasets.segmenters import make_segmenter
+from vbbench.data.videos import grounded_sam
+from vbbench.data.videos.segmenters import make_segmenter
 from vbbench.errors import UsageError, WeightsError
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", "?", "dog", "cat"]

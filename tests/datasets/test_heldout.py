@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vbbench.datasets.heldout import HELD_OUT, PAIRS, is_held_out, list_digest, split_of
-from vbbench.resources import prompts_dir
+from vbbench.core.paths import prompts_dir
+from vbbench.data.videos.heldout import HELD_OUT, PAIRS, is_held_out, list_digest, split_of
 
 FIRST_HELD_OUT = [1000138, 1000203, 1000222, 1000238, 1000246, 1000253, 1000399]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vbbench.datasets.nouns import Noun, check_classes, find_noun
+from vbbench.data.videos.nouns import Noun, check_classes, find_noun
 from vbbench.errors import UsageError
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.report.synthetic import FakeRun, build, items
-from vbbench.gate.compare import Kind, Moved, Outcome, Verdict, compare
-from vbbench.gate.hold import Held
-from vbbench.gate.scores import Recording, recording_of
-from vbbench.gate.tolerances import Tolerances, read_tolerances
-from vbbench.report.run_data import Result, RunData
-from vbbench.report.run_folder import load_run
+from vbbench.results.gate.compare import Kind, Moved, Outcome, Verdict, compare
+from vbbench.results.gate.hold import Held
+from vbbench.results.gate.scores import Recording, recording_of
+from vbbench.results.gate.tolerances import Tolerances, read_tolerances
+from vbbench.results.run_data import Result, RunData
+from vbbench.results.run_folder import load_run
 
 HOSTILE = (
     '<b>a</b> "quoted" & \'single\' 🐕 </script><script>document.title = "broken in"</script> ]]> {{ 7 * 7 }} | [x](javascript:alert(1)) '
@@ -97,7 +97,7 @@ def many(case: Case, rows: int) -> Case:
 
 def out(folder: Path, case: Case, *, old: bool = True) -> Path:
     """Write everything; returns the page."""
-    from vbbench.gate.outputs import write_outputs
+    from vbbench.report.gate.outputs import write_outputs
 
     held = Held(case.outcome, case.run, case.recording, case.tolerances, Path("scores/tiny.json"))
     return write_outputs(folder, held, case.old if old else None)

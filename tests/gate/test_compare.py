@@ -12,11 +12,11 @@ import pytest
 
 from tests.report.synthetic import METRICS, FakeRun, build, items, spec
 from vbbench.errors import IncompleteError
-from vbbench.gate.compare import Kind, Outcome, compare
-from vbbench.gate.scores import Recording, recording_of
-from vbbench.gate.tolerances import Tolerance, Tolerances
-from vbbench.report.run_data import RunData
-from vbbench.report.run_folder import load_run
+from vbbench.results.gate.compare import Kind, Outcome, compare
+from vbbench.results.gate.scores import Recording, recording_of
+from vbbench.results.gate.tolerances import Tolerance, Tolerances
+from vbbench.results.run_data import RunData
+from vbbench.results.run_folder import load_run
 
 TOLERANCES = Tolerances({"default": Tolerance(0.01, "for a test")}, Tolerance(1.5, "x"), Tolerance(1.2, "x"))
 MODELS = {"videobooth": ("VideoBooth", ()), "text-to-video": ("Text to video", ())}

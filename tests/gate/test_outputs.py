@@ -12,12 +12,12 @@ import pytest
 
 from tests.gate.conftest import HOSTILE, Case, many, out
 from tests.report.test_leaderboard import Page, contents
-from vbbench.gate import moved
-from vbbench.gate.compare import Kind, Outcome, Verdict
-from vbbench.gate.page import axes_of
-from vbbench.gate.rows import exact, fine, headline, rows_of, signed
-from vbbench.report.run_data import Clip
-from vbbench.report.statistics import Estimate
+from vbbench.report.gate import page as moved
+from vbbench.report.gate.page import axes_of
+from vbbench.report.gate.rows import exact, fine, headline, rows_of, signed
+from vbbench.results.gate.compare import Kind, Outcome, Verdict
+from vbbench.results.run_data import Clip
+from vbbench.results.statistics import Estimate
 
 
 @pytest.fixture(scope="module")

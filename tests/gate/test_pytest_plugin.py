@@ -13,17 +13,17 @@ from pathlib import Path
 import pytest
 
 from tests.report.synthetic import METRICS, FakeRun, build, items, spec
+from vbbench.cli.pytest_items import NOTHING_COUNTS, describe, describe_all
 from vbbench.errors import InputError
-from vbbench.gate.compare import Kind, Moved, Outcome, Verdict
-from vbbench.gate.hold import hold
-from vbbench.gate.pytest_items import NOTHING_COUNTS, describe, describe_all
-from vbbench.gate.rows import rows_of
-from vbbench.gate.scores import recording_of, write_recording
-from vbbench.report.run_folder import load_run
-from vbbench.report.statistics import Estimate
+from vbbench.report.gate.rows import rows_of
+from vbbench.results.gate.compare import Kind, Moved, Outcome, Verdict
+from vbbench.results.gate.hold import hold
+from vbbench.results.gate.scores import recording_of, write_recording
+from vbbench.results.run_folder import load_run
+from vbbench.results.statistics import Estimate
 
 MODELS = {"videobooth": ("VideoBooth", ()), "text-to-video": ("Text to video", ())}
-PLUGIN = "vbbench.gate.pytest_plugin"
+PLUGIN = "vbbench.cli.pytest_plugin"
 PASSED, FAILED, USAGE = 0, 1, 4
 CONFIGURATION = "[pytest]\naddopts = --strict-markers --strict-config -ra\nfilterwarnings = error\n"
 Pytest = Callable[..., subprocess.CompletedProcess[str]]
@@ -250,8 +250,9 @@ COSTS_NOTHING = """
 import sys
 
 def test_modules():
-    assert {"vbbench.gate.pytest_plugin"} <= set(sys.modules)
-    assert not {"torch", "numpy", "pandas", "scipy", "jinja2", "vbbench.gate.compare", "vbbench.gate.pytest_items"} & set(sys.modules)
+    assert {"vbbench.cli.pytest_plugin"} <= set(sys.modules)
+    heavy = {"torch", "numpy", "pandas", "scipy", "jinja2", "vbbench.results.gate.compare", "vbbench.cli.pytest_items"}
+    assert not heavy & set(sys.modules)
 """
 
 

@@ -9,12 +9,12 @@ import pytest
 
 from tests.report.synthetic import METRICS, FakeRun, build, items, spec
 from vbbench.errors import InputError
-from vbbench.gate.changes import changes
-from vbbench.gate.scores import Recording, read_recording, recording_of, write_recording
-from vbbench.gate.tolerances import BUNDLED, read_tolerances
 from vbbench.metrics import METRICS as ALL_METRICS
-from vbbench.report.run_data import RunData
-from vbbench.report.run_folder import load_run
+from vbbench.results.gate.changes import changes
+from vbbench.results.gate.scores import Recording, read_recording, recording_of, write_recording
+from vbbench.results.gate.tolerances import BUNDLED, read_tolerances
+from vbbench.results.run_data import RunData
+from vbbench.results.run_folder import load_run
 
 FACTS = {
     "who": "Ada",

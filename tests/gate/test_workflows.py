@@ -13,8 +13,8 @@ import pytest
 import yaml  # comes with timm, transformers and huggingface_hub
 
 from vbbench.cli import COMMANDS, make_parser
+from vbbench.cli.workflows import workflow, workflow_names
 from vbbench.errors import UsageError
-from vbbench.gate.workflows import workflow, workflow_names
 
 SERVICES = ("github", "gitlab")
 

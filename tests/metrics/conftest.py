@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from vbbench.metrics import encoders
-from vbbench.metrics.configs import encoder_config
-from vbbench.metrics.segmenter import SEGMENTS, UNet
-from vbbench.metrics.setting import Setting
-from vbbench.metrics.tokenizer import WordTokenizer
+from vbbench.core.weights_file import save_weights
+from vbbench.data.world import VOCABULARY
+from vbbench.metrics.encoders import encoders
+from vbbench.metrics.encoders.configs import encoder_config
+from vbbench.metrics.encoders.segmenter import SEGMENTS, UNet
+from vbbench.metrics.encoders.setting import Setting
+from vbbench.metrics.encoders.tokenizer import WordTokenizer
 from vbbench.types import PromptItem, Subject
-from vbbench.weights_io import save_weights
-from vbbench.world import VOCABULARY
 
 
 def save_untrained(folder: Path) -> None:
@@ -63,7 +63,7 @@ def scene(tmp_path: Path) -> Scene:
     """A held-out dog on the beach, with its image prompt."""
     from PIL import Image
 
-    from vbbench import world
+    from vbbench.data import world
 
     subject = world.individual("test", "dog", 0)
     frames, masks = world.render_clip(subject, "beach", "right", 3)

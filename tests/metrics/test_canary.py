@@ -15,16 +15,20 @@ import pytest
 import torch
 from torch import nn
 
-from vbbench import resources
-from vbbench.metrics import canary, canary_noise, canary_probe, canary_record, encoders
-from vbbench.metrics.canary_compare import SCALED_ALLOWED, CanaryResult, compare
-from vbbench.metrics.canary_inputs import digest_of, frames_for
-from vbbench.metrics.canary_noise import FLOOR, MULTIPLE, Noise, Way, allowed
-from vbbench.metrics.configs import ENCODERS, IMAGENET_MEAN, encoder_config
-from vbbench.metrics.encoder_weights import encoder_digest
-from vbbench.metrics.setting import Setting
-from vbbench.threads import torch_threads
-from vbbench.weights_io import load_weights, save_weights
+from vbbench.core import paths as resources
+from vbbench.core.threads import torch_threads
+from vbbench.core.weights_file import load_weights, save_weights
+from vbbench.metrics.encoder_check import check as canary
+from vbbench.metrics.encoder_check import probe as canary_probe
+from vbbench.metrics.encoder_check import record as canary_noise
+from vbbench.metrics.encoder_check import record as canary_record
+from vbbench.metrics.encoder_check.check import SCALED_ALLOWED, CanaryResult, compare
+from vbbench.metrics.encoder_check.probe import digest_of, frames_for
+from vbbench.metrics.encoder_check.record import FLOOR, MULTIPLE, Noise, Way, allowed
+from vbbench.metrics.encoders import encoders
+from vbbench.metrics.encoders.configs import ENCODERS, IMAGENET_MEAN, encoder_config
+from vbbench.metrics.encoders.setting import Setting
+from vbbench.metrics.encoders.weights import encoder_digest
 
 MINI, RANDOM = Setting(), Setting(weights="random")
 ROLES = ("clip", "dino", "segmenter")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vbbench import world
-from vbbench.metrics import METRICS, cases
-from vbbench.metrics import damage as damages
-from vbbench.metrics.cases import Case
-from vbbench.metrics.claims import CLAIMS, FALL, FREE, STAY, TRUTHS, expected
-from vbbench.metrics.damage import ATTRIBUTES, DAMAGES
+from vbbench.data import world
+from vbbench.metrics import METRICS
+from vbbench.metrics.validation import cases
+from vbbench.metrics.validation import damage as damages
+from vbbench.metrics.validation.cases import Case
+from vbbench.metrics.validation.claims import CLAIMS, FALL, FREE, STAY, TRUTHS, expected
+from vbbench.metrics.validation.damage import ATTRIBUTES, DAMAGES
 
 SEED = 5
 BY_FRAMES = ("swapped", "class", "scene", "motion", "copied")

@@ -20,13 +20,16 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from vbbench import resources
+from vbbench.core import paths as resources
+from vbbench.core.files import file_digest
+from vbbench.core.paths import cache_dir
 from vbbench.errors import WeightsError
-from vbbench.metrics import encoder_digests, encoder_weights, encoders
-from vbbench.metrics.configs import ENCODERS, EncoderConfig, encoder_config
-from vbbench.metrics.encoder_networks import adapted
-from vbbench.metrics.setting import Setting
-from vbbench.resources import cache_dir, file_digest
+from vbbench.metrics.encoders import encoders
+from vbbench.metrics.encoders import weights as encoder_digests
+from vbbench.metrics.encoders import weights as encoder_weights
+from vbbench.metrics.encoders.configs import ENCODERS, EncoderConfig, encoder_config
+from vbbench.metrics.encoders.networks import adapted
+from vbbench.metrics.encoders.setting import Setting
 
 SD14 = Setting("sd14")
 CLIP, DINO = encoder_config("clip", SD14), encoder_config("dino", SD14)

@@ -9,14 +9,14 @@ import torch
 from PIL import Image
 
 from tests.metrics import foreign
+from vbbench.core.weights_file import load_weights, save_weights
 from vbbench.errors import InputError, UsageError, WeightsError
-from vbbench.metrics import encoders
-from vbbench.metrics.configs import CLIP_MEAN, CLIP_STD, ENCODERS, EncoderConfig, encoder_config
-from vbbench.metrics.encoder_networks import seeded
-from vbbench.metrics.encoder_text import BpeTokenizer
-from vbbench.metrics.segmenter import DETAIL, FIRST_MARKING, NUM_SEGMENTS, decode
-from vbbench.metrics.setting import Setting
-from vbbench.weights_io import load_weights, save_weights
+from vbbench.metrics.encoders import encoders
+from vbbench.metrics.encoders.configs import CLIP_MEAN, CLIP_STD, ENCODERS, EncoderConfig, encoder_config
+from vbbench.metrics.encoders.encoders import BpeTokenizer
+from vbbench.metrics.encoders.networks import seeded
+from vbbench.metrics.encoders.segmenter import DETAIL, FIRST_MARKING, NUM_SEGMENTS, decode
+from vbbench.metrics.encoders.setting import Setting
 
 NOISE = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
 WIDE = np.random.default_rng(1).integers(0, 256, (3, 97, 131, 3), dtype=np.uint8)

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vbbench.errors import InputError
-from vbbench.metrics.configs import ENCODERS, EncoderConfig
-from vbbench.metrics.encoder_pictures import crop_window, normalise, preprocess, resize_and_crop, resized_size
+from vbbench.metrics.encoders.configs import ENCODERS, EncoderConfig
+from vbbench.metrics.encoders.pictures import crop_window, normalise, preprocess, resize_and_crop, resized_size
 
 CLIP, DINO = ENCODERS["sd14"]["clip"][0], ENCODERS["sd14"]["dino"][0]
 SMALL = EncoderConfig("clip", "x", "x", 24, 21, (0.1, 0.2, 0.3), (0.5, 0.6, 0.7))

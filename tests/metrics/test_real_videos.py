@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from vbbench import resources, world
+from vbbench.core import paths as resources
+from vbbench.data import world
 from vbbench.errors import WeightsError
-from vbbench.metrics import encoders, real_videos
+from vbbench.metrics.encoders import encoders
+from vbbench.metrics.validation import real_videos
 
 ENCODER_WEIGHTS = ("clip", "dino", "segmenter")
 

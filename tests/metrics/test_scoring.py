@@ -12,15 +12,16 @@ import torch
 from PIL import Image
 
 from vbbench.errors import UsageError, WeightsError
-from vbbench.metrics import METRICS, encoders, functional, get_metric
-from vbbench.metrics import clip as clips
+from vbbench.media.video import read_video, write_video_lossless
+from vbbench.metrics import METRICS, functional, get_metric
 from vbbench.metrics.analysis import Encoders, FrameEmbeddings
 from vbbench.metrics.base import Measurement
 from vbbench.metrics.cache import EmbeddingCache
+from vbbench.metrics.encoders import clip as clips
+from vbbench.metrics.encoders import encoders
+from vbbench.metrics.encoders.setting import Setting
 from vbbench.metrics.scoring import ClipToScore, score_clips
-from vbbench.metrics.setting import Setting
 from vbbench.types import PromptItem, Score, Video
-from vbbench.video import read_video, write_video_lossless
 
 SETTING = Setting(num_frames=8)
 
@@ -247,7 +248,7 @@ def test_a_metric_without_weights_says_which_are_wanted(name: str, tmp_path: Pat
 
 
 def test_other_weights_are_another_spec(untrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vbbench.weights_io import load_weights, save_weights
+    from vbbench.core.weights_file import load_weights, save_weights
 
     before = get_metric("dino").spec
     tensors, card = load_weights(untrained / "dino.safetensors")

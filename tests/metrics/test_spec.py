@@ -9,8 +9,8 @@ import pytest
 
 from vbbench.errors import UsageError
 from vbbench.metrics import METRICS, explain, get_metric
-from vbbench.metrics.configs import encoder_config
-from vbbench.metrics.setting import Setting
+from vbbench.metrics.encoders.configs import encoder_config
+from vbbench.metrics.encoders.setting import Setting
 from vbbench.metrics.spec import ID_LENGTH, NAMES, differing_fields, make_spec, spec_from_json, spec_id
 from vbbench.types import MetricSpec
 

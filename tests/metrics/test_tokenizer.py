@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from vbbench.data.world import CLASSES, MOTIONS, SCENES, VOCABULARY, caption, individual, rich_caption
 from vbbench.errors import InputError
-from vbbench.metrics.tokenizer import WordTokenizer
-from vbbench.world import CLASSES, MOTIONS, SCENES, VOCABULARY, caption, individual, rich_caption
+from vbbench.metrics.encoders.tokenizer import WordTokenizer
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vbbench import world
+from vbbench.data import world
+from vbbench.data.world.names import MASK_DETAIL, MASK_MARKING
 from vbbench.errors import InputError, UsageError
 from vbbench.metrics import true_identity as module
 from vbbench.metrics.analysis import SMALLEST_REGION, regions_of
-from vbbench.metrics.segmenter import DETAIL, FIRST_MARKING
-from vbbench.metrics.setting import Setting
-from vbbench.world.names import MASK_DETAIL, MASK_MARKING
+from vbbench.metrics.encoders.segmenter import DETAIL, FIRST_MARKING
+from vbbench.metrics.encoders.setting import Setting
 
 
 def rendered(class_name: str, index: int) -> tuple[np.ndarray, np.ndarray, module.Truth]:

@@ -11,11 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vbbench import cli, resources, world
+from vbbench import cli
+from vbbench.core import paths as resources
+from vbbench.data import world
 from vbbench.errors import WeightsError
-from vbbench.metrics import METRICS, encoders, validity
-from vbbench.metrics.damage import DAMAGES
-from vbbench.metrics.setting import Setting
+from vbbench.metrics import METRICS
+from vbbench.metrics.encoders import encoders
+from vbbench.metrics.encoders.setting import Setting
+from vbbench.metrics.validation import validity
+from vbbench.metrics.validation.damage import DAMAGES
 
 CLASSES = world.CLASSES[:6]
 FILES = {"README.md", "validity.csv", "validity.json", "validity.png", "validity.svg", "curves.png", "curves.svg", "examples.png"}

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from tests.models import tiny_sd14
 from tests.parity.golden import read_golden
-from vbbench.models import released
-from vbbench.models.image_encoder import ImageEncoderConfig
-from vbbench.models.network import NetworkConfig
-from vbbench.models.released import CODEC, IMAGE_ENCODER, MAPPER, TEXT_ENCODER, UNET, Sizes
-from vbbench.models.text import TextConfig
-from vbbench.models.videobooth.checkpoint import config_from_diffusers
+from vbbench.networks.checkpoint import config_from_diffusers
+from vbbench.networks.image_encoder import ImageEncoderConfig
+from vbbench.networks.network import NetworkConfig
+from vbbench.networks.text import TextConfig
+from vbbench.networks.weights import released
+from vbbench.networks.weights.released import CODEC, IMAGE_ENCODER, MAPPER, TEXT_ENCODER, UNET, Sizes
 
 State = dict[str, Tensor]
 PLACES = {

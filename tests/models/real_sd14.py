@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vbbench.models import sd14
-from vbbench.models.image_encoder import ImageEncoder, ImageEncoderConfig
-from vbbench.models.network import NetworkConfig, TextToVideoNetwork
-from vbbench.models.vae import VaeCodec
-from vbbench.models.videobooth.network import FINE, VideoBoothNetwork
-from vbbench.weights_io import save_weights
+from vbbench.core.weights_file import save_weights
+from vbbench.networks import sd14
+from vbbench.networks.image_encoder import ImageEncoder, ImageEncoderConfig
+from vbbench.networks.network import NetworkConfig, TextToVideoNetwork
+from vbbench.networks.vae import VaeCodec
+from vbbench.networks.videobooth import FINE, VideoBoothNetwork
 
 _BLOCK = 1 << 20
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from vbbench import resources
-from vbbench.models import catalog, released
-from vbbench.models.catalog import Need, needs
-from vbbench.models.elite.network import LOCAL, EliteNetwork
-from vbbench.models.image_encoder import ImageEncoder
-from vbbench.models.network import TextToVideoNetwork
-from vbbench.recipes import load_recipe
-from vbbench.registry import all_recipes, resolve_models
+from vbbench.core import paths as resources
+from vbbench.models.recipes import load_recipe
+from vbbench.models.registry import all_recipes, resolve_models
+from vbbench.networks.elite import LOCAL, EliteNetwork
+from vbbench.networks.image_encoder import ImageEncoder
+from vbbench.networks.network import TextToVideoNetwork
+from vbbench.networks.weights import catalog, released
+from vbbench.networks.weights.catalog import Need, needs
 from vbbench.types import Recipe
 
 ALL = list(all_recipes().values())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from vbbench.models.codec import PatchCodec, to_uint8, to_unit
+from vbbench.networks.codec import PatchCodec, to_uint8, to_unit
 
 PATCH, COMPONENTS = 4, 5
 

@@ -19,17 +19,17 @@ import pytest
 
 from tests.run.stubs import MeanScorer
 from tests.run.test_execute import Runner
+from vbbench.core.process import TAIL_CHARACTERS, run_process
 from vbbench.errors import CommandError, RecipeError
-from vbbench.metrics.setting import Setting
+from vbbench.media.video import read_video
+from vbbench.metrics.encoders.setting import Setting
 from vbbench.models.command import CommandModel
-from vbbench.models.process import TAIL_CHARACTERS, run_process
-from vbbench.recipes import build_model, load_recipe, scale_settings
-from vbbench.report.aggregate import failures, load_run
-from vbbench.run.hashing import code_digest
-from vbbench.run.plan import sampling_params
-from vbbench.run.scoring import MetricScorer
+from vbbench.models.recipes import build_model, load_recipe, scale_settings
+from vbbench.results.aggregate import failures, load_run
+from vbbench.runner.hashing import code_digest
+from vbbench.runner.plan import sampling_params
+from vbbench.runner.scoring import MetricScorer
 from vbbench.types import PromptSuite, SamplingParams, Video
-from vbbench.video import read_video
 
 RECIPE = """
 name = "program"

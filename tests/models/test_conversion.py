@@ -14,11 +14,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.models import published
+from vbbench.core.paths import WEIGHTS_VARIABLE
+from vbbench.core.weights_file import load_weights, read_card, save_weights, verified_digest
 from vbbench.errors import UsageError, WeightsError
-from vbbench.models import conversion, loading, parts, released, tensor_files
-from vbbench.models.released import CODEC, IMAGE_ENCODER, MAPPER, TEXT_ENCODER, UNET
-from vbbench.resources import WEIGHTS_VARIABLE
-from vbbench.weights_io import load_weights, read_card, save_weights, verified_digest
+from vbbench.networks import loading
+from vbbench.networks.weights import conversion, released, tensor_files
+from vbbench.networks.weights import conversion as parts
+from vbbench.networks.weights.released import CODEC, IMAGE_ENCODER, MAPPER, TEXT_ENCODER, UNET
 
 States = dict[str, published.State]
 SIZES = published.TINY

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from vbbench.models.diffusion import DiffusionConfig, add_noise, video_noise
+from vbbench.networks.sampling.diffusion import DiffusionConfig, add_noise, video_noise
 
 SHAPE = (8, 4, 5, 24, 24)
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from vbbench.models.evaluation import LATENT_MODELS, TAKES, asked, left_as_they_are
-from vbbench.registry import resolve_models
-from vbbench.run.hashing import digest_of, model_content
+from vbbench.models.registry import resolve_models
+from vbbench.runner.hashing import digest_of, model_content
 from vbbench.types import Recipe
 
 

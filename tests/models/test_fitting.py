@@ -13,10 +13,10 @@ from torch.nn import functional as F
 
 from tests.models import tiny
 from vbbench.errors import InputError, RecipeError
+from vbbench.media.video import write_video_lossless
 from vbbench.models import fitting
 from vbbench.models.fitting import SIGMA_FLOOR, clip_latents, denoising_loss, draw_timesteps, fast_arithmetic, frames_of
 from vbbench.types import PromptItem, Video
-from vbbench.video import write_video_lossless
 
 
 @pytest.mark.parametrize("kind", ["epsilon", "sample", "v_prediction"])

@@ -9,10 +9,10 @@ from types import SimpleNamespace
 import huggingface_hub
 import pytest
 
+from vbbench.core.paths import OFFLINE_VARIABLES
 from vbbench.errors import WeightsError
-from vbbench.models.catalog import PUBLISHED
-from vbbench.models.hub_files import fetch_files
-from vbbench.resources import OFFLINE_VARIABLES
+from vbbench.networks.weights.catalog import PUBLISHED
+from vbbench.networks.weights.fetch import fetch_files
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CODEC = next(each for each in PUBLISHED if each.kind == "codec")

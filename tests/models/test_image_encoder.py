@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.models.tiny import make_image_encoder
-from vbbench.models.image_encoder import CLIP_MEAN, CLIP_STD, MINI_IMAGE_ENCODER, ImageEncoder, ImageEncoderConfig, mirrored
+from vbbench.networks.image_encoder import CLIP_MEAN, CLIP_STD, MINI_IMAGE_ENCODER, ImageEncoder, ImageEncoderConfig, mirrored
 
 
 @pytest.fixture(scope="module")

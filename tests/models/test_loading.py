@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from tests.models import tiny
+from vbbench.core.paths import WEIGHTS_VARIABLE
+from vbbench.core.weights_file import load_weights, save_weights
+from vbbench.data.world import VOCABULARY
 from vbbench.errors import WeightsError
-from vbbench.models import loading
-from vbbench.models.network import NetworkConfig, mini_config
-from vbbench.models.videobooth.network import COARSE, FINE, FINE_ONLY
-from vbbench.resources import WEIGHTS_VARIABLE
-from vbbench.weights_io import load_weights, save_weights
-from vbbench.world import VOCABULARY
+from vbbench.networks import loading
+from vbbench.networks.network import NetworkConfig, mini_config
+from vbbench.networks.videobooth import COARSE, FINE, FINE_ONLY
 
 LOADERS = {"codec": loading.load_codec, "base": loading.load_network, "image-encoder": loading.load_image_encoder}
 A_KEY = {"codec": "basis", "base": "unet.conv_in.weight", "image-encoder": "stem.0.0.weight"}

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from vbbench.models import loading
+from vbbench.core.paths import WEIGHTS_VARIABLE
 from vbbench.models import memory as module
 from vbbench.models.evaluation import asked
 from vbbench.models.memory import MemoryEstimate, estimate_memory, free_memory, what_helps
-from vbbench.registry import resolve_models
-from vbbench.resources import WEIGHTS_VARIABLE
+from vbbench.models.registry import resolve_models
+from vbbench.networks import loading
 from vbbench.types import Recipe, SamplingParams
 
 PARAMS = SamplingParams(num_frames=16, size=256, fps=8, num_inference_steps=50, guidance_scale=4.0, scheduler="ddim")

@@ -19,18 +19,16 @@ from PIL import Image
 
 from tests.models import tiny_pipelines
 from tests.run.test_execute import Runner
-from vbbench import resources
+from vbbench.core import paths as resources
 from vbbench.errors import InputError, PrerequisiteError, RecipeError, VBBenchError, WeightsError
-from vbbench.metrics.setting import Setting
-from vbbench.models import pretrained
+from vbbench.metrics.encoders.setting import Setting
 from vbbench.models.base import VideoModel
-from vbbench.models.pipeline import DiffusersPipeline
-from vbbench.models.pipeline_arguments import PLACEHOLDERS, check_arguments, filled
-from vbbench.models.pipeline_output import frames_of, taken
-from vbbench.recipes import build_model, load_recipe
-from vbbench.report.aggregate import failures, load_run
-from vbbench.run.hashing import weights_digests
-from vbbench.run.scoring import MetricScorer
+from vbbench.models.pipeline import PLACEHOLDERS, DiffusersPipeline, check_arguments, filled, frames_of, taken
+from vbbench.models.recipes import build_model, load_recipe
+from vbbench.networks.weights import pretrained
+from vbbench.results.aggregate import failures, load_run
+from vbbench.runner.hashing import weights_digests
+from vbbench.runner.scoring import MetricScorer
 from vbbench.types import PromptItem, PromptSuite, SamplingParams, Video
 
 PARAMS = SamplingParams(num_frames=3, size=16, fps=4, num_inference_steps=2, guidance_scale=2.0, scheduler="own")

@@ -13,14 +13,14 @@ from torch import Tensor, nn
 
 from tests.models.tiny import VIDEOBOOTH, seeded
 from tests.models.tiny_sd14 import CODEC
+from vbbench.core.paths import WEIGHTS_VARIABLE
 from vbbench.errors import RecipeError
 from vbbench.models.elite.model import Elite
-from vbbench.models.placement import Memory, Offload, apply_memory, memory_of, parts_of
 from vbbench.models.text_to_video import LatentVideoModel, TextToVideo
-from vbbench.models.vae import VaeCodec
 from vbbench.models.videobooth.model import VideoBooth
-from vbbench.models.videobooth.speed import Speed
-from vbbench.resources import WEIGHTS_VARIABLE
+from vbbench.networks.placement import Memory, Offload, apply_memory, memory_of, parts_of
+from vbbench.networks.sampling.speed import Speed
+from vbbench.networks.vae import VaeCodec
 from vbbench.types import PromptItem, SamplingParams
 
 PARAMS = SamplingParams(num_frames=2, size=64, fps=8, num_inference_steps=2, guidance_scale=4.0, scheduler="ddim")

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from tests.models.tiny import VIDEOBOOTH
+from vbbench.core.paths import WEIGHTS_VARIABLE
 from vbbench.errors import InputError, RecipeError
-from vbbench.models import loading
 from vbbench.models.elite.model import Elite
-from vbbench.models.precision import dtype_of
 from vbbench.models.text_to_video import LatentVideoModel, TextToVideo
 from vbbench.models.videobooth.model import VideoBooth
-from vbbench.resources import WEIGHTS_VARIABLE
+from vbbench.networks import loading
+from vbbench.networks.precision import dtype_of
 from vbbench.types import PromptItem, SamplingParams, Video
 
 PARAMS = SamplingParams(num_frames=2, size=64, fps=8, num_inference_steps=3, guidance_scale=3.0, scheduler="ddim", batch_size=2)

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from vbbench.errors import InputError
+from vbbench.media.video import write_video_lossless
 from vbbench.models.references import FLICKER_GAIN, Flicker, OtherIndividual, RealVideo, ShuffledFrames, StillImage
 from vbbench.types import PromptItem, SamplingParams, Subject, Video
-from vbbench.video import write_video_lossless
 
 PARAMS = SamplingParams(num_frames=6, size=16, fps=5, num_inference_steps=1, guidance_scale=1.0, scheduler="ddim")
 

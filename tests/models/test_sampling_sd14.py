@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 
 from tests.models.tiny import VIDEOBOOTH
+from vbbench.core.paths import WEIGHTS_VARIABLE
 from vbbench.errors import UsageError
-from vbbench.models.codec import to_unit
+from vbbench.media.video import load_image_prompt
 from vbbench.models.text_to_video import TextToVideo
 from vbbench.models.videobooth.model import VideoBooth
-from vbbench.models.videobooth.sampling import SCHEDULERS
-from vbbench.models.videobooth.unet import ImagePromptInput
-from vbbench.resources import WEIGHTS_VARIABLE
+from vbbench.networks.codec import to_unit
+from vbbench.networks.sampling.sampling import SCHEDULERS
+from vbbench.networks.unet.unet import ImagePromptInput
 from vbbench.types import PromptItem, SamplingParams, Video
-from vbbench.video import load_image_prompt
 
 PARAMS = SamplingParams(num_frames=3, size=64, fps=8, num_inference_steps=4, guidance_scale=4.0, scheduler="faithful")
 WEIGHTS = {"codec": "codec", "base": "base"}
@@ -92,8 +92,8 @@ def test_faithful_is_the_released_loop(stage: str, items: Sequence[PromptItem]) 
 
 def test_each_quirk_of_the_released_loop_counts(items: Sequence[PromptItem], monkeypatch: pytest.MonkeyPatch) -> None:
     """Without one of them the loop would end elsewhere, so the comparison above can fail."""
-    from vbbench.models import denoising
     from vbbench.models.videobooth import model as module
+    from vbbench.networks.sampling import denoising
 
     model = build()
     whole = latents_of(model, items[:1], PARAMS)

@@ -9,11 +9,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from vbbench.core.files import file_digest
+from vbbench.core.weights_file import read_card, verified_digest
 from vbbench.errors import WeightsError
-from vbbench.models import tensor_files
-from vbbench.models.tensor_files import open_tensors, write_pickle, write_safetensors
-from vbbench.resources import file_digest
-from vbbench.weights_io import read_card, verified_digest
+from vbbench.networks.weights import tensor_files
+from vbbench.networks.weights.tensor_files import open_tensors, write_pickle, write_safetensors
 
 TENSORS = {"a": torch.ones(2), "b": torch.zeros(2, 3)}
 

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from tests.models.tiny import COMPONENTS, PARAMS
 from vbbench.errors import InputError, UsageError, WeightsError
-from vbbench.models import denoising
 from vbbench.models.text_to_video import TextToVideo
+from vbbench.networks.sampling import denoising
 from vbbench.types import PromptItem, Video
 
 pytestmark = pytest.mark.usefixtures("tiny_weights")

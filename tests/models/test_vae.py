@@ -7,8 +7,8 @@ import torch
 
 from tests.models.tiny import seeded
 from tests.models.tiny_sd14 import CODEC
-from vbbench.models.sd14 import VAE
-from vbbench.models.vae import VaeCodec
+from vbbench.networks.sd14 import VAE
+from vbbench.networks.vae import VaeCodec
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from vbbench.models.verification import verify_file
-from vbbench.resources import file_digest, weights_dir
-from vbbench.weights_io import card_path, load_weights, read_card, save_weights
+from vbbench.core.files import file_digest
+from vbbench.core.paths import weights_dir
+from vbbench.core.weights_file import card_path, load_weights, read_card, save_weights
+from vbbench.networks.weights.verification import verify_file
 
 CHECKED = ("codec", "base", "image-encoder", "videobooth", "videobooth-coarse", "videobooth-fine", "elite", "elite-global")
 

@@ -15,16 +15,16 @@ import pytest
 import torch
 from torch import nn
 
-from vbbench import suite
-from vbbench.models.codec import PatchCodec, to_unit
-from vbbench.models.elite.network import GLOBAL, LOCAL, EliteNetwork
-from vbbench.models.image_encoder import ImageEncoder, ImageEncoderConfig
-from vbbench.models.network import NetworkConfig, TextToVideoNetwork, mini_config
-from vbbench.models.videobooth.network import COARSE, FINE, FINE_ONLY, VideoBoothNetwork
-from vbbench.resources import WEIGHTS_VARIABLE
+from vbbench.core.paths import WEIGHTS_VARIABLE
+from vbbench.core.weights_file import save_weights
+from vbbench.data import suite
+from vbbench.data.world import CLASSES, VOCABULARY, individuals, render_clips
+from vbbench.networks.codec import PatchCodec, to_unit
+from vbbench.networks.elite import GLOBAL, LOCAL, EliteNetwork
+from vbbench.networks.image_encoder import ImageEncoder, ImageEncoderConfig
+from vbbench.networks.network import NetworkConfig, TextToVideoNetwork, mini_config
+from vbbench.networks.videobooth import COARSE, FINE, FINE_ONLY, VideoBoothNetwork
 from vbbench.types import PromptItem, SamplingParams
-from vbbench.weights_io import save_weights
-from vbbench.world import CLASSES, VOCABULARY, individuals, render_clips
 
 PATCH, COMPONENTS = 8, 6
 PARAMS = SamplingParams(num_frames=8, size=64, fps=8, num_inference_steps=3, guidance_scale=3.0, scheduler="ddim", batch_size=4)

@@ -9,15 +9,15 @@ import torch
 from torch import nn
 
 from tests.models.tiny import ELITE, VIDEOBOOTH, seeded, shaken
-from vbbench.models.elite.network import EliteNetwork
-from vbbench.models.image_encoder import CLIP_MEAN, CLIP_STD, ImageEncoder, ImageEncoderConfig
-from vbbench.models.network import NetworkConfig, TextToVideoNetwork
-from vbbench.models.sd14 import VAE
-from vbbench.models.text import TextConfig
-from vbbench.models.vae import VaeCodec
-from vbbench.models.videobooth.config import UNetConfig
-from vbbench.models.videobooth.network import VideoBoothNetwork
-from vbbench.weights_io import save_weights
+from vbbench.core.weights_file import save_weights
+from vbbench.networks.elite import EliteNetwork
+from vbbench.networks.image_encoder import CLIP_MEAN, CLIP_STD, ImageEncoder, ImageEncoderConfig
+from vbbench.networks.network import NetworkConfig, TextToVideoNetwork
+from vbbench.networks.sd14 import VAE
+from vbbench.networks.text import TextConfig
+from vbbench.networks.unet.config import UNetConfig
+from vbbench.networks.vae import VaeCodec
+from vbbench.networks.videobooth import VideoBoothNetwork
 
 NETWORK = NetworkConfig(
     unet=UNetConfig(

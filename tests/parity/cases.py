@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from tests.parity.golden import Golden, Released, build_mapper
-from vbbench.models.videobooth import checkpoint, coarse
-from vbbench.models.videobooth.fine import CrossFrameAttention
-from vbbench.models.videobooth.sampling import add_noise, ancestral_step, diffusion_tables, faithful, guided
-from vbbench.models.videobooth.text_attention import TextAttention
-from vbbench.models.videobooth.unet import ImagePromptInput
+from vbbench.networks import checkpoint
+from vbbench.networks.sampling.sampling import add_noise, ancestral_step, diffusion_tables, faithful, guided
+from vbbench.networks.unet import coarse
+from vbbench.networks.unet.fine import CrossFrameAttention
+from vbbench.networks.unet.text_attention import TextAttention
+from vbbench.networks.unet.unet import ImagePromptInput
 
 Pairs = Iterator[tuple[Tensor, Tensor]]
 

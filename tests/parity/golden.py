@@ -13,10 +13,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from vbbench.errors import WeightsError
-from vbbench.models.videobooth import checkpoint
-from vbbench.models.videobooth.coarse import Mapper
-from vbbench.models.videobooth.speed import Speed, apply_speed
-from vbbench.models.videobooth.unet import VideoUNet
+from vbbench.networks import checkpoint
+from vbbench.networks.sampling.speed import Speed, apply_speed
+from vbbench.networks.unet.coarse import Mapper
+from vbbench.networks.unet.unet import VideoUNet
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,8 @@ from torch._subclasses.fake_tensor import FakeTensor
 
 from vbbench.errors import UsageError
 from vbbench.profiling import attention, attention_bench
-from vbbench.profiling.attention_bench import Work, make_inputs, rotating_inputs, variants_for
+from vbbench.profiling.attention_bench import Errors, Work, checked_frames, make_inputs, rotating_inputs, variants_for
 from vbbench.profiling.attention_cases import Case, cases_for
-from vbbench.profiling.attention_errors import Errors, checked_frames
 from vbbench.profiling.costs import Shape
 from vbbench.profiling.options import Options
 from vbbench.profiling.record import Gap

@@ -9,10 +9,10 @@ import matplotlib
 import pytest
 
 from tests.profiling.made import record, row
-from vbbench.profiling.bars import ladder, parts
-from vbbench.profiling.drawing import STYLE
-from vbbench.profiling.pictures import draw
 from vbbench.profiling.record import Section
+from vbbench.report.profile.bars import ladder, parts
+from vbbench.report.profile.drawing import STYLE
+from vbbench.report.profile.pictures import draw
 
 SECTION = Section("step", True, "float32", False)
 RUNGS = [

@@ -12,13 +12,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tests.models.tiny import PARAMS
 from tests.models.videobooth.test_model import build
-from vbbench import suite
+from vbbench.data import suite
 from vbbench.errors import IncompleteError, UsageError
+from vbbench.models.registry import resolve_models
 from vbbench.models.text_to_video import PARTS
 from vbbench.profiling import clip, memory
 from vbbench.profiling.options import Options
 from vbbench.profiling.record import Ceiling
-from vbbench.registry import resolve_models
 from vbbench.types import PromptItem
 
 pytestmark = pytest.mark.usefixtures("tiny_weights")

@@ -11,8 +11,17 @@ from torch.utils import flop_counter
 
 from vbbench.profiling import attention_bench, costs
 from vbbench.profiling.attention_bench import Work, call, make_inputs, operations
-from vbbench.profiling.attention_flops import attention_formulas, backward_flops, forward_flops
-from vbbench.profiling.costs import Shape, UncountedError, count_operations, least_bytes, needed_flops, stored_bytes
+from vbbench.profiling.costs import (
+    Shape,
+    UncountedError,
+    attention_formulas,
+    backward_flops,
+    count_operations,
+    forward_flops,
+    least_bytes,
+    needed_flops,
+    stored_bytes,
+)
 
 SHAPES = [Shape(4, 8, 2, 1, 4), Shape(4, 8, 2, 2, 4), Shape(5, 8, 3, 7, 2, batch=2), Shape(6, 16, 1, 3, 0), Shape(9, 8, 2, 5, 9)]
 

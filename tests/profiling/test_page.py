@@ -12,14 +12,14 @@ import pytest
 
 from tests.profiling.made import good_rows, record, row, swept
 from vbbench.errors import UsageError
-from vbbench.profiling.drawing import standing_alone, within_a_page
 from vbbench.profiling.finite import finite, worst
-from vbbench.profiling.page import claim_folder, claimed_folder, write_profile
-from vbbench.profiling.pictures import draw
 from vbbench.profiling.record import Check, Gap, Record
 from vbbench.profiling.record_json import read_record
 from vbbench.profiling.targets import TARGETS, system_notes
 from vbbench.profiling.words import aside, check_cells, columns, digits, percent
+from vbbench.report.profile.drawing import standing_alone, within_a_page
+from vbbench.report.profile.page import claim_folder, claimed_folder, write_profile
+from vbbench.report.profile.pictures import draw
 
 HOSTILE = "<script>alert(1)</script>&\"'"
 MOST_BYTES = 60_000

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.parity.golden import Golden, Released, read_golden
-from vbbench.models.videobooth.blocks import FrameGroupNorm, ResnetBlock
-from vbbench.models.videobooth.convolution import Conv1x1, Conv3x3
-from vbbench.models.videobooth.fine import CrossFrameAttention
-from vbbench.models.videobooth.text_attention import TextAttention
-from vbbench.models.videobooth.transformer import TemporalAttention, Transformer
-from vbbench.models.videobooth.unet import ImagePromptInput, UNetConfig, VideoUNet
+from vbbench.networks.unet.blocks import FrameGroupNorm, ResnetBlock
+from vbbench.networks.unet.convolution import Conv1x1, Conv3x3
+from vbbench.networks.unet.fine import CrossFrameAttention
+from vbbench.networks.unet.text_attention import TextAttention
+from vbbench.networks.unet.transformer import TemporalAttention, Transformer
+from vbbench.networks.unet.unet import ImagePromptInput, UNetConfig, VideoUNet
 from vbbench.profiling.costs import count_operations
 from vbbench.profiling.released import LADDER, Removals, StepInputs, Text, Way, all_removals, guided_step, keep_text, ladder, predict
 from vbbench.profiling.step_cases import SD14, Case, build_inputs, build_network

@@ -14,7 +14,7 @@ import torch._dynamo
 
 from tests.profiling.test_released_step import TINY
 from vbbench.errors import UsageError
-from vbbench.models.videobooth.speed import Speed
+from vbbench.networks.sampling.speed import Speed
 from vbbench.profiling import step, step_facts, step_rows, step_ways
 from vbbench.profiling.measure import cpu_seconds
 from vbbench.profiling.options import Options

@@ -10,7 +10,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from vbbench.errors import UsageError
-from vbbench.models.videobooth.unet import VideoUNet
+from vbbench.networks.unet.unet import VideoUNet
 from vbbench.profiling import training
 from vbbench.profiling.options import Options
 from vbbench.profiling.record import Ceiling

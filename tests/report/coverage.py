@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from vbbench.report.clustered import RESAMPLES, SEED, ClusteredMeans, _resamples, clustered_means
+from vbbench.results.clustered import RESAMPLES, SEED, ClusteredMeans, _resamples, clustered_means
 
 METHODS = ("vbbench", "studentised", "student", "expanded")
 AT_ONCE = 32

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.report.synthetic import FPS, FRAMES, SIZE, FakeRun, Item, build, spec
-from vbbench.resources import data_root
+from vbbench.core.paths import data_root
 
 METRICS = ("true-identity", "dino", "clip-image", "clip-text", "temporal-consistency", "motion")
 REFERENCES = ("real-video", "other-individual", "still-image", "shuffled-frames", "flicker")
@@ -102,8 +102,8 @@ def _share_videos(root: Path, count: int) -> None:
     """Give every clip one of a few videos, that decoding does not hide what pages cost."""
     import numpy as np
 
+    from vbbench.media.video import video_digest, write_video_lossless
     from vbbench.types import Video
-    from vbbench.video import video_digest, write_video_lossless
 
     shared = []
     for number in range(count):

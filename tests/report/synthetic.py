@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vbbench.metrics.setting import Setting
+from vbbench.media.video import video_digest, write_video_lossless
+from vbbench.metrics.encoders.setting import Setting
 from vbbench.metrics.spec import make_spec
-from vbbench.report.words import file_name
+from vbbench.results.format import file_name
 from vbbench.types import MetricSpec, Video
-from vbbench.video import video_digest, write_video_lossless
 
 FRAMES, SIZE, FPS = 4, 16, 8
 MODELS = {

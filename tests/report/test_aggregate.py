@@ -11,7 +11,7 @@ import pytest
 from tests.report import synthetic
 from tests.report.synthetic import METRICS, MODELS, FakeRun, build, items, spec
 from vbbench.errors import IncompleteError, RunFolderError, UsageError
-from vbbench.report.aggregate import (
+from vbbench.results.aggregate import (
     check_references,
     failures,
     focus_model,
@@ -21,7 +21,7 @@ from vbbench.report.aggregate import (
     paired_table,
     primary_metric,
 )
-from vbbench.report.run_data import RunData
+from vbbench.results.run_data import RunData
 
 FEW = {name: MODELS[name] for name in ("videobooth", "text-to-video", "textual-inversion", "real-video")}
 

@@ -14,7 +14,7 @@ from tests.report.conftest import weird_run
 from tests.report.synthetic import build
 from tests.report.test_page import wait_for
 from vbbench.report.leaderboard import write_report
-from vbbench.report.site import write_site
+from vbbench.report.site.site import write_site
 
 pytestmark = pytest.mark.browser
 WIDTHS = (360, 1280)

@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 from statsmodels.regression.linear_model import OLS
 
-from vbbench.report import clustered
-from vbbench.report.clustered import RESAMPLES, SEED, by_cluster, clustered_means
+from vbbench.results import clustered
+from vbbench.results.clustered import RESAMPLES, SEED, by_cluster, clustered_means
 
 
 def of(values: list[float] | np.ndarray) -> clustered.ClusteredMeans:

@@ -10,10 +10,10 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from vbbench.report import comparisons
-from vbbench.report.clustered import clustered_means
-from vbbench.report.comparisons import all_pairs, compare, hedges_g, holm, rank_groups
-from vbbench.report.statistics import paired_difference
+from vbbench.results import comparisons
+from vbbench.results.clustered import clustered_means
+from vbbench.results.comparisons import all_pairs, compare, hedges_g, holm, rank_groups
+from vbbench.results.statistics import paired_difference
 
 
 def individuals(count: int, clips: int = 1) -> dict[str, str]:

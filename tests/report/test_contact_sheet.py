@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vbbench.report.aggregate import load_run
+from vbbench.media.video import read_video
 from vbbench.report.contact_sheet import CAPTION, CELL, EMPTY, FRAMES, GAP, ROWS, TITLE, write_contact_sheet
-from vbbench.report.run_data import RunData
-from vbbench.video import read_video
+from vbbench.results.aggregate import load_run
+from vbbench.results.run_data import RunData
 
 
 def sheet_of(run: RunData, order: list[str], path: Path) -> np.ndarray:

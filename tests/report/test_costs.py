@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from tests.report.synthetic import MODELS, FakeRun, build, items
-from vbbench.report.aggregate import leaderboard_table, load_run, merge_runs
-from vbbench.report.costs import NONE, cost_columns, cost_note, cost_rows
 from vbbench.report.leaderboard import write_report
-from vbbench.report.run_data import RunData
-from vbbench.report.words import NOTHING
-from vbbench.run.store import RunStore
+from vbbench.results.aggregate import leaderboard_table, load_run, merge_runs
+from vbbench.results.costs import NONE, cost_columns, cost_note, cost_rows
+from vbbench.results.format import NOTHING
+from vbbench.results.run_data import RunData
+from vbbench.runner.store import RunStore
 from vbbench.types import Adapter, Job, PromptSuite
 
 FEW = {name: MODELS[name] for name in ("videobooth", "textual-inversion", "real-video")}

@@ -8,8 +8,8 @@ from __future__ import annotations
 import pytest
 
 from tests.report.coverage import BEYOND, PROMISED, coverage
-from vbbench.report.statistics import FEW_CLUSTERS
 from vbbench.report.tables import interval_note
+from vbbench.results.statistics import FEW_CLUSTERS
 
 QUICK = ("near a bound, 1 - Beta(1, 8)", "heavy tails, t with 3", "2 clips each", "1 to 6 clips each, skewed")
 CHANCE = 0.02  # two standard deviations of a share of 0.95 counted 500 times

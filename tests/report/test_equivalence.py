@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from statsmodels.stats.weightstats import ttost_paired
 
-from vbbench.report.clustered import clustered_means
-from vbbench.report.equivalence import DIFFERENT, EQUIVALENT, UNDECIDED, equivalence
+from vbbench.results.clustered import clustered_means
+from vbbench.results.equivalence import DIFFERENT, EQUIVALENT, UNDECIDED, equivalence
 
 
 def names(count: int, clips: int = 1) -> list[str]:

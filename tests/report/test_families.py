@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 
 from tests.report.synthetic import MODELS, FakeRun, build, items, spec
-from vbbench.report.aggregate import PAIRED_COLUMNS, competitors_compared, leaderboard_table, load_run, paired_table
 from vbbench.report.board_page import make_board
-from vbbench.report.comparisons import holm
-from vbbench.report.differences import differences_of, matrix_of
 from vbbench.report.leaderboard import write_report
-from vbbench.report.words import MINUS, effect_size
+from vbbench.report.tables import differences_of, matrix_of
+from vbbench.results.aggregate import PAIRED_COLUMNS, competitors_compared, leaderboard_table, load_run, paired_table
+from vbbench.results.comparisons import holm
+from vbbench.results.format import MINUS, effect_size
 
 STRENGTH = {"videobooth": 0.5, "text-to-video": 0.44, "textual-inversion": 0.36, "real-video": 0.9, "other-individual": 0.44}
 

@@ -14,9 +14,9 @@ import pytest
 
 from tests.report.conftest import WEIRD, weird_run
 from tests.report.synthetic import MODELS, FakeRun, build, items, spec
-from vbbench.report.aggregate import load_run
 from vbbench.report.board_page import make_board
-from vbbench.report.figures import Figure, write_figures
+from vbbench.report.figures.figures import Figure, write_figures
+from vbbench.results.aggregate import load_run
 
 SVG = "{http://www.w3.org/2000/svg}"
 STRENGTH = {"videobooth": 0.6, "text-to-video": 0.3, "textual-inversion": 0.45, "real-video": 0.9, "other-individual": 0.25}

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from tests.report.synthetic import FakeRun, build, items
-from vbbench.report.identity_cost import GLYPH, LEFT, LINE, Axes, Plot, Point, drawing, labels_of, plot_of
+from vbbench.report.figures.identity_cost import GLYPH, LEFT, LINE, Axes, Plot, Point, drawing, labels_of, plot_of
 from vbbench.report.leaderboard import NARROW, WIDE, write_report
 
 SVG = "{http://www.w3.org/2000/svg}"

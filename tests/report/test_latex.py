@@ -10,9 +10,9 @@ import pytest
 
 from tests.report.conftest import weird_run
 from tests.report.synthetic import MODELS, FakeRun, build, items, spec
-from vbbench.report.aggregate import load_run
 from vbbench.report.board_page import make_board
 from vbbench.report.latex import escaped, write_latex
+from vbbench.results.aggregate import load_run
 
 ESCAPES = {
     "a_b & 100 % of $5 #1": r"a\_b \& 100 \% of \$5 \#1",

@@ -18,11 +18,11 @@ from PIL import Image
 from tests.report.conftest import REASON, WEIRD, weird_run
 from tests.report.synthetic import FRAMES, MODELS, SIZE, FakeRun, build, items, spec
 from vbbench.errors import IncompleteError, RunFolderError
+from vbbench.media.video import read_video
 from vbbench.report import board_page, export, model_pages, place
-from vbbench.report.aggregate import load_run
 from vbbench.report.leaderboard import write_report
 from vbbench.report.media import lay_out, shrink
-from vbbench.video import read_video
+from vbbench.results.aggregate import load_run
 
 
 class Page(HTMLParser):

@@ -11,7 +11,7 @@ import pytest
 
 from tests.report.conftest import weird_run
 from tests.report.synthetic import FRAMES, build
-from vbbench.report import figures
+from vbbench.report.figures import figures
 from vbbench.report.leaderboard import write_report
 
 pytestmark = pytest.mark.browser

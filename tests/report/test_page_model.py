@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests.report.synthetic import MODELS, FakeRun, Item, build, items, spec
-from vbbench.report import words
-from vbbench.report.aggregate import load_run
 from vbbench.report.board_page import Board, example_numbers, make_board, student_quantiles
 from vbbench.report.media import MediaFolder
 from vbbench.report.model_pages import Extremes, extremes_of
-from vbbench.report.run_data import RunData
+from vbbench.results import format as words
+from vbbench.results.aggregate import load_run
+from vbbench.results.run_data import RunData
 
 VALUES = [0.5, 0.9, None, 0.1, 0.7, 0.9]
 

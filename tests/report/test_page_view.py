@@ -13,8 +13,8 @@ import pytest
 import scipy.stats
 
 from tests.report.synthetic import MODELS, FakeRun, Item, build, spec
-from vbbench.report import figures
 from vbbench.report.board_page import student_quantiles
+from vbbench.report.figures import figures
 from vbbench.report.leaderboard import write_report
 
 pytestmark = pytest.mark.browser

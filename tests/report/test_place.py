@@ -9,7 +9,7 @@ import pytest
 from tests.report.synthetic import FakeRun, build, items
 from vbbench.errors import UsageError
 from vbbench.report.leaderboard import write_report
-from vbbench.report.site import write_site
+from vbbench.report.site.site import write_site
 
 
 @pytest.fixture

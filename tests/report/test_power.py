@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 from statsmodels.stats.power import TTestPower
 
-from vbbench.report.clustered import clustered_means
-from vbbench.report.power import individuals_needed, pilot, power_to_see, smallest_difference, spread_factors
+from vbbench.results.clustered import clustered_means
+from vbbench.results.power import individuals_needed, pilot, power_to_see, smallest_difference, spread_factors
 
 
 @pytest.mark.parametrize("comparisons", [1, 6])

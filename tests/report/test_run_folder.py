@@ -12,8 +12,7 @@ import pytest
 
 from tests.report.synthetic import FakeRun, build, items
 from vbbench.errors import RunFolderError
-from vbbench.report.inside import Inside
-from vbbench.report.run_folder import load_run, read_model
+from vbbench.results.run_folder import Inside, load_run, read_model
 
 RECORD = {"groups": ["ablations"], "digest": "c", "weights": {}, "settings": {}}
 

@@ -11,10 +11,10 @@ import pytest
 
 from tests.report.synthetic import MODELS, FakeRun, build, items, spec
 from vbbench.report import export
-from vbbench.report.aggregate import leaderboard_table, load_run
 from vbbench.report.board_page import make_board
-from vbbench.report.run_data import RunData
-from vbbench.report.scaled import Scale, is_identity, scales_of
+from vbbench.results.aggregate import leaderboard_table, load_run
+from vbbench.results.normalised import Scale, is_identity, scales_of
+from vbbench.results.run_data import RunData
 
 NAMES = ("dino", "clip-text", "temporal-consistency", "motion")
 MEANS = {  # model -> its value under each of NAMES

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.report.synthetic import MODELS, FakeRun, Item, build, items
-from vbbench.report.aggregate import load_run
 from vbbench.report.score_data import DECIMALS, script_json, write_scores_js
+from vbbench.results.aggregate import load_run
 
 HOSTILE = "</script><script>alert(1)</script><!-- \u2028 \u2029 & \" ' \\ ]]> 🐕 مرحبا"
 

@@ -18,9 +18,9 @@ from tests.report.synthetic import build
 from vbbench import cli
 from vbbench.errors import RunFolderError, UsageError
 from vbbench.report import export
-from vbbench.report.aggregate import leaderboard_table, load_run
-from vbbench.report.site import MARK, sections_of, site_html, write_site
-from vbbench.report.site_entries import Figure
+from vbbench.report.site.entries import Figure
+from vbbench.report.site.site import MARK, sections_of, site_html, write_site
+from vbbench.results.aggregate import leaderboard_table, load_run
 
 PUBLISHED = Path(vbbench.__file__).parents[1] / "reports"
 RECORDED = PUBLISHED.parent / "baselines" / "scores"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vbbench.report.statistics import Estimate, mean_with_interval, paired_difference
+from vbbench.results.statistics import Estimate, mean_with_interval, paired_difference
 
 
 def names(count: int) -> list[str]:

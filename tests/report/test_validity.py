@@ -15,11 +15,11 @@ from scipy.stats import spearmanr
 
 from tests.report.synthetic import spec
 from vbbench.errors import UsageError
-from vbbench.metrics.damage import DAMAGES
-from vbbench.metrics.validity import Scored, Validation
-from vbbench.report.validity import Findings, analyse, rank_correlation
-from vbbench.report.validity_files import prepare_folder, write_validation
-from vbbench.report.validity_words import few_eyes, out_of_bounds, page, plain_sentence
+from vbbench.metrics.validation.damage import DAMAGES
+from vbbench.metrics.validation.validity import Scored, Validation
+from vbbench.report.validity.files import prepare_folder, write_validation
+from vbbench.report.validity.words import few_eyes, out_of_bounds, page, plain_sentence
+from vbbench.results.validity import Findings, analyse, rank_correlation
 
 CASES = [f"dog-{number:04d}" for number in range(10)]
 START = {case: 0.7 + 0.01 * number for number, case in enumerate(CASES)}  # sd 0.030

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.report.synthetic import spec
-from vbbench.report import words
 from vbbench.report.items import split_at_word
+from vbbench.results import format as words
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from stubs import MeanScorer
 
-from vbbench import suite as suites
 from vbbench.cli.run import execute_plan
-from vbbench.recipes import load_recipe
-from vbbench.run.plan import RunConfig, build
-from vbbench.run.store import RunStore
+from vbbench.data import suite as suites
+from vbbench.models.recipes import load_recipe
+from vbbench.runner.plan import RunConfig, build
+from vbbench.runner.store import RunStore
 
 
 def main(suite_folder: str, out: str, *recipes: str) -> int:

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from vbbench.media.video import read_video
+from vbbench.metrics.encoders.setting import Setting
 from vbbench.metrics.scoring import ClipToScore
-from vbbench.metrics.setting import Setting
 from vbbench.metrics.spec import make_spec
 from vbbench.types import MetricSpec, Score
-from vbbench.video import read_video
 
 
 def spec(name: str, version: str = "1") -> MetricSpec:

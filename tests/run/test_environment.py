@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import torch
 
-from vbbench.run.environment import commit, describe, usable_cores
+from vbbench.core.environment import commit, describe, usable_cores
 
 
 def test_environment_names_versions_cpu_and_threads() -> None:
@@ -21,7 +21,7 @@ def test_environment_names_versions_cpu_and_threads() -> None:
 
 MEMORY = """
 import numpy as np
-from vbbench.run.environment import PeakMemory
+from vbbench.core.environment import PeakMemory
 memory = PeakMemory("cpu")
 before = memory.megabytes()
 held = np.ones(30_000_000)  # 240 MB, touched

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from vbbench.errors import RecipeError
-from vbbench.recipes import load_recipe
-from vbbench.run.estimate import REFERENCE_RATE, SCORE_SECONDS, START_SECONDS, Speed, estimate, measure_rate, measure_speed
-from vbbench.run.plan import RunConfig, build
+from vbbench.models.recipes import load_recipe
+from vbbench.runner.estimate import REFERENCE_RATE, SCORE_SECONDS, START_SECONDS, Speed, estimate, measure_rate, measure_speed
+from vbbench.runner.plan import RunConfig, build
 from vbbench.types import PromptSuite
 
 
@@ -45,9 +45,9 @@ def test_rate_is_measured() -> None:
 
 def test_the_miniature_runs_on_one_thread_wherever_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     rates = {1: 150.0, 2: 30.0, 8: 600.0}
-    monkeypatch.setattr("vbbench.run.estimate.measure_rate", lambda threads, device, seconds: rates[threads])
+    monkeypatch.setattr("vbbench.runner.estimate.measure_rate", lambda threads, device, seconds: rates[threads])
     for cores in (2, 8):
-        monkeypatch.setattr("vbbench.run.environment.usable_cores", lambda cores=cores: cores)
+        monkeypatch.setattr("vbbench.core.environment.usable_cores", lambda cores=cores: cores)
         assert measure_speed(None, "mini") == Speed(1, REFERENCE_RATE / 150)
         assert measure_speed(None, "sd14") == Speed(cores, REFERENCE_RATE / rates[cores])
     assert measure_speed(2, "mini") == Speed(2, REFERENCE_RATE / 30)

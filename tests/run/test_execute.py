@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from tests.run.stubs import MeanScorer
-from vbbench.recipes import load_recipe
-from vbbench.run.execute import Summary, execute
-from vbbench.run.manifest import make_manifest
-from vbbench.run.plan import RunConfig, build, manifest_models, missing_jobs
-from vbbench.run.store import RunStore
+from vbbench.media.video import read_video
+from vbbench.models.recipes import load_recipe
+from vbbench.runner.execute import Summary, execute
+from vbbench.runner.manifest import make_manifest
+from vbbench.runner.plan import RunConfig, build, manifest_models, missing_jobs
+from vbbench.runner.store import RunStore
 from vbbench.types import PromptSuite
-from vbbench.video import read_video
 
 
 class Runner:

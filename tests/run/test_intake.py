@@ -13,18 +13,18 @@ import pytest
 
 from tests.run.stubs import MeanScorer
 from tests.videos import gif, gradient, h264, pictures
-from vbbench import suite as suites
+from vbbench.core.files import file_digest
+from vbbench.data import suite as suites
 from vbbench.errors import InputError, RunFolderError
-from vbbench.resources import file_digest
-from vbbench.run import intake, own_suite
-from vbbench.run.intake import Shared, Terms
-from vbbench.run.progress import Silent
-from vbbench.run.scoring import count_failures, score_run, videos_to_score
-from vbbench.run.store import RunStore
-from vbbench.run.submission import Submission, match_folder
-from vbbench.run.video_manifest import read_manifest
+from vbbench.media.video import read_video, write_video_lossless
+from vbbench.runner import submission as intake
+from vbbench.runner import video_manifest as own_suite
+from vbbench.runner.progress import Silent
+from vbbench.runner.scoring import count_failures, score_run, videos_to_score
+from vbbench.runner.store import RunStore
+from vbbench.runner.submission import Shared, Submission, Terms, match_folder
+from vbbench.runner.video_manifest import read_manifest
 from vbbench.types import PromptSuite
-from vbbench.video import read_video, write_video_lossless
 
 TERMS = Terms(num_frames=3, fps=4)
 Score = Callable[..., dict[str, int]]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from vbbench.errors import RunFolderError
-from vbbench.run.store import RunStore
+from vbbench.runner.store import RunStore
 from vbbench.types import PromptSuite
 
 DRIVER = Path(__file__).parent / "driver.py"

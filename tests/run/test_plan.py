@@ -11,12 +11,12 @@ import pytest
 import torch
 
 import vbbench
+from vbbench.core.weights_file import save_weights
 from vbbench.errors import RecipeError, UsageError, WeightsError
-from vbbench.recipes import load_recipe
-from vbbench.run import hashing
-from vbbench.run.plan import RunConfig, build, sampling_params
+from vbbench.models.recipes import load_recipe
+from vbbench.runner import hashing
+from vbbench.runner.plan import RunConfig, build, sampling_params
 from vbbench.types import PromptSuite
-from vbbench.weights_io import save_weights
 
 Folder = Callable[[str], Path]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vbbench.run.progress import Lines, Terminal
+from vbbench.runner.progress import Lines, Terminal
 
 
 def test_lines_tell_each_stage_once_with_its_failures(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from vbbench.errors import RunFolderError
-from vbbench.metrics.setting import Setting
+from vbbench.metrics.encoders.setting import Setting
 from vbbench.metrics.spec import make_spec
-from vbbench.run.store import RunStore
+from vbbench.runner.store import RunStore
 from vbbench.types import Job, PromptSuite
 
 MANIFEST = {"scale": "mini", "models": {}, "metrics": {}, "created": "then"}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vbbench.errors import InputError
-from vbbench.run.submission import match_folder, safe_name
+from vbbench.runner.submission import match_folder, safe_name
 from vbbench.types import PromptSuite
 
 

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from tests.run.stubs import spec
+from vbbench.core.files import folder_digest
 from vbbench.errors import InputError, UsageError
-from vbbench.recipes import folder_digest, load_recipe
-from vbbench.run import tune
-from vbbench.run.hashing import code_digest
-from vbbench.run.store import RunStore
+from vbbench.models.recipes import load_recipe
+from vbbench.runner import tune
+from vbbench.runner.hashing import code_digest
+from vbbench.runner.store import RunStore
 from vbbench.types import Job, PromptSuite, Video
 
 Folder = Callable[[str], Path]
@@ -91,7 +92,7 @@ def test_a_scale_that_the_recipe_has_not_is_told(recipe_folder: Folder) -> None:
 
 
 def test_held_out_individuals_are_refused(tiny_suite: PromptSuite) -> None:
-    from vbbench import suite as suites
+    from vbbench.data import suite as suites
 
     assert tune.refuse_held_out(tiny_suite) == []  # real subjects have no split
     with pytest.raises(UsageError, match="split 'test', on which methods are scored: tune on a suite made by"):

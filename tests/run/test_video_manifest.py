@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vbbench.errors import InputError
-from vbbench.run.video_manifest import Row, read_manifest
+from vbbench.runner.video_manifest import Row, read_manifest
 
 HEADER = "video,image,text,subject\n"
 FULL = "video,image,text,subject,id,class,subject_word\n"

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.models.tiny import weights_root
-from vbbench.training import data as data_module
-from vbbench.training import rendering
-from vbbench.training.data import Counts, TrainingData, Variant
+from vbbench.data.world import pictures as data_module
+from vbbench.data.world import rendering
+from vbbench.data.world.pictures import Counts, TrainingData, Variant
 
 __all__ = ["data", "weights_root"]
 

@@ -7,10 +7,10 @@ import pickle
 import numpy as np
 import pytest
 
-from vbbench import world
-from vbbench.training import data as data_module
-from vbbench.training import rendering
-from vbbench.training.data import VARIANTS, Counts, Split, TrainingData, Variant
+from vbbench.data import world
+from vbbench.data.world import pictures as data_module
+from vbbench.data.world import rendering
+from vbbench.data.world.pictures import VARIANTS, Counts, Split, TrainingData, Variant
 
 TINY = Variant(Counts(2, 3, 1, 2), Counts(1, 1, 1, 1, first_index=3), seed=5)
 

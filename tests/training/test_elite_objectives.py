@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from tests.models import tiny
-from vbbench.models.elite.loading import load_elite
-from vbbench.resources import WEIGHTS_VARIABLE
-from vbbench.training.data import TrainingData
+from vbbench.core.paths import WEIGHTS_VARIABLE
+from vbbench.core.weights_file import save_weights
+from vbbench.data.world.pictures import TrainingData
+from vbbench.networks.elite import load_elite
 from vbbench.training.objectives import elite as elite_module
 from vbbench.training.objectives import stage as stage_module
 from vbbench.training.recipes import RECIPES
-from vbbench.weights_io import save_weights
 
 STAGES = {"elite-global": (elite_module.Global, "global", None), "elite": (elite_module.Local, "local", "elite-global")}
 

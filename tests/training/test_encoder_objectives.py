@@ -8,17 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from vbbench.metrics import encoders
-from vbbench.metrics.configs import encoder_config
-from vbbench.metrics.segmenter import DETAIL, FIRST_MARKING, SEGMENTS
-from vbbench.metrics.setting import Setting
-from vbbench.training import data as data_module
-from vbbench.training import rendering
-from vbbench.training.data import Counts, TrainingData, Variant
+from vbbench.core.weights_file import load_weights, save_weights
+from vbbench.data.world import MARKINGS, individual, rendering
+from vbbench.data.world import pictures as data_module
+from vbbench.data.world.names import MASK_BASE, MASK_DETAIL, MASK_MARKING
+from vbbench.data.world.pictures import Counts, TrainingData, Variant
+from vbbench.metrics.encoders import encoders
+from vbbench.metrics.encoders.configs import encoder_config
+from vbbench.metrics.encoders.segmenter import DETAIL, FIRST_MARKING, SEGMENTS
+from vbbench.metrics.encoders.setting import Setting
 from vbbench.training.objectives import augment, clip, dino, image_encoder, segmenter
-from vbbench.weights_io import load_weights, save_weights
-from vbbench.world import MARKINGS, individual
-from vbbench.world.names import MASK_BASE, MASK_DETAIL, MASK_MARKING
 
 OBJECTIVES = {"clip": clip.Clip, "dino": dino.Dino, "segmenter": segmenter.Segmenter, "image-encoder": image_encoder.ImageEncoderObjective}
 SMALL = {

@@ -16,11 +16,13 @@ import torch
 from torch import Tensor
 
 from tests.models import tiny
-from vbbench.models import loading
-from vbbench.models.network import mini_config
-from vbbench.models.text import WordTokenizer
-from vbbench.resources import WEIGHTS_VARIABLE
-from vbbench.training.data import TrainingData
+from vbbench.core.paths import WEIGHTS_VARIABLE
+from vbbench.core.weights_file import save_weights
+from vbbench.data.world import CLASSES, MOTIONS, SCENES, VOCABULARY, caption, individual
+from vbbench.data.world.pictures import TrainingData
+from vbbench.networks import loading
+from vbbench.networks.network import mini_config
+from vbbench.networks.text import WordTokenizer
 from vbbench.training.objectives import base as base_module
 from vbbench.training.objectives import image_encoder as image_encoder_module
 from vbbench.training.objectives import stage as stage_module
@@ -28,8 +30,6 @@ from vbbench.training.objectives import videobooth as videobooth_module
 from vbbench.training.objectives.base import cell_weights, repeated, sample_timesteps, weighted_error
 from vbbench.training.objectives.codec import Codec
 from vbbench.training.recipes import RECIPES
-from vbbench.weights_io import save_weights
-from vbbench.world import CLASSES, MOTIONS, SCENES, VOCABULARY, caption, individual
 
 VIDEOBOOTH = ("videobooth-coarse", "videobooth", "videobooth-fine", "videobooth-joint", "videobooth-clean-prompt")
 TRAINED = ("base", "image-encoder", *VIDEOBOOTH)

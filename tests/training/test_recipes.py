@@ -10,11 +10,13 @@ import pytest
 import torch
 
 from tests.training.toy import Toy
-from vbbench import resources
+from vbbench.core import paths as resources
+from vbbench.core.weights_file import load_weights
+from vbbench.data.world import pictures as data
+from vbbench.data.world import rendering
+from vbbench.data.world.pictures import Counts, Variant
 from vbbench.errors import UsageError, WeightsError
-from vbbench.training import data, recipes, rendering
-from vbbench.training.data import Counts, Variant
-from vbbench.weights_io import load_weights
+from vbbench.training import recipes
 
 
 class ToyRecipe(Toy):

@@ -7,10 +7,10 @@ import itertools
 import numpy as np
 import pytest
 
-from vbbench.models.network import mini_config
-from vbbench.models.text import WordTokenizer
-from vbbench.world import CLASSES, COLOURS, MOTIONS, SCENES, VOCABULARY, caption, individual, rich_caption, split_size
-from vbbench.world.captions import article
+from vbbench.data.world import CLASSES, COLOURS, MOTIONS, SCENES, VOCABULARY, caption, individual, rich_caption, split_size
+from vbbench.data.world.captions import article
+from vbbench.networks.network import mini_config
+from vbbench.networks.text import WordTokenizer
 
 EVERY_CLIP = list(itertools.product(CLASSES, SCENES, MOTIONS))
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation
 
-from vbbench.world import CLASSES, MOTIONS, SCENES, SIZE, individual, individuals, render_clips, render_image_prompts, split_size
-from vbbench.world.names import MASK_DETAIL
+from vbbench.data.world import CLASSES, MOTIONS, SCENES, SIZE, individual, individuals, render_clips, render_image_prompts, split_size
+from vbbench.data.world.names import MASK_DETAIL
 
 COUNT = 40
 

@@ -7,10 +7,10 @@ import itertools
 import numpy as np
 import pytest
 
+from vbbench.data.world import CLASSES, COLOURS, MARKINGS, PALETTE, SPLITS, Individual, batch_of, individual, individuals, split_size
+from vbbench.data.world.individuals import NUM_SHAPE_PARAMETERS
+from vbbench.data.world.names import CLASS_MARKINGS
 from vbbench.errors import InputError
-from vbbench.world import CLASSES, COLOURS, MARKINGS, PALETTE, SPLITS, Individual, batch_of, individual, individuals, split_size
-from vbbench.world.individuals import NUM_SHAPE_PARAMETERS
-from vbbench.world.names import CLASS_MARKINGS
 
 
 def everybody(split: str, class_name: str) -> list[Individual]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vbbench.world import CLASSES, MOTIONS, SIZE, individuals, render_clips
-from vbbench.world.drawings import FRONTAL
-from vbbench.world.names import MASK_DETAIL
+from vbbench.data.world import CLASSES, MOTIONS, SIZE, individuals, render_clips
+from vbbench.data.world.drawings import FRONTAL
+from vbbench.data.world.names import MASK_DETAIL
 
 SIDE_VIEWS = [index for index, name in enumerate(CLASSES) if name not in FRONTAL]
 

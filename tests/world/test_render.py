@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation, binary_erosion
 
-from vbbench.world import (
+from vbbench.data.world import (
     CLASSES,
     MOTIONS,
     NUM_FRAMES,
@@ -20,8 +20,8 @@ from vbbench.world import (
     render_image_prompt,
     render_image_prompts,
 )
-from vbbench.world.drawings import FRONTAL
-from vbbench.world.names import CLASS_MARKINGS, MASK_BASE, MASK_DETAIL, MASK_MARKING, MASK_SECONDARY
+from vbbench.data.world.drawings import FRONTAL
+from vbbench.data.world.names import CLASS_MARKINGS, MASK_BASE, MASK_DETAIL, MASK_MARKING, MASK_SECONDARY
 
 SIDE_VIEWS = [name for name in CLASSES if name not in FRONTAL]
 RIGHT, STANDING, FIRST = MOTIONS.index("right"), MOTIONS.index("standing"), np.array([[0]])

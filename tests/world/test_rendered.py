@@ -14,11 +14,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vbbench import cli, registry, resources, suite
+from vbbench import cli
+from vbbench.core import paths as resources
+from vbbench.data import rendered_suite as rendered
+from vbbench.data import rendered_suite as suites
+from vbbench.data import suite
+from vbbench.data.world import CLASSES, MOTIONS, SCENES
 from vbbench.errors import SuiteError
+from vbbench.media.video import read_video, write_video_lossless
+from vbbench.models import registry
 from vbbench.types import PromptSuite, Video
-from vbbench.video import read_video, write_video_lossless
-from vbbench.world import CLASSES, MOTIONS, SCENES, rendered, suites
 
 SMALL = {"per_class": 1, "prompts": 1, "seed": 5, "split": "val"}
 
@@ -71,7 +76,7 @@ def test_pixels_count_and_bytes_do_not() -> None:
 
 
 def _pixels_of(picture: Path) -> str:
-    from vbbench.video import video_digest
+    from vbbench.media.video import video_digest
 
     return video_digest(Video(np.asarray(Image.open(picture).convert("RGB"))[None], fps=1))
 
@@ -143,7 +148,7 @@ LOADS = """
 import sys, time
 from pathlib import Path
 from vbbench import suite
-from vbbench.world import rendered, suites
+from vbbench.data.world import rendered, suites
 
 folder, shipped = Path(sys.argv[1]), Path(sys.argv[2])
 suites.CLASSES = ("cat", "tiger")
@@ -252,7 +257,7 @@ def test_subject_and_other_individual_are_never_another_items_subject(full: Prom
 def test_other_instruction_sets_draw_the_same_pixels(tmp_path: Path) -> None:
     """NumPy without AVX2, AVX-512 and FMA: what an older processor runs."""
     program = (
-        "import sys; from vbbench.world import rendered, suites; suites.CLASSES = ('cat', 'tiger')\n"
+        "import sys; from vbbench.data.world import rendered, suites; suites.CLASSES = ('cat', 'tiger')\n"
         "print(rendered.render_whole(__import__('pathlib').Path(sys.argv[1]), "
         f"{{'name': 'small', 'version': '1', 'rendered': {SMALL!r}}}))"
     )

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vbbench.world import CLASSES, NUM_FRAMES, SIZE, individual, render_image_prompt
-from vbbench.world.sheet import contact_sheet, grid, write_contact_sheet
+from vbbench.data.world import CLASSES, NUM_FRAMES, SIZE, individual, render_image_prompt
+from vbbench.data.world.sheet import contact_sheet, grid, write_contact_sheet
 
 
 def test_a_grid_holds_its_pictures_apart_on_white() -> None:

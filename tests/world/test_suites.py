@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vbbench import resources, suite
+from vbbench.core import paths as resources
+from vbbench.data import rendered_suite as suites
+from vbbench.data import suite
+from vbbench.data.world import CLASSES, MOTIONS, SCENES, caption, individual, render_clip
 from vbbench.errors import UsageError
+from vbbench.media.video import read_video, video_digest
 from vbbench.types import PromptSuite, Video
-from vbbench.video import read_video, video_digest
-from vbbench.world import CLASSES, MOTIONS, SCENES, caption, individual, render_clip, suites
 
 MINI = {"per_class": 1, "prompts": 2, "seed": 0}
 

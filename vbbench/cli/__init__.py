@@ -109,6 +109,6 @@ def _check_command(arguments: list[str]) -> None:
     """A wrong command is answered with the nearest one, not with a list of all."""
     word = next((word for word in arguments if not word.startswith("-")), None)
     if word is not None and word == arguments[0] and word not in COMMANDS:
-        from vbbench.recipes import nearest
+        from vbbench.core.names import nearest
 
         raise UsageError(f"there is no command {word!r}: {nearest(word, COMMANDS)}")

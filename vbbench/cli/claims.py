@@ -11,8 +11,8 @@ from vbbench.errors import IncompleteError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vbbench.report.claims.evaluate import Result
-    from vbbench.report.run_data import RunData
+    from vbbench.results.claims.evaluate import Result
+    from vbbench.results.run_data import RunData
 
 PUBLISHED = Path("reports/mini/scores.csv")
 
@@ -38,12 +38,12 @@ def add_parser(commands: Any) -> None:
 def claims(options: argparse.Namespace) -> int:
     """The command."""
     from vbbench.cli.tables import console
-    from vbbench.report.claims import wording
-    from vbbench.report.claims.evaluate import evaluate
+    from vbbench.results.claims import wording
+    from vbbench.results.claims.evaluate import evaluate
 
     run = _read(options.runs, options.scores)
     if options.store is not None:
-        from vbbench.report.claims.stored import write_scores
+        from vbbench.results.claims.stored import write_scores
 
         print(f"Scores: {write_scores(run, options.store)}")
     results = evaluate(run)
@@ -59,9 +59,9 @@ def claims(options: argparse.Namespace) -> int:
 
 def _read(folders: Sequence[Path], files: Sequence[Path]) -> RunData:
     """All of the scores as one run."""
-    from vbbench.report.aggregate import load_run, merge_runs
-    from vbbench.report.claims.stored import read_scores
-    from vbbench.resources import data_root
+    from vbbench.core.paths import data_root
+    from vbbench.results.aggregate import load_run, merge_runs
+    from vbbench.results.claims.stored import read_scores
 
     if not folders and not files:
         published = data_root() / PUBLISHED
@@ -79,8 +79,8 @@ def _print(run: RunData, results: Sequence[Result]) -> None:
 
     from vbbench.cli.tables import console, table
     from vbbench.metrics.explain import untrained_note
-    from vbbench.report.claims import wording
     from vbbench.report.claims.pages import lines_of, verdict_cell
+    from vbbench.results.claims import wording
 
     heads = ("claim", "metric", "difference (95 % interval)", "trainings", "individuals", "verdict")
     made = table("The paper's claims", *heads, numbers=heads[2:5], whole=heads[:3])

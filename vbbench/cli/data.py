@@ -9,13 +9,92 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vbbench.cli.data_dreambooth import add_dreambooth, add_segmenter_options, segmenter_options
 from vbbench.cli.options import at_least, finite, positive
 from vbbench.errors import CheckFailed, IncompleteError
 
 if TYPE_CHECKING:
-    from vbbench.datasets.build import Built
-    from vbbench.datasets.layout import Row
+    from vbbench.data.videos.build import Built
+    from vbbench.data.videos.layout import Row
+    from vbbench.data.videos.segmenters import Segmenter
+
+# ``vbbench data dreambooth``: a suite out of a user's own copy of the DreamBooth dataset.
+
+NO_SEGMENTER = "none"
+
+
+def add_dreambooth(actions: Any) -> None:
+    """Add ``dreambooth`` to the command line."""
+    made = actions.add_parser(
+        "dreambooth",
+        help="make a suite out of your copy of the DreamBooth dataset",
+        description="Make a suite out of photographs, a folder a subject, and the dataset's prompts_and_classes.txt, with the protocol of "
+        "the DreamBooth paper (section 4); `vbbench run --suite DIR` takes it. The image prompt is the first photograph by name.",
+    )
+    made.add_argument("--photographs", type=Path, required=True, metavar="DIR", help="holds a folder of photographs for each subject")
+    made.add_argument("--prompts", type=Path, required=True, metavar="FILE", help="the dataset's prompts_and_classes.txt")
+    made.add_argument("--out", type=Path, required=True, metavar="DIR", help="the suite's folder, new or empty")
+    made.add_argument(
+        "--scale", choices=("sd14", "mini"), default="sd14", help="mini: prompts in the miniature's few words (default: %(default)s)"
+    )
+    made.add_argument(
+        "--segmenter",
+        choices=(NO_SEGMENTER, "grounded-sam"),
+        default=NO_SEGMENTER,
+        help="cuts the image prompt out of the first photograph that it finds the subject in (default: %(default)s, used whole)",
+    )
+    made.add_argument("--seeds", type=positive, default=4, metavar="N", help="videos of each prompt (default: %(default)s)")
+    made.add_argument("--subjects", default="", metavar="LIST", help="names of folders (default: all)")
+    add_segmenter_options(made)
+    made.set_defaults(command=make_dreambooth)
+
+
+def add_segmenter_options(parser: argparse.ArgumentParser) -> None:
+    """Options of the segmenter that needs weights."""
+    parser.add_argument("--detector", metavar="WEIGHTS", help="of grounded-sam: Grounding DINO, a folder or owner/name@commit")
+    parser.add_argument("--sam", metavar="WEIGHTS", help="of grounded-sam: SAM, a folder or owner/name@commit")
+    parser.add_argument("--device", metavar="NAME", help="of grounded-sam: cpu or cuda (default: cpu)")
+
+
+def segmenter_options(options: argparse.Namespace) -> dict[str, str]:
+    """Those that were given."""
+    return {name: getattr(options, name) for name in ("detector", "sam", "device") if getattr(options, name) is not None}
+
+
+def make_dreambooth(options: argparse.Namespace) -> int:
+    """The command."""
+    from vbbench.core.names import names_in
+    from vbbench.data.dreambooth import make_suite
+
+    made = make_suite(
+        options.out,
+        options.photographs,
+        options.prompts,
+        scale=options.scale,
+        segmenter=_segmenter(options),
+        seeds=options.seeds,
+        wanted=names_in(options.subjects),
+    )
+    for note in made.notes:
+        print(f"Note: {note}.", file=sys.stderr)
+    suite = made.suite
+    print(
+        f"Suite {suite.name}, digest {suite.digest[:12]}: {len(suite.subjects)} subjects, {len(suite.items)} prompt items in {options.out}."
+    )
+    print(f"To run it: vbbench run --suite {options.out}")
+    return 0
+
+
+def _segmenter(options: argparse.Namespace) -> Segmenter | None:
+    from vbbench.data.videos.segmenters import make_segmenter
+    from vbbench.errors import UsageError
+
+    given = segmenter_options(options)
+    if options.segmenter == NO_SEGMENTER:
+        if given:
+            raise UsageError(f"--{next(iter(given))} is of grounded-sam: add --segmenter grounded-sam.")
+        return None
+    return make_segmenter(options.segmenter, given)
+
 
 _FILTERS = (
     ("--min-score", "min_score", finite, "of the segmenter's score, 0 to 1"),
@@ -42,7 +121,7 @@ def add_parser(commands: Any) -> None:
 
 
 def _add_build(actions: Any) -> None:
-    from vbbench.datasets.nouns import CLASSES
+    from vbbench.data.videos.nouns import CLASSES
 
     made = actions.add_parser(
         "build",
@@ -67,12 +146,12 @@ def _add_build(actions: Any) -> None:
 
 def build_data(options: argparse.Namespace) -> int:
     """The command ``vbbench data build``."""
-    from vbbench.datasets.build import SHEET, build
-    from vbbench.datasets.captions import read_captions
-    from vbbench.datasets.clips import Terms
-    from vbbench.datasets.filters import Filters
-    from vbbench.datasets.nouns import check_classes
-    from vbbench.recipes import names_in
+    from vbbench.core.names import names_in
+    from vbbench.data.videos.build import SHEET, build
+    from vbbench.data.videos.captions import read_captions
+    from vbbench.data.videos.clips import Terms
+    from vbbench.data.videos.filters import Filters
+    from vbbench.data.videos.nouns import check_classes
 
     chosen = {name: getattr(options, name) for _, name, _, _ in _FILTERS if getattr(options, name) is not None}
     classes = check_classes(names_in(options.classes))
@@ -124,8 +203,8 @@ def _add_check(actions: Any) -> None:
 
 def check_data(options: argparse.Namespace) -> int:
     """The command ``vbbench data check``."""
-    from vbbench.datasets.check import check
-    from vbbench.datasets.leaks import ALIKE
+    from vbbench.data.videos.check import check
+    from vbbench.data.videos.leaks import ALIKE
 
     if options.videos is None:
         print("Note: videos were not looked at; name their folder with --videos.", file=sys.stderr)
@@ -165,8 +244,8 @@ def list_heldout(options: argparse.Namespace) -> int:
     """The command ``vbbench data heldout``."""
     import csv
 
-    from vbbench.datasets.heldout import is_held_out, list_digest
-    from vbbench.datasets.layout import class_files, read_rows
+    from vbbench.data.videos.heldout import is_held_out, list_digest
+    from vbbench.data.videos.layout import class_files, read_rows
 
     every: list[tuple[str, Row]] = []
     for class_name, path in class_files(options.data).items():

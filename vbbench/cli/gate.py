@@ -13,9 +13,9 @@ from vbbench.cli.options import threads
 from vbbench.errors import CheckFailed, IncompleteError, UsageError
 
 if TYPE_CHECKING:
-    from vbbench.gate.compare import Outcome, Verdict
-    from vbbench.gate.hold import Held
-    from vbbench.gate.scores import Recording
+    from vbbench.results.gate.compare import Outcome, Verdict
+    from vbbench.results.gate.hold import Held
+    from vbbench.results.gate.scores import Recording
     from vbbench.types import PromptSuite
 
 SHOWN_ITEMS = 3
@@ -54,7 +54,7 @@ def gate(options: argparse.Namespace) -> int:
     if options.recorded is not None and options.run != "record":
         raise UsageError(f"one run is held at a time, but {options.recorded} is given too.")
     if options.workflow is not None:
-        from vbbench.gate.workflows import workflow
+        from vbbench.cli.workflows import workflow
 
         print(workflow(options.workflow))
         return 0
@@ -70,7 +70,7 @@ def gate(options: argparse.Namespace) -> int:
 
 
 def _gate(root: Path, options: argparse.Namespace) -> int:
-    from vbbench.gate.hold import hold
+    from vbbench.results.gate.hold import hold
 
     held = hold(root, options.against, models=options.models, tolerances=options.tolerances)
     return _judge(held, options.old, options.out or root / "gate")
@@ -78,8 +78,8 @@ def _gate(root: Path, options: argparse.Namespace) -> int:
 
 def _judge(held: Held, old: Path | None, out: Path) -> int:
     """Show, write, and end with the outcome's code."""
-    from vbbench.gate.outputs import write_outputs
-    from vbbench.report.run_folder import load_run
+    from vbbench.report.gate.outputs import write_outputs
+    from vbbench.results.run_folder import load_run
 
     page = write_outputs(out, held, load_run(old) if old else None)
     _print(held.outcome)
@@ -102,7 +102,7 @@ def _print(outcome: Outcome) -> None:
 
 def _end(outcome: Outcome) -> int:
     """0, or the error that names what is wrong."""
-    from vbbench.gate.compare import FAILS, MISSING
+    from vbbench.results.gate.compare import FAILS, MISSING
 
     failed = [v for v in outcome.verdicts if v.counts and v.kind in FAILS]
     unknown = [v for v in outcome.verdicts if v.counts and v.kind in MISSING]
@@ -121,11 +121,11 @@ def _told(verdict: Verdict) -> str:
 
 def _quick(options: argparse.Namespace) -> int:
     """Canary first: where the encoders have drifted, videos tell nothing."""
-    from vbbench import suite as suites
     from vbbench.cli.metrics import check_canary
-    from vbbench.gate.hold import bundled_scores, chosen_names, hold
-    from vbbench.gate.scores import read_recording
-    from vbbench.metrics.setting import Setting
+    from vbbench.data import suite as suites
+    from vbbench.metrics.encoders.setting import Setting
+    from vbbench.results.gate.hold import bundled_scores, chosen_names, hold
+    from vbbench.results.gate.scores import read_recording
 
     against = options.against or bundled_scores("mini")
     recording = read_recording(against)
@@ -139,11 +139,11 @@ def _quick(options: argparse.Namespace) -> int:
 def _run_quick(recording: Recording, suite: PromptSuite, models: Sequence[str], options: argparse.Namespace) -> Path:
     """The recorded items of the recorded models, with the metrics of the recording."""
     from vbbench.cli.run import execute_plan
-    from vbbench.metrics.setting import Setting
-    from vbbench.registry import resolve_models
-    from vbbench.run import plan as plans
-    from vbbench.run.scoring import MetricScorer
-    from vbbench.run.store import RunStore
+    from vbbench.metrics.encoders.setting import Setting
+    from vbbench.models.registry import resolve_models
+    from vbbench.runner import plan as plans
+    from vbbench.runner.scoring import MetricScorer
+    from vbbench.runner.store import RunStore
 
     chosen = replace(suite, items=tuple(item for item in suite.items if item.id in recording.quick.items))
     recipes = resolve_models(",".join(models))
@@ -164,9 +164,9 @@ def _record(options: argparse.Namespace) -> int:
     """What a run reached becomes what later runs are held against; nobody overwrites scores without a name and a reason."""
     from datetime import UTC, datetime
 
-    from vbbench.gate.hold import bundled_scores
-    from vbbench.gate.scores import recording_of, write_recording
-    from vbbench.report.run_folder import load_run
+    from vbbench.results.gate.hold import bundled_scores
+    from vbbench.results.gate.scores import recording_of, write_recording
+    from vbbench.results.run_folder import load_run
 
     if options.recorded is None:
         raise UsageError("`vbbench gate record` needs a run folder: vbbench gate record RUN --who NAME --why TEXT.")
@@ -189,8 +189,8 @@ def _record(options: argparse.Namespace) -> int:
 
 
 def _explain(old: Path, new: Path) -> int:
-    from vbbench.gate.changes import changes
-    from vbbench.gate.scores import read_recording
+    from vbbench.results.gate.changes import changes
+    from vbbench.results.gate.scores import read_recording
 
     print("\n".join(changes(read_recording(old), read_recording(new))) or "The two recordings hold the same.")
     return 0

@@ -13,7 +13,7 @@ from vbbench.cli.options import add_encoder_options, positive, rate, setting_fro
 from vbbench.errors import CheckFailed, IncompleteError, UsageError, VBBenchError, WeightsError
 
 if TYPE_CHECKING:
-    from vbbench.metrics.setting import Setting
+    from vbbench.metrics.encoders.setting import Setting
     from vbbench.types import MetricSpec
 
 VALIDITY = "metrics-validity"
@@ -53,7 +53,7 @@ def add_parser(commands: Any) -> None:
 
 def metrics(options: argparse.Namespace) -> int:
     """The command."""
-    from vbbench.metrics.configs import check_scale, encoder_config
+    from vbbench.metrics.encoders.configs import check_scale, encoder_config
 
     _check_options(options)
     videos = {"num_frames": options.frames, "fps": options.fps, "storage": options.storage or "lossless"}
@@ -120,7 +120,7 @@ def _explain(name: str, setting: Setting, run: Path | None) -> int:
 
 def _spec_of_run(name: str, run: Path) -> MetricSpec:
     from vbbench.metrics import check_metric_name
-    from vbbench.report.run_folder import load_run
+    from vbbench.results.run_folder import load_run
 
     specs = {spec.name: spec for spec in load_run(run).metrics}
     if check_metric_name(name) not in specs:
@@ -131,7 +131,7 @@ def _spec_of_run(name: str, run: Path) -> MetricSpec:
 def _spec(name: str, setting: Setting) -> tuple[MetricSpec, WeightsError | None]:
     """Nothing is downloaded only to tell how it would be used."""
     from vbbench.metrics import get_metric
-    from vbbench.metrics.encoder_weights import without_download
+    from vbbench.metrics.encoders.weights import without_download
 
     try:
         with without_download():
@@ -143,8 +143,8 @@ def _spec(name: str, setting: Setting) -> tuple[MetricSpec, WeightsError | None]
 def check_canary(setting: Setting, device: str, record: str | None = None) -> int:
     """What drifted decides; what could not be measured is no pass either."""
     from vbbench.cli.tables import console, table
-    from vbbench.metrics import canary
-    from vbbench.run.environment import choose_device
+    from vbbench.core.environment import choose_device
+    from vbbench.metrics.encoder_check import check as canary
 
     device = choose_device(device, setting.scale)
     folder = Path(record) if record else None
@@ -165,11 +165,11 @@ def _validate(setting: Setting, out: Path, device: str) -> int:
     """Scores without a value are told with their reasons; what the others show stands beside them all the same."""
     import torch
 
-    from vbbench.metrics.validity import validate
-    from vbbench.report.validity_files import prepare_folder, write_validation
-    from vbbench.report.validity_words import plain_sentence
-    from vbbench.run.environment import choose_device, default_threads
-    from vbbench.run.progress import make_progress
+    from vbbench.core.environment import choose_device, default_threads
+    from vbbench.metrics.validation.validity import validate
+    from vbbench.report.validity.files import prepare_folder, write_validation
+    from vbbench.report.validity.words import plain_sentence
+    from vbbench.runner.progress import make_progress
 
     prepare_folder(out)  # a place that cannot be written to is told before anything is scored
     device = choose_device(device, setting.scale)

@@ -25,7 +25,7 @@ def models(options: argparse.Namespace) -> int:
     if options.names is not None:
         return _cards(options.names)
     from vbbench.cli.tables import console, table
-    from vbbench.registry import all_recipes, groups
+    from vbbench.models.registry import all_recipes, groups
 
     listed = table("Models", "name", "title", "groups", "scales", "fitted to a subject", "what it is")
     for name, recipe in sorted(all_recipes().items()):
@@ -45,7 +45,7 @@ def _cards(names: str) -> int:
     from rich.markup import escape
 
     from vbbench.cli.tables import console, table
-    from vbbench.registry import resolve_models
+    from vbbench.models.registry import resolve_models
 
     out = console()
     for recipe in resolve_models(names):

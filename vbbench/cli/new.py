@@ -69,8 +69,8 @@ def _check(folder: Path) -> None:
     Raises:
         UsageError: a name that no model can have, one that is taken, or something that lies there already.
     """
-    from vbbench.recipes import is_name
-    from vbbench.registry import all_recipes, groups
+    from vbbench.models.recipes import is_name
+    from vbbench.models.registry import all_recipes, groups
 
     if not is_name(folder.name):
         raise UsageError(f"a model cannot be called {folder.name!r}: its name must be of a-z, 0-9, '.', '_' and '-', as in my-method.")

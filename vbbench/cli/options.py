@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 MOST_THREADS, MOST_FPS = 1024, 1000
 
 if TYPE_CHECKING:
-    from vbbench.metrics.setting import Setting
-    from vbbench.run.scoring import MetricScorer
+    from vbbench.metrics.encoders.setting import Setting
+    from vbbench.runner.scoring import MetricScorer
 
 
 def at_least(lowest: int, text: str) -> int:
@@ -67,7 +67,7 @@ def finite(text: str) -> float:
 
 def add_sampling_options(parser: argparse.ArgumentParser) -> None:
     """Options of the commands that sample videos; where they are left out the recipes' own settings hold."""
-    from vbbench.models.precision import DTYPES
+    from vbbench.networks.precision import DTYPES
 
     parser.add_argument("--steps", type=positive, metavar="N", help="sampling steps instead of the recipe's own")
     parser.add_argument("--guidance", type=finite, metavar="G", help="guidance scale instead of the recipe's own")
@@ -121,7 +121,7 @@ def setting_from(
     Raises:
         UsageError: an unknown precision.
     """
-    from vbbench.metrics.setting import Setting
+    from vbbench.metrics.encoders.setting import Setting
 
     variants = tuple((role, name) for role, name in (("clip", options.clip), ("dino", options.dino)) if name is not None)
     weights = "random" if options.random_weights else "trained"
@@ -141,10 +141,10 @@ def scorer_from(options: argparse.Namespace, suite_metrics: tuple[str, ...], set
         UsageError: no metric, or a wrong name.
         WeightsError: an encoder's weights cannot be had.
     """
+    from vbbench.core.names import names_in
+    from vbbench.core.paths import cache_dir
     from vbbench.errors import UsageError
-    from vbbench.recipes import names_in
-    from vbbench.resources import cache_dir
-    from vbbench.run.scoring import MetricScorer
+    from vbbench.runner.scoring import MetricScorer
 
     names = suite_metrics
     if options.metrics is not None:

@@ -13,8 +13,8 @@ from vbbench.errors import IncompleteError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vbbench.report.power import Pilot
-    from vbbench.report.run_data import RunData
+    from vbbench.results.power import Pilot
+    from vbbench.results.run_data import RunData
     from vbbench.types import MetricSpec
 
 
@@ -51,7 +51,7 @@ class _Row:
 def power(options: argparse.Namespace) -> int:
     """The command."""
     from vbbench.cli.tables import console
-    from vbbench.report.aggregate import load_run, merge_runs
+    from vbbench.results.aggregate import load_run, merge_runs
 
     if options.difference is not None and options.difference <= 0:
         raise UsageError(f"--difference must be above 0, not {options.difference:g}.")
@@ -71,7 +71,7 @@ def power(options: argparse.Namespace) -> int:
 
 def _metrics(run: RunData, named: str | None) -> list[MetricSpec]:
     """The metrics asked for, in the run's order."""
-    from vbbench.recipes import names_in, nearest
+    from vbbench.core.names import names_in, nearest
 
     known = {spec.name: spec for spec in run.metrics}
     names = list(known) if named is None else names_in(named)
@@ -85,9 +85,9 @@ def _metrics(run: RunData, named: str | None) -> list[MetricSpec]:
 
 def _pairs(run: RunData, named: str | None) -> list[tuple[str, str]]:
     """The pair asked for, or all pairs of competitors."""
-    from vbbench.recipes import names_in, nearest
-    from vbbench.report.aggregate import focus_model
-    from vbbench.report.comparisons import all_pairs
+    from vbbench.core.names import names_in, nearest
+    from vbbench.results.aggregate import focus_model
+    from vbbench.results.comparisons import all_pairs
 
     if named is None:
         competitors = [model.name for model in run.models if not model.is_reference]
@@ -106,7 +106,7 @@ def _pairs(run: RunData, named: str | None) -> list[tuple[str, str]]:
 
 def _widest(run: RunData, spec: MetricSpec, pairs: Sequence[tuple[str, str]]) -> _Row:
     """Of the pairs, the one whose differences vary most between individuals: what is enough for it is enough for all."""
-    from vbbench.report.power import pilot
+    from vbbench.results.power import pilot
 
     values = {model.name: run.values(model.name, spec.name) for model in run.models}
     subject_of = run.subject_of
@@ -115,7 +115,7 @@ def _widest(run: RunData, spec: MetricSpec, pairs: Sequence[tuple[str, str]]) ->
 
 
 def _check_enough(run: RunData, rows: Sequence[_Row]) -> None:
-    from vbbench.report.statistics import FEWEST_CLUSTERS
+    from vbbench.results.statistics import FEWEST_CLUSTERS
 
     if any(row.pilot.spread is not None for row in rows):
         return
@@ -130,7 +130,7 @@ def _check_enough(run: RunData, rows: Sequence[_Row]) -> None:
 
 def _print(rows: Sequence[_Row], options: argparse.Namespace) -> None:
     from vbbench.cli.tables import console, table
-    from vbbench.report import words
+    from vbbench.results import format as words
 
     heads = ["metric", "models", "individuals", "clips each", "difference", "spread", "smallest visible"]
     heads += [] if options.difference is None else [f"individuals for {options.difference:g}"]
@@ -141,7 +141,7 @@ def _print(rows: Sequence[_Row], options: argparse.Namespace) -> None:
 
 
 def _numbers(pilot: Pilot, options: argparse.Namespace) -> list[str]:
-    from vbbench.report.power import individuals_needed, smallest_difference
+    from vbbench.results.power import individuals_needed, smallest_difference
 
     counts = [str(pilot.individuals), f"{pilot.clips:.3g}"]
     if pilot.difference is None or pilot.spread is None:
@@ -159,8 +159,8 @@ def _numbers(pilot: Pilot, options: argparse.Namespace) -> list[str]:
 
 def _notes(rows: Sequence[_Row], options: argparse.Namespace, pairs: int) -> list[str]:
     """What the numbers are, and how far they can be trusted."""
-    from vbbench.report.power import MOST, spread_factors
-    from vbbench.report.statistics import FEW_CLUSTERS
+    from vbbench.results.power import MOST, spread_factors
+    from vbbench.results.statistics import FEW_CLUSTERS
 
     of = "" if options.comparisons == 1 else f", shared by {options.comparisons} comparisons"
     fewest = min(row.pilot.individuals for row in rows if row.pilot.spread is not None)

@@ -99,9 +99,9 @@ def _no_part(_: argparse.Namespace) -> int:
 
 def profile(part: Part, chosen: argparse.Namespace) -> int:
     """The command."""
+    from vbbench.core.environment import choose_device
     from vbbench.profiling.finite import finite
-    from vbbench.profiling.page import claimed_folder, write_profile
-    from vbbench.run.environment import choose_device
+    from vbbench.report.profile.page import claimed_folder, write_profile
 
     folder = chosen.out or Path("runs") / f"profile-{part.name}"
     device = choose_device(chosen.device, "mini")

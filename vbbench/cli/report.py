@@ -42,9 +42,9 @@ def report(options: argparse.Namespace) -> int:
     if not options.runs:
         raise UsageError("the following arguments are required: RUN (or --site DIR); `vbbench report --help` tells more.")
     from vbbench.cli.tables import print_leaderboard
-    from vbbench.report.aggregate import leaderboard_table, load_run, merge_runs
     from vbbench.report.leaderboard import write_report
-    from vbbench.report.words import restriction
+    from vbbench.results.aggregate import leaderboard_table, load_run, merge_runs
+    from vbbench.results.format import restriction
 
     merged = merge_runs([load_run(run) for run in options.runs])
     print_leaderboard(leaderboard_table(merged), merged.metrics, restriction(merged.prompts_per_subject))
@@ -56,7 +56,7 @@ def _site(options: argparse.Namespace) -> int:
     given = [name for name, value in (("RUN", options.runs), ("--out", options.out), ("--items", options.items)) if value]
     if given:
         raise UsageError(f"--site takes the folder that its page is of and goes into, and no {given[0]}.")
-    from vbbench.report.site import write_site
+    from vbbench.report.site.site import write_site
 
     recordings = sorted((options.site.resolve().parent / RECORDED).glob("*.json"))
     print(f"Site: {write_site(options.site, recordings)}")

@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vbbench.cli.memory import memory_estimates
 from vbbench.cli.options import (
     add_sampling_options,
     add_scoring_options,
@@ -19,13 +18,14 @@ from vbbench.cli.options import (
     setting_note,
 )
 from vbbench.errors import IncompleteError
+from vbbench.models.memory import memory_estimates
 
 if TYPE_CHECKING:
-    from vbbench.run.estimate import Estimate, Speed
-    from vbbench.run.execute import Summary
-    from vbbench.run.plan import Plan
-    from vbbench.run.scoring import Scorer
-    from vbbench.run.store import RunStore
+    from vbbench.runner.estimate import Estimate, Speed
+    from vbbench.runner.execute import Summary
+    from vbbench.runner.plan import Plan
+    from vbbench.runner.scoring import Scorer
+    from vbbench.runner.store import RunStore
     from vbbench.types import PromptSuite, Recipe
 
 DEFAULT_MODELS = "videobooth,baselines"
@@ -61,11 +61,11 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """The command."""
-    from vbbench import suite as suites
-    from vbbench.registry import resolve_models
-    from vbbench.run import plan as plans
-    from vbbench.run.environment import choose_device
-    from vbbench.run.store import RunStore
+    from vbbench.core.environment import choose_device
+    from vbbench.data import suite as suites
+    from vbbench.models.registry import resolve_models
+    from vbbench.runner import plan as plans
+    from vbbench.runner.store import RunStore
 
     suite = suites.load(options.suite)
     recipes = resolve_models(options.models)
@@ -94,7 +94,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _references(names: Collection[str], suite: PromptSuite) -> list[Recipe]:
     """The reference rows that are not among these already and that the suite has what they are made of; the others are told."""
-    from vbbench.registry import groups, resolve_models
+    from vbbench.models.registry import groups, resolve_models
 
     if REFERENCES not in groups():
         return []
@@ -125,8 +125,8 @@ def _asked(recipes: list[Recipe], scale: str, options: argparse.Namespace) -> li
 
 def _dry_run(plan: Plan, store: RunStore, device: str, threads: int | None) -> int:
     from vbbench.cli.tables import print_plan
-    from vbbench.run.estimate import estimate
-    from vbbench.run.plan import missing_jobs
+    from vbbench.runner.estimate import estimate
+    from vbbench.runner.plan import missing_jobs
 
     speed = _speed(store, plan.scale, device, threads)
     print_plan(plan, estimate(plan, missing_jobs(plan, store), speed.slowness), store.root)
@@ -144,7 +144,7 @@ def _warn_of_memory(warnings: Iterable[str]) -> None:
 
 def _speed(store: RunStore, scale: str, device: str, threads: int | None) -> Speed:
     """This machine's speed. A run that goes on keeps its number of threads, and with it its last digits."""
-    from vbbench.run.estimate import measure_speed
+    from vbbench.runner.estimate import measure_speed
 
     return measure_speed(threads or store.manifest.get("environment", {}).get("threads"), scale, device)
 
@@ -157,12 +157,12 @@ def execute_plan(
     Args:
         fresh_process: whether nothing else was done before, so that the memory it began with says something.
     """
-    from vbbench.run.environment import PeakMemory, describe
-    from vbbench.run.estimate import estimate
-    from vbbench.run.execute import execute
-    from vbbench.run.manifest import make_manifest
-    from vbbench.run.plan import manifest_models, missing_jobs
-    from vbbench.run.progress import make_progress
+    from vbbench.core.environment import PeakMemory, describe
+    from vbbench.runner.estimate import estimate
+    from vbbench.runner.execute import execute
+    from vbbench.runner.manifest import make_manifest
+    from vbbench.runner.plan import manifest_models, missing_jobs
+    from vbbench.runner.progress import make_progress
 
     missing = missing_jobs(plan, store)
     speed = _speed(store, plan.scale, device, threads)
@@ -201,8 +201,8 @@ def _announcement(plan: Plan, cost: Estimate, root: Path) -> str:
 
 def _tell_results(root: Path, *, report: bool) -> None:
     from vbbench.cli.tables import print_leaderboard
-    from vbbench.report.aggregate import leaderboard_table, load_run
-    from vbbench.report.words import restriction
+    from vbbench.results.aggregate import leaderboard_table, load_run
+    from vbbench.results.format import restriction
 
     found = load_run(root)
     print_leaderboard(leaderboard_table(found), found.metrics, restriction(found.prompts_per_subject))

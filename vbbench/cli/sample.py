@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vbbench.cli.memory import memory_estimates
 from vbbench.cli.options import add_sampling_options, positive, sampling_overrides, seed, threads
 from vbbench.errors import UsageError
+from vbbench.models.memory import memory_estimates
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,8 +44,8 @@ def add_parser(commands: Any) -> None:
 
 def sample(options: argparse.Namespace) -> int:
     """The command."""
-    from vbbench.suite import single_item
-    from vbbench.video import load_image_prompt, write_page_video, write_video_lossless
+    from vbbench.data.suite import single_item
+    from vbbench.media.video import load_image_prompt, write_page_video, write_video_lossless
 
     if options.out.suffix.lower() not in SUFFIXES:
         raise UsageError(f"--out must end in {' or '.join(SUFFIXES)}, not {options.out.name!r}.")
@@ -69,7 +69,7 @@ def sample(options: argparse.Namespace) -> int:
 
 def _choose(options: argparse.Namespace) -> Recipe:
     from vbbench.models.evaluation import asked, left_as_they_are
-    from vbbench.registry import resolve_models
+    from vbbench.models.registry import resolve_models
 
     recipes = resolve_models(options.model)
     if len(recipes) != 1:
@@ -86,10 +86,10 @@ def _choose(options: argparse.Namespace) -> Recipe:
 def _generate(recipe: Recipe, item: PromptItem, options: argparse.Namespace) -> Video:
     import torch
 
-    from vbbench.recipes import build_model
-    from vbbench.run.environment import choose_device, default_threads
-    from vbbench.run.execute import check_videos
-    from vbbench.run.plan import sampling_params
+    from vbbench.core.environment import choose_device, default_threads
+    from vbbench.models.recipes import build_model
+    from vbbench.runner.execute import check_videos
+    from vbbench.runner.plan import sampling_params
 
     num_frames, size, fps = VIDEO_SHAPES[options.scale]
     frames = options.num_frames or num_frames

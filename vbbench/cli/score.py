@@ -14,11 +14,10 @@ from vbbench.cli.options import add_scoring_options, positive, rate, scorer_from
 from vbbench.errors import IncompleteError, UsageError
 
 if TYPE_CHECKING:
-    from vbbench.run.intake import Shared
-    from vbbench.run.progress import Progress
-    from vbbench.run.scoring import MetricScorer
-    from vbbench.run.store import RunStore
-    from vbbench.run.submission import Submission
+    from vbbench.runner.progress import Progress
+    from vbbench.runner.scoring import MetricScorer
+    from vbbench.runner.store import RunStore
+    from vbbench.runner.submission import Shared, Submission
 
 SHOWN_FAILURES, LONGEST_REASON = 20, 300  # lines and characters; the run folder has all of it
 MINIATURE = "the miniature encoders have only seen the miniature world; --scale sd14 measures videos of the real one."
@@ -49,7 +48,7 @@ def add_parser(commands: Any) -> None:
 
 def score(options: argparse.Namespace) -> int:
     """The command."""
-    from vbbench.run.progress import make_progress
+    from vbbench.runner.progress import make_progress
 
     _check_options(options)
     name = _name(options)
@@ -67,9 +66,9 @@ def _score(store: RunStore, submission: Submission, name: str, options: argparse
     """Read what is new, and score what has no score."""
     import torch
 
-    from vbbench.run import intake
-    from vbbench.run.environment import choose_device, default_threads
-    from vbbench.run.scoring import score_run, videos_to_score
+    from vbbench.core.environment import choose_device, default_threads
+    from vbbench.runner import submission as intake
+    from vbbench.runner.scoring import score_run, videos_to_score
 
     scale = submission.scale
     suite = None if options.manifest else submission.suite
@@ -105,7 +104,7 @@ def _check_options(options: argparse.Namespace) -> None:
 
 def _name(options: argparse.Namespace) -> str:
     """The model's name; it names folders, so that a hostile one is refused and a strange default made safe."""
-    from vbbench.run.submission import is_safe, safe_name
+    from vbbench.runner.submission import is_safe, safe_name
 
     if options.name is None:
         return safe_name(options.videos.absolute().name if options.videos else options.manifest.stem)
@@ -117,11 +116,12 @@ def _name(options: argparse.Namespace) -> str:
 @contextmanager
 def _opened(options: argparse.Namespace, name: str) -> Iterator[tuple[RunStore, Submission]]:
     """The run folder, and what is given; whatever the user got wrong is told before the folder is made."""
-    from vbbench import suite as suites
-    from vbbench.run import intake, own_suite
-    from vbbench.run.store import RunStore
-    from vbbench.run.submission import match_folder
-    from vbbench.run.video_manifest import read_manifest
+    from vbbench.data import suite as suites
+    from vbbench.runner import submission as intake
+    from vbbench.runner import video_manifest as own_suite
+    from vbbench.runner.store import RunStore
+    from vbbench.runner.submission import match_folder
+    from vbbench.runner.video_manifest import read_manifest
 
     expected = intake.Shared(None, None, "lossless")
     if options.videos:
@@ -143,7 +143,7 @@ def _opened(options: argparse.Namespace, name: str) -> Iterator[tuple[RunStore, 
 
 
 def _scorer(options: argparse.Namespace, metrics: tuple[str, ...], scale: str, shared: Shared) -> MetricScorer:
-    from vbbench.run.environment import choose_device
+    from vbbench.core.environment import choose_device
 
     setting = setting_from(options, scale, num_frames=shared.num_frames, fps=shared.fps, storage=shared.storage)
     return scorer_from(options, metrics, setting, choose_device(options.device, scale))
@@ -160,9 +160,9 @@ def _write_manifest(
 ) -> list[str]:
     """What a reader of the run must know of how it was made; without a scorer, so that a run that is stopped early can go on. Names of
     metrics that do not stay."""
-    from vbbench.run.environment import choose_device, describe
-    from vbbench.run.intake import model_record
-    from vbbench.run.manifest import make_manifest
+    from vbbench.core.environment import choose_device, describe
+    from vbbench.runner.manifest import make_manifest
+    from vbbench.runner.submission import model_record
 
     title = (options.title or name).encode("utf-8", "replace").decode("utf-8")
     record = model_record(store, name, title, shared, own_suite=bool(options.manifest))
@@ -174,7 +174,7 @@ def _write_manifest(
 def _tell(root: Path, *, report: bool) -> int:
     """The leaderboard, the report, and what has no number."""
     from vbbench.cli.tables import print_leaderboard
-    from vbbench.report.aggregate import failures, leaderboard_table, load_run
+    from vbbench.results.aggregate import failures, leaderboard_table, load_run
 
     run = load_run(root)
     print_leaderboard(leaderboard_table(run), run.metrics)

@@ -17,9 +17,9 @@ def add_parser(commands: Any) -> None:
 def suites(options: argparse.Namespace) -> int:
     """The command. A damaged suite is listed as such, and makes the exit code 2."""
     from vbbench.cli.tables import console, table
-    from vbbench.registry import resolve_suite, suite_names
-    from vbbench.suite import is_waiting, load, read_header
-    from vbbench.world.rendered import counts
+    from vbbench.data.rendered_suite import counts
+    from vbbench.data.suite import is_waiting, load, read_header
+    from vbbench.models.registry import resolve_suite, suite_names
 
     listed = table("Suites", "name", "version", "digest", "scale", "items", "subjects", "frames", "metrics", "what it is")
     code = 0

@@ -17,8 +17,8 @@ from vbbench.metrics.explain import untrained_note
 if TYPE_CHECKING:
     import pandas as pd
 
-    from vbbench.run.estimate import Estimate
-    from vbbench.run.plan import Plan
+    from vbbench.runner.estimate import Estimate
+    from vbbench.runner.plan import Plan
     from vbbench.types import MetricSpec
 
 NARROWEST = 132  # columns of a table that is written to a file or a pipe
@@ -88,7 +88,7 @@ def print_leaderboard(board: pd.DataFrame, specs: Sequence[MetricSpec] = (), res
 
 def _print_costs(board: pd.DataFrame, out: Console) -> None:
     """What the competitors cost; nothing where a table holds no costs."""
-    from vbbench.report.costs import COST_COLUMNS, cost_columns, cost_rows
+    from vbbench.results.costs import COST_COLUMNS, cost_columns, cost_rows
 
     if any(column.name not in board.columns for column in COST_COLUMNS):
         return

@@ -109,7 +109,7 @@ def _train_miniature(options: argparse.Namespace) -> int:
 def _train_real(options: argparse.Namespace) -> int:
     import os
 
-    from vbbench.recipes import names_in
+    from vbbench.core.names import names_in
     from vbbench.training.real.recipes import RealRun
     from vbbench.training.real.settings import ClipSettings, RealSettings
     from vbbench.training.recipes import WORK_VARIABLE

@@ -12,8 +12,8 @@ from vbbench.errors import IncompleteError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vbbench.run.scoring import MetricScorer
-    from vbbench.run.tune import Budget
+    from vbbench.runner.scoring import MetricScorer
+    from vbbench.runner.tune import Budget
     from vbbench.types import MetricSpec, PromptSuite, Recipe
 
 INTERRUPTED = 130
@@ -50,9 +50,9 @@ def add_parser(commands: Any) -> None:
 
 def tune(options: argparse.Namespace) -> int:
     """The command."""
-    from vbbench import suite as suites
-    from vbbench.registry import resolve_models
-    from vbbench.run import tune as tuning
+    from vbbench.data import suite as suites
+    from vbbench.models.registry import resolve_models
+    from vbbench.runner import tune as tuning
 
     recipes = resolve_models(options.model)
     if len(recipes) != 1:
@@ -69,7 +69,7 @@ def tune(options: argparse.Namespace) -> int:
 
 
 def _grid(texts: list[str]) -> dict[str, tuple[Any, ...]]:
-    from vbbench.run.tune import parse_setting
+    from vbbench.runner.tune import parse_setting
 
     grid: dict[str, tuple[Any, ...]] = {}
     for text in texts:
@@ -93,8 +93,8 @@ def _search(
 ) -> int:
     """Run the trials one after the other; the record is written after each."""
     from vbbench import __version__
-    from vbbench.run import tune as tuning
-    from vbbench.run.environment import choose_device, commit
+    from vbbench.core.environment import choose_device, commit
+    from vbbench.runner import tune as tuning
 
     device = choose_device(options.device, scale)
     names = tuple(dict.fromkeys((*suite.metrics, budget.metric)))
@@ -128,9 +128,9 @@ def _try(
 ) -> dict[str, Any] | None:
     """One trial in its own run folder; None when Ctrl-C stopped it."""
     from vbbench.cli.run import execute_plan
-    from vbbench.run import plan as plans
-    from vbbench.run.store import RunStore
-    from vbbench.run.tune import outcome
+    from vbbench.runner import plan as plans
+    from vbbench.runner.store import RunStore
+    from vbbench.runner.tune import outcome
 
     plan = plans.build(plans.RunConfig((recipe,), scale), suite)
     with RunStore(root, suite, scale) as store:

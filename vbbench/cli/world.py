@@ -40,7 +40,7 @@ def add_parser(commands: Any) -> None:
 
 def show_world(options: argparse.Namespace) -> int:
     """The command ``vbbench world show``."""
-    from vbbench.world.sheet import write_contact_sheet
+    from vbbench.data.world.sheet import write_contact_sheet
 
     if options.out.suffix != ".png":
         raise UsageError(f"--out must end in .png, not {options.out.name!r}.")
@@ -52,7 +52,7 @@ def show_world(options: argparse.Namespace) -> int:
 
 def write_suite(options: argparse.Namespace) -> int:
     """The command ``vbbench world suite``."""
-    from vbbench.world import rendered
+    from vbbench.data import rendered_suite as rendered
 
     folder = options.out.absolute()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

@@ -12,7 +12,7 @@ from vbbench.errors import UsageError
 
 if TYPE_CHECKING:
     from vbbench.metrics.base import Metric
-    from vbbench.metrics.setting import Setting
+    from vbbench.metrics.encoders.setting import Setting
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def get_metric(name: str, setting: Setting | None = None) -> Metric:
         UsageError: no such metric, or none at that scale.
         WeightsError: its encoder's weights are missing or damaged.
     """
-    from vbbench.metrics.setting import Setting
+    from vbbench.metrics.encoders.setting import Setting
 
     entry = METRICS[check_metric_name(name)]
     module, _, attribute = entry.path.partition(":")

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vbbench import world
+from vbbench.data import world
+from vbbench.media.video import resize_frames
 from vbbench.metrics import functional
 from vbbench.metrics.cache import key_of
-from vbbench.metrics.configs import encoder_config
-from vbbench.metrics.encoder_weights import encoder_digest
-from vbbench.metrics.encoders import FrameEncoder, SegmentEncoder, get_encoder
-from vbbench.metrics.segmenter import BASE, DETAIL, FIRST_MARKING, SECONDARY
-from vbbench.metrics.setting import Setting
+from vbbench.metrics.encoders.configs import encoder_config
+from vbbench.metrics.encoders.encoders import FrameEncoder, SegmentEncoder, get_encoder
+from vbbench.metrics.encoders.segmenter import BASE, DETAIL, FIRST_MARKING, SECONDARY
+from vbbench.metrics.encoders.setting import Setting
+from vbbench.metrics.encoders.weights import encoder_digest
 from vbbench.types import Video
-from vbbench.video import resize_frames
 
 BATCH_SIZE = {"cpu": 16, "cuda": 64}
 """Frames that an encoder sees at once, of whatever videos. More than 16 no longer fit a CPU's cache and take longer."""

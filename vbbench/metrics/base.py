@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from vbbench.metrics.configs import encoder_config
-from vbbench.metrics.encoder_weights import encoder_digest
+from vbbench.metrics.encoders.configs import encoder_config
+from vbbench.metrics.encoders.weights import encoder_digest
 from vbbench.metrics.spec import make_spec
 from vbbench.types import MetricSpec
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vbbench.metrics.analysis import Analysis
-    from vbbench.metrics.clip import EmbeddedClip
-    from vbbench.metrics.setting import Setting
+    from vbbench.metrics.encoders.clip import EmbeddedClip
+    from vbbench.metrics.encoders.setting import Setting
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from vbbench.types import MetricSpec
 
 if TYPE_CHECKING:
-    from vbbench.metrics.configs import EncoderConfig
-    from vbbench.metrics.setting import Setting
+    from vbbench.metrics.encoders.configs import EncoderConfig
+    from vbbench.metrics.encoders.setting import Setting
 
 ID_LENGTH = 12
 DECODER = "PyAV (FFmpeg) to rgb24, chroma bicubic, transparency on white, turned upright, every frame in order; pictures by Pillow"

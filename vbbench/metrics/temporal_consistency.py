@@ -5,8 +5,8 @@ from __future__ import annotations
 from vbbench.metrics import functional
 from vbbench.metrics.analysis import Analysis, FrameEmbeddings
 from vbbench.metrics.base import Measurement, cosine_spec, pooled
-from vbbench.metrics.clip import EmbeddedClip
-from vbbench.metrics.setting import Setting
+from vbbench.metrics.encoders.clip import EmbeddedClip
+from vbbench.metrics.encoders.setting import Setting
 
 PAIRS = {
     "consecutive": ("every frame and the next", functional.consecutive_cosines),

@@ -20,10 +20,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vbbench.core.process import Ended, run_process
 from vbbench.errors import CommandError, InputError, RecipeError
-from vbbench.models.process import Ended, run_process
+from vbbench.media.video import SUFFIXES, read_video
 from vbbench.types import PromptItem, SamplingParams, Video
-from vbbench.video import SUFFIXES, read_video
 
 PROTOCOL = 1
 TIMEOUT_SECONDS = 600.0

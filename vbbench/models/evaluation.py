@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from vbbench.models.precision import DTYPES
+from vbbench.networks.precision import DTYPES
 from vbbench.types import Recipe
 
 LATENT_MODELS = (
@@ -22,7 +22,7 @@ def asked(recipe: Recipe, scale: str, *, dtype: str | None = None, offload: bool
     the hashes of its jobs.
 
     Args:
-        dtype: one of `vbbench.models.precision.DTYPES`; None: the recipe's own.
+        dtype: one of `vbbench.networks.precision.DTYPES`; None: the recipe's own.
         offload: False: the recipe's own.
     """
     settings = recipe.scales.get(scale)

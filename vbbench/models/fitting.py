@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from vbbench.errors import InputError, RecipeError
-from vbbench.models.codec import FrameCodec, to_unit
+from vbbench.media.video import read_video
+from vbbench.networks.codec import FrameCodec, to_unit
 from vbbench.types import Subject
-from vbbench.video import read_video
 
 LOGIT_SPREAD = 1.3  # standard deviation of `draw_timesteps`
 SIGMA_FLOOR = 0.3  # of the loss weight 1 / max(sigma, floor) ** 2 of networks that predict the clean latent

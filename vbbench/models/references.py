@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from vbbench.errors import InputError
+from vbbench.media.video import load_image_prompt, read_video
 from vbbench.types import PromptItem, SamplingParams, Video
-from vbbench.video import load_image_prompt, read_video
 
 FLICKER_GAIN = 0.2
 

@@ -16,18 +16,17 @@ import torch
 from torch import Tensor, nn
 
 from vbbench.errors import RecipeError, UsageError
-from vbbench.models.codec import FrameCodec, to_uint8
-from vbbench.models.denoising import check_pixels, check_sampling, denoised
-from vbbench.models.diffusion import DiffusionConfig, video_noise
-from vbbench.models.loading import META, load_codec, load_network
-from vbbench.models.network import TextToVideoNetwork
-from vbbench.models.placement import Offload, apply_memory, memory_of, parts_of
-from vbbench.models.precision import dtype_of
-from vbbench.models.videobooth.cuda_graph import GraphedUNet
-from vbbench.models.videobooth.guidance import Denoiser
-from vbbench.models.videobooth.guided_unet import GuidedUNet
-from vbbench.models.videobooth.speed import apply_speed, approximate_of, speed_of
-from vbbench.models.videobooth.unet import VideoUNet
+from vbbench.networks.codec import FrameCodec, to_uint8
+from vbbench.networks.loading import META, load_codec, load_network
+from vbbench.networks.network import TextToVideoNetwork
+from vbbench.networks.placement import Offload, apply_memory, memory_of, parts_of
+from vbbench.networks.precision import dtype_of
+from vbbench.networks.sampling.cuda_graph import GraphedUNet
+from vbbench.networks.sampling.denoising import check_pixels, check_sampling, denoised
+from vbbench.networks.sampling.diffusion import DiffusionConfig, video_noise
+from vbbench.networks.sampling.guidance import Denoiser, GuidedUNet
+from vbbench.networks.sampling.speed import apply_speed, approximate_of, speed_of
+from vbbench.networks.unet.unet import VideoUNet
 from vbbench.types import PromptItem, SamplingParams, Video
 
 PARTS = CONDITIONS, DENOISING, DECODING = "conditions", "denoising", "decoding"
@@ -46,8 +45,8 @@ class LatentVideoModel:
     Args:
         settings: one scale's table of recipe.toml; ``weights`` maps ``codec`` and ``base`` to names of weights, ``null_text`` is the
             text of guidance's other branch (default: the empty one), ``speed`` and ``approximate`` say how the UNet is evaluated
-            (`vbbench.models.videobooth.speed`), ``dtype`` in which numbers (`vbbench.models.precision`),
-            ``memory`` what is spared on small devices (`vbbench.models.placement`).
+            (`vbbench.networks.sampling.speed`), ``dtype`` in which numbers (`vbbench.networks.precision`),
+            ``memory`` what is spared on small devices (`vbbench.networks.placement`).
         device: ``cpu``, ``cuda``, or ``meta``: built without weights, to be looked at.
 
     Attributes:

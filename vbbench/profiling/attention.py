@@ -2,24 +2,153 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from vbbench.attention import BACKENDS
-from vbbench.profiling.attention_bench import quiet
-from vbbench.profiling.attention_cases import PART, Case, cases_for
-from vbbench.profiling.attention_layers import layer_rows
+from vbbench.core.environment import commit, describe
+from vbbench.core.threads import torch_threads
+from vbbench.profiling.attention_bench import ERROR_TOKENS, quiet
+from vbbench.profiling.attention_cases import FRAME_COUNT, LEVELS, PART, Case, cases_for
 from vbbench.profiling.attention_rows import Bench
-from vbbench.profiling.attention_words import YARDSTICK, how
-from vbbench.profiling.ceilings import measure_ceilings
-from vbbench.profiling.measure import clock_for
+from vbbench.profiling.ceilings import floor_seconds, measure_ceilings
+from vbbench.profiling.finite import worst
+from vbbench.profiling.measure import clock_for, clock_words
 from vbbench.profiling.options import Options, command, refuse_unknown_names
 from vbbench.profiling.record import Ceiling, Check, Gap, Record, Row
-from vbbench.profiling.targets import LAYERS, MEMORY_SHARE, SPEEDUP, TARGETS, Target, checks_of, system_notes
-from vbbench.run.environment import commit, describe
-from vbbench.threads import torch_threads
+from vbbench.profiling.targets import CHOSEN, LAYERS, MEMORY_SHARE, SPEEDUP, SYSTEM_SHARE, TARGETS, Target, checks_of, system_notes
+
+# How injection attention is measured, in words for the page.
+
+YARDSTICK = "reference"
+"""The formula itself: for numbers, not for speed; timed only when asked for."""
+
+ON_A_GPU = "what PyTorch allocated at most during a call, less what it held before."
+ON_A_CPU = (
+    "the peak resident set of a fresh process less its resident set just before the call; by then inputs are made and the code is loaded. "
+    "About 1 MB is not resolved."
+)
+SYSTEM = (
+    "System: what the operating system took of the time. Each large tensor is new memory, handed out page by page at every call; a "
+    "formulation that stores its scores pays for that, and an allocator that kept memory would spare it."
+)
+
+
+def how(options: Options) -> tuple[str, ...]:
+    """A paragraph each."""
+    gpu = options.device == "cuda"
+    quick = "A quick profile tries what the targets are about alone, and weighs only the cases that have a bound of memory."
+    return (
+        f"Time: {clock_words(options.device, options.threads)}. Variants run in turn, once a round, every round beginning with another; "
+        "what counts is the median of the rounds. The spread is the interquartile range over the median. Calls quicker than a few "
+        "milliseconds are repeated within a round.",
+        f"Inputs: standard normal numbers, rotating beyond {'twice the L2 cache' if gpu else 'what caches a core has for itself'}; the "
+        "image prompt has as many tokens as a frame.",
+        f"Memory: {ON_A_GPU if gpu else ON_A_CPU}",
+        "Needed operations: the products alone, every key read once (frames 0 and 1 read frame 0, later ones two frames); 4 x head "
+        "dimension a query, key and head; with gradients three times that.",
+        "Least traffic: inputs read once, outputs written once. Moved: each operation of the formulation reads each of its inputs once "
+        "and writes its output once; a fused attention counts as its inputs and outputs.",
+        "Share of the roofline: the least time for the needed operations and the least traffic, at the ceilings measured in this run, "
+        "over the median. Exponentials are not in it.",
+        f"Error: the largest deviation from the formula in float64 over the largest value{_of(options)}. "
+        f"The variant computes the whole clip, as it is timed; its first, second, middle and last frame are compared, up to {ERROR_TOKENS} "
+        "tokens a frame.",
+        f"The formula itself (backend {YARDSTICK}) is what errors are measured against; it is timed only when asked for.",
+        *(() if gpu else (SYSTEM,)),
+        *((quick,) if options.quick else ()),
+    )
+
+
+def _of(options: Options) -> str:
+    return ", of the output and of every gradient that these frames give" if options.backward else ""
+
+
+# All attention layers of a network together, from the rows of its levels.
+
+DISPATCHED = "dispatched"
+
+
+@dataclass(frozen=True)
+class _Sum:
+    """Rows of all levels and how often each counts."""
+
+    rows: tuple[Row, ...]
+    layers: tuple[int, ...]
+
+    def total(self, name: str) -> float:
+        return sum(getattr(row, name) * count for row, count in zip(self.rows, self.layers, strict=True))
+
+    def system_share(self) -> float | None:
+        """Of the sum's time; None unless known of all."""
+        shares = [row.facts[SYSTEM_SHARE] for row in self.rows if row.facts.get(SYSTEM_SHARE) is not None]
+        if len(shares) < len(self.rows):
+            return None
+        taken = (share * row.median_seconds * count for share, row, count in zip(shares, self.rows, self.layers, strict=True))
+        return float(sum(taken) / self.total("median_seconds"))
+
+    def spread(self) -> float:
+        """Of a sum of medians whose noise is independent."""
+        parts = (row.spread * row.median_seconds * count for row, count in zip(self.rows, self.layers, strict=True))
+        return math.hypot(*parts) / self.total("median_seconds")
+
+
+def layer_rows(measured: Sequence[tuple[Case, Row]], ceilings: Sequence[Ceiling]) -> list[Row]:
+    """All attn1 layers of a network together, wherever every level of a size was measured; and what the dispatch gives."""
+    found = []
+    keys = dict.fromkeys((size, row.section, row.device) for case, row in measured for size in case.layers)
+    for size, section, device in keys:
+        same = [(case, row) for case, row in measured if size in case.layers and (row.section, row.device) == (section, device)]
+        for name in dict.fromkeys(row.variant for _, row in same):
+            found.append(_together(size, name, [(case, row) for case, row in same if row.variant == name], ceilings))
+        found.append(_together(size, DISPATCHED, [(case, row) for case, row in same if row.facts[CHOSEN]], ceilings))
+    return [row for row in found if row is not None]
+
+
+def _together(size: int, name: str, levels: Sequence[tuple[Case, Row]], ceilings: Sequence[Ceiling]) -> Row | None:
+    """A network's layers as one row; None unless all of its levels were measured."""
+    counts = tuple(case.layers[size] for case, _ in levels)
+    if sum(counts) != sum(layers for _, layers in LEVELS):
+        return None
+    rows = tuple(row for _, row in levels)
+    one = _Sum(rows, counts)
+    memory = [row.peak_memory_mb for row in rows if row.peak_memory_mb is not None]
+    errors = [row.error for row in rows if row.error is not None]
+    flops, moved, median = one.total("flops"), one.total("bytes"), one.total("median_seconds")
+    floor = floor_seconds(ceilings, rows[0].dtype, flops, moved)
+    return Row(
+        part=PART,
+        case=f"{sum(one.layers)} layers, {size} px, {FRAME_COUNT} frames",
+        variant=name,
+        exact=rows[0].exact,
+        device=rows[0].device,
+        dtype=rows[0].dtype,
+        grad=rows[0].grad,
+        median_seconds=median,
+        min_seconds=one.total("min_seconds"),
+        spread=one.spread(),
+        rounds=min(row.rounds for row in rows),
+        first_seconds=one.total("first_seconds"),
+        peak_memory_mb=max(memory) if len(memory) == len(rows) else None,
+        flops=flops,
+        bytes=moved,
+        roofline=None if floor is None else floor / median,
+        error=worst(errors) if len(errors) == len(rows) else None,
+        facts={
+            "size": size,
+            "frames": FRAME_COUNT,
+            "sweeps": ["layers"],
+            "sum": True,
+            "backends": [row.variant for row in rows],
+            CHOSEN: name == DISPATCHED,
+            SYSTEM_SHARE: one.system_share(),
+        },
+    )
+
 
 BASELINES = ("released", "concat")
 QUICK_SECONDS = 31.0

@@ -9,8 +9,8 @@ import torch
 from vbbench.attention import choose_backend
 from vbbench.errors import IncompleteError, one_line
 from vbbench.profiling import attention_bench as bench
+from vbbench.profiling.attention_bench import Errors
 from vbbench.profiling.attention_cases import PART, SIZE, Case
-from vbbench.profiling.attention_errors import Errors
 from vbbench.profiling.ceilings import floor_seconds
 from vbbench.profiling.costs import Operations, least_bytes, needed_flops
 from vbbench.profiling.measure import Clock, Meter, Timing

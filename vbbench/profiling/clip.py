@@ -16,22 +16,22 @@ from typing import Any
 
 import torch
 
-from vbbench import suite
+from vbbench.core.environment import commit, describe
+from vbbench.core.threads import torch_threads
+from vbbench.data import suite
 from vbbench.errors import IncompleteError, UsageError, one_line
+from vbbench.models.recipes import build_model, load_recipe, with_training_seed
+from vbbench.models.registry import resolve_models
 from vbbench.models.text_to_video import PARTS, LatentVideoModel
 from vbbench.models.videobooth.model import VideoBooth
-from vbbench.models.videobooth.speed import Approximate
+from vbbench.networks.sampling.speed import Approximate
 from vbbench.profiling.ceilings import measure_ceilings
 from vbbench.profiling.costs import count_operations
 from vbbench.profiling.measure import Timing, clock_for
 from vbbench.profiling.memory import peak_in_fresh_process, peak_of
 from vbbench.profiling.options import Options, command
 from vbbench.profiling.record import Ceiling, Check, Gap, Record, Row, ceiling
-from vbbench.recipes import build_model, load_recipe, with_training_seed
-from vbbench.registry import resolve_models
-from vbbench.run.environment import commit, describe
-from vbbench.run.plan import sampling_params
-from vbbench.threads import torch_threads
+from vbbench.runner.plan import sampling_params
 from vbbench.types import PromptItem, PromptSuite, Recipe, SamplingParams
 
 PART, SUITE, SCALE, LOADING = "clip", "mini", "mini", "load_seconds"

@@ -14,8 +14,8 @@ from typing import Any
 import psutil
 
 import vbbench
+from vbbench.core.environment import PeakMemory
 from vbbench.errors import IncompleteError
-from vbbench.run.environment import PeakMemory
 
 TIMEOUT_SECONDS = 300.0
 SHARE_OF_FREE_MEMORY = 0.6

@@ -68,7 +68,7 @@ def refuse_unknown_names(what: str, names: Iterable[str] | None, known: Collecti
     Raises:
         UsageError: for the first that is not.
     """
-    from vbbench.recipes import nearest
+    from vbbench.core.names import nearest
 
     for name in names or ():
         if name not in known:

@@ -129,7 +129,7 @@ class Record:
         title: what it is of, in words.
         created: time in ISO 8601.
         command: how to measure it again.
-        environment: see `vbbench.run.environment.describe`; ``commit`` too.
+        environment: see `vbbench.core.environment.describe`; ``commit`` too.
         how: how it was measured, a sentence each.
         baselines: variants to which the others' ratios are told.
         ceilings: of this device, measured in this run.

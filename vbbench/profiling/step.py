@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from vbbench.core.environment import commit, describe
+from vbbench.core.threads import torch_threads
 from vbbench.errors import UsageError, one_line
 from vbbench.profiling.ceilings import measure_ceilings
 from vbbench.profiling.finite import worst
@@ -22,8 +24,6 @@ from vbbench.profiling.step_facts import stored_bytes
 from vbbench.profiling.step_rows import DIFFERENCE, OUT_OF_MEMORY, PART, STEPS_DIFFERENCE, Bench
 from vbbench.profiling.step_ways import CONDITIONED, PRODUCTION, RELEASED, WAYS, StepWay
 from vbbench.profiling.targets import SPEEDUP, Target, checks_of, elsewhere, system_notes
-from vbbench.run.environment import commit, describe
-from vbbench.threads import torch_threads
 
 SAME_NUMBERS = 1e-4
 """How far a prediction or a latent may be off in float32, over the largest value."""

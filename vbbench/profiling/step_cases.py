@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vbbench.errors import UsageError
-from vbbench.models.videobooth.unet import ImagePromptInput, UNetConfig, VideoUNet
+from vbbench.networks.unet.unet import ImagePromptInput, UNetConfig, VideoUNet
 from vbbench.profiling.released import StepInputs
 
 TEXT_TOKENS, TIMESTEP = 77, 500

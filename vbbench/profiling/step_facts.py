@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vbbench.models.videobooth.faithful import add_noise, diffusion_tables
-from vbbench.models.videobooth.sampling import make_scheduler
-from vbbench.models.videobooth.unet import ImagePromptInput, VideoUNet
+from vbbench.networks.sampling.faithful import add_noise, diffusion_tables
+from vbbench.networks.sampling.sampling import make_scheduler
+from vbbench.networks.unet.unet import ImagePromptInput, VideoUNet
 from vbbench.profiling.ceilings import floor_seconds
 from vbbench.profiling.record import Ceiling
 from vbbench.profiling.released import Removals, StepInputs, Way, all_removals, guided_step

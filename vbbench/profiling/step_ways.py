@@ -11,10 +11,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from vbbench.models.videobooth.guidance import guided
-from vbbench.models.videobooth.guided_unet import GuidedUNet
-from vbbench.models.videobooth.speed import Speed, apply_speed, speed_of
-from vbbench.models.videobooth.unet import ImagePromptStates, VideoUNet
+from vbbench.networks.sampling.guidance import GuidedUNet, guided
+from vbbench.networks.sampling.speed import Speed, apply_speed, speed_of
+from vbbench.networks.unet.unet import ImagePromptStates, VideoUNet
 from vbbench.profiling.released import LADDER, KeptText, Removals, StepInputs, Way, guided_step, keep_text, ladder
 from vbbench.profiling.step_cases import with_image_frames
 

@@ -16,10 +16,12 @@ from typing import Any
 import torch
 
 from vbbench.attention import BACKENDS, load_backend
+from vbbench.core.environment import commit, describe
+from vbbench.core.threads import torch_threads
 from vbbench.errors import IncompleteError, UsageError, one_line
-from vbbench.models.network import mini_config
-from vbbench.models.videobooth.speed import Speed, apply_speed
-from vbbench.models.videobooth.unet import ImagePromptInput, UNetConfig, VideoUNet
+from vbbench.networks.network import mini_config
+from vbbench.networks.sampling.speed import Speed, apply_speed
+from vbbench.networks.unet.unet import ImagePromptInput, UNetConfig, VideoUNet
 from vbbench.profiling.ceilings import measure_ceilings
 from vbbench.profiling.costs import count_operations
 from vbbench.profiling.measure import Clock, Meter, Timing, clock_for, clock_words
@@ -29,8 +31,6 @@ from vbbench.profiling.record import Ceiling, Gap, Record, Row, ceiling
 from vbbench.profiling.step_cases import SD14, SMALL, Case, build_network
 from vbbench.profiling.step_facts import COUNTED_BACKEND
 from vbbench.profiling.targets import CHOSEN
-from vbbench.run.environment import commit, describe
-from vbbench.threads import torch_threads
 
 PART, TABLE = "training", "table"
 BASELINES = ("released", "concat")

@@ -8,12 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from vbbench.report import identity_cost
-from vbbench.report.aggregate import Failure, failures, leaderboard_table, primary_metric
-from vbbench.report.costs import cost_columns, cost_note, cost_rows
-from vbbench.report.run_data import ItemFacts, RunData
-from vbbench.report.scaled import LEAST
-from vbbench.report.statistics import FEWEST_CLUSTERS, RESAMPLES
+from vbbench.report.figures import identity_cost
 from vbbench.report.tables import (
     COSTS,
     VERDICTS,
@@ -27,6 +22,11 @@ from vbbench.report.tables import (
     matrix_of,
     rows_of,
 )
+from vbbench.results.aggregate import Failure, failures, leaderboard_table, primary_metric
+from vbbench.results.costs import cost_columns, cost_note, cost_rows
+from vbbench.results.normalised import LEAST
+from vbbench.results.run_data import ItemFacts, RunData
+from vbbench.results.statistics import FEWEST_CLUSTERS, RESAMPLES
 
 WIDE, NARROW = 760, 360  # pixels of the picture of costs, for desks and for phones
 EXAMPLES = 3

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vbbench.report import words
-from vbbench.report.scaled import Scale
+from vbbench.results import format as words
+from vbbench.results.normalised import Scale
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from vbbench.errors import InputError
-from vbbench.report.run_data import ItemFacts, ModelFacts, RunData
-from vbbench.video import load_image_prompt, read_video
+from vbbench.media.video import load_image_prompt, read_video
+from vbbench.results.run_data import ItemFacts, ModelFacts, RunData
 
 FILE = "contact-sheet.png"
 ROWS, FRAMES = 9, 3

@@ -13,13 +13,13 @@ from typing import Any
 
 import pandas as pd
 
-from vbbench.report import words
-from vbbench.report.aggregate import check_references, competitors_compared, failures, paired_table
-from vbbench.report.costs import cost_columns, cost_note, cost_rows
-from vbbench.report.run_data import RunData
-from vbbench.report.scaled import scales_of
-from vbbench.report.statistics import CONFIDENCE, RESAMPLES, SEED
 from vbbench.report.tables import COSTS, Cell, Column, Row, interval_note
+from vbbench.results import format as words
+from vbbench.results.aggregate import check_references, competitors_compared, failures, paired_table
+from vbbench.results.costs import cost_columns, cost_note, cost_rows
+from vbbench.results.normalised import scales_of
+from vbbench.results.run_data import RunData
+from vbbench.results.statistics import CONFIDENCE, RESAMPLES, SEED
 
 DECIMALS = 6
 COMPARISON = ["metric", "model", "other", "difference", "low", "high", "effect", "p", "corrected", "sign"]

@@ -10,12 +10,12 @@ from typing import Any
 
 from jinja2 import Environment
 
-from vbbench.report import words
 from vbbench.report.board_page import Board, classes_of
 from vbbench.report.items import ItemView, image_prompt_of
 from vbbench.report.media import MediaFolder
 from vbbench.report.place import is_ours
-from vbbench.report.run_data import ItemFacts, RunData
+from vbbench.results import format as words
+from vbbench.results.run_data import ItemFacts, RunData
 
 LIST, FOLDER = "items.html", "items"
 LISTED_LETTERS = 200

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vbbench.errors import InputError
-from vbbench.report import words
 from vbbench.report.media import LARGEST_SIDE, MediaFolder, Strip
-from vbbench.report.run_data import Clip, ItemFacts, ModelFacts, RunData
 from vbbench.report.tables import Column
+from vbbench.results import format as words
+from vbbench.results.run_data import Clip, ItemFacts, ModelFacts, RunData
 
 
 @dataclass(frozen=True)

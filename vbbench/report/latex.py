@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vbbench.report import words
-from vbbench.report.run_data import RunData
 from vbbench.report.tables import Cell, Column, Row, interval_note
+from vbbench.results import format as words
+from vbbench.results.run_data import RunData
 
 if TYPE_CHECKING:
     from vbbench.report.board_page import Board

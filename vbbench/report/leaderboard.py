@@ -12,17 +12,19 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup
 
-from vbbench.report import export, figures, latex, score_data, words
-from vbbench.report.aggregate import load_run, merge_runs
+from vbbench.report import export, latex, score_data
 from vbbench.report.board_page import NARROW, WIDE, Board, board_context, example_numbers, make_board
 from vbbench.report.contact_sheet import FILE, write_contact_sheet
+from vbbench.report.figures import figures
 from vbbench.report.item_pages import write_item_pages
 from vbbench.report.items import ItemView, item_views
 from vbbench.report.media import MediaFolder
 from vbbench.report.model_pages import write_model_pages
 from vbbench.report.pages import copy_assets, environment
 from vbbench.report.place import check_place, is_ours
-from vbbench.report.run_data import RunData
+from vbbench.results import format as words
+from vbbench.results.aggregate import load_run, merge_runs
+from vbbench.results.run_data import RunData
 
 __all__ = ["ASSETS", "NARROW", "PLOT", "WIDE", "Board", "make_board", "write_report"]
 

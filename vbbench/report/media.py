@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vbbench.video import load_image_prompt, read_video, resize_frames
+from vbbench.media.video import load_image_prompt, read_video, resize_frames
 
 FOLDER = "media"
 LOSSLESS_SIDE = 128

@@ -9,14 +9,14 @@ from typing import Any
 
 from jinja2 import Environment
 
-from vbbench.report import words
-from vbbench.report.aggregate import failures
 from vbbench.report.board_page import Board
-from vbbench.report.costs import CostRow, cost_columns, cost_note, cost_rows
 from vbbench.report.items import ClipView, clip_view, image_prompt_of, split_at_word
 from vbbench.report.media import MediaFolder
-from vbbench.report.run_data import ModelFacts, RunData
 from vbbench.report.tables import Column, Row
+from vbbench.results import format as words
+from vbbench.results.aggregate import failures
+from vbbench.results.costs import CostRow, cost_columns, cost_note, cost_rows
+from vbbench.results.run_data import ModelFacts, RunData
 
 FOLDER = "models"
 MARK = "vbbench report, page of a model"

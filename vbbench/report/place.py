@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vbbench.errors import UsageError
-from vbbench.report.site import MARK as SITE
+from vbbench.report.site.site import MARK as SITE
 
 MARK = "· vbbench</title>"
 """Stands in every page of a report, and of earlier versions."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from vbbench.report.run_data import RunData
+from vbbench.results.run_data import RunData
 
 DECIMALS = 5
 """Of the values, which are written as whole numbers of 10**-DECIMALS."""

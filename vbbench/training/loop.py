@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 
+from vbbench.core.locks import lock_folder
 from vbbench.errors import UsageError
-from vbbench.locks import lock_folder
 from vbbench.training import checkpoint, curves
 from vbbench.training.local_sgd import group
 from vbbench.training.objective import Objective, TrainedModule

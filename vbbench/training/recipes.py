@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vbbench import __version__, resources
+from vbbench import __version__
+from vbbench.core import paths as resources
+from vbbench.core.names import nearest
+from vbbench.core.paths import seeded_name
 from vbbench.errors import UsageError
-from vbbench.recipes import nearest
-from vbbench.resources import seeded_name
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -124,7 +125,7 @@ def build_objective(name: str, data_folder: Path, seed: int, device: str) -> Obj
     """Construct a recipe's objective on rendered data; deterministic in ``seed``, in every process."""
     import torch
 
-    from vbbench.training.data import TrainingData
+    from vbbench.data.world.pictures import TrainingData
 
     recipe = RECIPES[name]
     module, _, attribute = recipe.entry.partition(":")
@@ -140,9 +141,9 @@ def _run_seed(name: str, seed: int) -> int:
 
 def _train_one(name: str, scale: str, out: Path, steps: int | None, seed: int, device: str, workers: int, work: Path) -> None:
     """One recipe, from data to weights file."""
-    from vbbench.training import curves, rendering
-    from vbbench.weights_io import read_card, save_weights
-    from vbbench.world import WORLD_VERSION
+    from vbbench.core.weights_file import read_card, save_weights
+    from vbbench.data.world import WORLD_VERSION, rendering
+    from vbbench.training import curves
 
     recipe, seeded = RECIPES[name], seeded_name(name, seed)
     earlier = (seeded_name(recipe.after, seed),) if recipe.after else ()
@@ -199,7 +200,7 @@ def environment(device: str) -> dict[str, Any]:
     """What else a weights file was made with."""
     import torch
 
-    from vbbench.run.environment import commit
+    from vbbench.core.environment import commit
 
     return {
         "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else f"cpu ({platform.machine()})",

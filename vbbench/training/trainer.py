@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+import signal
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -14,11 +18,103 @@ from torch import Tensor, nn
 
 from vbbench.errors import UsageError, VBBenchError, one_line
 from vbbench.training import checkpoint, curves
-from vbbench.training.interrupt import Interrupt
 from vbbench.training.local_sgd import Alone
 from vbbench.training.objective import Objective, TrainedModule
-from vbbench.training.optimizer import MovingAverage, adamw, restore_state, state_tensors
 from vbbench.training.settings import TrainSettings, batch_seed, ema_decay_at, lr_at
+
+# Ctrl-C and SIGTERM as a polite request: finish the step, write a checkpoint, then stop. A second one stops at once.
+
+
+class Interrupt:
+    """Context in which the first SIGINT or SIGTERM only sets ``asked``.
+
+    Does nothing outside the main thread, where signals cannot be caught.
+    """
+
+    def __init__(self, *, active: bool = True) -> None:
+        self.asked = False
+        self.active = active and threading.current_thread() is threading.main_thread()
+        self.before: dict[int, Any] = {}
+
+    def __enter__(self) -> Interrupt:
+        if self.active:
+            self.before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+
+# AdamW, its state by parameter names, and the moving average of the weights.
+
+Parameters = Mapping[str, nn.Parameter]
+
+
+def adamw(trained: Parameters, settings: TrainSettings, device_type: str) -> torch.optim.AdamW:
+    """AdamW with weight decay on matrices and kernels only."""
+    groups = [
+        {"params": [param for param in trained.values() if param.ndim >= 2], "weight_decay": settings.weight_decay},
+        {"params": [param for param in trained.values() if param.ndim < 2], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    return torch.optim.AdamW(groups, lr=settings.lr, betas=settings.betas, fused=device_type in ("cpu", "cuda"))
+
+
+def state_tensors(optimizer: torch.optim.Optimizer, trained: Parameters) -> dict[str, Tensor]:
+    """The optimiser's state by ``<kind>/<parameter name>``; a parameter that never had a gradient has none."""
+    return {f"{kind}/{name}": value for name, param in trained.items() for kind, value in optimizer.state.get(param, {}).items()}
+
+
+def restore_state(optimizer: torch.optim.Optimizer, trained: Parameters, tensors: Mapping[str, Tensor]) -> None:
+    """Put what ``state_tensors`` gave back."""
+    names = {param: name for name, param in trained.items()}
+    order = [param for group in optimizer.param_groups for param in group["params"]]
+    state: dict[int, dict[str, Tensor]] = {}
+    for index, param in enumerate(order):
+        name = names[param]
+        if f"step/{name}" not in tensors:
+            continue
+        state[index] = {"step": tensors[f"step/{name}"]}
+        for kind in ("exp_avg", "exp_avg_sq"):  # in the parameter's own memory layout, which the fused kernel takes for granted
+            state[index][kind] = torch.empty_like(param, requires_grad=False).copy_(tensors[f"{kind}/{name}"])
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+class MovingAverage:
+    """Exponential moving average of parameters: what is validated and shipped."""
+
+    def __init__(self, trained: Parameters) -> None:
+        self.trained = trained
+        self.values = {name: param.detach().clone() for name, param in trained.items()}
+
+    @torch.no_grad()
+    def move(self, decay: float) -> None:
+        """``average = decay * average + (1 - decay) * parameter``."""
+        torch._foreach_lerp_(list(self.values.values()), [param.detach() for param in self.trained.values()], 1.0 - decay)
+
+    def swap(self) -> None:
+        """Exchange average and live parameters, by pointer."""
+        for name, param in self.trained.items():
+            param.data, self.values[name] = self.values[name], param.data
+
+    @contextmanager
+    def inside(self, module: nn.Module) -> Iterator[nn.Module]:
+        """The module with the average in it, in eval mode without gradients; afterwards the live weights are back."""
+        self.swap()
+        module.eval()
+        try:
+            with torch.no_grad():
+                yield module
+        finally:
+            module.train()
+            self.swap()
+
 
 ROWS = 200  # a loss curve has about this many rows,
 LONGEST_ROW = 50  # or more: one for at most this many steps

@@ -8,12 +8,11 @@ import pytest
 import torch
 
 from tests.models import tiny
+from vbbench.core.paths import WEIGHTS_VARIABLE
+from vbbench.core.weights_file import load_weights, save_weights
 from vbbench.errors import WeightsError
-from vbbench.models.elite.loading import load_elite
-from vbbench.models.elite.network import GLOBAL, LOCAL, EliteNetwork
-from vbbench.models.loading import differences
-from vbbench.resources import WEIGHTS_VARIABLE
-from vbbench.weights_io import load_weights, save_weights
+from vbbench.networks.elite import GLOBAL, LOCAL, EliteNetwork, load_elite
+from vbbench.networks.loading import differences
 
 WEIGHTS_OF = {GLOBAL: "elite-global", LOCAL: "elite"}
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from tests.models import tiny
-from vbbench.models.videobooth.text_attention import LocalPrompt, TextAttention, attention_to_word
-from vbbench.models.videobooth.unet import VideoUNet
+from vbbench.networks.unet.text_attention import LocalPrompt, TextAttention, attention_to_word
+from vbbench.networks.unet.unet import VideoUNet
 
 B, T, L, C, S, D, M, HEADS = 2, 3, 5, 8, 6, 7, 4, 2
 

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from tests.models import tiny
 from vbbench.errors import InputError
-from vbbench.models.elite.local import LocalMapper, covered_patches, not_white
-from vbbench.models.elite.network import GLOBAL, LOCAL, EliteNetwork
+from vbbench.networks.elite import GLOBAL, LOCAL, EliteNetwork, LocalMapper, covered_patches, not_white
 
 OF_STAGE = {
     GLOBAL: r"mapper\..+|base\.unet\..+\.attn2\.to_[kv]\.weight",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.parity.golden import Released
-from vbbench.models.videobooth.unet import UNetConfig
+from vbbench.networks.unet.unet import UNetConfig
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden"
 

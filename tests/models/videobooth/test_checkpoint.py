@@ -10,9 +10,9 @@ import torch
 
 from tests.parity.golden import Released, read_golden
 from vbbench.errors import WeightsError
-from vbbench.models.videobooth import checkpoint
-from vbbench.models.videobooth.coarse import Mapper
-from vbbench.models.videobooth.unet import UNetConfig, VideoUNet
+from vbbench.networks import checkpoint
+from vbbench.networks.unet.coarse import Mapper
+from vbbench.networks.unet.unet import UNetConfig, VideoUNet
 
 
 def _meta_state(path: Path) -> dict[str, torch.Tensor]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.parity.golden import Released
-from vbbench.models.videobooth.coarse import Mapper, encode_text_with_embeddings, find_word, inject_word_embeddings
+from vbbench.networks.unet.coarse import Mapper, encode_text_with_embeddings, find_word, inject_word_embeddings
 
 
 def test_mapper_adds_class_token_and_mean_of_patches() -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from vbbench.models.videobooth.convolution import Conv1x1, Conv3x3
+from vbbench.networks.unet.convolution import Conv1x1, Conv3x3
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])

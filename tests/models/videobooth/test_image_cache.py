@@ -11,8 +11,8 @@ import torch
 
 from tests.models.tiny import PARAMS
 from tests.models.videobooth.test_model import build
-from vbbench.models.videobooth.fine import ImagePromptStates
-from vbbench.models.videobooth.image_cache import MEGABYTE, ImagePromptCache
+from vbbench.models.videobooth.model import MEGABYTE, ImagePromptCache
+from vbbench.networks.unet.fine import ImagePromptStates
 from vbbench.types import PromptItem
 
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from tests.models import tiny
 from vbbench.errors import InputError
-from vbbench.models.videobooth.network import COARSE, FINE, VideoBoothNetwork
-from vbbench.models.videobooth.unet import ImagePromptInput
+from vbbench.networks.unet.unet import ImagePromptInput
+from vbbench.networks.videobooth import COARSE, FINE, VideoBoothNetwork
 
 TRAINED = {
     COARSE: r"mapper\..+|base\.unet\..+\.attn2\.to_[kv]\.weight",

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vbbench.models.videobooth import sampling
+from vbbench.networks.sampling import sampling
 
 
 def _toy(x: Tensor) -> Tensor:

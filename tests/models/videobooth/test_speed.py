@@ -11,13 +11,13 @@ from torch import Tensor
 
 from tests.models.tiny import shaken
 from vbbench.errors import RecipeError
-from vbbench.models.videobooth.cuda_graph import GraphedUNet, tensors_of, with_copies
-from vbbench.models.videobooth.fine import CrossFrameAttention
-from vbbench.models.videobooth.guided_unet import GuidedUNet
-from vbbench.models.videobooth.sampling import make_scheduler, noise_to_timestep, sample
-from vbbench.models.videobooth.speed import Approximate, Speed, apply_speed, approximate_of, speed_of
-from vbbench.models.videobooth.text_attention import LocalPrompt, TextAttention
-from vbbench.models.videobooth.unet import ImagePromptInput, ImagePromptStates, UNetConfig, VideoUNet
+from vbbench.networks.sampling.cuda_graph import GraphedUNet, tensors_of, with_copies
+from vbbench.networks.sampling.guidance import GuidedUNet
+from vbbench.networks.sampling.sampling import make_scheduler, noise_to_timestep, sample
+from vbbench.networks.sampling.speed import Approximate, Speed, apply_speed, approximate_of, speed_of
+from vbbench.networks.unet.fine import CrossFrameAttention
+from vbbench.networks.unet.text_attention import LocalPrompt, TextAttention
+from vbbench.networks.unet.unet import ImagePromptInput, ImagePromptStates, UNetConfig, VideoUNet
 
 PLAIN = Speed(attention="released", text_once=False, batched_guidance=False, fused_qkv=False, channels_last=False, image_cache_mb=0)
 SWITCHES = {

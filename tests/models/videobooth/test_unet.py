@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tests.parity.golden import Released
-from vbbench.models.videobooth.unet import ImagePromptInput, UNetConfig, VideoUNet
+from vbbench.networks.unet.unet import ImagePromptInput, UNetConfig, VideoUNet
 
 
 def _randomised(config: UNetConfig) -> VideoUNet:

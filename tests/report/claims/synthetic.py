@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from tests.report.synthetic import spec
-from vbbench.report.claims.paper_claims import CLAIMS
-from vbbench.report.run_data import Clip, ItemFacts, ModelFacts, Result, RunData, SuiteFacts
+from vbbench.results.claims.paper_claims import CLAIMS
+from vbbench.results.run_data import Clip, ItemFacts, ModelFacts, Result, RunData, SuiteFacts
 
 METRICS = ("dino", "clip-image", "clip-text", "true-identity")
 SEEDED = ("videobooth-coarse", "videobooth-fine", "videobooth-joint", "videobooth-short", "videobooth-joint-coarse-path")

@@ -9,12 +9,11 @@ import pytest
 from statsmodels.stats.multitest import multipletests
 
 from tests.report.claims.synthetic import ARMS, make_run, names_of, strengths
-from vbbench.report.claims.arms import Arms, Lack, gather
-from vbbench.report.claims.evaluate import NOT_MEASURED, NOT_REPRODUCED, REPRODUCED, UNDECIDED, Result, evaluate
-from vbbench.report.claims.paper_claims import CLAIMS, FIRST_CLIP
-from vbbench.report.claims.shares import learned_share
-from vbbench.report.run_data import RunData, merge_runs
-from vbbench.report.statistics import paired_difference
+from vbbench.results.claims.arms import Arms, Lack, gather
+from vbbench.results.claims.evaluate import NOT_MEASURED, NOT_REPRODUCED, REPRODUCED, UNDECIDED, Result, evaluate, learned_share
+from vbbench.results.claims.paper_claims import CLAIMS, FIRST_CLIP
+from vbbench.results.run_data import RunData, merge_runs
+from vbbench.results.statistics import paired_difference
 
 
 def results_of(run: RunData) -> dict[str, Result]:

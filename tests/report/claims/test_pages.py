@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.report.claims.synthetic import make_run, names_of, strengths
-from vbbench.report.claims.evaluate import evaluate
 from vbbench.report.claims.pages import lines_of, write_claims
-from vbbench.report.claims.paper_claims import CLAIMS
+from vbbench.results.claims.evaluate import evaluate
+from vbbench.results.claims.paper_claims import CLAIMS
 
 HOSTILE = '<img src=x onerror=alert(1)> | `x` {{ 7 * 7 }} </script>\n"'
 

@@ -11,9 +11,9 @@ import pytest
 
 from tests.report.claims.synthetic import make_run, names_of, strengths
 from vbbench.errors import IncompleteError, RunFolderError
-from vbbench.report.claims.evaluate import evaluate
-from vbbench.report.claims.stored import read_scores, write_scores
-from vbbench.report.run_data import RunData, merge_runs
+from vbbench.results.claims.evaluate import evaluate
+from vbbench.results.claims.stored import read_scores, write_scores
+from vbbench.results.run_data import RunData, merge_runs
 
 HOSTILE = 'no memory, "left"\nor <b>so</b>, \u2028 =1+1'
 
@@ -109,7 +109,7 @@ def test_stored_scores_and_runs_are_one_when_they_are_of_one_suite(tmp_path: Pat
 
 def spoil(path: Path, change: Callable[[str], str], *, digest: bool = True) -> None:
     """Change the table; and the digest with it."""
-    from vbbench.report.claims.stored import _digest
+    from vbbench.results.claims.stored import _digest
 
     content = change(path.read_text("utf-8"))
     path.write_bytes(content.encode("utf-8"))

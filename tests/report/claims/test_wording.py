@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import pytest
 
 from tests.report.claims.synthetic import make_run, names_of, strengths
-from vbbench.report.claims import wording
-from vbbench.report.claims.evaluate import Finding, Result, evaluate
-from vbbench.report.claims.paper_claims import CLAIMS
-from vbbench.report.statistics import Estimate
-from vbbench.report.words import MINUS
+from vbbench.results.claims import wording
+from vbbench.results.claims.evaluate import Finding, Result, evaluate
+from vbbench.results.claims.paper_claims import CLAIMS
+from vbbench.results.format import MINUS
+from vbbench.results.statistics import Estimate
 
 BY_NAME = {claim.name: claim for claim in CLAIMS}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.training.real import made
-from vbbench.datasets.heldout import split_of
+from vbbench.data.videos.heldout import split_of
 from vbbench.training.real.recipes import RealRun
 from vbbench.training.real.settings import ClipSettings, RealSettings
 from vbbench.training.real.train import train

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from tests.videos import encode
-from vbbench.datasets.loader import Example
+from vbbench.data.videos.loader import Example
 
 BOX = (20.0, 6.0, 44.0, 22.0)  # x1, y1, x2, y2
 HEIGHT, WIDTH = 40, 64

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from vbbench.datasets.layout import cut_out
-from vbbench.training.real.augment import augmented, cropped
+from vbbench.data.videos.layout import cut_out
+from vbbench.training.real.clips import augmented, cropped
 from vbbench.training.real.draws import Augmentation
 
 NONE = Augmentation(side="top", crop=0.0, flip=False, degrees=0.0, shift=(0.0, 0.0), scale=1.0)

@@ -11,12 +11,12 @@ from PIL import Image
 
 from tests.training.real.made import BOX, example, video
 from tests.videos import cut
-from vbbench.datasets.loader import Example
+from vbbench.data.videos.loader import Example
 from vbbench.errors import InputError, UsageError
+from vbbench.media.video import read_video
 from vbbench.training.real.clips import ClipSettings, RealData, square_of
 from vbbench.training.real.draws import Augmentation, Draw
 from vbbench.training.real.usable import subject_word, usable
-from vbbench.video import read_video
 
 SETTINGS = ClipSettings(num_frames=4, frame_interval=3, size=32)
 

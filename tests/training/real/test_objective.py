@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from tests.training.real.dataset import CLIPS, SETTINGS
-from vbbench.models.codec import to_unit
-from vbbench.models.videobooth.unet import ImagePromptInput
+from vbbench.networks.codec import to_unit
+from vbbench.networks.unet.unet import ImagePromptInput
 from vbbench.training.real.loader import LoadedSample, load
 from vbbench.training.real.objective import RealStage
 from vbbench.training.real.parts import make_data, make_stage

@@ -16,15 +16,15 @@ from safetensors.torch import load_file, save_file
 
 from tests.training.real.dataset import CLIPS, SETTINGS, command, ids, losses, run, start
 from vbbench.cli import main
+from vbbench.core.files import file_digest
+from vbbench.core.weights_file import read_card
 from vbbench.errors import InputError, UsageError, VBBenchError, WeightsError
-from vbbench.models.loading import load_videobooth
-from vbbench.models.vae import VaeCodec
-from vbbench.resources import file_digest
+from vbbench.networks.loading import load_videobooth
+from vbbench.networks.vae import VaeCodec
 from vbbench.training import checkpoint
 from vbbench.training.loop import locked
 from vbbench.training.real.clips import RealData
 from vbbench.training.real.processes import Processes
-from vbbench.weights_io import read_card
 
 SHORT = dataclasses.replace(SETTINGS, steps=4)
 

@@ -8,14 +8,12 @@ import numpy as np
 import torch
 
 from vbbench.errors import InputError
-from vbbench.models.codec import to_unit
-from vbbench.models.elite.loading import load_elite
-from vbbench.models.elite.local import not_white
-from vbbench.models.elite.network import LOCAL, EliteNetwork
-from vbbench.models.network import TextToVideoNetwork
+from vbbench.media.pictures import load_image_prompt, load_mask
 from vbbench.models.text_to_video import LatentVideoModel
-from vbbench.models.videobooth.guidance import Denoiser
-from vbbench.pictures import load_image_prompt, load_mask
+from vbbench.networks.codec import to_unit
+from vbbench.networks.elite import LOCAL, EliteNetwork, load_elite, not_white
+from vbbench.networks.network import TextToVideoNetwork
+from vbbench.networks.sampling.guidance import Denoiser
 from vbbench.types import PromptItem, SamplingParams
 
 

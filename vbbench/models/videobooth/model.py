@@ -2,27 +2,137 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import cache, cached_property, partial
 from hashlib import sha256
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from vbbench.errors import RecipeError
-from vbbench.models.codec import to_unit
-from vbbench.models.denoising import FAITHFUL, scheduler_of
-from vbbench.models.loading import load_videobooth
-from vbbench.models.network import TextToVideoNetwork
+from vbbench.media.video import load_image_prompt
 from vbbench.models.text_to_video import LatentVideoModel
-from vbbench.models.videobooth.guidance import Denoiser
-from vbbench.models.videobooth.guided_unet import ImagePromptAt
-from vbbench.models.videobooth.image_cache import ImagePromptCache
-from vbbench.models.videobooth.image_noise import ImageNoise, corrected_noising, released_noising
-from vbbench.models.videobooth.network import VideoBoothNetwork
-from vbbench.models.videobooth.unet import ImagePromptInput, ImagePromptStates, TextStates
+from vbbench.networks.codec import to_unit
+from vbbench.networks.loading import load_videobooth
+from vbbench.networks.network import TextToVideoNetwork
+from vbbench.networks.sampling.denoising import FAITHFUL, scheduler_of
+from vbbench.networks.sampling.faithful import add_noise, diffusion_tables
+from vbbench.networks.sampling.guidance import Denoiser, ImagePromptAt
+from vbbench.networks.sampling.sampling import noise_to_timestep
+from vbbench.networks.unet.unet import ImagePromptInput, ImagePromptStates, TextStates
+from vbbench.networks.videobooth import VideoBoothNetwork
 from vbbench.types import PromptItem, SamplingParams
-from vbbench.video import load_image_prompt
+
+# What image prompts leave behind at each step, kept over all prompts of one image.
+
+MEGABYTE = 1 << 20
+
+
+class ImagePromptCache:
+    """Keys and values of image prompts within a budget of memory.
+
+    When there is no room, other images' go first, the oldest before the younger, but none of the current batch's. If that needs more
+    than the budget, the steps that fit are kept: to drop its first steps for its last would leave nothing for the next prompt, which
+    begins at the first. For one thread.
+
+    Args:
+        megabytes: the budget; 0: nothing is kept.
+
+    Attributes:
+        hits: how often something was there.
+        misses: how often it was not.
+    """
+
+    def __init__(self, megabytes: float) -> None:
+        self._budget, self._used = megabytes * MEGABYTE, 0
+        self._images: dict[Hashable, dict[Hashable, ImagePromptStates]] = {}
+        self._current: frozenset[Hashable] = frozenset()
+        self.hits = self.misses = 0
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory in use."""
+        return self._used
+
+    def begin(self, images: Iterable[Hashable]) -> None:
+        """A batch of these images begins: none of them makes room for another."""
+        self._current = frozenset(images)
+
+    def get(self, image: Hashable, step: Hashable, compute: Callable[[], ImagePromptStates]) -> ImagePromptStates:
+        """The states of an image prompt at a step, computed if they are not there.
+
+        Args:
+            image: tells image prompts apart, with everything that their states depend on besides the step.
+            step: tells steps apart.
+            compute: makes the states.
+        """
+        kept = self._images.get(image, {}).get(step)
+        if kept is not None:
+            self.hits += 1
+            return kept
+        self.misses += 1
+        states = compute()
+        self._keep(image, step, states)
+        return states
+
+    def _keep(self, image: Hashable, step: Hashable, states: ImagePromptStates) -> None:
+        if states.num_bytes > self._budget:
+            return
+        for other in [key for key in self._images if key != image and key not in self._current]:
+            if self._used + states.num_bytes <= self._budget:
+                break
+            self._used -= sum(one.num_bytes for one in self._images.pop(other).values())
+        if self._used + states.num_bytes <= self._budget:
+            self._images.setdefault(image, {})[step] = states
+            self._used += states.num_bytes
+
+
+# How an image prompt is noised beside a video: the corrected way, and the released code's.
+#
+# Shape suffixes: C channels, T frames, h/w latent cells.
+
+Noising = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(clean latent, noise, timestep) -> the latent as the network expects it at that timestep."""
+
+
+class ImageNoise:
+    """Noise of one image prompt, from its image and its suite alone, so that all prompts of one image share it.
+
+    Args:
+        seed: of the image (`PromptItem.image_seed`).
+        shape_1CThw: of the noise.
+        redrawn: each step has a noise of its own, as in the released code; else one draw is kept over the steps.
+    """
+
+    def __init__(self, seed: int, shape_1CThw: tuple[int, ...], *, redrawn: bool) -> None:
+        self._seed, self._shape, self._redrawn = seed, shape_1CThw, redrawn
+        self._generator = self._fresh()
+
+    def _fresh(self) -> torch.Generator:
+        return torch.Generator().manual_seed(self._seed)
+
+    def begin_step(self) -> None:
+        """A step of the sampling begins; each must be told, in order, whether or not its noise is wanted."""
+        if self._redrawn:
+            self._drawn = torch.randn(self._shape, generator=self._generator)
+
+    def noise(self) -> Tensor:
+        """This step's noise, (1, C, T, h, w) float32 on the CPU."""
+        return self._drawn if self._redrawn else torch.randn(self._shape, generator=self._fresh())
+
+
+def corrected_noising(scheduler: Any) -> Noising:
+    """To the noise level of a scheduler of diffusers."""
+    return lambda latent, noise, timestep: noise_to_timestep(scheduler, latent, noise, timestep)
+
+
+def released_noising(steps: int) -> Noising:
+    """To the noise level of the released loop of so many steps, by the same float64 tables as the video."""
+    tables = diffusion_tables(steps)
+    index = {int(timestep): number for number, timestep in enumerate(tables.timesteps)}
+    return lambda latent, noise, timestep: add_noise(tables, latent, noise, index[int(timestep)])
+
 
 IMAGE_PROMPT_NOISE = ("shared", "per-frame")
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vbbench.models.videobooth.blocks import Downsample, FrameGroupNorm, ResnetBlock, Upsample
-from vbbench.models.videobooth.transformer import Transformer
+from vbbench.networks.unet.blocks import Downsample, FrameGroupNorm, ResnetBlock, Upsample
+from vbbench.networks.unet.transformer import Transformer
 from vbbench.profiling.released.removals import Removals
 
 __all__ = ["conv", "downsample", "frame_norm", "from_tokens", "join", "pointwise", "resnet", "to_tokens", "upsample"]

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vbbench.models.videobooth.guidance import guided
-from vbbench.models.videobooth.unet import ImagePromptInput, VideoUNet
+from vbbench.networks.sampling.guidance import guided
+from vbbench.networks.unet.unet import ImagePromptInput, VideoUNet
 from vbbench.profiling.released import layers
 from vbbench.profiling.released.attention import Text
 from vbbench.profiling.released.streams import Stream, Way, apply, run_features, way_through

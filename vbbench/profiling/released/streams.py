@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
-from vbbench.models.videobooth.transformer import Transformer, TransformerBlock
-from vbbench.models.videobooth.unet import VideoUNet
+from vbbench.networks.unet.transformer import Transformer, TransformerBlock
+from vbbench.networks.unet.unet import VideoUNet
 from vbbench.profiling.released import attention, layers
 from vbbench.profiling.released.attention import Text
 from vbbench.profiling.released.removals import Removals

@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vbbench.models.codec import to_unit
-from vbbench.models.diffusion import add_noise, video_noise
-from vbbench.models.loading import load_codec
-from vbbench.models.network import TextToVideoNetwork, mini_config
-from vbbench.training.data import Pictures, Split, TrainingData
+from vbbench.data.world import MOTIONS, SCENES, VOCABULARY, rich_caption
+from vbbench.data.world.captions import article
+from vbbench.data.world.pictures import Pictures, Split, TrainingData
+from vbbench.networks.codec import to_unit
+from vbbench.networks.loading import load_codec
+from vbbench.networks.network import TextToVideoNetwork, mini_config
+from vbbench.networks.sampling.diffusion import add_noise, video_noise
 from vbbench.training.settings import TrainSettings
-from vbbench.world import MOTIONS, SCENES, VOCABULARY, rich_caption
-from vbbench.world.captions import article
 
 STILLS, PROMPTS, CLIPS = 28, 4, 4  # a step has 28 stills + 4 image prompts, or 4 clips
 STILLS_ONLY = 0.25  # first share of the training, without clips

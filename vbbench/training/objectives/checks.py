@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vbbench.metrics.real_videos import same_against_other
-from vbbench.training.data import Split
+from vbbench.data.world.pictures import Split
+from vbbench.metrics.validation.real_videos import same_against_other
 
 
 def prompts_against_clips(split: Split, embed: Callable[[np.ndarray], Tensor], stride: int = 3) -> dict[str, float]:
@@ -20,7 +20,7 @@ def prompts_against_clips(split: Split, embed: Callable[[np.ndarray], Tensor], s
         embed: frames (N, 64, 64, 3) uint8 to embeddings (N, D) on the CPU.
         stride: every how many-th frame of a clip is looked at.
     Returns:
-        See `vbbench.metrics.real_videos.same_against_other`.
+        See `vbbench.metrics.validation.real_videos.same_against_other`.
     """
     subjects = np.arange(split.num_subjects)
     prompts_SD = embed(split.prompts.frames[subjects * split.counts.prompts])

@@ -14,16 +14,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vbbench.metrics.configs import encoder_config
-from vbbench.metrics.encoders import build_clip
-from vbbench.metrics.real_videos import read_rate
-from vbbench.metrics.setting import Setting
-from vbbench.metrics.tokenizer import WordTokenizer
-from vbbench.training.data import Pictures, Split, TrainingData
+from vbbench.data.world import CLASSES, MOTIONS, SCENES, VOCABULARY, Individual, caption, rich_caption
+from vbbench.data.world.pictures import Pictures, Split, TrainingData
+from vbbench.metrics.encoders.configs import encoder_config
+from vbbench.metrics.encoders.encoders import build_clip
+from vbbench.metrics.encoders.setting import Setting
+from vbbench.metrics.encoders.tokenizer import WordTokenizer
+from vbbench.metrics.validation.real_videos import read_rate
 from vbbench.training.objectives import augment
 from vbbench.training.objectives.checks import prompts_against_clips
 from vbbench.training.settings import TrainSettings
-from vbbench.world import CLASSES, MOTIONS, SCENES, VOCABULARY, Individual, caption, rich_caption
 
 STILLS, CLIP_FRAMES, PROMPTS = 136, 56, 64
 RICH, BARE = 0.5, 0.2  # captions that tell all colours and the marking; captions that only name the class

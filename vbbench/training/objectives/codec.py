@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vbbench.models.codec import PatchCodec, to_unit
-from vbbench.training.data import Split, TrainingData
+from vbbench.data.world.pictures import Split, TrainingData
+from vbbench.networks.codec import PatchCodec, to_unit
 
 FIT_PICTURES, CHECK_PICTURES = 3000, 400
 

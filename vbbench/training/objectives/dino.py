@@ -19,10 +19,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vbbench.metrics.configs import encoder_config
-from vbbench.metrics.encoders import build_dino
-from vbbench.metrics.setting import Setting
-from vbbench.training.data import Split, TrainingData
+from vbbench.data.world.pictures import Split, TrainingData
+from vbbench.metrics.encoders.configs import encoder_config
+from vbbench.metrics.encoders.encoders import build_dino
+from vbbench.metrics.encoders.setting import Setting
 from vbbench.training.objectives import augment
 from vbbench.training.objectives.checks import prompts_against_clips
 from vbbench.training.settings import TrainSettings

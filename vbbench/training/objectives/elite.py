@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vbbench.models.elite.loading import load_elite
-from vbbench.models.elite.network import GLOBAL, LOCAL, EliteNetwork
+from vbbench.networks.elite import GLOBAL, LOCAL, EliteNetwork, load_elite
 from vbbench.training.objectives.stage import EMBEDDING_PENALTY, Asked, Stage
 from vbbench.training.settings import TrainSettings
 

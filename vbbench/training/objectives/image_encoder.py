@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vbbench.models.codec import to_unit
-from vbbench.models.image_encoder import MINI_IMAGE_ENCODER, ImageEncoder, mirrored
-from vbbench.training.data import Split, TrainingData
+from vbbench.data.world import CLASSES, COLOURS, MARKINGS
+from vbbench.data.world.pictures import Split, TrainingData
+from vbbench.networks.codec import to_unit
+from vbbench.networks.image_encoder import MINI_IMAGE_ENCODER, ImageEncoder, mirrored
 from vbbench.training.settings import TrainSettings
-from vbbench.world import CLASSES, COLOURS, MARKINGS
 
 SUBJECTS = 40  # per step: an image prompt and a still of each
 TEMPERATURE = 0.1

@@ -13,13 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vbbench.metrics.configs import encoder_config
-from vbbench.metrics.segmenter import DETAIL, FIRST_MARKING, SEGMENTS, UNet, decode
-from vbbench.metrics.setting import Setting
-from vbbench.training.data import Pictures, Split, TrainingData
+from vbbench.data.world.names import MARKINGS, MASK_DETAIL, MASK_MARKING
+from vbbench.data.world.pictures import Pictures, Split, TrainingData
+from vbbench.metrics.encoders.configs import encoder_config
+from vbbench.metrics.encoders.segmenter import DETAIL, FIRST_MARKING, SEGMENTS, UNet, decode
+from vbbench.metrics.encoders.setting import Setting
 from vbbench.training.objectives import augment
 from vbbench.training.settings import TrainSettings
-from vbbench.world.names import MARKINGS, MASK_DETAIL, MASK_MARKING
 
 BATCH = 64
 PROMPT_SHARE = 1 / 8

@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vbbench.models.codec import to_unit
-from vbbench.models.diffusion import add_noise, video_noise
-from vbbench.models.image_encoder import mirrored
-from vbbench.models.loading import differences, load_codec
-from vbbench.training.data import Pictures, Split, TrainingData
+from vbbench.data.world import CLASSES
+from vbbench.data.world.pictures import Pictures, Split, TrainingData
+from vbbench.networks.codec import to_unit
+from vbbench.networks.image_encoder import mirrored
+from vbbench.networks.loading import differences, load_codec
+from vbbench.networks.sampling.diffusion import add_noise, video_noise
 from vbbench.training.objectives.base import CLIP_NOISE, STILL_NOISE, cell_weights, sample_timesteps, weighted_error
 from vbbench.training.settings import TrainSettings
-from vbbench.world import CLASSES
 
 STILLS, CLIPS = 24, 3
 DROP = 0.1  # steps without text and image prompt

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vbbench.models.diffusion import add_noise
-from vbbench.models.loading import load_videobooth
-from vbbench.models.videobooth.network import COARSE, FINE, FINE_ONLY, VideoBoothNetwork
-from vbbench.models.videobooth.unet import ImagePromptInput
+from vbbench.networks.loading import load_videobooth
+from vbbench.networks.sampling.diffusion import add_noise
+from vbbench.networks.unet.unet import ImagePromptInput
+from vbbench.networks.videobooth import COARSE, FINE, FINE_ONLY, VideoBoothNetwork
 from vbbench.training.objectives.stage import Asked, Stage
 from vbbench.training.settings import TrainSettings
 

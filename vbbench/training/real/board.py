@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vbbench.errors import VBBenchError, one_line
+from vbbench.media.video import write_page_video, write_video_lossless
 from vbbench.training import curves
 from vbbench.types import PromptItem, SamplingParams, Video
-from vbbench.video import write_page_video, write_video_lossless
 
 if TYPE_CHECKING:
     from vbbench.models.videobooth.model import VideoBooth

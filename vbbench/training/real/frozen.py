@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vbbench.models.codec import FrameCodec, to_unit
-from vbbench.models.image_encoder import ImageEncoder
+from vbbench.networks.codec import FrameCodec, to_unit
+from vbbench.networks.image_encoder import ImageEncoder
 from vbbench.training.real.cache import TensorCache
 from vbbench.training.real.loader import LoadedSample
 

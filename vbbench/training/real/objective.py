@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vbbench.models.diffusion import add_noise, video_noise
 from vbbench.models.fitting import denoising_loss
-from vbbench.models.videobooth.network import VideoBoothNetwork
-from vbbench.models.videobooth.unet import ImagePromptInput
+from vbbench.networks.sampling.diffusion import add_noise, video_noise
+from vbbench.networks.unet.unet import ImagePromptInput
+from vbbench.networks.videobooth import VideoBoothNetwork
 from vbbench.training.objectives.stage import EMBEDDING_PENALTY
 from vbbench.training.real.frozen import FrozenParts
 from vbbench.training.real.loader import LoadedSample

@@ -11,12 +11,12 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from vbbench import resources
-from vbbench.datasets.loader import Example, examples
+from vbbench.core import paths as resources
+from vbbench.data.suite import single_item
+from vbbench.data.videos.loader import Example, examples
 from vbbench.errors import InputError, UsageError, one_line
-from vbbench.models.loading import load_codec, load_videobooth
 from vbbench.models.videobooth.model import VideoBooth
-from vbbench.suite import single_item
+from vbbench.networks.loading import load_codec, load_videobooth
 from vbbench.training import curves
 from vbbench.training.real.board import Board
 from vbbench.training.real.cache import TensorCache

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vbbench.core.names import nearest
+from vbbench.core.paths import seeded_name
 from vbbench.errors import UsageError
-from vbbench.recipes import nearest
-from vbbench.resources import seeded_name
 from vbbench.training.real.settings import ClipSettings, RealSettings
 
 
@@ -16,7 +16,7 @@ class RealRecipe:
     """A stage of VideoBooth.
 
     Attributes:
-        stage: of `vbbench.models.videobooth.network.STAGES`.
+        stage: of `vbbench.networks.videobooth.STAGES`.
         after: weights of the same seed that it goes on from; None: from the base.
         noises_image_prompt: the image prompt carries the clip's noise, as in the paper.
         augment: image prompts are changed, so that they cannot be copied (in the paper: where they are injected).
@@ -44,7 +44,7 @@ class RealRun:
 
     Attributes:
         name: a key of `RECIPES`.
-        data, videos: a dataset's folder, and that of its videos (`vbbench.datasets.loader.examples`).
+        data, videos: a dataset's folder, and that of its videos (`vbbench.data.videos.loader.examples`).
         work: folder of checkpoints, curves and samples.
         clips: how clips are cut; whether image prompts are changed is up to the recipe.
         classes: only these; none: all.

@@ -18,7 +18,7 @@ class ClipSettings:
             frames over 64, which are 4.2 on average; here they lie evenly.)
         size: side of a clip's frames and of the image prompt, in pixels.
         windows: in how many places of a video a clip may begin, evenly spread, so that their latents can be kept; 0: anywhere.
-        augment: image prompts are changed, as in stage 2 (`vbbench.training.real.augment`).
+        augment: image prompts are changed, as in stage 2 (`vbbench.training.real.clips`).
         text_drop: share of the examples without text and image prompt.
     """
 

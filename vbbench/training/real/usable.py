@@ -10,11 +10,11 @@ from functools import partial
 
 from PIL import Image
 
-from vbbench.datasets.loader import Example
-from vbbench.datasets.nouns import check_classes, find_noun
+from vbbench.data.videos.loader import Example
+from vbbench.data.videos.nouns import check_classes, find_noun
 from vbbench.errors import InputError, UsageError, one_line
+from vbbench.media.video import count_frames, probe
 from vbbench.training.real.settings import ClipSettings
-from vbbench.video import count_frames, probe
 
 _SURE = 2  # a header that promises so many times the frames that are needed is believed
 

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from vbbench.errors import InputError
+from vbbench.media.video import read_video
 from vbbench.types import Adapter, Video
-from vbbench.video import read_video
 
 
 class Tinted:

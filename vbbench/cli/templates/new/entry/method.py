@@ -1,8 +1,8 @@
 import numpy as np
 from PIL import Image, ImageDraw
 
+from vbbench.media.video import load_image_prompt
 from vbbench.types import Video
-from vbbench.video import load_image_prompt
 
 GROUNDS = {"snow": (214, 226, 238), "night": (28, 32, 60), "grass": (96, 168, 80), "forest": (52, 112, 66), "room": (196, 164, 150)}
 STEPS = {"right": (0.35, 0, 0), "left": (-0.35, 0, 0), "closer": (0, 0, 0.5), "away": (0, 0, -0.5), "jumping": (0, 0.2, 0)}

@@ -1,0 +1,1 @@
+"""Where subjects and prompts come from: suites, the drawn world, real videos, other benchmarks."""

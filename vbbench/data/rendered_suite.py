@@ -1,0 +1,323 @@
+"""Suites that are rendered when first used: what is shipped is how to make them and the digest of what must come out.
+
+They lie in ``<cache>/suites/<name>-<version>-<digest>``, whole or not at all. Their digest counts pixels and texts: the bytes of a PNG
+or of a video depend on the library that packs them, the pixels on the drawing code alone.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vbbench.core.files import file_digest
+from vbbench.core.paths import CACHE_VARIABLE, cache_dir
+from vbbench.data.world.captions import caption
+from vbbench.data.world.individuals import SPLITS, Individual, individual
+from vbbench.data.world.names import CLASSES, MOTIONS, NUM_FRAMES, SCENES, SIZE
+from vbbench.data.world.render import render_clip, render_image_prompt
+from vbbench.errors import InputError, SuiteError, UsageError
+from vbbench.types import PromptSuite, Video
+
+# Suites of the miniature world: prompt items of held-out individuals, with their image prompts, real videos and clips to fit on.
+
+FPS = 8
+FIT_CLIPS = 4
+OTHER_OFFSET = 40  # the "other individual" of index i is index i + this: never itself an item's subject in suites of fewer
+SPLIT_WORDS = {"train": "training", "val": "validation", "test": "held-out"}
+METRICS = ["true-identity", "dino", "clip-image", "clip-text", "temporal-consistency", "motion"]
+
+
+def write_suite(
+    root: Path, name: str, version: str, *, per_class: int, prompts: int, seed: int, split: str = "test", rendered: bool = False
+) -> str:
+    """Render and write a suite; returns its digest.
+
+    Args:
+        root: the suite's folder, made where missing.
+        per_class: individuals of each class, at most OTHER_OFFSET.
+        prompts: text prompts of each individual; scenes and motions are dealt so that each comes up equally often.
+        seed: of the suite.
+        split: whose individuals; ``test`` was seen by nothing that was trained.
+        rendered: whether its digest counts pixels, so that the same suite can be rendered anywhere, instead of bytes.
+    Raises:
+        UsageError: more individuals of a class than OTHER_OFFSET.
+    """
+    from vbbench.data import suite
+
+    if not 1 <= per_class <= OTHER_OFFSET:
+        raise UsageError(f"a suite of the miniature world has 1 to {OTHER_OFFSET} individuals of each class, not {per_class}.")
+    for folder in ("images", "masks", "real", "other", "fit"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng([seed, SPLIT_SALT])
+    count = len(CLASSES) * per_class * prompts
+    deck = {words: _deal(words, count, rng) for words in (SCENES, MOTIONS)}
+    subjects, items = [], []
+    for class_name in CLASSES:
+        for index in range(per_class):
+            person = individual(split, class_name, index)
+            asked = [(deck[SCENES].pop(), deck[MOTIONS].pop()) for _ in range(prompts)]
+            subjects.append(_write_subject(root, person, asked, rng))
+            other = individual(split, class_name, index + OTHER_OFFSET)
+            items += [_write_item(root, person, other, number, *ask, rng) for number, ask in enumerate(asked)]
+    settings = {
+        "name": name,
+        "version": version,
+        "description": f"{len(subjects)} {SPLIT_WORDS[split]} individuals of the miniature world, {prompts} text prompts each",
+        "scale": "mini",
+        "num_frames": NUM_FRAMES,
+        "size": SIZE,
+        "fps": FPS,
+        "seed": seed,
+        "metrics": METRICS,
+    }
+    if rendered:
+        settings[suite.RENDERED] = {"per_class": per_class, "prompts": prompts, "seed": seed, "split": split}
+    return suite.write(root, settings, subjects, items)
+
+
+SPLIT_SALT = 20231200777
+
+
+def _deal(words: tuple[str, ...], count: int, rng: np.random.Generator) -> list[str]:
+    """``count`` words in random order, each equally often up to one."""
+    rounds = [rng.permutation(words) for _ in range(-(-count // len(words)))]
+    return [str(word) for word in np.concatenate(rounds)[:count]]
+
+
+def _seed(rng: np.random.Generator) -> int:
+    return int(rng.integers(2**31))
+
+
+def _subject_id(person: Individual) -> str:
+    return f"{person.class_name}-{person.index:04d}"
+
+
+def _write_subject(root: Path, person: Individual, asked: list[tuple[str, str]], rng: np.random.Generator) -> Mapping[str, Any]:
+    """The image prompt and its mask, and clips to fit on in other scenes than those asked for."""
+    from PIL import Image
+
+    from vbbench.media.video import write_video_lossless
+
+    name = _subject_id(person)
+    image, mask = render_image_prompt(person, _seed(rng))
+    Image.fromarray(image).save(root / "images" / f"{name}.png")
+    Image.fromarray(mask > 0).save(root / "masks" / f"{name}.png")
+    scenes = rng.permutation([scene for scene in SCENES if scene not in {a for a, _ in asked}])[:FIT_CLIPS]
+    motions = rng.permutation(MOTIONS)[:FIT_CLIPS]
+    clips, captions = [], []
+    for number, (scene, motion) in enumerate(zip(map(str, scenes), map(str, motions), strict=True)):
+        clips.append(f"fit/{name}-{number}.mkv")
+        captions.append(caption(person.class_name, scene, motion))
+        write_video_lossless(root / clips[-1], Video(render_clip(person, scene, motion, _seed(rng))[0], FPS))
+    world = {"split": person.split, "class": person.class_name, "index": person.index}
+    row = {"id": name, "class": person.class_name, "image": f"images/{name}.png", "masks": [f"masks/{name}.png"]}
+    return {**row, "clips": clips, "captions": captions, "world": world}
+
+
+def _write_item(
+    root: Path, person: Individual, other: Individual, number: int, scene: str, motion: str, rng: np.random.Generator
+) -> Mapping[str, Any]:
+    """A text prompt and the real videos that answer it: of the subject, and of another individual at the same seed."""
+    from vbbench.media.video import write_video_lossless
+
+    name, item, seed = _subject_id(person), f"{_subject_id(person)}-{number}", _seed(rng)
+    for folder, who in (("real", person), ("other", other)):
+        write_video_lossless(root / folder / f"{item}.mkv", Video(render_clip(who, scene, motion, seed)[0], FPS))
+    return {
+        "id": item,
+        "subject": name,
+        "class": person.class_name,
+        "text": caption(person.class_name, scene, motion),
+        "subject_word": person.class_name,
+        "image": f"images/{name}.png",
+        "scene": scene,
+        "motion": motion,
+        "reference_video": f"real/{item}.mkv",
+        "other_video": f"other/{item}.mkv",
+    }
+
+
+TABLE: Mapping[str, type] = {"per_class": int, "prompts": int, "seed": int, "split": str}
+PIXELS = "pixels.json"  # file -> [digest of its bytes, digest of its pixels], so that a suite need not be decoded whenever it is read
+SECONDS_A_CLIP = 0.04
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # it names a folder
+
+
+def check_settings(settings: Mapping[str, Any], root: Path) -> None:
+    """Whether a suite.toml says soundly how its suite is rendered.
+
+    Raises:
+        SuiteError: it does not.
+    """
+    table = settings["rendered"]
+    good = isinstance(table, Mapping) and set(table) == set(TABLE)
+    if not good or any(not isinstance(table[key], kind) or isinstance(table[key], bool) for key, kind in TABLE.items()):
+        raise SuiteError(f"the suite {root} must say {', '.join(TABLE)} in [rendered], not {table!r}.")
+    if not 1 <= table["per_class"] <= OTHER_OFFSET or table["prompts"] < 1 or table["seed"] < 0 or table["split"] not in SPLITS:
+        raise SuiteError(f"the suite {root} cannot be rendered with {table!r}.")
+    if not _VERSION.fullmatch(settings["version"]) or not _DIGEST.fullmatch(str(settings.get("digest", "0" * 64))):
+        raise SuiteError(f"the suite {root} has a version or a digest that cannot name a folder.")
+
+
+def counts(header: Mapping[str, Any]) -> tuple[int, int]:
+    """Numbers of subjects and items of a suite that may not be rendered yet."""
+    table = header["rendered"]
+    subjects = len(CLASSES) * table["per_class"]
+    return subjects, subjects * table["prompts"]
+
+
+def pixel_digests(root: Path, files: Mapping[str, Path]) -> dict[str, str]:
+    """Digest of the pixels of each picture and video; those that are new here are decoded, and remembered beside them.
+
+    Raises:
+        SuiteError: a file cannot be read.
+    """
+    known = _remembered(root)
+    found: dict[str, str] = {}
+    for name, path in files.items():
+        content = file_digest(path)
+        if known.get(name, [None])[0] != content:
+            known[name] = [content, _pixel_digest(path)]
+        found[name] = known[name][1]
+    if known != _remembered(root):
+        _remember(root, known)
+    return found
+
+
+def _remembered(root: Path) -> dict[str, list[str]]:
+    try:
+        known = json.loads((root / PIXELS).read_text("utf-8"))
+        return {name: [str(content), str(pixels)] for name, (content, pixels) in known.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _remember(root: Path, known: Mapping[str, list[str]]) -> None:
+    """Only spares time: a folder that cannot be written to is decoded again."""
+    partial = root / f".{PIXELS}.{os.getpid()}.tmp"
+    try:
+        partial.write_text(json.dumps(known, indent=0, sort_keys=True) + "\n", "utf-8")
+        os.replace(partial, root / PIXELS)
+    except OSError:
+        return
+
+
+def _pixel_digest(path: Path) -> str:
+    import numpy as np
+    from PIL import Image
+
+    from vbbench.media.video import read_video, video_digest
+    from vbbench.types import Video
+
+    try:
+        if path.suffix != ".png":
+            return video_digest(read_video(path))
+        with Image.open(path) as picture:
+            return video_digest(Video(np.asarray(picture.convert("RGB"))[None], fps=1))
+    except (InputError, OSError, ValueError, Image.DecompressionBombError) as error:
+        raise SuiteError(f"{path} cannot be read: {error}") from None
+
+
+def from_cache(header: Mapping[str, Any], read: Callable[[Path], PromptSuite]) -> PromptSuite:
+    """The suite, rendered first where it is not there yet or has been damaged.
+
+    Args:
+        header: the settings of its suite.toml.
+        read: reads a suite's folder and holds it against the digest recorded in that folder.
+    Raises:
+        SuiteError: the cache cannot be written to, or other pixels come out here than those recorded.
+    """
+    folder = cache_dir() / "suites" / f"{header['name']}-{header['version']}-{str(header.get('digest'))[:12]}"
+    try:
+        found = _read_whole(folder, header, read)
+        if found is not None:
+            return found
+        with _locked(folder):
+            found = _read_whole(folder, header, read)  # another process may have rendered it in the meantime
+            if found is None:
+                _tell(header, folder)
+                render_whole(folder, header)
+            return found or read(folder)
+    except OSError as error:
+        raise SuiteError(
+            f"the suite {header['name']} is rendered when first used, but {folder.parent} cannot be used for it: "
+            f"{error.strerror or error}. Set {CACHE_VARIABLE} to a folder that can be written to."
+        ) from None
+
+
+def _read_whole(folder: Path, header: Mapping[str, Any], read: Callable[[Path], PromptSuite]) -> PromptSuite | None:
+    """The rendered suite; None where it is not there, or not as it was recorded."""
+    if not folder.is_dir():
+        return None
+    try:
+        suite = read(folder)
+    except SuiteError:
+        return None
+    return suite if suite.digest == header["digest"] else None
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One process at a time renders into a folder; the others wait for it. The lock goes with the process, however it ends."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder.parent / f".{folder.name}.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _say(f"another process is rendering {folder}; waiting for it.")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _tell(header: Mapping[str, Any], folder: Path) -> None:
+    subjects, items = counts(header)
+    seconds = SECONDS_A_CLIP * (subjects * FIT_CLIPS + 2 * items)
+    what = "is damaged and rendered anew" if folder.exists() else f"is rendered once ({subjects} individuals, {items} prompts)"
+    _say(f"the suite {header['name']} {what}, into {folder}; this takes about {max(1, round(seconds))} s.")
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"vbbench: {text}\n")
+    sys.stderr.flush()
+
+
+def render_whole(folder: Path, header: Mapping[str, Any]) -> str:
+    """Render a suite beside its folder, and put it in the place of what is there once it is whole; returns its digest.
+
+    Args:
+        header: name, version, ``rendered``, and the digest that must come out, where there is one.
+    Raises:
+        SuiteError: other pixels or texts came out than those recorded.
+    """
+    partial, old = (folder.with_name(f".{folder.name}.{suffix}") for suffix in ("tmp", "old"))
+    for left_over in (partial, old):  # by a process that was killed
+        shutil.rmtree(left_over, ignore_errors=True)
+    try:
+        digest = write_suite(partial, header["name"], header["version"], **header["rendered"], rendered=True)
+        if digest != header.get("digest", digest):
+            raise SuiteError(
+                f"the suite {header['name']} comes out differently here: its digest is {digest[:12]}, {header['digest'][:12]} is recorded. "
+                "The drawing code or the arithmetic of this machine is another, so its scores could stand beside no others; "
+                "`vbbench world suite` writes a suite of your own."
+            )
+        if folder.exists():
+            os.replace(folder, old)
+        os.replace(partial, folder)
+    finally:
+        for left_over in (partial, old):
+            shutil.rmtree(left_over, ignore_errors=True)
+    return digest

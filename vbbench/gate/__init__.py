@@ -1,1 +1,0 @@
-"""The gate: a run held against recorded scores."""

@@ -1,0 +1,1 @@
+"""Every metric over damage of known size, and over real videos."""

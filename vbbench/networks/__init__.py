@@ -1,0 +1,1 @@
+"""Torch modules and their weights: the video UNet, text and image encoders, autoencoders, samplers."""

@@ -1,0 +1,1 @@
+"""From noise to latents: schedules, guidance, samplers and what makes their steps faster."""

@@ -1,0 +1,1 @@
+"""Figures of the pages and of the paper, in one style."""

@@ -1,0 +1,163 @@
+"""Scores of a run's videos: for every video, one for every metric spec that it has none of yet."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from vbbench.errors import one_line
+from vbbench.runner.store import Record, RunStore
+from vbbench.types import MetricSpec, PromptItem, PromptSuite, Score
+
+if TYPE_CHECKING:
+    from vbbench.metrics.base import Metric
+    from vbbench.metrics.encoders.setting import Setting
+    from vbbench.metrics.scoring import ClipToScore
+
+
+class Scorer(Protocol):
+    """What a run needs to know of metrics."""
+
+    @property
+    def specs(self) -> Sequence[MetricSpec]:
+        """One a metric."""
+        ...
+
+    def score(self, clips: Iterable[ClipToScore]) -> Iterator[Sequence[Score]]:
+        """For each clip, in their order, one score a spec; a metric that cannot be computed gives a score with a reason."""
+        ...
+
+
+class MetricScorer:
+    """Scores by the metrics of `vbbench.metrics`.
+
+    Args:
+        names: of metrics.
+        setting: scale, encoders, and what the videos are like.
+        device: ``cpu`` or ``cuda``.
+        batch_size: frames that an encoder sees at once; None for the usual number.
+        cache: folder that keeps embeddings; None keeps none.
+    Raises:
+        UsageError, WeightsError: a name is wrong, or an encoder cannot be had.
+    """
+
+    def __init__(
+        self, names: Iterable[str], setting: Setting, device: str, *, batch_size: int | None = None, cache: Path | None = None
+    ) -> None:
+        from vbbench import metrics
+        from vbbench.metrics.analysis import Encoders
+        from vbbench.metrics.cache import EmbeddingCache
+
+        self._metrics: list[Metric] = [metrics.get_metric(name, setting) for name in names]
+        self._encoders = Encoders(setting, device, batch_size)
+        self._cache = EmbeddingCache(cache)
+
+    @property
+    def specs(self) -> Sequence[MetricSpec]:
+        """One a metric, in the order in which they were named."""
+        return [metric.spec for metric in self._metrics]
+
+    def score(self, clips: Iterable[ClipToScore]) -> Iterator[Sequence[Score]]:
+        """One list a clip, one score a metric; each video is embedded once an encoder, many at a time."""
+        from vbbench.metrics.scoring import score_clips
+
+        return score_clips(clips, self._metrics, self._encoders, self._cache)
+
+
+def score_run(store: RunStore, suite: PromptSuite, scorer: Scorer, advance: Callable[[str], None]) -> None:
+    """Score what has no score yet, the videos of earlier runs into the folder too.
+
+    Args:
+        advance: called with the model's name once a video is scored.
+    """
+    items = {item.id: item for item in suite.items}
+    waiting = []
+    for record in videos_to_score(store, scorer.specs):
+        if record["status"] == "failed":
+            _keep_reason(store, record, items[record["item_id"]], scorer, record["reason"])
+            advance(record["model"])
+        else:
+            waiting.append(record)
+    while waiting:
+        waiting = _score_until_error(store, waiting, items, scorer, advance)
+
+
+def _score_until_error(
+    store: RunStore, waiting: Sequence[Record], items: Mapping[str, PromptItem], scorer: Scorer, advance: Callable[[str], None]
+) -> Sequence[Record]:
+    """Score in order; an error of the scorer itself becomes the reason of the video it was at. What is left after that one."""
+    done = 0
+    try:
+        for record, scores in zip(waiting, scorer.score(_clips(store, waiting, items)), strict=True):
+            store.keep_scores([_row(score, record) for score in scores])
+            done += 1
+            advance(record["model"])
+        return []
+    except Exception as error:
+        record = waiting[done]
+        _keep_reason(store, record, items[record["item_id"]], scorer, one_line(error))
+        advance(record["model"])
+        return waiting[done + 1 :]
+
+
+def _clips(store: RunStore, records: Iterable[Record], items: Mapping[str, PromptItem]) -> Iterator[ClipToScore]:
+    from vbbench.metrics.scoring import ClipToScore
+
+    for record in records:
+        yield ClipToScore(record["model"], items[record["item_id"]], store.root / record["file"])
+
+
+def _keep_reason(store: RunStore, record: Record, item: PromptItem, scorer: Scorer, reason: str) -> None:
+    model = record["model"]
+    store.keep_scores([_row(Score(model, item.id, spec.name, spec.id, None, reason), record) for spec in scorer.specs])
+
+
+def videos_to_score(store: RunStore, specs: Sequence[MetricSpec]) -> list[Record]:
+    """Records of the sample jobs of which a score is missing, has failed, or is of other pixels."""
+    samples = [record for record in store.jobs.values() if record["kind"] == "sample"]
+    return [record for record in samples if any(not _is_scored(store, record, spec) for spec in specs)]
+
+
+def _is_scored(store: RunStore, record: Record, spec: MetricSpec) -> bool:
+    row = store.scores.get((record["model"], record["item_id"], spec.id))
+    if row is None or row["video_digest"] != record["digest"]:
+        return False
+    return row["value"] is not None or (record["status"] == "failed" and row["reason"] == record["reason"])
+
+
+def _row(score: Score, record: Record) -> Record:
+    value, reason = score.value, score.reason
+    if value is not None and not math.isfinite(value):
+        value, reason = None, f"the value is {value}, not a finite number"
+    return {
+        "model": score.model,
+        "item_id": score.item_id,
+        "metric": score.metric,
+        "spec_id": score.spec_id,
+        "value": None if value is None else float(value),
+        "reason": reason,
+        "per_frame": _finite(score.per_frame),
+        "video_digest": record["digest"],
+    }
+
+
+def _finite(values: Sequence[float] | None) -> list[float | None] | None:
+    return None if values is None else [float(value) if math.isfinite(value) else None for value in values]
+
+
+def count_failures(
+    store: RunStore, specs: Sequence[MetricSpec], models: Iterable[str], items: Collection[str | None] | None = None
+) -> dict[str, Any]:
+    """How many videos of the given models, and items if given, are done, failed, and not wholly scored."""
+    wanted = set(models)
+    samples = [record for record in store.jobs.values() if record["kind"] == "sample" and record["model"] in wanted]
+    samples = [record for record in samples if items is None or record["item_id"] in items]
+    failed = sum(record["status"] == "failed" for record in samples)
+    unscored = sum(
+        any((row := store.scores.get((record["model"], record["item_id"], spec.id))) is None or row["value"] is None for spec in specs)
+        for record in samples
+        if record["status"] == "done"
+    )
+    return {"done": len(samples) - failed, "failed": failed, "unscored": unscored}
