@@ -14,10 +14,11 @@ from PIL import Image
 
 import vbbench
 from vbbench.data import suite as suites
+from vbbench.data.suites import load_suite
 from vbbench.media.video import write_video_lossless
 from vbbench.types import PromptSuite, Video
 
-RECIPES = Path(__file__).parent / "data" / "recipes"
+RECIPES = Path(__file__).parent / "files" / "recipes"
 SUITE_SETTINGS = {
     "name": "tiny",
     "version": "1",
@@ -127,7 +128,7 @@ def make_suite(tmp_path: Path) -> Callable[..., PromptSuite]:
                 text = f"a {class_name} on the {place}"
                 items.append({**row, "id": f"{name}-{place}", "subject": name, "text": text, "subject_word": class_name, "scene": place})
         suites.write(root, {**SUITE_SETTINGS, **settings}, subjects, items)
-        return suites.load(root)
+        return load_suite(root)
 
     return make
 

@@ -17,7 +17,8 @@ from torch import nn
 
 from tests.models.tiny import PARAMS
 from vbbench.models.base import FittedVideoModel, VideoModel
-from vbbench.models.registry import all_recipes, build_model, groups
+from vbbench.models.recipes import build_model
+from vbbench.models.registry import all_recipes, groups
 from vbbench.networks.sampling.sampling import SCHEDULERS
 from vbbench.training.recipes import RECIPES as TRAINABLE
 from vbbench.types import Adapter, PromptItem, Recipe, SamplingParams, Video

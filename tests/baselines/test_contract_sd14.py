@@ -16,7 +16,8 @@ from torch import nn
 from tests.models.tiny import PARAMS
 from vbbench.core.paths import WEIGHTS_VARIABLE
 from vbbench.models.base import FittedVideoModel, VideoModel
-from vbbench.models.registry import all_recipes, build_model
+from vbbench.models.recipes import build_model
+from vbbench.models.registry import all_recipes
 from vbbench.types import PromptItem, Recipe, Video
 
 RECIPES = all_recipes()

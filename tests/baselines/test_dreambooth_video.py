@@ -17,7 +17,8 @@ from vbbench.core.paths import WEIGHTS_VARIABLE
 from vbbench.errors import InputError, RecipeError
 from vbbench.media.video import read_video, write_video_lossless
 from vbbench.models.fitting import clip_latents, frames_of
-from vbbench.models.registry import all_recipes, build_model
+from vbbench.models.recipes import build_model
+from vbbench.models.registry import all_recipes
 from vbbench.types import PromptItem, Subject, Video
 
 RECIPE = all_recipes()["dreambooth-video"]

@@ -17,7 +17,8 @@ from vbbench.data import world
 from vbbench.data.world.pictures import VARIANTS, Split
 from vbbench.errors import InputError
 from vbbench.media.video import write_video_lossless
-from vbbench.models.registry import all_recipes, build_model
+from vbbench.models.recipes import build_model
+from vbbench.models.registry import all_recipes
 from vbbench.types import PromptItem, Subject, Video
 
 RECIPE = all_recipes()["retrieve"]

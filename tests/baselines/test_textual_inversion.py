@@ -13,7 +13,8 @@ import torch
 from tests.models import tiny
 from vbbench.core.paths import WEIGHTS_VARIABLE
 from vbbench.errors import InputError
-from vbbench.models.registry import all_recipes, build_model
+from vbbench.models.recipes import build_model
+from vbbench.models.registry import all_recipes
 from vbbench.types import PromptItem, Recipe, Subject
 
 RECIPE = all_recipes()["textual-inversion"]

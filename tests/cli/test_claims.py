@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.claims.synthetic import STRENGTH, make_run, names_of, strengths
-from tests.report.synthetic import FakeRun, build, items, spec
+from tests.results.claims.synthetic import STRENGTH, make_run, names_of, strengths
+from tests.results.synthetic import FakeRun, build, items, spec
 from vbbench import cli
 from vbbench.core import paths as resources
 from vbbench.results.claims.stored import write_scores

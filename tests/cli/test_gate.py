@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.synthetic import METRICS, FakeRun, build, items, spec
+from tests.results.synthetic import METRICS, FakeRun, build, items, spec
 from vbbench import cli
 from vbbench.cli import gate as cli_gate
 from vbbench.cli import metrics as cli_metrics

@@ -17,7 +17,7 @@ import pytest
 from tests.models.test_pipeline import PARAMS as TINY
 from vbbench import cli
 from vbbench.cli.new import TEMPLATES, title_of
-from vbbench.data import suite as suites
+from vbbench.data.suites import load_suite
 from vbbench.models.base import VideoModel
 from vbbench.models.pipeline import OWN_SCHEDULER, check_arguments
 from vbbench.models.recipes import CARD_KEYS, build_model, load_recipe
@@ -47,7 +47,7 @@ def made(request: pytest.FixtureRequest, here: Path, capsys: pytest.CaptureFixtu
 
 @pytest.fixture(scope="module")
 def items() -> tuple[PromptItem, ...]:
-    return suites.load("mini").items
+    return load_suite("mini").items
 
 
 def run(folder: str, suite: PromptSuite, out: Path) -> int:
@@ -225,6 +225,6 @@ class TestReadme:
 
 def test_params_are_the_bundled_suites() -> None:
     """What the templates are looked at with above."""
-    suite = suites.load("mini")
+    suite = load_suite("mini")
     assert isinstance(PARAMS, SamplingParams)
     assert (PARAMS.num_frames, PARAMS.size, PARAMS.fps) == (suite.num_frames, suite.size, suite.fps)

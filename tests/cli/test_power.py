@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.report.synthetic import MODELS, FakeRun, build, items
+from tests.results.synthetic import MODELS, FakeRun, build, items
 from vbbench import cli
 from vbbench.results.power import individuals_needed, smallest_difference
 

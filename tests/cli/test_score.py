@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.videos import encode, gif, gradient, h264, pictures, spoil_file, spoil_folder
+from tests.media.videos import encode, gif, gradient, h264, pictures, spoil_file, spoil_folder
 from vbbench import cli
-from vbbench.data import suite as suites
+from vbbench.data.suites import load_suite
 from vbbench.results.aggregate import load_run, merge_runs
 from vbbench.runner import submission as intake
 from vbbench.types import PromptSuite
@@ -45,7 +45,7 @@ def command(videos: Path, tiny_suite: PromptSuite, tmp_path: Path) -> list[str]:
 
 
 def test_bad_videos_are_records_with_reasons_and_the_good_ones_are_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    suite = suites.load("mini")
+    suite = load_suite("mini")
     folder, ids = tmp_path / "bad", iter(item.id for item in suite.items)
     folder.mkdir()
     for kind in BAD_FILES:

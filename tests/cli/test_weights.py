@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.models import published
-from tests.models.test_hub_files import COMMIT, Hub, hub
 from tests.models.tiny import weights_root
+from tests.networks.test_fetch import COMMIT, Hub, hub
 from vbbench import cli
 from vbbench.core.paths import WEIGHTS_VARIABLE
 from vbbench.core.weights_file import read_card

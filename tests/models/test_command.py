@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.run.stubs import MeanScorer
-from tests.run.test_execute import Runner
+from tests.runner.stubs import MeanScorer
+from tests.runner.test_execute import Runner
 from vbbench.core.process import TAIL_CHARACTERS, run_process
 from vbbench.errors import CommandError, RecipeError
 from vbbench.media.video import read_video

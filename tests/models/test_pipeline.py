@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from tests.models import tiny_pipelines
-from tests.run.test_execute import Runner
+from tests.runner.test_execute import Runner
 from vbbench.core import paths as resources
 from vbbench.errors import InputError, PrerequisiteError, RecipeError, VBBenchError, WeightsError
 from vbbench.metrics.encoders.setting import Setting

@@ -17,7 +17,7 @@ from torch import nn
 
 from vbbench.core.paths import WEIGHTS_VARIABLE
 from vbbench.core.weights_file import save_weights
-from vbbench.data import suite
+from vbbench.data.suites import load_suite
 from vbbench.data.world import CLASSES, VOCABULARY, individuals, render_clips
 from vbbench.networks.codec import PatchCodec, to_unit
 from vbbench.networks.elite import GLOBAL, LOCAL, EliteNetwork
@@ -136,4 +136,4 @@ def tiny_weights(weights_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def items() -> tuple[PromptItem, ...]:
     """Items of the bundled suite: two of a bear and two of a car."""
-    return suite.load("mini").items[:4]
+    return load_suite("mini").items[:4]

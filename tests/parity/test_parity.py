@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from tests.parity.run import main
 
-GOLDEN = Path(__file__).parents[1] / "data" / "golden"
+GOLDEN = Path(__file__).parents[1] / "files" / "golden"
 
 
 @pytest.mark.parametrize("backend", [None, "reference", "released", "plain", "concat", "merge"])

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tests.models.tiny import PARAMS
 from tests.models.videobooth.test_model import build
-from vbbench.data import suite
+from vbbench.data.suites import load_suite
 from vbbench.errors import IncompleteError, UsageError
 from vbbench.models.registry import resolve_models
 from vbbench.models.text_to_video import PARTS
@@ -92,7 +92,7 @@ def test_the_first_call_is_told_as_the_others_and_without_loading(ticking: list[
 
 def test_loading_and_parts_are_measured_apart() -> None:
     (recipe,) = resolve_models("text-to-video")
-    found = clip._measured(clip.batch_of(recipe, suite.load("mini"), 1), Options())
+    found = clip._measured(clip.batch_of(recipe, load_suite("mini"), 1), Options())
     assert set(found) == {clip.LOADING, *PARTS}
     assert all(seconds > 0 for seconds in found.values())
 
@@ -114,7 +114,7 @@ def test_operations_are_those_of_all_steps(name: str, period: int, steps: int) -
     (recipe,) = resolve_models(name)
     if period > 1:
         recipe = replace(recipe, scales={"mini": {**recipe.scales["mini"], "approximate": {"reuse_features": period}}})
-    batch = clip.batch_of(recipe, suite.load("mini"), 1)
+    batch = clip.batch_of(recipe, load_suite("mini"), 1)
     batch = replace(batch, params=replace(batch.params, num_inference_steps=steps))
     counter = FlopCounterMode(display=False)
     with counter:
@@ -132,7 +132,7 @@ def test_memory_is_that_of_a_fresh_process_beyond_the_model(monkeypatch: pytest.
     making: Callable[[], Any] = clip.prepared(**asked)
     (video,) = making()
     (recipe,) = resolve_models("videobooth")
-    batch = clip.batch_of(recipe, suite.load("mini"), 1)
+    batch = clip.batch_of(recipe, load_suite("mini"), 1)
     (expected,) = batch.load("cpu").generate(batch.items, batch.params)
     assert np.array_equal(video.frames, expected.frames)
 

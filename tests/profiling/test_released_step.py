@@ -25,7 +25,7 @@ from vbbench.profiling.released import LADDER, Removals, StepInputs, Text, Way, 
 from vbbench.profiling.step_cases import SD14, Case, build_inputs, build_network
 from vbbench.profiling.step_facts import flops_of, largest_difference
 
-GOLDEN = Path(__file__).parents[1] / "data" / "golden"
+GOLDEN = Path(__file__).parents[1] / "files" / "golden"
 WAYS = {"released": Removals(), **{name: Removals(**{name: True}) for name in LADDER}, "all": all_removals()}
 REAL = Case("sd14", SD14, latent=32)
 TINY = Case("small", UNetConfig(

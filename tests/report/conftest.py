@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.synthetic import FakeRun, build, items
+from tests.results.synthetic import FakeRun, build, items
 
 WEIRD = 'a <b>dog</b> "quoted" & \'single\' 🐕 </script><script>document.title = "broken in"</script> مرحبا {{ 7 * 7 }} | dog'
 REASON = "no memory left <img src=x onerror=alert(1)>"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.report.synthetic import FakeRun, Item, spec
+from tests.results.synthetic import FakeRun, Item, spec
 
 ATTACK = "window.broken = (window.broken || 0) + 1"
 SCRIPT = f"</script></style></title></textarea><script>{ATTACK}</script>"

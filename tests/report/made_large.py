@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.report.synthetic import FPS, FRAMES, SIZE, FakeRun, Item, build, spec
+from tests.results.synthetic import FPS, FRAMES, SIZE, FakeRun, Item, build, spec
 from vbbench.core.paths import data_root
 
 METRICS = ("true-identity", "dino", "clip-image", "clip-text", "temporal-consistency", "motion")

@@ -11,8 +11,8 @@ import pytest
 
 from tests.report.axe import axe_script, poor_contrast, serious, small_targets, violations
 from tests.report.conftest import weird_run
-from tests.report.synthetic import build
 from tests.report.test_page import wait_for
+from tests.results.synthetic import build
 from vbbench.report.leaderboard import write_report
 from vbbench.report.site.site import write_site
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.report.synthetic import MODELS, FakeRun, build, items, spec
+from tests.results.synthetic import MODELS, FakeRun, build, items, spec
 from vbbench.report.board_page import make_board
 from vbbench.report.leaderboard import write_report
 from vbbench.report.tables import differences_of, matrix_of

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.report.conftest import WEIRD, weird_run
-from tests.report.synthetic import MODELS, FakeRun, build, items, spec
+from tests.results.synthetic import MODELS, FakeRun, build, items, spec
 from vbbench.report.board_page import make_board
 from vbbench.report.figures.figures import Figure, write_figures
 from vbbench.results.aggregate import load_run

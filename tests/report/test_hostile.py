@@ -11,9 +11,9 @@ from urllib.parse import quote
 import pytest
 
 from tests.report.hostile import ATTACK, MODELS, PICTURE, SCRIPT, WORDS, hostile_run
-from tests.report.synthetic import build
 from tests.report.test_axe import seen_as
 from tests.report.test_page import wait_for
+from tests.results.synthetic import build
 from vbbench.report.leaderboard import write_report
 
 HARM = """

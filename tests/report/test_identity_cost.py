@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.report.synthetic import FakeRun, build, items
+from tests.results.synthetic import FakeRun, build, items
 from vbbench.report.figures.identity_cost import GLYPH, LEFT, LINE, Axes, Plot, Point, drawing, labels_of, plot_of
 from vbbench.report.leaderboard import NARROW, WIDE, write_report
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.report.conftest import weird_run
-from tests.report.synthetic import MODELS, FakeRun, build, items, spec
+from tests.results.synthetic import MODELS, FakeRun, build, items, spec
 from vbbench.report.board_page import make_board
 from vbbench.report.latex import escaped, write_latex
 from vbbench.results.aggregate import load_run

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from tests.report.conftest import REASON, WEIRD, weird_run
-from tests.report.synthetic import FRAMES, MODELS, SIZE, FakeRun, build, items, spec
+from tests.results.synthetic import FRAMES, MODELS, SIZE, FakeRun, build, items, spec
 from vbbench.errors import IncompleteError, RunFolderError
 from vbbench.media.video import read_video
 from vbbench.report import board_page, export, model_pages, place

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.report.conftest import weird_run
-from tests.report.synthetic import FRAMES, build
+from tests.results.synthetic import FRAMES, build
 from vbbench.report.leaderboard import write_report
 
 pytestmark = pytest.mark.browser

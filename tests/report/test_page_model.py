@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.synthetic import MODELS, FakeRun, Item, build, items, spec
+from tests.results.synthetic import MODELS, FakeRun, Item, build, items, spec
 from vbbench.report.board_page import Board, example_numbers, make_board, student_quantiles
 from vbbench.report.media import MediaFolder
 from vbbench.report.model_pages import Extremes, extremes_of

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from tests.report.synthetic import MODELS, FakeRun, Item, build, spec
+from tests.results.synthetic import MODELS, FakeRun, Item, build, spec
 from vbbench.report.board_page import student_quantiles
 from vbbench.report.figures import figures
 from vbbench.report.leaderboard import write_report

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.synthetic import FakeRun, build, items
+from tests.results.synthetic import FakeRun, build, items
 from vbbench.errors import UsageError
 from vbbench.report.leaderboard import write_report
 from vbbench.report.site.site import write_site

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from tests.report.hostile import hostile_run
-from tests.report.synthetic import build
+from tests.results.synthetic import build
 
 WRITE = "import sys; from vbbench.report.leaderboard import write_report; write_report([sys.argv[1]], sys.argv[2])"
 

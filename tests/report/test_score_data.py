@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.synthetic import MODELS, FakeRun, Item, build, items
+from tests.results.synthetic import MODELS, FakeRun, Item, build, items
 from vbbench.report.score_data import DECIMALS, script_json, write_scores_js
 from vbbench.results.aggregate import load_run
 

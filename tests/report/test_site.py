@@ -14,7 +14,7 @@ import pytest
 
 import vbbench
 from tests.report.conftest import weird_run
-from tests.report.synthetic import build
+from tests.results.synthetic import build
 from vbbench import cli
 from vbbench.errors import RunFolderError, UsageError
 from vbbench.report import export

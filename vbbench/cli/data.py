@@ -208,12 +208,17 @@ def check_data(options: argparse.Namespace) -> int:
 
     if options.videos is None:
         print("Note: videos were not looked at; name their folder with --videos.", file=sys.stderr)
+    make_embed = None
+    if options.embedding:
+        from vbbench.metrics.encoders.encoders import picture_embedder
+
+        make_embed = partial(picture_embedder, options.embedding)
     checked = check(
         options.data,
         videos=options.videos,
         against=options.against,
         against_videos=options.against_videos,
-        embedding=options.embedding,
+        make_embed=make_embed,
         lowest=ALIKE if options.alike is None else options.alike,
         workers=options.workers,
     )

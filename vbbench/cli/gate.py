@@ -122,7 +122,7 @@ def _told(verdict: Verdict) -> str:
 def _quick(options: argparse.Namespace) -> int:
     """Canary first: where the encoders have drifted, videos tell nothing."""
     from vbbench.cli.metrics import check_canary
-    from vbbench.data import suite as suites
+    from vbbench.data.suites import load_suite
     from vbbench.metrics.encoders.setting import Setting
     from vbbench.results.gate.hold import bundled_scores, chosen_names, hold
     from vbbench.results.gate.scores import read_recording
@@ -131,7 +131,7 @@ def _quick(options: argparse.Namespace) -> int:
     recording = read_recording(against)
     models = chosen_names(options.models) or recording.quick.models
     check_canary(Setting(recording.scale), "cpu")
-    root = _run_quick(recording, suites.load(recording.suite["name"]), models, options)
+    root = _run_quick(recording, load_suite(recording.suite["name"]), models, options)
     held = hold(root, against, models=models, items=recording.quick.items, tolerances=options.tolerances)
     return _judge(held, options.old, root / "gate")
 

@@ -62,12 +62,12 @@ def add_parser(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """The command."""
     from vbbench.core.environment import choose_device
-    from vbbench.data import suite as suites
+    from vbbench.data.suites import load_suite
     from vbbench.models.registry import resolve_models
     from vbbench.runner import plan as plans
     from vbbench.runner.store import RunStore
 
-    suite = suites.load(options.suite)
+    suite = load_suite(options.suite)
     recipes = resolve_models(options.models)
     if not options.no_references:
         recipes = [*recipes, *_references({recipe.name for recipe in recipes}, suite)]

@@ -116,7 +116,7 @@ def _name(options: argparse.Namespace) -> str:
 @contextmanager
 def _opened(options: argparse.Namespace, name: str) -> Iterator[tuple[RunStore, Submission]]:
     """The run folder, and what is given; whatever the user got wrong is told before the folder is made."""
-    from vbbench.data import suite as suites
+    from vbbench.data.suites import load_suite
     from vbbench.runner import submission as intake
     from vbbench.runner import video_manifest as own_suite
     from vbbench.runner.store import RunStore
@@ -125,7 +125,7 @@ def _opened(options: argparse.Namespace, name: str) -> Iterator[tuple[RunStore, 
 
     expected = intake.Shared(None, None, "lossless")
     if options.videos:
-        suite = suites.load(options.suite)
+        suite = load_suite(options.suite)
         root = options.out or Path("runs") / f"{suite.name}-{name}"
         submission = match_folder(options.videos, suite, options.scale or suite.scale)
         _scorer(options, suite.metrics, submission.scale, expected)

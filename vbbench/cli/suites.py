@@ -18,8 +18,8 @@ def suites(options: argparse.Namespace) -> int:
     """The command. A damaged suite is listed as such, and makes the exit code 2."""
     from vbbench.cli.tables import console, table
     from vbbench.data.rendered_suite import counts
-    from vbbench.data.suite import is_waiting, load, read_header
-    from vbbench.models.registry import resolve_suite, suite_names
+    from vbbench.data.suite import is_waiting, read_header
+    from vbbench.data.suites import load_suite, resolve_suite, suite_names
 
     listed = table("Suites", "name", "version", "digest", "scale", "items", "subjects", "frames", "metrics", "what it is")
     code = 0
@@ -30,7 +30,7 @@ def suites(options: argparse.Namespace) -> int:
             if later:
                 subjects, items = counts(header)
             else:
-                suite = load(name)
+                suite = load_suite(name)
                 subjects, items = len(suite.subjects), len(suite.items)
         except VBBenchError as error:
             listed.add_row(name, "damaged", "", "", "", "", "", "", str(error))

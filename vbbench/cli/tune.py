@@ -50,14 +50,14 @@ def add_parser(commands: Any) -> None:
 
 def tune(options: argparse.Namespace) -> int:
     """The command."""
-    from vbbench.data import suite as suites
+    from vbbench.data.suites import load_suite
     from vbbench.models.registry import resolve_models
     from vbbench.runner import tune as tuning
 
     recipes = resolve_models(options.model)
     if len(recipes) != 1:
         raise UsageError(f"one model is tuned at a time, and {options.model!r} names {len(recipes)}.")
-    recipe, suite = recipes[0], suites.load(options.suite)
+    recipe, suite = recipes[0], load_suite(options.suite)
     scale = options.scale or suite.scale
     budget = tuning.Budget(_grid(options.set), options.trials, options.seed, options.metric)
     question = tuning.question_of(recipe, scale, suite, tuning.refuse_held_out(suite), budget)

@@ -59,7 +59,8 @@ def recipes_named(names: str | None, scale: str) -> list[Recipe]:
     Raises:
         UsageError: a wrong name, or a recipe that has no such scale.
     """
-    from vbbench.models.registry import all_recipes, resolve_models, scale_settings
+    from vbbench.models.recipes import scale_settings
+    from vbbench.models.registry import all_recipes, resolve_models
 
     if names is None:
         return list(all_recipes().values())

@@ -25,6 +25,7 @@ from vbbench.core.names import nearest
 from vbbench.core.words import split_words
 from vbbench.data import suite as suites
 from vbbench.data.dreambooth_file import LIVE, OBJECTS, PromptFile, fill_in, read_prompt_file
+from vbbench.data.suites import load_suite
 from vbbench.data.videos.filters import clipped_box
 from vbbench.data.videos.layout import cut_out, is_id
 from vbbench.data.world.captions import article, caption
@@ -227,7 +228,7 @@ def make_suite(
         notes = _notes(found, scale, segmenter, uncut)
         suites.write(folder, _settings(found, scale, seeds, notes), rows, items)
     strange = [f"no pictures by their names, passed over: {', '.join(found.passed_over)}"] if found.passed_over else []
-    return MadeSuite(suites.load(out), (*notes, *strange))
+    return MadeSuite(load_suite(out), (*notes, *strange))
 
 
 @contextmanager

@@ -7,9 +7,7 @@ or of a video depend on the library that packs them, the pixels on the drawing c
 from __future__ import annotations
 
 import fcntl
-import json
 import os
-import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -19,20 +17,18 @@ from typing import Any
 
 import numpy as np
 
-from vbbench.core.files import file_digest
 from vbbench.core.paths import CACHE_VARIABLE, cache_dir
 from vbbench.data.world.captions import caption
-from vbbench.data.world.individuals import SPLITS, Individual, individual
+from vbbench.data.world.individuals import OTHER_OFFSET, Individual, individual
 from vbbench.data.world.names import CLASSES, MOTIONS, NUM_FRAMES, SCENES, SIZE
 from vbbench.data.world.render import render_clip, render_image_prompt
-from vbbench.errors import InputError, SuiteError, UsageError
+from vbbench.errors import SuiteError, UsageError
 from vbbench.types import PromptSuite, Video
 
 # Suites of the miniature world: prompt items of held-out individuals, with their image prompts, real videos and clips to fit on.
 
 FPS = 8
 FIT_CLIPS = 4
-OTHER_OFFSET = 40  # the "other individual" of index i is index i + this: never itself an item's subject in suites of fewer
 SPLIT_WORDS = {"train": "training", "val": "validation", "test": "held-out"}
 METRICS = ["true-identity", "dino", "clip-image", "clip-text", "temporal-consistency", "motion"]
 
@@ -147,27 +143,7 @@ def _write_item(
     }
 
 
-TABLE: Mapping[str, type] = {"per_class": int, "prompts": int, "seed": int, "split": str}
-PIXELS = "pixels.json"  # file -> [digest of its bytes, digest of its pixels], so that a suite need not be decoded whenever it is read
 SECONDS_A_CLIP = 0.04
-_DIGEST = re.compile(r"[0-9a-f]{64}")
-_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # it names a folder
-
-
-def check_settings(settings: Mapping[str, Any], root: Path) -> None:
-    """Whether a suite.toml says soundly how its suite is rendered.
-
-    Raises:
-        SuiteError: it does not.
-    """
-    table = settings["rendered"]
-    good = isinstance(table, Mapping) and set(table) == set(TABLE)
-    if not good or any(not isinstance(table[key], kind) or isinstance(table[key], bool) for key, kind in TABLE.items()):
-        raise SuiteError(f"the suite {root} must say {', '.join(TABLE)} in [rendered], not {table!r}.")
-    if not 1 <= table["per_class"] <= OTHER_OFFSET or table["prompts"] < 1 or table["seed"] < 0 or table["split"] not in SPLITS:
-        raise SuiteError(f"the suite {root} cannot be rendered with {table!r}.")
-    if not _VERSION.fullmatch(settings["version"]) or not _DIGEST.fullmatch(str(settings.get("digest", "0" * 64))):
-        raise SuiteError(f"the suite {root} has a version or a digest that cannot name a folder.")
 
 
 def counts(header: Mapping[str, Any]) -> tuple[int, int]:
@@ -175,58 +151,6 @@ def counts(header: Mapping[str, Any]) -> tuple[int, int]:
     table = header["rendered"]
     subjects = len(CLASSES) * table["per_class"]
     return subjects, subjects * table["prompts"]
-
-
-def pixel_digests(root: Path, files: Mapping[str, Path]) -> dict[str, str]:
-    """Digest of the pixels of each picture and video; those that are new here are decoded, and remembered beside them.
-
-    Raises:
-        SuiteError: a file cannot be read.
-    """
-    known = _remembered(root)
-    found: dict[str, str] = {}
-    for name, path in files.items():
-        content = file_digest(path)
-        if known.get(name, [None])[0] != content:
-            known[name] = [content, _pixel_digest(path)]
-        found[name] = known[name][1]
-    if known != _remembered(root):
-        _remember(root, known)
-    return found
-
-
-def _remembered(root: Path) -> dict[str, list[str]]:
-    try:
-        known = json.loads((root / PIXELS).read_text("utf-8"))
-        return {name: [str(content), str(pixels)] for name, (content, pixels) in known.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}
-
-
-def _remember(root: Path, known: Mapping[str, list[str]]) -> None:
-    """Only spares time: a folder that cannot be written to is decoded again."""
-    partial = root / f".{PIXELS}.{os.getpid()}.tmp"
-    try:
-        partial.write_text(json.dumps(known, indent=0, sort_keys=True) + "\n", "utf-8")
-        os.replace(partial, root / PIXELS)
-    except OSError:
-        return
-
-
-def _pixel_digest(path: Path) -> str:
-    import numpy as np
-    from PIL import Image
-
-    from vbbench.media.video import read_video, video_digest
-    from vbbench.types import Video
-
-    try:
-        if path.suffix != ".png":
-            return video_digest(read_video(path))
-        with Image.open(path) as picture:
-            return video_digest(Video(np.asarray(picture.convert("RGB"))[None], fps=1))
-    except (InputError, OSError, ValueError, Image.DecompressionBombError) as error:
-        raise SuiteError(f"{path} cannot be read: {error}") from None
 
 
 def from_cache(header: Mapping[str, Any], read: Callable[[Path], PromptSuite]) -> PromptSuite:

@@ -19,8 +19,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from vbbench.core.files import file_digest
+from vbbench.data.world.individuals import OTHER_OFFSET, SPLITS
 from vbbench.errors import InputError, SuiteError
-from vbbench.models.registry import resolve_suite
 from vbbench.types import PromptItem, PromptSuite, Subject
 
 T = TypeVar("T")
@@ -37,6 +37,9 @@ SETTINGS: Mapping[str, type] = {
 }
 RENDERED = "rendered"
 """The table of suite.toml that says how a suite of the miniature world is rendered."""
+RENDERED_TABLE: Mapping[str, type] = {"per_class": int, "prompts": int, "seed": int, "split": str}
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # it names a folder
 ITEM_KEYS = ("id", "subject", "class", "text", "subject_word", "image")
 OPTIONAL_ITEM_KEYS = ("scene", "motion", "reference_video", "other_video")
 SUBJECT_KEYS = ("id", "class", "image")
@@ -44,26 +47,15 @@ OPTIONAL_SUBJECT_KEYS = ("clips", "captions", "references", "masks", "world")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # ids name files
 
 
-def load(name_or_folder: Path | str) -> PromptSuite:
-    """Read and check a suite.
+def read_folder(root: Path, header: Mapping[str, Any] | None = None) -> PromptSuite:
+    """Read and check the suite whose files lie in a folder.
 
     Args:
-        name_or_folder: a bundled suite's name, or any suite's folder.
+        header: its `read_header`, where that is known.
     Raises:
-        UsageError: no such suite.
         SuiteError: a file is missing, a record is wrong, or the digest is not the recorded one.
     """
-    root = name_or_folder if isinstance(name_or_folder, Path) else resolve_suite(name_or_folder)
-    header = read_header(root)
-    if is_waiting(root, header):
-        from vbbench.data.rendered_suite import from_cache
-
-        return from_cache(header, lambda folder: _load(folder, read_header(folder)))
-    return _load(root, header)
-
-
-def _load(root: Path, header: Mapping[str, Any]) -> PromptSuite:
-    """The suite whose files lie in the folder."""
+    header = read_header(root) if header is None else header
     subject_rows, item_rows = _read_rows(root / "subjects.jsonl"), _read_rows(root / "items.jsonl")
     _check_rows(root, subject_rows, "subjects.jsonl", SUBJECT_KEYS, OPTIONAL_SUBJECT_KEYS)
     _check_rows(root, item_rows, "items.jsonl", ITEM_KEYS, OPTIONAL_ITEM_KEYS)
@@ -91,7 +83,7 @@ def write(root: Path, settings: Mapping[str, Any], subjects: Sequence[Mapping[st
     Returns:
         The digest, which is also recorded in suite.toml.
     Raises:
-        SuiteError: as `load`, which reads the suite back before this returns.
+        SuiteError: as `read_folder`, which reads the suite back before this returns.
     """
     _check_settings(settings, root)
     root.mkdir(parents=True, exist_ok=True)
@@ -103,7 +95,7 @@ def write(root: Path, settings: Mapping[str, Any], subjects: Sequence[Mapping[st
     for name, rows in (("subjects.jsonl", subjects), ("items.jsonl", items)):
         text = "".join(json.dumps(dict(row), ensure_ascii=False) + "\n" for row in rows)
         (root / name).write_text(text, encoding="utf-8")
-    return load(root).digest
+    return read_folder(root).digest
 
 
 def derive_seed(suite_seed: int, key: str) -> int:
@@ -182,7 +174,7 @@ def _file_digests(
     files = {name: _inside(root, name) for name in sorted({name for row in (*subjects, *items) for name in _paths(row)})}
     if RENDERED not in settings:
         return {name: file_digest(path) for name, path in files.items()}
-    from vbbench.data.rendered_suite import pixel_digests
+    from vbbench.data.pixels import pixel_digests
 
     return pixel_digests(root, files)
 
@@ -206,9 +198,23 @@ def _check_settings(settings: Mapping[str, Any], root: Path) -> None:
     if not all(isinstance(name, str) for name in settings["metrics"]):
         raise SuiteError(f"the suite {root} lists metrics that are not names.")
     if RENDERED in settings:
-        from vbbench.data.rendered_suite import check_settings
+        _check_rendered(settings, root)
 
-        check_settings(settings, root)
+
+def _check_rendered(settings: Mapping[str, Any], root: Path) -> None:
+    """Whether a suite.toml says soundly how its suite is rendered.
+
+    Raises:
+        SuiteError: it does not.
+    """
+    table = settings[RENDERED]
+    good = isinstance(table, Mapping) and set(table) == set(RENDERED_TABLE)
+    if not good or any(not isinstance(table[key], kind) or isinstance(table[key], bool) for key, kind in RENDERED_TABLE.items()):
+        raise SuiteError(f"the suite {root} must say {', '.join(RENDERED_TABLE)} in [rendered], not {table!r}.")
+    if not 1 <= table["per_class"] <= OTHER_OFFSET or table["prompts"] < 1 or table["seed"] < 0 or table["split"] not in SPLITS:
+        raise SuiteError(f"the suite {root} cannot be rendered with {table!r}.")
+    if not _VERSION.fullmatch(settings["version"]) or not _DIGEST.fullmatch(str(settings.get("digest", "0" * 64))):
+        raise SuiteError(f"the suite {root} has a version or a digest that cannot name a folder.")
 
 
 def _read_rows(path: Path) -> list[dict[str, Any]]:

@@ -225,10 +225,10 @@ class DiffusersPipeline:
 
     Args:
         settings: one scale's table of recipe.toml. ``pipeline`` names the class; ``pretrained.pipeline`` its weights and
-            ``pretrained.<component>`` those of components that lie elsewhere (see `vbbench.networks.weights.pretrained`); ``arguments`` maps
-            the call's arguments to constants and to placeholders such as ``{text}`` (see `vbbench.models.pipeline`);
-            ``sampling.scheduler`` is ``own`` or a class of diffusers; ``dtype`` is a word of `vbbench.networks.precision`; ``output`` says
-            what becomes of videos that are longer or larger than asked for.
+            ``pretrained.<component>`` those of components that lie elsewhere (see `vbbench.networks.weights.pretrained`);
+            ``arguments`` maps the call's arguments to constants and to placeholders such as ``{text}`` (see `vbbench.models.pipeline`);
+            ``sampling.scheduler`` is ``own`` or a class of diffusers; ``dtype`` is a word of `vbbench.networks.precision`;
+            ``output`` says what becomes of videos that are longer or larger than asked for.
     Raises:
         RecipeError: a table or a name in it that cannot be understood.
         WeightsError: weights that are not there, or not safe to load.

@@ -1,4 +1,4 @@
-"""Names: of models, groups of models and suites; a wrong one is answered with the nearest.
+"""Names of models and of groups of models; a wrong one is answered with the nearest.
 
 Bundled recipes lie in ``baselines/``. Other packages add theirs by the entry-point group ``vbbench.models``: each entry point
 is a function without arguments that returns recipe folders. Anybody else's recipe is named by its folder.
@@ -11,23 +11,10 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from vbbench.core.names import names_in, nearest
-from vbbench.core.paths import baselines_dir, prompts_dir
+from vbbench.core.paths import baselines_dir
 from vbbench.errors import RecipeError, UsageError
-from vbbench.models.recipes import SEED_MARK, build_model, load_recipe, scale_settings, with_training_seed
+from vbbench.models.recipes import SEED_MARK, load_recipe, with_training_seed
 from vbbench.types import Recipe
-
-__all__ = [
-    "all_recipes",
-    "build_model",
-    "groups",
-    "load_recipe",
-    "model_names",
-    "nearest",
-    "resolve_models",
-    "resolve_suite",
-    "scale_settings",
-    "suite_names",
-]
 
 ENTRY_POINT_GROUP = "vbbench.models"
 
@@ -102,23 +89,3 @@ def _resolve_one(word: str) -> list[Recipe]:
     if word in members:
         return [recipes[name] for name in members[word]]
     raise UsageError(f"there is no model or group {word!r}: {nearest(word, [*recipes, *members])}")
-
-
-def suite_names() -> list[str]:
-    """Names of the bundled suites, sorted."""
-    return sorted(path.parent.name for path in prompts_dir().glob("*/suite.toml"))
-
-
-def resolve_suite(name: str) -> Path:
-    """Folder of a suite, by its name or by its path.
-
-    Raises:
-        UsageError: neither a bundled suite nor a folder; or one that must be made of data that cannot be bundled.
-    """
-    if name in suite_names():
-        return prompts_dir() / name
-    if Path(name).is_dir():
-        return Path(name)
-    if name in (path.parent.name for path in prompts_dir().glob("*/README.md")):
-        raise UsageError(f"the suite {name!r} is not bundled: {prompts_dir() / name / 'README.md'} says what it needs.")
-    raise UsageError(f"there is no suite {name!r}: {nearest(name, suite_names())}")

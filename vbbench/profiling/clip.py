@@ -18,7 +18,7 @@ import torch
 
 from vbbench.core.environment import commit, describe
 from vbbench.core.threads import torch_threads
-from vbbench.data import suite
+from vbbench.data.suites import load_suite
 from vbbench.errors import IncompleteError, UsageError, one_line
 from vbbench.models.recipes import build_model, load_recipe, with_training_seed
 from vbbench.models.registry import resolve_models
@@ -77,7 +77,7 @@ def profile(options: Options) -> Record:
     """
     if options.backward or options.backends or options.dtypes or options.frames or options.sizes:
         raise UsageError("a clip is measured as its recipe makes it: --models, --batch, --device, --threads and --quick are what it takes.")
-    chosen, asked = suite.load(SUITE), options.further.get("batch")
+    chosen, asked = load_suite(SUITE), options.further.get("batch")
     if asked and asked > len(chosen.items):
         raise UsageError(f"--batch {asked}: the suite {SUITE} has {len(chosen.items)} items, so no more clips can be made at once.")
     environment = describe(options.device, options.threads) | {"commit": commit()}
@@ -217,7 +217,7 @@ def _measured(batch: Batch, options: Options) -> dict[str, float]:
 def prepared(folder: str, training_seed: int, clips: int) -> Callable[[], object]:
     """For a fresh process on the CPU: making a batch, the model loaded and the code too, by a clip of a step and few frames."""
     recipe = load_recipe(Path(folder))
-    batch = batch_of(with_training_seed(recipe, training_seed) if training_seed else recipe, suite.load(SUITE), clips)
+    batch = batch_of(with_training_seed(recipe, training_seed) if training_seed else recipe, load_suite(SUITE), clips)
     model = batch.load("cpu")
     model.generate(batch.items[:1], replace(batch.params, **SHORT))
     return_freed_memory()

@@ -66,7 +66,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def match_folder(folder: Path, suite: PromptSuite, scale: str) -> Submission:
-    """The videos of a folder: ``<item id>.mp4`` (or another suffix of `vbbench.media.video.SUFFIXES`), or a folder ``<item id>`` of pictures.
+    """The videos of a folder: ``<item id>.mp4`` (or another of `SUFFIXES`), or a folder ``<item id>`` of pictures.
 
     Links are followed, wherever they lead; those that lead out of the folder are told.
 

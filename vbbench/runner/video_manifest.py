@@ -20,6 +20,7 @@ from typing import Any
 from vbbench.core.files import NEW_SUITE, file_digest, take_lock
 from vbbench.data import suite as suites
 from vbbench.data.suite import has_word
+from vbbench.data.suites import load_suite
 from vbbench.errors import InputError, RunFolderError, VBBenchError, one_line
 from vbbench.runner.store import RunStore
 from vbbench.runner.submission import Given, Submission, listed, safe_name
@@ -225,7 +226,7 @@ def make_submission(root: Path, rows: Sequence[Row], *, scale: str, num_frames: 
     suites.write(new, _settings(rows, scale, num_frames, fps), subjects, items)
     shutil.rmtree(root / "suite", ignore_errors=True)
     new.rename(root / "suite")
-    suite = suites.load(root / "suite")
+    suite = load_suite(root / "suite")
     given = tuple(_given(row, item, problems.get(row.id)) for row, item in zip(rows, suite.items, strict=True))
     several = [name for name, own in pictures.items() if len(own) > 1]
     notes = (f"videos are held against all images of their subject; more than one have {listed(several)}.",) if several else ()

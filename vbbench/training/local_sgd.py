@@ -23,6 +23,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from vbbench.errors import VBBenchError
+from vbbench.training.peers import Alone
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Event
@@ -33,36 +34,6 @@ if TYPE_CHECKING:
 
 # Workers wait for worker 0 while it validates, so this is long; a worker that dies is noticed at once all the same (its connection closes).
 PATIENCE = timedelta(hours=1)
-
-
-class Alone:
-    """A single process: there is nobody to meet, and every step is a meeting.
-
-    Attributes:
-        hears: whether a signal to this process is a request to stop the training.
-        writes: whether this process has an optimiser state of its own to write.
-    """
-
-    rank, size = 0, 1
-    hears = writes = True
-
-    def due(self, done: int, steps: int) -> bool:
-        """Whether workers meet after step ``done`` (counted from 1)."""
-        return True
-
-    def previous(self, done: int) -> int:
-        """The step of the meeting before that of ``done``."""
-        return done - 1
-
-    def spread(self, tensors: Sequence[Tensor]) -> None:
-        """Make everybody start from worker 0's tensors."""
-
-    def meet(self, tensors: Sequence[Tensor], save: bool, stop: bool) -> tuple[bool, bool]:
-        """Average the floating-point tensors in place; returns whether anybody wants to save, and to stop."""
-        return save, stop
-
-    def barrier(self) -> None:
-        """Wait for everybody."""
 
 
 class Group(Alone):

@@ -17,9 +17,10 @@ from typing import Any
 
 import torch
 
+from vbbench.core import progress
 from vbbench.core.locks import lock_folder
 from vbbench.errors import UsageError
-from vbbench.training import checkpoint, curves
+from vbbench.training import checkpoint
 from vbbench.training.local_sgd import group
 from vbbench.training.objective import Objective, TrainedModule
 from vbbench.training.settings import TrainSettings
@@ -58,7 +59,7 @@ def fit(
     work.mkdir(parents=True, exist_ok=True)
     with locked(work):
         checkpoint.clear_unfinished(work)
-        found = checkpoint.latest(work, curves.say)
+        found = checkpoint.latest(work, progress.say)
         facts = {"settings": settings.as_dict(), "made_from": dict(made_from or {}), "device": device, "workers": workers}
         facts = facts_of(found, facts, objective.name, seed, work)
         if workers == 1 or (found is not None and found.step >= settings.steps):
@@ -92,7 +93,7 @@ def facts_of(
     name: str,
     seed: int,
     work: Path,
-    tell: Callable[[str], None] = curves.say,
+    tell: Callable[[str], None] = progress.say,
 ) -> dict[str, Any]:
     """Facts of a training; of one that goes on with what differed before, each with the step ``until`` which it held.
 

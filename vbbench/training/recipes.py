@@ -141,9 +141,9 @@ def _run_seed(name: str, seed: int) -> int:
 
 def _train_one(name: str, scale: str, out: Path, steps: int | None, seed: int, device: str, workers: int, work: Path) -> None:
     """One recipe, from data to weights file."""
+    from vbbench.core import progress
     from vbbench.core.weights_file import read_card, save_weights
     from vbbench.data.world import WORLD_VERSION, rendering
-    from vbbench.training import curves
 
     recipe, seeded = RECIPES[name], seeded_name(name, seed)
     earlier = (seeded_name(recipe.after, seed),) if recipe.after else ()
@@ -163,7 +163,7 @@ def _train_one(name: str, scale: str, out: Path, steps: int | None, seed: int, d
     facts |= {"total_steps": facts["steps"] + steps_before, "parameters": sum(t.numel() for t in tensors.values())}
     card = {"recipe": name, "scale": scale, "seed": seed, **facts, "config": config, **environment(device), "world": WORLD_VERSION}
     save_weights(path, tensors, card, eight_bit=bool(config.get("differences")))
-    curves.say(f"{name}: {path}  {curves.figures(facts['validation'])}")
+    progress.say(f"{name}: {path}  {progress.figures(facts['validation'])}")
 
 
 def _solve(objective: Solver, made_from: dict[str, str]) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, Any]]:

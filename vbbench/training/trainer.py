@@ -16,10 +16,11 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from vbbench.core import progress
 from vbbench.errors import UsageError, VBBenchError, one_line
 from vbbench.training import checkpoint, curves
-from vbbench.training.local_sgd import Alone
 from vbbench.training.objective import Objective, TrainedModule
+from vbbench.training.peers import Alone
 from vbbench.training.settings import TrainSettings, batch_seed, ema_decay_at, lr_at
 
 # Ctrl-C and SIGTERM as a polite request: finish the step, write a checkpoint, then stop. A second one stops at once.
@@ -158,7 +159,7 @@ class Trainer:
         """All steps that are left. Afterwards the module holds the averaged weights."""
         self.module.train()
         self.clock = self.saved = self.drawn = time.monotonic()
-        self.progress = curves.Progress(self.objective.name, self.settings.steps, self.done, shown=self._leads and self._left)
+        self.progress = progress.Progress(self.objective.name, self.settings.steps, self.done, shown=self._leads and self._left)
         try:
             with Interrupt(active=self.peers.hears) as interrupt:
                 while self._left:
@@ -293,7 +294,7 @@ class Trainer:
                 self.drawn = self.saved
                 curves.draw_png(self.work / "curves.png", self.history, f"{self.objective.name}, seed {self.seed}")
         except OSError as error:
-            curves.say(f"the curves of step {self.done} cannot be written: {one_line(error)}")
+            progress.say(f"the curves of step {self.done} cannot be written: {one_line(error)}")
 
     def _state(self) -> dict[str, Any]:
         return {

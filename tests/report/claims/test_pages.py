@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.claims.synthetic import make_run, names_of, strengths
+from tests.results.claims.synthetic import make_run, names_of, strengths
 from vbbench.report.claims.pages import lines_of, write_claims
 from vbbench.results.claims.evaluate import evaluate
 from vbbench.results.claims.paper_claims import CLAIMS

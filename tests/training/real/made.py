@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tests.videos import encode
+from tests.media.videos import encode
 from vbbench.data.videos.loader import Example
 
 BOX = (20.0, 6.0, 44.0, 22.0)  # x1, y1, x2, y2

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.media.videos import cut
 from tests.training.real.made import BOX, example, video
-from tests.videos import cut
 from vbbench.data.videos.loader import Example
 from vbbench.errors import InputError, UsageError
 from vbbench.media.video import read_video

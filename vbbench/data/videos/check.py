@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vbbench.data.videos import faults
 from vbbench.data.videos.faults import Fault
 from vbbench.data.videos.heldout import is_held_out
-from vbbench.data.videos.inspection import Entry, Inspected, inspect_clip, make_inspector
+from vbbench.data.videos.inspection import Embed, Entry, Inspected, inspect_clip, make_inspector
 from vbbench.data.videos.layout import Row, class_files, is_id, read_rows
 from vbbench.data.videos.leaks import ALIKE, find_leaks
 from vbbench.data.videos.parallel import each
@@ -41,7 +41,7 @@ def check(
     videos: Path | None = None,
     against: Path | None = None,
     against_videos: Path | None = None,
-    embedding: str | None = None,
+    make_embed: Callable[[], Embed] | None = None,
     lowest: float = ALIKE,
     workers: int = 1,
 ) -> Checked:
@@ -51,7 +51,7 @@ def check(
         root: the dataset's folder.
         videos: folder above the ``page_dir`` of its rows; without it, videos are not looked at, and leaks only found by what is stored.
         against: another dataset, whose own faults are not told; against_videos: its videos, the same ones by default.
-        embedding: as `make_inspector`; lowest: as `find_leaks`.
+        make_embed: as `make_inspector`; lowest: as `find_leaks`.
         workers: processes.
     Raises:
         InputError: no dataset, or no folder of videos.
@@ -61,10 +61,10 @@ def check(
         if folder is not None and not folder.is_dir():
             raise InputError(f"there is no folder of videos {folder}.")
     entries, found = list_entries(root)
-    seen = _inspect(entries, videos, embedding, workers)
+    seen = _inspect(entries, videos, make_embed, workers)
     found += [fault for one in seen for fault in one.faults]
     if against is not None:
-        others = _inspect(list_entries(against)[0], against_videos or videos, embedding, workers)
+        others = _inspect(list_entries(against)[0], against_videos or videos, make_embed, workers)
         name, other_name, these = root.name, str(against), seen
     else:
         these = [one for one in seen if not is_held_out(one.entry.source)]
@@ -74,8 +74,8 @@ def check(
     return Checked(tuple(found), len(entries), ((name, len(these)), (other_name, len(others))))
 
 
-def _inspect(entries: Sequence[Entry], videos: Path | None, embedding: str | None, workers: int) -> list[Inspected]:
-    done = {one.entry.name: one for one in each(entries, inspect_clip, make_inspector, (videos, embedding), workers)}
+def _inspect(entries: Sequence[Entry], videos: Path | None, make_embed: Callable[[], Embed] | None, workers: int) -> list[Inspected]:
+    done = {one.entry.name: one for one in each(entries, inspect_clip, make_inspector, (videos, make_embed), workers)}
     return [done[entry.name] for entry in entries]
 
 

@@ -62,23 +62,16 @@ class Inspector:
     embed: Embed | None
 
 
-def make_inspector(videos: Path | None, embedding: str | None) -> Inspector:
+def make_inspector(videos: Path | None, make_embed: Callable[[], Embed] | None) -> Inspector:
     """Made anew in every process.
 
     Args:
-        embedding: scale of the DINO scoring encoder that embeds image prompts, ``mini`` or ``sd14``; None for none.
+        make_embed: makes the encoder that embeds image prompts, as `vbbench.metrics.encoders.encoders.picture_embedder` does; None for
+            none. It travels to other processes, so it must be picklable.
     Raises:
         WeightsError: the encoder's weights cannot be had.
     """
-    return Inspector(videos, _embedder(embedding) if embedding else None)
-
-
-def _embedder(scale: str) -> Embed:
-    from vbbench.metrics.encoders.encoders import get_encoder
-    from vbbench.metrics.encoders.setting import Setting
-
-    encoder = get_encoder("dino", Setting(scale))
-    return lambda picture_HW3: encoder.embed_frames(picture_HW3[None])[0].float().numpy()
+    return Inspector(videos, make_embed() if make_embed else None)
 
 
 def inspect_clip(inspector: Inspector, entry: Entry) -> Inspected:

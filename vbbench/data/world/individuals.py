@@ -16,6 +16,8 @@ from vbbench.data.world.names import CLASS_MARKINGS, CLASSES, COLOURS, MARKINGS,
 from vbbench.errors import InputError
 
 SPLITS = ("train", "val", "test")
+OTHER_OFFSET = 40
+"""The "other individual" of index i is index i + this: never itself an item's subject in suites of fewer."""
 _SHARES = {"train": (0.0, 0.8), "val": (0.8, 0.9), "test": (0.9, 1.0)}
 NUM_SHAPE_PARAMETERS = 6
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from vbbench.core.progress import Progress
 from vbbench.data import world
 from vbbench.data.world.pictures import KINDS, VARIANTS, TrainingData
-from vbbench.training.curves import Progress
 
 FORMAT = 1
 CHUNK = {"stills": 256, "clips": 64, "prompts": 256}  # rows rendered by one task

@@ -254,3 +254,15 @@ def _check_device(device: str) -> None:
         raise UsageError(f"there is no device {device!r}; there are cpu and cuda.")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise UsageError("there is no CUDA device here; use the device cpu.")
+
+
+def picture_embedder(scale: str) -> Callable[[np.ndarray], np.ndarray]:
+    """What embeds one picture by the DINO scoring encoder of a scale, uint8 (H, W, 3) to (D,).
+
+    Args:
+        scale: ``mini`` or ``sd14``.
+    Raises:
+        WeightsError: the encoder's weights cannot be had.
+    """
+    encoder = get_encoder("dino", Setting(scale))
+    return lambda picture_HW3: encoder.embed_frames(picture_HW3[None])[0].float().numpy()

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vbbench.core import progress
 from vbbench.errors import VBBenchError, one_line
 from vbbench.media.video import write_page_video, write_video_lossless
-from vbbench.training import curves
 from vbbench.types import PromptItem, SamplingParams, Video
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Board:
                     self._writer.add_scalar(name, value, int(row["step"]))
             self._writer.flush()
         except OSError as error:
-            curves.say(f"TensorBoard's curves of step {row['step']} cannot be written: {one_line(error)}")
+            progress.say(f"TensorBoard's curves of step {row['step']} cannot be written: {one_line(error)}")
 
     def show(self, step: int) -> None:
         """Sample every item; one that goes wrong is told, and training goes on."""
@@ -62,7 +62,7 @@ class Board:
             try:
                 self._keep(item, step, self._model.generate([item], self._params)[0])
             except (VBBenchError, OSError) as error:
-                curves.say(f"sample {item.id} at step {step}: {one_line(error)}")
+                progress.say(f"sample {item.id} at step {step}: {one_line(error)}")
 
     def _keep(self, item: PromptItem, step: int, video: Video) -> None:
         path = self._folder / "samples" / f"{step:08d}" / item.id
@@ -85,6 +85,6 @@ def _writer(folder: Path, done: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        curves.say("TensorBoard is not installed (pip install 'vbbench[train]'): its curves are left out; curves.csv has them.")
+        progress.say("TensorBoard is not installed (pip install 'vbbench[train]'): its curves are left out; curves.csv has them.")
         return None
     return SummaryWriter(str(folder), purge_step=done + 1)

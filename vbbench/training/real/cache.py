@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vbbench.training import curves
+from vbbench.core import progress
 
 _DIGEST_BYTES = 16
 
@@ -30,7 +30,7 @@ class TensorCache:
         tell: told once, in a sentence, when nothing more can be written (a full disk); training goes on, and what is there is still read.
     """
 
-    def __init__(self, folder: Path, tell: Callable[[str], None] = curves.say) -> None:
+    def __init__(self, folder: Path, tell: Callable[[str], None] = progress.say) -> None:
         self._folder, self._tell = folder, tell
         self._writes = True
         self._lock = threading.Lock()

@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 
 from vbbench.core import paths as resources
+from vbbench.core import progress
 from vbbench.data.suite import single_item
 from vbbench.data.videos.loader import Example, examples
 from vbbench.errors import InputError, UsageError, one_line
 from vbbench.models.videobooth.model import VideoBooth
 from vbbench.networks.loading import load_codec, load_videobooth
-from vbbench.training import curves
 from vbbench.training.real.board import Board
 from vbbench.training.real.cache import TensorCache
 from vbbench.training.real.clips import RealData, usable
@@ -98,9 +98,9 @@ def make_board(run: RealRun, stage: RealStage, done: int) -> Board:
         done: steps that are done.
     """
     try:
-        data, _ = make_data(run, stage, "heldout", curves.say)
+        data, _ = make_data(run, stage, "heldout", progress.say)
     except InputError:
-        curves.say("no clip is held out: no validation, and no samples in between")
+        progress.say("no clip is held out: no validation, and no samples in between")
         return Board(run.folder, done)
     stage.held_out = list(_held_out(data))
     if not run.settings.sample_every:
@@ -118,7 +118,7 @@ def _held_out(data: RealData) -> Iterator[LoadedSample]:
         try:
             yield load(data, number)
         except InputError as error:
-            curves.say(f"held out: {one_line(error)}")
+            progress.say(f"held out: {one_line(error)}")
 
 
 def _items(samples: Sequence[LoadedSample], folder: Path, seed: int) -> list[PromptItem]:

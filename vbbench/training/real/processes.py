@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vbbench.errors import PrerequisiteError, UsageError
-from vbbench.training.local_sgd import Alone
+from vbbench.training.peers import Alone
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

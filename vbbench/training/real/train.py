@@ -16,10 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from vbbench.core import paths as resources
+from vbbench.core import progress
 from vbbench.core.weights_file import card_path, read_card
 from vbbench.errors import InputError, UsageError, VBBenchError
 from vbbench.networks.weights.tensor_files import write_safetensors
-from vbbench.training import checkpoint, curves
+from vbbench.training import checkpoint
 from vbbench.training.loop import facts_of, locked
 from vbbench.training.objective import TrainedModule
 from vbbench.training.real.board import Board
@@ -181,13 +182,13 @@ def _train(run: RealRun, peers: Processes, target: Path) -> None:
     leads, settings = peers.rank == 0, run.settings
     found = _latest(run, peers)
     stage, made_from = make_stage(run, str(peers.accelerator.device))
-    data, made_from["data"] = make_data(run, stage, "train", curves.say if leads else _quiet)
+    data, made_from["data"] = make_data(run, stage, "train", progress.say if leads else _quiet)
     if not peers.agree(int(made_from["data"][:15], 16)):
         raise UsageError(f"processes find different clips in {run.data} and {run.videos}: all of them must see the same files.")
     stage.frozen.read = lambda sample: data.frames(sample.draw)
     now = {"settings": settings.as_dict(), "made_from": made_from, "device": run.device, "workers": peers.size}
     now["clips"] = asdict(data.settings)
-    facts = facts_of(found, now, run.name, run.seed, run.folder, curves.say if leads else _quiet)
+    facts = facts_of(found, now, run.name, run.seed, run.folder, progress.say if leads else _quiet)
     board = make_board(run, stage, found.step if found else 0) if leads else None
     trainer = RealTrainer(stage, settings, seed=run.seed, work=run.folder, peers=peers, board=board, found=found, facts=facts)
     share = batches(
@@ -231,7 +232,7 @@ def _target(run: RealRun) -> Path:
 
 def _latest(run: RealRun, peers: Processes) -> checkpoint.Checkpoint | None:
     """The checkpoint to go on from, the same for every process."""
-    found = checkpoint.latest(run.folder, curves.say if peers.rank == 0 else _quiet)
+    found = checkpoint.latest(run.folder, progress.say if peers.rank == 0 else _quiet)
     if not peers.agree(found.step if found else 0):
         raise UsageError(f"processes find different checkpoints in {run.folder}: all machines of a training must share that folder.")
     return found
@@ -245,4 +246,4 @@ def _write(run: RealRun, stage: RealStage, result: TrainedModule, path: Path) ->
     facts |= {**result.facts, "parameters": sum(tensor.numel() for tensor in tensors.values()), "config": config}
     card = {"recipe": run.name, "scale": run.scale, "seed": run.seed, **facts, **environment(run.device)}
     write_safetensors(path, tensors, card, source=f"the training {run.name}")
-    curves.say(f"{run.name}: {path}  {curves.figures(result.validation)}".rstrip())
+    progress.say(f"{run.name}: {path}  {progress.figures(result.validation)}".rstrip())
