@@ -21,7 +21,7 @@ def to_pictures(frames_BHWC: np.ndarray, device: str = "cpu") -> Tensor:
 
 
 def normalised(pictures_B3HW: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """What `vbbench.metrics.encoders.pictures.normalise` gives, for pictures that are already (B, 3, H, W) and perhaps not whole numbers."""
+    """As `vbbench.metrics.encoders.pictures.normalise`, for pictures that are already (B, 3, H, W) and perhaps not whole numbers."""
     mean_13, std_13 = (torch.tensor(v, device=pictures_B3HW.device).view(1, 3, 1, 1) for v in (mean, std))
     return ((pictures_B3HW / 255 - mean_13) / std_13).contiguous(memory_format=torch.channels_last)
 
