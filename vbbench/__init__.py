@@ -1,3 +1,5 @@
 """vbbench: evaluation and benchmarking of image-prompted video generation."""
 
-__version__ = "0.1.0"
+from vbbench.core.version import __version__
+
+__all__ = ["__version__"]

@@ -120,7 +120,7 @@ def test_quick_checks_the_encoders_first_and_compares_the_recorded_part(
     calls: list[str] = []
     run = a_run(tmp_path / "quick", lost=0.05, missing=frozenset(("text-to-video", f"i{number}") for number in range(3)))
     monkeypatch.setattr(cli_metrics, "check_canary", lambda setting, device: calls.append("canary"))
-    monkeypatch.setattr(suite, "load", calls.append)
+    monkeypatch.setattr(suites, "load_suite", calls.append)
     monkeypatch.setattr(cli_gate, "_run_quick", lambda recording, suite, models, options: calls.append(",".join(models)) or run)
     assert cli.main(["gate", "--quick", "--against", str(scores), "--models", "videobooth"]) == 1
     assert calls == ["canary", "tiny", "videobooth"]

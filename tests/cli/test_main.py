@@ -134,10 +134,10 @@ def test_models_are_listed(toy_recipes: None, capsys: pytest.CaptureFixture[str]
 def test_suites_are_listed_and_a_damaged_one_named(
     make_suite: Callable, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from vbbench.models import registry
+    from vbbench.data import suites
 
     root = make_suite("tiny").root
-    monkeypatch.setattr(registry, "prompts_dir", lambda: root.parent)
+    monkeypatch.setattr(suites, "prompts_dir", lambda: root.parent)
     assert cli.main(["suites"]) == 0
     assert "Three coloured squares." in capsys.readouterr().out
     (root / "images" / "cat-0.png").unlink()

@@ -17,7 +17,7 @@ from vbbench import cli
 from vbbench.core.paths import WEIGHTS_VARIABLE
 from vbbench.media.video import read_video
 from vbbench.models import memory
-from vbbench.models import memory as cli_memory
+from vbbench.models import memory_notes as cli_memory
 from vbbench.models.text_to_video import LatentVideoModel
 from vbbench.types import PromptSuite
 

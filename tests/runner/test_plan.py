@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +16,7 @@ import vbbench
 from vbbench.core.weights_file import save_weights
 from vbbench.errors import RecipeError, UsageError, WeightsError
 from vbbench.models.recipes import load_recipe
+from vbbench.models.registry import all_recipes, resolve_models
 from vbbench.runner import hashing
 from vbbench.runner.plan import RunConfig, build, sampling_params
 from vbbench.types import PromptSuite
@@ -141,6 +144,21 @@ def test_unknown_scale_is_told(tiny_suite: PromptSuite, recipe_folder: Folder) -
         build(RunConfig((load_recipe(recipe_folder("noise")),), "sd14"), tiny_suite)
 
 
+IMPORTED_BY_A_MODEL = """
+import dataclasses, sys
+from vbbench.data.suites import load_suite
+from vbbench.models.recipes import build_model
+from vbbench.models.registry import resolve_models
+from vbbench.runner.plan import sampling_params
+
+recipe, suite = resolve_models(sys.argv[1])[0], load_suite("mini")
+params = sampling_params(recipe, "mini", num_frames=suite.num_frames, size=suite.size, fps=suite.fps)
+before = set(sys.modules)
+build_model(recipe, "mini", "cpu").generate([suite.items[0]], dataclasses.replace(params, num_inference_steps=2))
+print(*(name for name in set(sys.modules) - before if name.startswith("vbbench.")))
+"""
+
+
 class TestCodeDigest:
     """What counts as a model's code."""
 
@@ -149,25 +167,30 @@ class TestCodeDigest:
         """A copy of vbbench's sources that may be changed, hashed in the place of the real ones."""
         copy = tmp_path / "vbbench"
         shutil.copytree(Path(vbbench.__file__).parent, copy, ignore=shutil.ignore_patterns("weights", "_data", "__pycache__"))
-        (copy / "models" / "late.py").write_text("TABLE = {'x': 'vbbench.named_in_a_table:thing'}\n")
+        (copy / "models" / "late.py").write_text("LEVEL = 1\n")
+        types = (copy / "types.py").read_text("utf-8")
+        (copy / "types.py").write_text(types + "TABLE = {'x': 'vbbench.named_in_a_table:thing'}\n", "utf-8")
         (copy / "named_in_a_table.py").write_text("def thing():\n    from . import far\n")
         (copy / "far.py").write_text("LEVEL = 1\n")
         (copy / "elsewhere.py").write_text("LEVEL = 1\n")
-        monkeypatch.setattr(hashing.vbbench, "__file__", str(copy / "__init__.py"))
+        monkeypatch.setattr(hashing.paths, "PACKAGE", copy)
         return copy
 
     @pytest.mark.parametrize(
         ("file", "counts"),
         [
-            ("models/base.py", True),
-            ("models/late.py", True),
-            ("video.py", True),
+            ("types.py", True),
+            ("media/video.py", True),
+            ("media/pictures.py", True),
+            ("models/base.py", False),
+            ("models/late.py", False),
             ("named_in_a_table.py", True),
             ("far.py", True),
             ("elsewhere.py", False),
             ("cli/run.py", False),
-            ("run/store.py", False),
+            ("runner/store.py", False),
             ("__init__.py", False),
+            ("core/version.py", False),
         ],
     )
     def test_changed_line(self, package: Path, recipe_folder: Folder, file: str, counts: bool) -> None:
@@ -177,6 +200,23 @@ class TestCodeDigest:
         path = package / file
         path.write_text(path.read_text() + "\nADDED = 1\n")
         assert (hashing.code_digest(recipe) != before) == counts
+
+    def test_a_new_file_changes_no_hash(self, package: Path) -> None:
+        """Of any bundled model: only what an entry imports counts, not the packages that its modules lie in."""
+        before = {name: hashing.code_digest(recipe) for name, recipe in all_recipes().items()}
+        for room in ("models", "networks", "networks/unet", "attention", "media"):
+            (package / room / "new.py").write_text("LEVEL = 1\n")
+        assert {name: hashing.code_digest(recipe) for name, recipe in all_recipes().items()} == before
+
+    @pytest.mark.parametrize("name", ["videobooth", "elite", "real-video", "retrieve"])
+    def test_all_that_a_model_imports_counts(self, name: str, tmp_path: Path) -> None:
+        """What is loaded by building the model and making a video, beyond what choosing it loads, is in its hash."""
+        program = tmp_path / "program.py"
+        program.write_text(IMPORTED_BY_A_MODEL, "utf-8")
+        done = subprocess.run([sys.executable, str(program), name], capture_output=True, text=True, check=True, timeout=120)
+        imported = set(done.stdout.split())
+        assert imported <= set(hashing.code_sources(resolve_models(name)[0]))
+        assert len(imported) > (1 if name == "real-video" else 20)
 
     def test_comments_docstrings_layout_and_types_do_not_count(self, package: Path, recipe_folder: Folder) -> None:
         recipe = load_recipe(recipe_folder("noise"))

@@ -9,20 +9,17 @@ from typing import Protocol, cast
 from torch import Tensor
 
 BACKENDS: Mapping[str, str] = {
-    name: f"vbbench.attention.{module}"
-    for name, module in {
-        "reference": "reference",
-        "released": "released",
-        "plain": "plain",
-        "concat": "concat",
-        "merge": "merge",
-        "flex": "flex",
-        "triton": "triton_backend",
-        "xformers": "xformers_backend",
-        "flash-attn": "flash_attn_backend",
-    }.items()
+    "reference": "vbbench.attention.reference",
+    "released": "vbbench.attention.released",
+    "plain": "vbbench.attention.plain",
+    "concat": "vbbench.attention.concat",
+    "merge": "vbbench.attention.merge",
+    "flex": "vbbench.attention.flex",
+    "triton": "vbbench.attention.triton_backend",
+    "xformers": "vbbench.attention.xformers_backend",
+    "flash-attn": "vbbench.attention.flash_attn_backend",
 }
-"""Name -> module."""
+"""Name -> module. Whole names: a job's hash follows the modules that a source names."""
 
 
 class Backend(Protocol):

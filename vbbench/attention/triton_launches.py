@@ -19,7 +19,11 @@ from vbbench.attention.triton_tiles import MOST_ROWS, Tiles, blocks, even, head_
 
 LARGEST_OFFSET = 2**31  # within a frame; 32 bits spare registers
 ENOUGH_PROGRAMS = 1024  # per launch: several for each of a large GPU's 132 processors
-MODULES = {"forward": "triton_forward", "backward_queries": "triton_backward", "backward_keys": "triton_backward"}
+MODULES = {
+    "forward": "vbbench.attention.triton_forward",
+    "backward_queries": "vbbench.attention.triton_backward",
+    "backward_keys": "vbbench.attention.triton_backward",
+}
 
 
 class Keys(NamedTuple):
@@ -107,7 +111,7 @@ def launch(kernel: str, grid: tuple[int, int, int], arguments: tuple[Any, ...], 
 
 def kernel_named(name: str) -> Any:
     """One of `MODULES`."""
-    return getattr(importlib.import_module(f"vbbench.attention.{MODULES[name]}"), name)
+    return getattr(importlib.import_module(MODULES[name]), name)
 
 
 def _constants(tensors: tuple[Tensor, ...], tiles: Tiles) -> dict[str, Any]:

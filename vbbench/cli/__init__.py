@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from vbbench import __version__
+from vbbench.core.version import __version__
 from vbbench.errors import UsageError, VBBenchError
 
 COMMANDS = (

@@ -18,7 +18,7 @@ from vbbench.cli.options import (
     setting_note,
 )
 from vbbench.errors import IncompleteError
-from vbbench.models.memory import memory_estimates
+from vbbench.models.memory_notes import memory_estimates
 
 if TYPE_CHECKING:
     from vbbench.runner.estimate import Estimate, Speed

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vbbench.cli.options import add_sampling_options, positive, sampling_overrides, seed, threads
 from vbbench.errors import UsageError
-from vbbench.models.memory import memory_estimates
+from vbbench.models.memory_notes import memory_estimates
 
 if TYPE_CHECKING:
     import numpy as np

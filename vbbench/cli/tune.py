@@ -92,8 +92,8 @@ def _search(
     path: Path,
 ) -> int:
     """Run the trials one after the other; the record is written after each."""
-    from vbbench import __version__
     from vbbench.core.environment import choose_device, commit
+    from vbbench.core.version import __version__
     from vbbench.runner import tune as tuning
 
     device = choose_device(options.device, scale)

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import vbbench
+from vbbench.core.paths import PACKAGE
 from vbbench.core.process import high_water_mb
 from vbbench.errors import UsageError
 
@@ -75,7 +75,7 @@ def describe(device: str, threads: int) -> dict[str, Any]:
 
 def commit() -> str | None:
     """The checkout's commit, ``+changes`` added if its files differ from it; None outside of a checkout."""
-    root = Path(vbbench.__file__).resolve().parent.parent
+    root = PACKAGE.parent
     if not (root / ".git").exists():
         return None
     try:

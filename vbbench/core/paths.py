@@ -10,14 +10,15 @@ from vbbench.errors import UsageError, WeightsError
 WEIGHTS_VARIABLE = "VBBENCH_WEIGHTS"
 CACHE_VARIABLE = "VBBENCH_CACHE"
 OFFLINE_VARIABLES = ("VBBENCH_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
-_PACKAGE = Path(__file__).resolve().parent.parent
+PACKAGE = Path(__file__).resolve().parent.parent
+"""Folder of vbbench's own sources."""
 _SEED = "-seed"
 
 
 def data_root() -> Path:
     """Folder that holds ``prompts/`` and ``baselines/``: inside the package in a wheel, the repository in a checkout."""
-    bundled = _PACKAGE / "_data"
-    return bundled if bundled.is_dir() else _PACKAGE.parent
+    bundled = PACKAGE / "_data"
+    return bundled if bundled.is_dir() else PACKAGE.parent
 
 
 def prompts_dir() -> Path:
@@ -32,7 +33,7 @@ def baselines_dir() -> Path:
 
 def weights_dir(scale: str = "mini") -> Path:
     """Folder of a scale's weights; the environment variable VBBENCH_WEIGHTS replaces the folder above it."""
-    return Path(os.environ.get(WEIGHTS_VARIABLE) or _PACKAGE / "weights") / scale
+    return Path(os.environ.get(WEIGHTS_VARIABLE) or PACKAGE / "weights") / scale
 
 
 def weights_path(name: str, scale: str = "mini") -> Path:

@@ -19,11 +19,13 @@ from typing import Any
 
 import numpy as np
 
+from vbbench.core.paths import PACKAGE
+
 LIBRARIES = ("torch", "numpy", "pillow", "av", "open_clip_torch", "timm", "scikit-image")
 
 DIGEST_BYTES = 32
-DECODERS = ("video", "video_file", "decoding", "picture_folder", "pictures")
-"""Modules outside of this package that turn files into pixels."""
+EMBEDDING_CODE = ("media", "metrics")
+"""Rooms whose code decides an embedding."""
 
 
 class EmbeddingCache:
@@ -85,9 +87,9 @@ def _versions() -> dict[str, str]:
 
 @cache
 def _code() -> str:
-    """Digest of the source of this package and of the module that decodes; another line is another key."""
-    package = Path(__file__).parent
+    """Digest of the sources that turn files into embeddings; another line is another key."""
     digest = hashlib.sha256()
-    for path in [*sorted(package.glob("*.py")), *(package.parent / f"{name}.py" for name in DECODERS)]:
-        digest.update(path.read_bytes())
+    for room in EMBEDDING_CODE:
+        for path in sorted((PACKAGE / room).rglob("*.py")):
+            digest.update(path.read_bytes())
     return digest.hexdigest()

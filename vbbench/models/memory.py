@@ -7,7 +7,7 @@ The figures for GPUs follow from the same sizes and were not measured.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from vbbench.errors import VBBenchError
 from vbbench.models.recipes import build_model
 from vbbench.models.text_to_video import LatentVideoModel
 from vbbench.models.videobooth.model import VideoBooth
@@ -23,7 +22,6 @@ from vbbench.networks.loading import META
 from vbbench.networks.placement import parts_of
 from vbbench.networks.unet.unet import UNetConfig
 from vbbench.networks.vae import VaeCodec
-from vbbench.types import Recipe, SamplingParams
 
 if TYPE_CHECKING:
     from vbbench.types import Recipe, SamplingParams
@@ -167,28 +165,3 @@ def what_helps(estimate: MemoryEstimate, recipe: Recipe, scale: str, params: Sam
     advice = f"less is needed with {', '.join(helps)}, or with fewer frames" if helps else "fewer frames need less"
     place = "on the GPU" if device == "cuda" else "in memory"
     return f"{recipe.name} will not fit: it needs {estimate}, and {_gb(free)} are free {place}; {advice}."
-
-
-# What ``run`` and ``sample`` say of memory before anything is loaded. The miniature fits everywhere; nothing is said of it.
-
-
-def memory_estimates(wanted: Iterable[tuple[Recipe, SamplingParams]], scale: str, device: str) -> Iterator[tuple[str, str]]:
-    """For each model whose sizes are known, what it needs, and a warning where that will not fit (else empty).
-
-    Args:
-        wanted: models, and how they are to be sampled.
-        device: ``cpu`` or ``cuda``.
-    """
-    if scale == "mini":
-        return
-
-    free = free_memory(device)
-    for recipe, params in wanted:
-        if not recipe.scales.get(scale, {}).get("sampling"):
-            continue
-        try:
-            estimate = estimate_memory(recipe, scale, params, device)
-        except VBBenchError:  # told when the model is built
-            continue
-        if estimate is not None:
-            yield f"{recipe.name}: {estimate}", what_helps(estimate, recipe, scale, params, device, free)

@@ -13,8 +13,8 @@ from typing import Any
 
 import psutil
 
-import vbbench
 from vbbench.core.environment import PeakMemory
+from vbbench.core.paths import PACKAGE
 from vbbench.errors import IncompleteError
 
 TIMEOUT_SECONDS = 300.0
@@ -93,6 +93,6 @@ def _held_mb(device: str) -> float:
 
 def _environment(threads: int) -> dict[str, str]:
     """The other Python finds this very package, and its libraries start no more threads than asked for."""
-    here = str(Path(vbbench.__file__).parent.parent)
+    here = str(PACKAGE.parent)
     paths = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
     return {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}

@@ -1,7 +1,7 @@
 """What a job's hash is made of: everything that decides its result, and nothing else.
 
-Code is hashed as what it does, not as text: comments, docstrings and layout do not count. A recipe's own files count, and with
-them the packages `vbbench.models` and `vbbench.attention` and every module of vbbench that any of these imports.
+Code is hashed as what it does, not as text: comments, docstrings and layout do not count. A recipe's own files count, the module of
+its entry, and every module of vbbench that any of these imports or names in a string, and so on: the entry's import closure.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import vbbench
+from vbbench.core import paths
 from vbbench.core.files import file_digest, folder_files
 from vbbench.core.paths import weights_dir, weights_path
 from vbbench.core.weights_file import read_card, verified_digest
@@ -27,7 +27,10 @@ from vbbench.models.recipes import scale_settings
 from vbbench.networks.weights.pretrained import pretrained_digests
 from vbbench.types import PromptItem, Recipe, SamplingParams, Subject
 
-ALWAYS_HASHED = ("models", "attention", "video.py", "pictures.py")
+ALWAYS_HASHED = ("vbbench.media.video",)
+"""Modules that make a video's file, whichever model made the video."""
+NEVER_HASHED = ("vbbench", "vbbench.core.version")
+"""The public face and the version change no video."""
 _PACKAGE = "vbbench"
 # "module:Class" strings are imports too: that is how tables name what they load late
 _DOTTED = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)(?::\w+)?")
@@ -141,18 +144,33 @@ def params_content(params: SamplingParams) -> dict[str, Any]:
 
 def code_digest(recipe: Recipe) -> str:
     """Digest of all code that a recipe's videos come from, and of the data files in its folder."""
-    sources = {f"{recipe.name}/{path.relative_to(recipe.folder).as_posix()}": path for path in folder_files(recipe.folder)}
-    code = {name: path for name, path in sources.items() if path.suffix == ".py" and not recipe.command}  # a program may be of any Python
-    passed_over = {*code, *(name for name, path in sources.items() if path.suffix == ".md" or path.name == "recipe.toml")}
-    data = {name: file_digest(path) for name, path in sources.items() if name not in passed_over}
-    roots = {_PACKAGE: Path(vbbench.__file__).parent}
+    files = _own_files(recipe)
+    code = _own_code(recipe, files)
+    passed_over = {*code, *(name for name, path in files.items() if path.suffix == ".md" or path.name == "recipe.toml")}
+    data = {name: file_digest(path) for name, path in files.items() if name not in passed_over}
+    return digest_of({"data": data, "code": code_sources(recipe)})
+
+
+def code_sources(recipe: Recipe) -> dict[str, str]:
+    """Module -> digest of what it does, for every source that a recipe's videos come from: its entry's import closure."""
+    roots = {_PACKAGE: paths.PACKAGE}
+    pending = _own_code(recipe, _own_files(recipe))
     module = recipe.entry.split(":")[0]
-    pending = dict(code)
     if not module.endswith(".py"):
         roots.setdefault(module.split(".")[0], _package_root(module, recipe))
         pending.update(_modules(module, roots))
-    pending.update(_always_hashed(roots[_PACKAGE]))
-    return digest_of({"data": data, "code": _closure(pending, roots)})
+    for always in ALWAYS_HASHED:
+        pending.update(_modules(always, roots))
+    return _closure(pending, roots)
+
+
+def _own_files(recipe: Recipe) -> dict[str, Path]:
+    return {f"{recipe.name}/{path.relative_to(recipe.folder).as_posix()}": path for path in folder_files(recipe.folder)}
+
+
+def _own_code(recipe: Recipe, files: Mapping[str, Path]) -> dict[str, Path]:
+    """The recipe's own Python files; none of a program's, which may be of any Python."""
+    return {} if recipe.command else {name: path for name, path in files.items() if path.suffix == ".py"}
 
 
 def _package_root(module: str, recipe: Recipe) -> Path:
@@ -164,22 +182,12 @@ def _package_root(module: str, recipe: Recipe) -> Path:
     return origin.parent if origin.name == "__init__.py" else origin
 
 
-def _always_hashed(package: Path) -> dict[str, Path]:
-    paths = [path for name in ALWAYS_HASHED for path in ([package / name] if name.endswith(".py") else (package / name).rglob("*.py"))]
-    return {_module_name(package, path): path for path in paths}
-
-
-def _module_name(package: Path, path: Path) -> str:
-    parts = path.relative_to(package).with_suffix("").parts
-    return ".".join((_PACKAGE, *(part for part in parts if part != "__init__")))
-
-
 def _closure(pending: dict[str, Path], roots: Mapping[str, Path]) -> dict[str, str]:
     """Digest of each given source and of each module under the roots that it imports, and so on."""
     digests: dict[str, str] = {}
     while pending:
         name, path = pending.popitem()
-        if name in digests or name == _PACKAGE:  # vbbench/__init__.py holds the version, which changes no video
+        if name in digests or name in NEVER_HASHED:
             continue
         digests[name], imports = _source_facts(_source_bytes(path), str(path), name, path.name == "__init__.py")
         for imported in imports:

@@ -9,8 +9,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from vbbench import __version__
 from vbbench.core.environment import commit
+from vbbench.core.version import __version__
 from vbbench.types import MetricSpec, PromptSuite
 
 

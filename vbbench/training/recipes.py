@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vbbench import __version__
 from vbbench.core import paths as resources
 from vbbench.core.names import nearest
 from vbbench.core.paths import seeded_name
+from vbbench.core.version import __version__
 from vbbench.errors import UsageError
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from typing import Any
 
 from torch import Tensor
 
-from vbbench import __version__
 from vbbench.core.files import file_digest
+from vbbench.core.version import __version__
 from vbbench.core.weights_file import SCALE_SUFFIX, load_weights, read_card, verified_digest
 from vbbench.errors import UsageError, WeightsError
 from vbbench.networks.image_encoder import ImageEncoderConfig

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import vbbench
+from vbbench.core.version import __version__
 from vbbench.data import world
 from vbbench.errors import UsageError
 from vbbench.media.video import resize_frames
@@ -279,7 +279,7 @@ def write_json(path: Path, findings: Findings) -> None:
     """What was done with what, and what was found; levels stand in validity.csv."""
     done = findings.validation
     record = {
-        "vbbench": vbbench.__version__,
+        "vbbench": __version__,
         "world": world.WORLD_VERSION,
         "libraries": dict(done.libraries),
         "clips": {"split": SPLIT, "classes": list(done.classes), "per_class": done.per_class, "seed": done.seed},

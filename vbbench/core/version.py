@@ -1,0 +1,3 @@
+"""The version, which importing costs nothing."""
+
+__version__ = "0.1.0"
