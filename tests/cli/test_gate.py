@@ -11,7 +11,6 @@ from tests.results.synthetic import METRICS, FakeRun, build, items, spec
 from vbbench import cli
 from vbbench.cli import gate as cli_gate
 from vbbench.cli import metrics as cli_metrics
-from vbbench.data import suite
 
 MODELS = {"videobooth": ("VideoBooth", ()), "text-to-video": ("Text to video", ())}
 

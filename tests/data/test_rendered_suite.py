@@ -17,13 +17,11 @@ from PIL import Image
 from vbbench import cli
 from vbbench.core import paths as resources
 from vbbench.data import rendered_suite as rendered
-from vbbench.data import rendered_suite as suites
-from vbbench.data import suite
+from vbbench.data import suite, suites
 from vbbench.data.suites import load_suite
 from vbbench.data.world import CLASSES, MOTIONS, SCENES
 from vbbench.errors import SuiteError
 from vbbench.media.video import read_video, write_video_lossless
-from vbbench.models import registry
 from vbbench.types import PromptSuite, Video
 
 SMALL = {"per_class": 1, "prompts": 1, "seed": 5, "split": "val"}
@@ -32,13 +30,13 @@ SMALL = {"per_class": 1, "prompts": 1, "seed": 5, "split": "val"}
 @pytest.fixture
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A suite.toml of two classes, as it is shipped, and an empty cache."""
-    monkeypatch.setattr(suites, "CLASSES", ("cat", "tiger"))
+    monkeypatch.setattr(rendered, "CLASSES", ("cat", "tiger"))
     monkeypatch.setenv(resources.CACHE_VARIABLE, str(tmp_path / "cache"))
     folder = tmp_path / "prompts" / "small"
     rendered.render_whole(tmp_path / "once", {"name": "small", "version": "1", "rendered": SMALL})
     folder.mkdir(parents=True)
     shutil.copy(tmp_path / "once" / "suite.toml", folder)
-    monkeypatch.setattr(registry, "prompts_dir", lambda: folder.parent)
+    monkeypatch.setattr(suites, "prompts_dir", lambda: folder.parent)
     return folder
 
 
@@ -91,7 +89,7 @@ def test_a_damaged_cache_is_rendered_anew(damage: str, capsys: pytest.CaptureFix
     if damage == "pixel":
         frames = read_video(video).frames.copy()
         frames[3, 5, 7, 1] ^= 1
-        write_video_lossless(video, Video(frames, suites.FPS))
+        write_video_lossless(video, Video(frames, rendered.FPS))
     elif damage == "cut":
         video.write_bytes(good[: len(good) // 2])
     elif damage == "gone":
@@ -124,14 +122,14 @@ def test_an_interrupted_rendering_leaves_nothing(monkeypatch: pytest.MonkeyPatch
 
 
 def test_other_pixels_than_those_recorded_are_refused(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    draw = suites.render_clip
+    draw = rendered.render_clip
 
     def off_by_one(*arguments: object) -> tuple[np.ndarray, np.ndarray]:
         frames, masks = draw(*arguments)
         frames[0, 0, 0, 0] ^= 1
         return frames, masks
 
-    monkeypatch.setattr(suites, "render_clip", off_by_one)
+    monkeypatch.setattr(rendered, "render_clip", off_by_one)
     with pytest.raises(SuiteError, match=r"comes out differently here.*arithmetic of this machine"):
         load_suite("small")
     assert [path for path in (resources.cache_dir() / "suites").iterdir() if path.is_dir()] == []
@@ -152,8 +150,8 @@ from vbbench import suite
 from vbbench.data.world import rendered, suites
 
 folder, shipped = Path(sys.argv[1]), Path(sys.argv[2])
-suites.CLASSES = ("cat", "tiger")
-draw = suites._write_item
+rendered.CLASSES = ("cat", "tiger")
+draw = rendered._write_item
 
 def wait_for(name):
     deadline = time.monotonic() + 60
@@ -171,7 +169,7 @@ def say(text):
     if text.startswith("another process is rendering"):
         (folder / "waiting").touch()
 
-suites._write_item, rendered._say = write_item, say
+rendered._write_item, rendered._say = write_item, say
 if len(sys.argv) > 3:
     wait_for(sys.argv[3])
 print(load_suite(shipped).digest)
@@ -252,13 +250,13 @@ def test_the_bundled_full_suite_is_what_the_code_makes(full: PromptSuite) -> Non
 def test_subject_and_other_individual_are_never_another_items_subject(full: PromptSuite) -> None:
     indices = {subject.world["index"] for subject in full.subjects if subject.world}
     assert indices == set(range(5))
-    assert not indices & {index + suites.OTHER_OFFSET for index in indices}
+    assert not indices & {index + rendered.OTHER_OFFSET for index in indices}
 
 
 def test_other_instruction_sets_draw_the_same_pixels(tmp_path: Path) -> None:
     """NumPy without AVX2, AVX-512 and FMA: what an older processor runs."""
     program = (
-        "import sys; from vbbench.data.world import rendered, suites; suites.CLASSES = ('cat', 'tiger')\n"
+        "import sys; from vbbench.data.world import rendered, suites; rendered.CLASSES = ('cat', 'tiger')\n"
         "print(rendered.render_whole(__import__('pathlib').Path(sys.argv[1]), "
         f"{{'name': 'small', 'version': '1', 'rendered': {SMALL!r}}}))"
     )

@@ -13,8 +13,7 @@ from tests.models import tiny_sd14
 from tests.parity.golden import read_golden
 from vbbench.networks.checkpoint import config_from_diffusers
 from vbbench.networks.image_encoder import ImageEncoderConfig
-from vbbench.networks.network import NetworkConfig
-from vbbench.networks.text import TextConfig
+from vbbench.networks.network import NetworkConfig, TextConfig
 from vbbench.networks.weights import released
 from vbbench.networks.weights.released import CODEC, IMAGE_ENCODER, MAPPER, TEXT_ENCODER, UNET, Sizes
 

@@ -12,9 +12,8 @@ from tests.models.tiny import ELITE, VIDEOBOOTH, seeded, shaken
 from vbbench.core.weights_file import save_weights
 from vbbench.networks.elite import EliteNetwork
 from vbbench.networks.image_encoder import CLIP_MEAN, CLIP_STD, ImageEncoder, ImageEncoderConfig
-from vbbench.networks.network import NetworkConfig, TextToVideoNetwork
+from vbbench.networks.network import NetworkConfig, TextConfig, TextToVideoNetwork
 from vbbench.networks.sd14 import VAE
-from vbbench.networks.text import TextConfig
 from vbbench.networks.unet.config import UNetConfig
 from vbbench.networks.vae import VaeCodec
 from vbbench.networks.videobooth import VideoBoothNetwork

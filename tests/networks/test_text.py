@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vbbench.errors import InputError
-from vbbench.networks.text import ClipTokenizer, TextConfig, WordTokenizer, build_text_encoder
+from vbbench.networks.network import ClipTokenizer, TextConfig, WordTokenizer, build_text_encoder
 
 WORDS = ("a", "cat", "dog", "guide", "on", "road", "the")
 A, CAT, DOG, GUIDE, ON, ROAD, THE, START, END = range(9)

@@ -10,9 +10,9 @@ import pytest
 
 from tests.profiling.made import record, row
 from vbbench.profiling.record import Section
-from vbbench.report.profile.bars import ladder, parts
 from vbbench.report.profile.drawing import STYLE
 from vbbench.report.profile.pictures import draw
+from vbbench.report.profile.roofline import ladder, parts
 
 SECTION = Section("step", True, "float32", False)
 RUNGS = [

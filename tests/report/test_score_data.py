@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.results.synthetic import MODELS, FakeRun, Item, build, items
-from vbbench.report.score_data import DECIMALS, script_json, write_scores_js
+from vbbench.report.export import DECIMALS, script_json, write_scores_js
 from vbbench.results.aggregate import load_run
 
 HOSTILE = "</script><script>alert(1)</script><!-- \u2028 \u2029 & \" ' \\ ]]> 🐕 مرحبا"

@@ -7,7 +7,7 @@ import pytest
 from statsmodels.stats.weightstats import ttost_paired
 
 from vbbench.results.clustered import clustered_means
-from vbbench.results.equivalence import DIFFERENT, EQUIVALENT, UNDECIDED, equivalence
+from vbbench.results.statistics import DIFFERENT, EQUIVALENT, UNDECIDED, equivalence
 
 
 def names(count: int, clips: int = 1) -> list[str]:

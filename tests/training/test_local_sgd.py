@@ -11,7 +11,7 @@ import torch
 from tests.training.toy import SETTINGS, fingerprint, train
 from vbbench.errors import VBBenchError
 from vbbench.training import checkpoint
-from vbbench.training.local_sgd import Group
+from vbbench.training.loop import Group
 
 STEPS = dataclasses.replace(SETTINGS, steps=18)  # not a multiple of average_every
 

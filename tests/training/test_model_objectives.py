@@ -21,8 +21,7 @@ from vbbench.core.weights_file import save_weights
 from vbbench.data.world import CLASSES, MOTIONS, SCENES, VOCABULARY, caption, individual
 from vbbench.data.world.pictures import TrainingData
 from vbbench.networks import loading
-from vbbench.networks.network import mini_config
-from vbbench.networks.text import WordTokenizer
+from vbbench.networks.network import WordTokenizer, mini_config
 from vbbench.training.objectives import base as base_module
 from vbbench.training.objectives import image_encoder as image_encoder_module
 from vbbench.training.objectives import stage as stage_module

@@ -14,8 +14,60 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vbbench.attention import parts
-from vbbench.attention.parts import refusal
+# PyTorch's own attention kernels as parts of a larger softmax: they return the log-sum-exp beside the output.
+#
+# Public functions hide it, so these are the operators underneath, the same in PyTorch 2.6 to 2.15. What they return carries no
+# gradient through the log-sum-exp: only `vbbench.attention.merge`, which calls their backward with the merged numbers, may use them.
+#
+# Shape suffixes: B batch, L queries, M keys, N heads, D head dimension.
+
+_CPU_TYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+_CUDA_TYPES = (torch.bfloat16, torch.float16)
+
+
+def refusal(q: Tensor, needs_grad: bool = False) -> str | None:
+    """Why there is no such kernel for these queries, or None."""
+    if q.device.type == "cpu":
+        return None if q.dtype in _CPU_TYPES else f"there is no kernel for {q.dtype} on a CPU"
+    if q.device.type != "cuda":
+        return f"there is no kernel for the device {q.device.type!r}"
+    if q.dtype not in _CUDA_TYPES:
+        return f"on CUDA it takes float16 and bfloat16, not {q.dtype}"
+    if torch.cuda.get_device_capability(q.device) < (8, 0):
+        return "it needs a GPU of compute capability 8.0 or newer"
+    return None if q.shape[-1] % 8 == 0 and q.shape[-1] <= 256 else "on CUDA its head dimension is a multiple of 8, at most 256"
+
+
+def forward(q_BLND: Tensor, k_BMND: Tensor, v_BMND: Tensor) -> tuple[Tensor, Tensor]:
+    """Output (B, L, N, D), contiguous, and log-sum-exp (B, N, L), float32 or wider."""
+    q, k, v = (x.transpose(1, 2) for x in (q_BLND, k_BMND, v_BMND))
+    if q.device.type == "cpu":
+        out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q, k, v)
+    else:
+        out, lse, *_ = torch.ops.aten._scaled_dot_product_flash_attention(q, k, v)
+    return out.transpose(1, 2), lse
+
+
+def backward(
+    grad_BLND: Tensor, q_BLND: Tensor, k_BMND: Tensor, v_BMND: Tensor, out_BLND: Tensor, lse_BNL: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients to queries, keys and values of one part, from the whole softmax's output and log-sum-exp.
+
+    A part's probabilities are exp(logit - log-sum-exp) and its logits' gradients p * (grad . v - grad . out), so with the whole's
+    numbers in the place of the part's own the kernel computes this part of the whole's gradient.
+    """
+    grad, q, k, v, out = (x.transpose(1, 2) for x in (grad_BLND, q_BLND, k_BMND, v_BMND, out_BLND))
+    if q.device.type == "cpu":
+        grads = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(grad, q, k, v, out, lse_BNL, 0.0, False)
+    else:
+        unused = torch.zeros(2, dtype=torch.uint64, device=q.device)  # the dropout's random state
+        lengths = (None, None, q.shape[2], k.shape[2])
+        grads = torch.ops.aten._scaled_dot_product_flash_attention_backward(
+            grad, q, k, v, out, lse_BNL.contiguous(), *lengths, 0.0, False, unused, unused[0]
+        )
+    dq, dk, dv = (x.transpose(1, 2) for x in grads)
+    return dq, dk, dv
+
 
 __all__ = ["Part", "across_frames", "forward_across_frames", "forward_inject", "inject", "refusal"]
 
@@ -45,14 +97,14 @@ def _needs_grad(*tensors: Tensor) -> bool:
     return torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
 
 
-def forward_inject(q: Tensor, k: Tensor, v: Tensor, k_image: Tensor, v_image: Tensor, part: Part = parts.forward) -> tuple[Tensor, Tensor]:
+def forward_inject(q: Tensor, k: Tensor, v: Tensor, k_image: Tensor, v_image: Tensor, part: Part = forward) -> tuple[Tensor, Tensor]:
     """`inject` without gradients, by any kernel that tells its log-sum-exp: output and log-sum-exp (B, N, L)."""
     out, lse = part(q, k_image, v_image)
     _merge_into(out, lse, *part(q, k, v))
     return out, lse
 
 
-def forward_across_frames(q: Tensor, k: Tensor, v: Tensor, v_first: Tensor, part: Part = parts.forward) -> tuple[Tensor, Tensor]:
+def forward_across_frames(q: Tensor, k: Tensor, v: Tensor, v_first: Tensor, part: Part = forward) -> tuple[Tensor, Tensor]:
     """`across_frames` without gradients, by any kernel that tells its log-sum-exp: output and log-sum-exp (B, N, T, L)."""
     if q.device.type != "cpu" or q.numel() * q.element_size() <= WHOLE_BYTES:
         return _frames(q, k[:, 0], v_first, k[:, 1:-1], v[:, 1:-1], part)
@@ -114,8 +166,8 @@ class _Inject(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
         q, k, v, k_image, v_image, out, lse = ctx.saved_tensors
-        dq_own, dk, dv = parts.backward(grad, q, k, v, out, lse)
-        dq, dk_image, dv_image = parts.backward(grad, q, k_image, v_image, out, lse)
+        dq_own, dk, dv = backward(grad, q, k, v, out, lse)
+        dq, dk_image, dv_image = backward(grad, q, k_image, v_image, out, lse)
         return dq + dq_own, dk, dv, dk_image, dv_image
 
 
@@ -133,14 +185,14 @@ class _AcrossFrames(torch.autograd.Function):
         q, k, v, v_first, out, lse = ctx.saved_tensors
         frames = q.shape[1]
         whole = (x.flatten(1, 2) for x in (grad, q))
-        dq, dk_first, dv_first = parts.backward(*whole, k[:, 0], v_first, out.flatten(1, 2), lse.flatten(2, 3))
+        dq, dk_first, dv_first = backward(*whole, k[:, 0], v_first, out.flatten(1, 2), lse.flatten(2, 3))
         dq = dq.unflatten(1, (frames, -1))
         dk, dv = torch.zeros_like(k), torch.zeros_like(v)  # the last frame is nobody's predecessor
         dk[:, 0] = dk_first
         for clip in range(len(q) if frames > 2 else 0):
             late = [x[clip, 2:] for x in (grad, q)]
             before = [x[clip, 1:-1] for x in (k, v)]
-            part = parts.backward(*late, *before, out[clip, 2:], lse[clip, :, 2:].transpose(0, 1).contiguous())
+            part = backward(*late, *before, out[clip, 2:], lse[clip, :, 2:].transpose(0, 1).contiguous())
             dq[clip, 2:] += part[0]
             dk[clip, 1:-1], dv[clip, 1:-1] = part[1:]
         return dq, dk, dv, dv_first

@@ -189,7 +189,7 @@ def _record(options: argparse.Namespace) -> int:
 
 
 def _explain(old: Path, new: Path) -> int:
-    from vbbench.results.gate.changes import changes
+    from vbbench.results.gate.compare import changes
     from vbbench.results.gate.scores import read_recording
 
     print("\n".join(changes(read_recording(old), read_recording(new))) or "The two recordings hold the same.")

@@ -4,15 +4,155 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from vbbench.core.words import refuse_long, refuse_unknown, split_words
+from vbbench.errors import InputError
 from vbbench.networks.sampling.diffusion import DiffusionConfig
-from vbbench.networks.text import TextConfig, build_text_encoder, build_tokenizer
 from vbbench.networks.unet.coarse import encode_text_with_embeddings
 from vbbench.networks.unet.unet import UNetConfig, VideoUNet
+
+# Tokenizers and text encoders behind one small interface, at both scales.
+#
+# The text encoder is transformers' ``CLIPTextModel`` at both: Stable Diffusion's (ViT-L/14, 12 layers of width 768) or a miniature one.
+# B batch, L tokens, D width.
+
+
+class Tokenizer(Protocol):
+    """Words to token ids of fixed length, and where a word's tokens stand."""
+
+    max_length: int
+    end_id: int
+
+    def __call__(self, texts: Sequence[str]) -> Tensor:
+        """Token ids (B, L) int64."""
+        ...
+
+    def locate(self, text: str, word: str) -> tuple[int, int]:
+        """Position of the word's first token in the token ids of ``text``, and its number of tokens."""
+        ...
+
+
+class WordTokenizer:
+    """One token a word of a closed vocabulary: start token, words, then end tokens up to the full length.
+
+    Words are compared without case; punctuation is passed over.
+    """
+
+    def __init__(self, vocabulary: Sequence[str], max_length: int) -> None:
+        self.ids = {word: i for i, word in enumerate(vocabulary)}
+        self.max_length = max_length
+        self.start_id, self.end_id = len(vocabulary), len(vocabulary) + 1
+        self.vocab_size = len(vocabulary) + 2
+
+    def __call__(self, texts: Sequence[str]) -> Tensor:
+        """Token ids (B, L) int64.
+
+        Raises:
+            InputError: words outside the vocabulary, which are named, or more words than fit.
+        """
+        rows = []
+        for text in texts:
+            words = split_words(text)
+            refuse_unknown(words, self.ids, text)
+            refuse_long(words, self.max_length - 2)
+            ids = [self.start_id, *(self.ids[word] for word in words)]
+            rows.append(ids + [self.end_id] * (self.max_length - len(ids)))
+        return torch.tensor(rows, dtype=torch.int64).reshape(-1, self.max_length)
+
+    def locate(self, text: str, word: str) -> tuple[int, int]:
+        """Token position and number of tokens of ``word`` (possibly several words) where it first stands in ``text``.
+
+        Raises:
+            InputError: the text does not hold the word.
+        """
+        words, wanted = split_words(text), split_words(word)
+        for at in range(len(words) - len(wanted) + 1):
+            if wanted and words[at : at + len(wanted)] == wanted:
+                return at + 1, len(wanted)
+        raise InputError(f"the subject word {word!r} does not stand in the text {text!r}; the text must hold it as a word")
+
+
+class ClipTokenizer:
+    """CLIP's byte pairs (open_clip's table of them): start token, text, then end tokens up to the full length, as Stable Diffusion pads."""
+
+    start_id, end_id, vocab_size = 49406, 49407, 49408
+
+    def __init__(self, max_length: int = 77) -> None:
+        from open_clip.tokenizer import SimpleTokenizer
+
+        self.max_length = max_length
+        self._pairs = SimpleTokenizer(context_length=max_length)
+
+    def __call__(self, texts: Sequence[str]) -> Tensor:
+        """Token ids (B, L) int64.
+
+        Raises:
+            InputError: a text that does not fit.
+        """
+        rows = []
+        for text in texts:
+            tokens = self._pairs.encode(text)
+            if len(tokens) > self.max_length - 2:
+                raise InputError(
+                    f"the text {text[:60]!r} has {len(tokens)} tokens, and the text encoder reads {self.max_length - 2}; shorten it"
+                )
+            ids = [self.start_id, *tokens]
+            rows.append(ids + [self.end_id] * (self.max_length - len(ids)))
+        return torch.tensor(rows, dtype=torch.int64).reshape(-1, self.max_length)
+
+    def locate(self, text: str, word: str) -> tuple[int, int]:
+        """Token position and number of tokens of ``word`` where it first stands in ``text``.
+
+        Raises:
+            InputError: the text does not hold the word.
+        """
+        tokens, wanted = self._pairs.encode(text), self._pairs.encode(word)
+        for at in range(len(tokens) - len(wanted) + 1):
+            if wanted and tokens[at : at + len(wanted)] == wanted:
+                return at + 1, len(wanted)
+        raise InputError(f"the subject word {word!r} does not stand in the text {text!r}; the text must hold it as a word")
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """Sizes of a text encoder; the defaults are those of CLIP ViT-L/14's."""
+
+    vocab_size: int = 49408
+    width: int = 768
+    feed_forward: int = 3072
+    layers: int = 12
+    heads: int = 12
+    max_length: int = 77
+
+
+def build_tokenizer(vocabulary: Sequence[str], max_length: int) -> Tokenizer:
+    """A tokenizer of a closed vocabulary, or CLIP's where there is none."""
+    return WordTokenizer(vocabulary, max_length) if vocabulary else ClipTokenizer(max_length)
+
+
+def build_text_encoder(config: TextConfig, end_id: int) -> nn.Module:
+    """A ``CLIPTextModel`` with fresh weights: causal mask, quick GELU, final norm."""
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=config.vocab_size,
+            hidden_size=config.width,
+            intermediate_size=config.feed_forward,
+            num_hidden_layers=config.layers,
+            num_attention_heads=config.heads,
+            max_position_embeddings=config.max_length,
+            projection_dim=config.width,
+            bos_token_id=end_id - 1,
+            eos_token_id=end_id,
+            pad_token_id=end_id,
+            attn_implementation="eager",
+        )
+    )
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup
 
-from vbbench.report import export, latex, score_data
+from vbbench.report import export, latex
+from vbbench.report import export as score_data
 from vbbench.report.board_page import NARROW, WIDE, Board, board_context, example_numbers, make_board
 from vbbench.report.contact_sheet import FILE, write_contact_sheet
 from vbbench.report.figures import figures
-from vbbench.report.item_pages import write_item_pages
-from vbbench.report.items import ItemView, item_views
+from vbbench.report.items import ItemView, item_views, write_item_pages
 from vbbench.report.media import MediaFolder
 from vbbench.report.model_pages import write_model_pages
 from vbbench.report.pages import copy_assets, environment

@@ -9,8 +9,7 @@ import pytest
 
 from vbbench.data.world import CLASSES, COLOURS, MOTIONS, SCENES, VOCABULARY, caption, individual, rich_caption, split_size
 from vbbench.data.world.captions import article
-from vbbench.networks.network import mini_config
-from vbbench.networks.text import WordTokenizer
+from vbbench.networks.network import WordTokenizer, mini_config
 
 EVERY_CLIP = list(itertools.product(CLASSES, SCENES, MOTIONS))
 

@@ -28,7 +28,7 @@ from vbbench.metrics.encoders import encoders
 from vbbench.metrics.encoders import weights as encoder_digests
 from vbbench.metrics.encoders import weights as encoder_weights
 from vbbench.metrics.encoders.configs import ENCODERS, EncoderConfig, encoder_config
-from vbbench.metrics.encoders.networks import adapted
+from vbbench.metrics.encoders.encoders import adapted
 from vbbench.metrics.encoders.setting import Setting
 
 SD14 = Setting("sd14")

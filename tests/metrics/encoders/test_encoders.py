@@ -13,8 +13,7 @@ from vbbench.core.weights_file import load_weights, save_weights
 from vbbench.errors import InputError, UsageError, WeightsError
 from vbbench.metrics.encoders import encoders
 from vbbench.metrics.encoders.configs import CLIP_MEAN, CLIP_STD, ENCODERS, EncoderConfig, encoder_config
-from vbbench.metrics.encoders.encoders import BpeTokenizer
-from vbbench.metrics.encoders.networks import seeded
+from vbbench.metrics.encoders.encoders import BpeTokenizer, seeded
 from vbbench.metrics.encoders.segmenter import DETAIL, FIRST_MARKING, NUM_SEGMENTS, decode
 from vbbench.metrics.encoders.setting import Setting
 

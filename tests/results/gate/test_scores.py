@@ -10,7 +10,7 @@ import pytest
 from tests.results.synthetic import METRICS, FakeRun, build, items, spec
 from vbbench.errors import InputError
 from vbbench.metrics import METRICS as ALL_METRICS
-from vbbench.results.gate.changes import changes
+from vbbench.results.gate.compare import changes
 from vbbench.results.gate.scores import Recording, read_recording, recording_of, write_recording
 from vbbench.results.gate.tolerances import BUNDLED, read_tolerances
 from vbbench.results.run_data import RunData

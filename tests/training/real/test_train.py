@@ -24,7 +24,7 @@ from vbbench.networks.vae import VaeCodec
 from vbbench.training import checkpoint
 from vbbench.training.loop import locked
 from vbbench.training.real.clips import RealData
-from vbbench.training.real.processes import Processes
+from vbbench.training.real.parts import Processes
 
 SHORT = dataclasses.replace(SETTINGS, steps=4)
 

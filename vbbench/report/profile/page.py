@@ -96,7 +96,9 @@ def render(record: Record, pictures: list[Picture]) -> str:
     templates.globals.update(words=words, ceiling_words=ceiling_words, told=told)
     drawings = {picture.name: Markup(within_a_page(picture.svg, picture.name)) for picture in pictures}
     html = templates.get_template("profile.html.jinja").render(record=record, pictures=pictures, drawings=drawings)
-    html = _inlined(html, _STYLE, f"<style>\n{_asset('vbbench.report', 'report.css')}{_asset('vbbench.report.profile', 'profile.css')}</style>")
+    html = _inlined(
+        html, _STYLE, f"<style>\n{_asset('vbbench.report', 'report.css')}{_asset('vbbench.report.profile', 'profile.css')}</style>"
+    )
     script = _asset("vbbench.report", "report.js") + _asset("vbbench.report.profile", "profile.js")
     return _inlined(html, _SCRIPT, f"<script>\n{script}</script>")
 

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from vbbench.profiling.record import Record, Row, Section
 from vbbench.profiling.words import is_chosen, section_title
-from vbbench.report.profile.bars import ladder, parts
 from vbbench.report.profile.drawing import GREY, MARKERS, STYLE, Picture, colour, new_figure, picture_name, plain, quiet, svg_of
-from vbbench.report.profile.roofline import roofline
+from vbbench.report.profile.roofline import ladder, parts, roofline
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,18 +6,237 @@ Every figure is read from the JSON that the results came with; nothing is typed 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from markupsafe import Markup
 
 from vbbench.errors import RunFolderError, UsageError, VBBenchError
+from vbbench.profiling.record_json import read_record
+from vbbench.profiling.words import check_cells
 from vbbench.report.pages import environment
 from vbbench.report.site import entries as site_entries
-from vbbench.report.site import results as site_results
-from vbbench.report.site.entries import Entry, Figure
+from vbbench.report.site.entries import Cell, Entry, Figure, Line, Table, entry_id, links_of, made_words, picture_of
+from vbbench.results import format as words
+from vbbench.results.aggregate import PRIMARY_METRICS
+from vbbench.results.gate.scores import read_recording
+from vbbench.results.run_folder import read_json
+
+# Reads each kind of result for the site's page.
+
+Reader = Callable[[Path, Path], Entry]
+MOST_MODELS = 12
+SHOWN_METRICS = ("true-identity", "dino", "clip-image", "clip-text")
+CEILING, FLOOR = "real-video", "other-individual"
+BOARD_FILES = (("Leaderboard", "index.html"), *((word, f"leaderboard.{end}") for word, end in (
+    ("CSV", "csv"), ("JSON", "json"), ("Markdown", "md"), ("LaTeX", "tex"),
+)))  # fmt: skip
+VERDICTS = (("reproduced", "better"), ("not reproduced", "worse"), ("undecided", "same"), ("not measured", "same"))
+
+
+def leaderboard(root: Path, path: Path) -> Entry:
+    """What `vbbench report` wrote."""
+    record = read_json(path)
+    suite, rows, metrics = record["suite"], record["leaderboard"], list(record["metrics"])
+    primary = next((name for name in PRIMARY_METRICS if name in metrics), metrics[0] if metrics else "")
+    models = [row for row in rows if not row["reference"]]
+    individuals, items = record["statistics"]["individuals"], max((row["items"] for row in rows), default=0)
+    part = words.restriction(record.get("prompts_per_subject"))
+    first = [row["title"] for row in models if row.get(f"{primary}.rank") == 1]
+    who = words.listed(first) if len(first) < 4 else words.count(len(first), "model")
+    leader = f"; {who} {'leads' if len(first) == 1 else 'share the first rank'} in {words.metric_title(primary)}"
+    return Entry(
+        entry_id(root, path),
+        f"Suite {suite['name']} {suite['version']}{': ' + path.parent.name if _is_inner(root, path) else ''}",
+        f"{suite['description'].rstrip('.')}{f' ({part})' if part else ''}{leader if first and primary else ''}.",
+        (
+            Figure(str(len(models)), "model" if len(models) == 1 else "models"),
+            Figure(str(individuals), "individuals"),
+            Figure(str(items), "clips a model"),
+            Figure(str(len(metrics)), "metrics"),
+        ),
+        _board(rows, [name for name in SHOWN_METRICS if name in metrics] or metrics[:4], primary),
+        links_of(
+            root,
+            path.parent,
+            BOARD_FILES,
+        ),
+        None
+        if _is_inner(root, path)
+        else picture_of(root, path.parent / "contact-sheet.png", "Clips of held-out subjects, a model a column"),
+        made_words(*_origin(record["runs"])),
+    )
+
+
+def _is_inner(root: Path, path: Path) -> bool:
+    """Whether another leaderboard stands in a folder around this one."""
+    return any((folder / path.name).is_file() for folder in path.parent.parents if folder == root or folder.is_relative_to(root))
+
+
+def _origin(runs: Sequence[Mapping[str, Any]]) -> tuple[object, object, object]:
+    last = max(runs, key=lambda run: str(run.get("created") or ""), default={})
+    return last.get("created"), last.get("environment"), last.get("commit")
+
+
+def _board(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str], primary: str) -> Table:
+    models = [row for row in rows if not row["reference"]]
+    shown = [*models[:MOST_MODELS], *(row for row in rows if row["model"] in (CEILING, FLOOR))]
+    lines = [
+        Line(
+            f"{row[f'{primary}.rank']}. {row['title']}" if row.get(f"{primary}.rank") else row["title"],
+            tuple(_score(row, name) for name in metrics),
+            bool(row["reference"]),
+            words.reference_role(row["model"]) if row["reference"] else "",
+        )
+        for row in shown
+    ]
+    left = len(models) - MOST_MODELS
+    more = f"; the best {MOST_MODELS} of {len(models)} models" if left > 0 else ""
+    caption = f"Means and 95 % intervals, ranks by {words.metric_title(primary)}{more}"
+    return Table(caption, ("Model", *(words.metric_title(name) for name in metrics)), tuple(lines))
+
+
+def _score(row: Mapping[str, Any], metric: str) -> Cell:
+    """A mean, its interval, and a bar for where it lies between floor and ceiling, as far as the results say."""
+    scaled = row.get(f"{metric}.scaled")
+    share = None if scaled is None else round(100 * min(max(scaled, 0), 1), 1)
+    interval = words.interval(row.get(f"{metric}.low"), row.get(f"{metric}.high"), 3)
+    return Cell(words.number(row.get(metric), 3), interval, share=share)
+
+
+def claims(root: Path, path: Path) -> Entry:
+    """What `vbbench claims` wrote."""
+    record = read_json(path)
+    suite, found = record["suite"], record["claims"]
+    kinds = dict(VERDICTS)
+    tally = {verdict: sum(claim["verdict"] == verdict for claim in found) for verdict, _ in VERDICTS}
+    lines = tuple(
+        Line(
+            claim["says"],
+            (Cell(claim["verdict"], "" if claim["established"] else _unsure(claim), kinds.get(claim["verdict"], "same")),),
+            note=claim["source"],
+        )
+        for claim in found
+    )
+    told = words.listed(f"{count} {verdict}" for verdict, count in tally.items() if count)
+    return Entry(
+        entry_id(root, path),
+        f"The paper\N{RIGHT SINGLE QUOTATION MARK}s claims on {suite['name']} {suite['version']}",
+        f"Of {words.count(len(found), 'claim')}, {told}; each interval is over individuals and, where there are several, trainings.",
+        tuple(Figure(f"{count} of {len(found)}", verdict) for verdict, count in tally.items() if count),
+        Table("Claims and verdicts", ("Claim", "Verdict"), lines),
+        links_of(root, path.parent, (("All intervals", "claims.html"), ("JSON", path.name), ("Markdown", "claims.md"))),
+        made=made_words(*_origin(record["runs"])),
+    )
+
+
+def _unsure(claim: Mapping[str, Any]) -> str:
+    """Why a verdict is not established, where that is because of a single training."""
+    single = any(len(finding["training_seeds"]) == 1 for finding in claim["findings"])
+    return "one training, not established" if single and claim["verdict"] != "not measured" else ""
+
+
+def validity(root: Path, path: Path) -> Entry:
+    """What `vbbench metrics --validate` wrote."""
+    record = read_json(path)
+    clips, found = record["clips"], record["found"]
+    titles = {damage["name"]: damage["title"] for damage in record["damages"]}
+    ought = [cell for cell in found if cell["expected"] == "fall"]
+    fooled = [cell for cell in found if cell["verdict"] == "fooled"]
+    lines = tuple(_seen(name, [cell for cell in found if cell["metric"] == name], titles) for name in record["metrics"])
+    count = len(clips["classes"]) * clips["per_class"]
+    return Entry(
+        entry_id(root, path),
+        "What the metrics see",
+        f"{words.count(len(record['metrics']), 'metric')} scored {words.count(count, 'real clip')} under "
+        f"{words.count(len(titles), 'kind')} of damage at known levels.",
+        (
+            Figure(f"{sum(cell['verdict'] == 'sees' for cell in ought)} of {len(ought)}", "damages that ought to be seen are"),
+            Figure(str(len(fooled)), "times a metric calls the worse clip better"),
+        ),
+        Table("What each metric sees, misses and is fooled by", ("Metric", "Sees", "Blind to", "Fooled by"), lines),
+        links_of(root, path.parent, (("Report", "index.html"), ("JSON", path.name), ("CSV", "validity.csv"))),
+        picture_of(root, path.parent / "validity.png", "Rank correlation of every metric with every damage"),
+        made_words("", record.get("libraries")),
+    )
+
+
+def _seen(metric: str, cells: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -> Line:
+    def under(verdict: str) -> str:
+        names = [titles[cell["damage"]] for cell in cells if cell["verdict"] == verdict]
+        return ", ".join(name[0].lower() + name[1:] for name in names) or words.NOTHING
+
+    ought = [cell for cell in cells if cell["expected"] == "fall"]
+    seen = sum(cell["verdict"] == "sees" for cell in ought)
+    share = 100 * seen / len(ought) if ought else None
+    return Line(words.metric_title(metric), (Cell(f"{seen} of {len(ought)}", share=share), Cell(under("blind")), Cell(under("fooled"))))
+
+
+def gate(root: Path, path: Path) -> Entry:
+    """What `vbbench gate` wrote."""
+    record = read_json(path)
+    suite, counts = record["suite"], record["counts"]
+    return Entry(
+        entry_id(root, path),
+        f"Suite {suite['name']} {suite['version']} against recorded scores",
+        str(record["verdict"]),
+        tuple(Figure(str(number), str(what)) for what, number in counts.items() if number),
+        links=links_of(
+            root, path.parent, (("Findings", "index.html"), ("JSON", path.name), ("JUnit", "gate.xml"), ("Markdown", "gate.md"))
+        ),
+        made=made_words(*_origin(record["runs"])),
+    )
+
+
+def recording(root: Path, path: Path) -> Entry:
+    """Recorded scores, which lie elsewhere and are not linked."""
+    found = read_recording(path)
+    facts = found.facts
+    largest = max((noise.largest for noise in found.noise.values()), default=None)
+    items = len({item for model in found.models.values() for scores in model.scores.values() for item in scores})
+    return Entry(
+        f"recorded-{entry_id(path.parent, path)}",
+        f"Recorded scores of suite {found.suite['name']} {found.suite['version']}",
+        f"Recorded by {facts.get('who')} because: {words.clipped(str(facts.get('why') or ''), 300)}.",
+        (
+            Figure(str(len(found.models)), "models and references"),
+            Figure(str(items), "items"),
+            *([Figure(f"{largest:.1e}", "largest change of an item between reruns")] if largest is not None else []),
+        ),
+        made=made_words(facts.get("when"), facts.get("environment"), facts.get("commit")),
+    )
+
+
+def profile(root: Path, path: Path) -> Entry:
+    """What `vbbench profile` wrote."""
+    record = read_record(path)
+    counting = [check for check in record.checks if check.counts]
+    passed = sum(check.passed is True for check in counting)
+    cases = list(dict.fromkeys(row.case for row in record.rows))
+    what = cases[0] if len(cases) == 1 else words.count(len(cases), "case")
+    lines = tuple(
+        Line(name, (Cell(bound), Cell(figure), Cell(verdict, kind=_KIND[check.passed])))
+        for check in counting
+        for name, bound, figure, verdict in [check_cells(check)]
+    )
+    others = len(record.checks) - len(counting)
+    aside = f" {words.count(others, 'target')} {'is' if others == 1 else 'are'} for other devices or settings." if others else ""
+    return Entry(
+        entry_id(root, path),
+        f"{record.title}: {path.parent.name}",
+        f"{what}: {words.count(len(record.rows), 'row')} measured on {record.environment.get('device') or 'this device'}.{aside}",
+        (Figure(f"{passed} of {len(counting)}", "targets reached"),) if counting else (),
+        Table("Targets of this device", ("Target", "Wanted", "Measured", "Verdict"), lines) if counting else None,
+        links_of(root, path.parent, (("Profile", "index.html"), ("JSON", path.name))),
+        made=made_words(record.created, record.environment),
+    )
+
+
+_KIND = {True: "better", False: "worse", None: "same"}
+
 
 PAGE = "index.html"
 MARK = '<meta name="generator" content="vbbench report --site">'
@@ -56,11 +275,11 @@ KINDS = (
 )
 """File that tells of a result, and its section: id, title, a sentence."""
 READERS = {
-    "leaderboard.json": site_results.leaderboard,
-    "claims.json": site_results.claims,
-    "validity.json": site_results.validity,
-    "gate.json": site_results.gate,
-    "profile.json": site_results.profile,
+    "leaderboard.json": leaderboard,
+    "claims.json": claims,
+    "validity.json": validity,
+    "gate.json": gate,
+    "profile.json": profile,
 }
 
 
@@ -104,7 +323,7 @@ def sections_of(root: Path, recordings: Sequence[Path] = ()) -> tuple[Section, .
     for name, key, title, says, entries in found:
         entries += tuple(entry for home, entry in notes if home == key)
         if name == "gate.json":
-            entries += tuple(_read(site_results.recording, root, path) for path in sorted(recordings))
+            entries += tuple(_read(recording, root, path) for path in sorted(recordings))
         if entries:
             sections.append(Section(key, title, says, entries))
     other = tuple(entry for home, entry in notes if home == "notes")
@@ -118,7 +337,7 @@ def _entries(root: Path, name: str) -> Iterator[Entry]:
         yield _read(READERS[name], root, path)
 
 
-def _read(reader: site_results.Reader, root: Path, path: Path) -> Entry:
+def _read(reader: Reader, root: Path, path: Path) -> Entry:
     try:
         return reader(root, path)
     except VBBenchError:

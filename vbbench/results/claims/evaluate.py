@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 
 from scipy.optimize import brentq
 
-from vbbench.results.claims.arms import Arms, Lack, gather
-from vbbench.results.claims.crossed import CrossedMean, crossed_mean
+from vbbench.results.claims.arms import Arms, CrossedMean, Lack, crossed_mean, gather
 from vbbench.results.claims.paper_claims import CLAIMS, FIRST_CLIP, SHARE, Claim
 from vbbench.results.comparisons import holm
 from vbbench.results.run_data import RunData

@@ -26,8 +26,7 @@ from vbbench.training.objective import TrainedModule
 from vbbench.training.real.board import Board
 from vbbench.training.real.loader import LoadedSample, batches
 from vbbench.training.real.objective import Batch, RealStage
-from vbbench.training.real.parts import make_board, make_data, make_stage
-from vbbench.training.real.processes import Processes, accelerator_for
+from vbbench.training.real.parts import Processes, accelerator_for, make_board, make_data, make_stage
 from vbbench.training.real.recipes import RealRun
 from vbbench.training.real.settings import RealSettings
 from vbbench.training.recipes import environment
