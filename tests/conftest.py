@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import vbbench
-from vbbench.data import suite as suites
+from vbbench.data import suite
 from vbbench.data.suites import load_suite
 from vbbench.media.video import write_video_lossless
 from vbbench.types import PromptSuite, Video
@@ -45,8 +45,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    if os.environ.get("VBBENCH_TEST_INSTALLED") and "site-packages" not in Path(vbbench.__file__).parts:
-        pytest.exit(f"the installed vbbench was to be tested, but {vbbench.__file__} was imported", returncode=4)
+    if (
+        os.environ.get("VBBENCH_TEST_INSTALLED")
+        and "site-packages" not in Path(vbbench.__file__).parts
+    ):
+        pytest.exit(
+            f"the installed vbbench was to be tested, but {vbbench.__file__} was imported",
+            returncode=4,
+        )
 
 
 def pytest_report_header() -> str:
@@ -54,7 +60,15 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    skips = _skips(config, {marker for item in items for marker in ("gpu", "browser") if item.get_closest_marker(marker)})
+    skips = _skips(
+        config,
+        {
+            marker
+            for item in items
+            for marker in ("gpu", "browser")
+            if item.get_closest_marker(marker)
+        },
+    )
     for item in items:
         for marker, reason in skips.items():
             if item.get_closest_marker(marker):
@@ -63,13 +77,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _skips(config: pytest.Config, used: set[str]) -> dict[str, str]:
     """Marker -> why its tests are skipped here."""
-    skips = {marker: f"needs --{marker}" for marker in ("slow", "network") if not config.getoption(f"--{marker}")}
+    skips = {
+        marker: f"needs --{marker}"
+        for marker in ("slow", "network")
+        if not config.getoption(f"--{marker}")
+    }
     if "gpu" in used:
         import torch
 
         if not torch.cuda.is_available():
             skips["gpu"] = "there is no NVIDIA GPU here"
-    if "browser" in used and not (_program("chromium", "google-chrome") and _program("chromedriver")):
+    if "browser" in used and not (
+        _program("chromium", "google-chrome") and _program("chromedriver")
+    ):
         skips["browser"] = "Chromium or its driver is not installed"
     return skips
 
@@ -126,8 +146,17 @@ def make_suite(tmp_path: Path) -> Callable[..., PromptSuite]:
             subjects.append({**row, "clips": [f"fit/{name}.mkv"], "captions": [f"a {class_name}"]})
             for place in ("beach", "road"):
                 text = f"a {class_name} on the {place}"
-                items.append({**row, "id": f"{name}-{place}", "subject": name, "text": text, "subject_word": class_name, "scene": place})
-        suites.write(root, {**SUITE_SETTINGS, **settings}, subjects, items)
+                items.append(
+                    {
+                        **row,
+                        "id": f"{name}-{place}",
+                        "subject": name,
+                        "text": text,
+                        "subject_word": class_name,
+                        "scene": place,
+                    }
+                )
+        suite.write(root, {**SUITE_SETTINGS, **settings}, subjects, items)
         return load_suite(root)
 
     return make
@@ -147,4 +176,9 @@ def recipe_folder(tmp_path: Path) -> Callable[[str], Path]:
 @pytest.fixture
 def subprocess_environment() -> dict[str, str]:
     """An environment in which another Python finds the very vbbench that is tested."""
-    return {**os.environ, "PYTHONPATH": str(Path(vbbench.__file__).parent.parent), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    return {
+        **os.environ,
+        "PYTHONPATH": str(Path(vbbench.__file__).parent.parent),
+        "OMP_NUM_THREADS": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }

@@ -39,11 +39,24 @@ APART = {frozenset({"models", "metrics"}), frozenset({"networks", "metrics"})}
 FOR_RECIPES = ("types", "errors", "media", "networks", "models", "data", "core.paths", "core.words")
 """What code in baselines/ may import; everything else is no door for a model."""
 WITHOUT_TORCH = ("types", "errors", "results", "report")
-HEAVY = ("torch", "numpy", "PIL", "av", "pandas", "rich", "scipy", "matplotlib", "transformers", "diffusers")
+HEAVY = (
+    "torch",
+    "numpy",
+    "PIL",
+    "av",
+    "pandas",
+    "rich",
+    "scipy",
+    "matplotlib",
+    "transformers",
+    "diffusers",
+)
 
 
 def sources() -> list[Path]:
-    return sorted(path for path in PACKAGE.rglob("*.py") if "_data" not in path.relative_to(PACKAGE).parts)
+    return sorted(
+        path for path in PACKAGE.rglob("*.py") if "_data" not in path.relative_to(PACKAGE).parts
+    )
 
 
 def imports(path: Path) -> Iterator[tuple[str, int]]:
@@ -58,7 +71,11 @@ def imports(path: Path) -> Iterator[tuple[str, int]]:
 def _without_type_checking(tree: ast.Module) -> ast.Module:
     class Drop(ast.NodeTransformer):
         def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
-            return node.orelse if ast.unparse(node.test) == "TYPE_CHECKING" else self.generic_visit(node)
+            return (
+                node.orelse
+                if ast.unparse(node.test) == "TYPE_CHECKING"
+                else self.generic_visit(node)
+            )
 
     return Drop().visit(tree)
 
@@ -99,7 +116,10 @@ def test_imports_run_one_way() -> None:
 
 def test_files_import_each_other_in_no_circle() -> None:
     files = {module_name(path): path for path in sources()}
-    left = {name: {each for each, _ in imported_files(path, files)} - {name} for name, path in files.items()}
+    left = {
+        name: {each for each, _ in imported_files(path, files)} - {name}
+        for name, path in files.items()
+    }
     while leaves := {name for name, needs in left.items() if not needs & left.keys()}:
         left = {name: needs for name, needs in left.items() if name not in leaves}
     assert left == {}
@@ -130,7 +150,12 @@ def test_relative_imports_are_not_used() -> None:
 
 
 def test_package_never_imports_its_recipes() -> None:
-    assert not [name for path in sources() for name, _ in imports(path) if name.split(".")[0] in ("baselines", "tests")]
+    assert not [
+        name
+        for path in sources()
+        for name, _ in imports(path)
+        if name.split(".")[0] in ("baselines", "tests")
+    ]
 
 
 def test_reports_need_no_torch() -> None:
@@ -142,13 +167,21 @@ def test_reports_need_no_torch() -> None:
         if name.split(".")[0] == "torch"
     ]
     assert wrong == []
-    paths = [path.relative_to(PACKAGE.parent).with_suffix("") for path in sources() if part(path) == "report"]
+    paths = [
+        path.relative_to(PACKAGE.parent).with_suffix("")
+        for path in sources()
+        if part(path) == "report"
+    ]
     names = [".".join(path.parts) for path in paths if path.name != "__init__"]
     assert loaded_by("; ".join(f"import {name}" for name in names)) & {"torch"} == set()
 
 
 @pytest.mark.parametrize(
-    "code", ["import vbbench, vbbench.types, vbbench.errors, vbbench.models.registry", "from vbbench.cli import make_parser; make_parser()"]
+    "code",
+    [
+        "import vbbench, vbbench.types, vbbench.errors, vbbench.models.registry",
+        "from vbbench.cli import make_parser; make_parser()",
+    ],
 )
 def test_light_modules_load_nothing_heavy(code: str) -> None:
     assert loaded_by(code) & set(HEAVY) == set()
@@ -157,7 +190,9 @@ def test_light_modules_load_nothing_heavy(code: str) -> None:
 def loaded_by(code: str) -> set[str]:
     """Top-level modules in a fresh Python after running some code."""
     script = f"import sys; sys.path.insert(0, {str(PACKAGE.parent)!r}); {code}; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120
+    )
     return {name.split(".")[0] for name in done.stdout.split()}
 
 

@@ -20,7 +20,9 @@ class VBBenchError(Exception):
     """Base of all errors that end a command with one sentence instead of a traceback."""
 
     exit_code: int = 2
-    details: str | None = None  # more than a sentence can hold; kept in a file beside a run's records
+    details: str | None = (
+        None  # more than a sentence can hold; kept in a file beside a run's records
+    )
 
 
 class UsageError(VBBenchError):

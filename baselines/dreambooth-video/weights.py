@@ -28,10 +28,16 @@ def choose(named: Iterable[tuple[str, Tensor]], part: str) -> Weights:
         RecipeError: no such part.
     """
     if part not in PARTS:
-        raise RecipeError(f"there is no part {part!r} of the network to tune; there are {', '.join(PARTS)}.")
+        raise RecipeError(
+            f"there is no part {part!r} of the network to tune; there are {', '.join(PARTS)}."
+        )
     inside = {name: tensor for name, tensor in named if any(mark in name for mark in PARTS[part])}
     if part == "spatial":
-        inside = {name: tensor for name, tensor in inside.items() if not any(mark in name for mark in TEMPORAL)}
+        inside = {
+            name: tensor
+            for name, tensor in inside.items()
+            if not any(mark in name for mark in TEMPORAL)
+        }
     return inside
 
 
@@ -56,7 +62,10 @@ class FullTuning:
 
     def __init__(self, base: Mapping[str, Tensor]) -> None:
         self._base = base
-        self._values = {name: tensor.detach().float().clone().requires_grad_(True) for name, tensor in base.items()}
+        self._values = {
+            name: tensor.detach().float().clone().requires_grad_(True)
+            for name, tensor in base.items()
+        }
 
     def parameters(self) -> list[Tensor]:
         """The copies."""
@@ -68,7 +77,10 @@ class FullTuning:
 
     def stored(self) -> Weights:
         """One difference a tensor."""
-        return {DIFFERENCE + name: (value.detach() - self._base[name].float()).half().cpu() for name, value in self._values.items()}
+        return {
+            DIFFERENCE + name: (value.detach() - self._base[name].float()).half().cpu()
+            for name, value in self._values.items()
+        }
 
 
 class LowRank:
@@ -83,14 +95,22 @@ class LowRank:
     """
 
     def __init__(self, base: Mapping[str, Tensor], rank: int, generator: torch.Generator) -> None:
-        self._base = {name: tensor for name, tensor in base.items() if tensor.ndim == 2 and any(mark in name for mark in ATTENTION)}
+        self._base = {
+            name: tensor
+            for name, tensor in base.items()
+            if tensor.ndim == 2 and any(mark in name for mark in ATTENTION)
+        }
         if not self._base:
-            raise RecipeError("lora_rank tunes attention projections, of which the chosen part of the network has none.")
+            raise RecipeError(
+                "lora_rank tunes attention projections, of which the chosen part of the network has none."
+            )
         self._down, self._up = {}, {}
         for name, tensor in self._base.items():
             down = torch.randn(rank, tensor.shape[1], generator=generator) * tensor.shape[1] ** -0.5
             self._down[name] = down.to(tensor.device).requires_grad_(True)
-            self._up[name] = torch.zeros(tensor.shape[0], rank, device=tensor.device, requires_grad=True)
+            self._up[name] = torch.zeros(
+                tensor.shape[0], rank, device=tensor.device, requires_grad=True
+            )
 
     def parameters(self) -> list[Tensor]:
         """Both factors."""
@@ -98,12 +118,19 @@ class LowRank:
 
     def weights(self) -> Weights:
         """The base's matrices plus the products."""
-        return {name: tensor.detach() + self._up[name] @ self._down[name] for name, tensor in self._base.items()}
+        return {
+            name: tensor.detach() + self._up[name] @ self._down[name]
+            for name, tensor in self._base.items()
+        }
 
     def stored(self) -> Weights:
         """Both factors of each matrix, float16."""
         parts = {DOWN: self._down, UP: self._up}
-        return {prefix + name: tensor.detach().half().cpu() for prefix, table in parts.items() for name, tensor in table.items()}
+        return {
+            prefix + name: tensor.detach().half().cpu()
+            for prefix, table in parts.items()
+            for name, tensor in table.items()
+        }
 
 
 def restore(base: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> Weights:

@@ -49,13 +49,24 @@ class WorldBank:
         variant = VARIANTS["models"]
         self._split = Split(Path(), "train", variant.train, variant.seed)
         self._clips, prompts = self._split.records("clips"), self._split.records("prompts")
-        self._prompt_seeds = prompts["seed"][:: variant.train.prompts]  # of each individual's first image prompt
+        self._prompt_seeds = prompts["seed"][
+            :: variant.train.prompts
+        ]  # of each individual's first image prompt
         self.subjects = [int(subject) for subject in self._clips["subject"]]
         told = zip(self.subjects, self._clips["scene"], self._clips["motion"], strict=True)
-        self.captions = [self._caption(subject, world.SCENES[scene], world.MOTIONS[motion]) for subject, scene, motion in told]
+        self.captions = [
+            self._caption(subject, world.SCENES[scene], world.MOTIONS[motion])
+            for subject, scene, motion in told
+        ]
 
     def _caption(self, subject: int, scene: str, motion: str) -> str:
-        return world.caption(self._split.individual(subject), scene, motion, np.random.default_rng(0), colour_probability=1.0)
+        return world.caption(
+            self._split.individual(subject),
+            scene,
+            motion,
+            np.random.default_rng(0),
+            colour_probability=1.0,
+        )
 
     def pictures(self, subjects: Sequence[int], side: int) -> np.ndarray:
         """See `Bank`."""
@@ -71,11 +82,15 @@ class WorldBank:
                 f"and {params.num_frames} of {params.size} were asked for"
             )
         record = {name: values[row : row + 1] for name, values in self._clips.items()}
-        frames, _ = world.render_clips(self._people(record["subject"]), record["scene"], record["motion"], record["seed"])
+        frames, _ = world.render_clips(
+            self._people(record["subject"]), record["scene"], record["motion"], record["seed"]
+        )
         return Video(frames[0], params.fps)
 
     def _people(self, subjects: np.ndarray) -> world.IndividualBatch:
-        return world.individuals("train", self._split.class_index[subjects], self._split.index[subjects])
+        return world.individuals(
+            "train", self._split.class_index[subjects], self._split.index[subjects]
+        )
 
 
 class TableBank:
@@ -89,25 +104,43 @@ class TableBank:
             with path.open(newline="", encoding="utf-8") as file:
                 self._rows = list(csv.DictReader(file))
         except FileNotFoundError:
-            raise InputError(f"the training clips to choose from are not listed at {path}: make it with the columns {_NAMED}") from None
+            raise InputError(
+                f"the training clips to choose from are not listed at {path}: make it with the columns {_NAMED}"
+            ) from None
         except (OSError, ValueError, csv.Error) as error:
             raise InputError(f"{path} cannot be read: {error}") from None
-        wrong = [number for number, row in enumerate(self._rows, 2) if any(not row.get(name) for name in COLUMNS)]
+        wrong = [
+            number
+            for number, row in enumerate(self._rows, 2)
+            if any(not row.get(name) for name in COLUMNS)
+        ]
         if wrong or not self._rows:
-            raise InputError(f"{path} {f'lacks a value in line {wrong[0]}' if wrong else 'lists no clip'}; it needs the columns {_NAMED}")
+            raise InputError(
+                f"{path} {f'lacks a value in line {wrong[0]}' if wrong else 'lists no clip'}; it needs the columns {_NAMED}"
+            )
         self._folder = path.parent
-        self.captions, self.subjects = [row["caption"] for row in self._rows], list(range(len(self._rows)))
+        self.captions, self.subjects = (
+            [row["caption"] for row in self._rows],
+            list(range(len(self._rows))),
+        )
 
     def pictures(self, subjects: Sequence[int], side: int) -> np.ndarray:
         """See `Bank`."""
-        return np.stack([load_image_prompt(self._folder / self._rows[subject]["image"], side)[0] for subject in subjects])
+        return np.stack(
+            [
+                load_image_prompt(self._folder / self._rows[subject]["image"], side)[0]
+                for subject in subjects
+            ]
+        )
 
     def video(self, row: int, params: SamplingParams) -> Video:
         """See `Bank`."""
         path = self._folder / self._rows[row]["video"]
         frames = read_video(path).frames[: params.num_frames]
         if len(frames) < params.num_frames:
-            raise InputError(f"the training clip {path} has {len(frames)} frames, and {params.num_frames} were asked for")
+            raise InputError(
+                f"the training clip {path} has {len(frames)} frames, and {params.num_frames} were asked for"
+            )
         return Video(resize_frames(frames, params.size), params.fps)
 
 

@@ -19,7 +19,9 @@ from vbbench.types import PromptItem, SamplingParams, Video
 
 from .banks import Bank, open_bank
 
-ARTICLES = frozenset({"a", "an", "the"})  # "a red cat" is no nearer to "a cat" than "an orange cat" is
+ARTICLES = frozenset(
+    {"a", "an", "the"}
+)  # "a red cat" is no nearer to "a cat" than "an orange cat" is
 AT_ONCE = 64  # pictures the image encoder sees at once
 
 
@@ -32,7 +34,9 @@ class Retrieve:
 
     def __init__(self, settings: Mapping[str, Any], *, device: str, folder: Path) -> None:
         self.settings, self.device = settings, device
-        self.encoder = load_image_encoder(settings["weights"]["image-encoder"], str(settings["scale"]), device)
+        self.encoder = load_image_encoder(
+            settings["weights"]["image-encoder"], str(settings["scale"]), device
+        )
         self._bank: Bank | None = None
         self._words: list[frozenset[str]] = []
         self._embedded: dict[int, Tensor] = {}  # subject of the bank -> (D,)
@@ -55,7 +59,10 @@ class Retrieve:
         rows = np.flatnonzero(shared == shared.max())
         self._embed(sorted({bank.subjects[row] for row in rows} - self._embedded.keys()), bank)
         picture, _ = load_image_prompt(item.image, self._side)
-        alike = torch.stack([self._embedded[bank.subjects[row]] for row in rows]) @ self._embedding(picture[None])[0]
+        alike = (
+            torch.stack([self._embedded[bank.subjects[row]] for row in rows])
+            @ self._embedding(picture[None])[0]
+        )
         return int(rows[int(alike.argmax())])
 
     @property
@@ -66,12 +73,17 @@ class Retrieve:
     def _embed(self, subjects: Sequence[int], bank: Bank) -> None:
         for start in range(0, len(subjects), AT_ONCE):
             part = subjects[start : start + AT_ONCE]
-            self._embedded.update(zip(part, self._embedding(bank.pictures(part, self._side)), strict=True))
+            self._embedded.update(
+                zip(part, self._embedding(bank.pictures(part, self._side)), strict=True)
+            )
 
     @torch.inference_mode()
     def _embedding(self, pictures_BHWC: np.ndarray) -> Tensor:
         """(B, D) of length one, from uint8 pictures."""
-        return F.normalize(self.encoder.class_token(to_unit(torch.from_numpy(pictures_BHWC).to(self.device))), dim=-1)
+        return F.normalize(
+            self.encoder.class_token(to_unit(torch.from_numpy(pictures_BHWC).to(self.device))),
+            dim=-1,
+        )
 
 
 def content_words(text: str) -> frozenset[str]:

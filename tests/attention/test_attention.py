@@ -8,20 +8,54 @@ import pytest
 import torch
 from torch import Tensor
 
-from vbbench.attention import BACKENDS, attention, choose_backend, dot_product, injection_attention, load_backend, merge, reference
+from vbbench.attention import (
+    BACKENDS,
+    attention,
+    choose_backend,
+    dot_product,
+    injection_attention,
+    load_backend,
+    merge,
+    reference,
+)
 
-HERE = [name for name in BACKENDS if load_backend(name).refusal(torch.zeros(1, dtype=torch.float64), True) is None and name != "reference"]
-SHAPES = [(1, 1, 9, 4), (2, 2, 16, 9), (1, 3, 7, 7), (2, 5, 13, 1), (1, 16, 4, 5), (3, 4, 1, 2)]  # clips, frames, tokens, image tokens
+HERE = [
+    name
+    for name in BACKENDS
+    if load_backend(name).refusal(torch.zeros(1, dtype=torch.float64), True) is None
+    and name != "reference"
+]
+SHAPES = [
+    (1, 1, 9, 4),
+    (2, 2, 16, 9),
+    (1, 3, 7, 7),
+    (2, 5, 13, 1),
+    (1, 16, 4, 5),
+    (3, 4, 1, 2),
+]  # clips, frames, tokens, image tokens
 FLOAT32, HALF = 2e-6, 2e-2
 
 
 def make(
-    batch: int, frames: int, tokens: int, image_tokens: int, dtype: torch.dtype = torch.float64, *, heads: int = 3, dim: int = 10
+    batch: int,
+    frames: int,
+    tokens: int,
+    image_tokens: int,
+    dtype: torch.dtype = torch.float64,
+    *,
+    heads: int = 3,
+    dim: int = 10,
 ) -> list[Tensor]:
     """Queries, keys, values, and an image prompt's keys and values."""
     generator = torch.Generator().manual_seed(0)
-    video = [torch.randn(batch, frames, tokens, heads, dim, generator=generator, dtype=torch.float64) for _ in range(3)]
-    image = [torch.randn(batch, image_tokens, heads, dim, generator=generator, dtype=torch.float64) for _ in range(2)]
+    video = [
+        torch.randn(batch, frames, tokens, heads, dim, generator=generator, dtype=torch.float64)
+        for _ in range(3)
+    ]
+    image = [
+        torch.randn(batch, image_tokens, heads, dim, generator=generator, dtype=torch.float64)
+        for _ in range(2)
+    ]
     return [x.to(dtype) for x in video + image]
 
 
@@ -65,15 +99,30 @@ def test_real_head_dimensions(backend: str, dim: int, dtype: torch.dtype) -> Non
     tensors = make(1, 4, 33, 17, dtype, heads=2, dim=dim)
     actual = injection_attention(*tensors, backend=backend)
     assert actual.dtype == dtype
-    torch.testing.assert_close(actual.double(), by_formula(tensors), rtol=0, atol=FLOAT32 if dtype == torch.float32 else HALF)
+    torch.testing.assert_close(
+        actual.double(),
+        by_formula(tensors),
+        rtol=0,
+        atol=FLOAT32 if dtype == torch.float32 else HALF,
+    )
 
 
 @pytest.mark.usefixtures("grouped")
 @pytest.mark.parametrize("backend", HERE)
 def test_only_the_first_clips_may_have_an_image_prompt(backend: str) -> None:
     q, k, v, k_image, v_image = make(3, 4, 5, 6)
-    expected = torch.cat([by_formula([q[:2], k[:2], v[:2], k_image[:2], v_image[:2]]), by_formula([q[2:], k[2:], v[2:]])])
-    torch.testing.assert_close(injection_attention(q, k, v, k_image[:2], v_image[:2], backend=backend), expected, rtol=0, atol=1e-12)
+    expected = torch.cat(
+        [
+            by_formula([q[:2], k[:2], v[:2], k_image[:2], v_image[:2]]),
+            by_formula([q[2:], k[2:], v[2:]]),
+        ]
+    )
+    torch.testing.assert_close(
+        injection_attention(q, k, v, k_image[:2], v_image[:2], backend=backend),
+        expected,
+        rtol=0,
+        atol=1e-12,
+    )
 
 
 @pytest.mark.usefixtures("grouped")
@@ -85,14 +134,21 @@ def test_parts_of_one_product_are_as_good_as_tensors(backend: str, clips: int) -
     views = list(whole.chunk(3, dim=-1))
     assert not views[0].is_contiguous()
     image = make(clips, 1, 1, 4)[3:]
-    torch.testing.assert_close(injection_attention(*views, *image, backend=backend), by_formula([*views, *image]), rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        injection_attention(*views, *image, backend=backend),
+        by_formula([*views, *image]),
+        rtol=0,
+        atol=1e-12,
+    )
 
 
 @pytest.mark.usefixtures("grouped")
 @pytest.mark.parametrize("backend", HERE)
 @pytest.mark.parametrize("shape", [(2, 1, 6, 5), (2, 2, 6, 5), (2, 4, 6, 5)])
 def test_gradients_are_the_formulas(backend: str, shape: tuple[int, int, int, int]) -> None:
-    weights = torch.randn(*shape[:3], 3, 10, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    weights = torch.randn(
+        *shape[:3], 3, 10, dtype=torch.float64, generator=torch.Generator().manual_seed(1)
+    )
     grads = []
     for name in ("reference", backend):
         tensors = [x.requires_grad_() for x in make(*shape)]
@@ -116,7 +172,9 @@ def test_gradients_of_some_inputs_alone(backend: str, trained: tuple[int, ...]) 
     for name in ("reference", backend):
         tensors = make(2, 3, 4, 5)
         chosen = [tensors[place].requires_grad_() for place in trained]
-        wanted.append(torch.autograd.grad(injection_attention(*tensors, backend=name).square().sum(), chosen))
+        wanted.append(
+            torch.autograd.grad(injection_attention(*tensors, backend=name).square().sum(), chosen)
+        )
     for expected, actual in zip(*wanted, strict=True):
         torch.testing.assert_close(actual, expected, rtol=1e-10, atol=1e-12)
 
@@ -129,7 +187,9 @@ def test_large_magnitudes(backend: str) -> None:
     tensors[0], tensors[1], tensors[3] = tensors[0] * 60, tensors[1] * 40, tensors[3] * 70
     actual = injection_attention(*tensors, backend=backend)
     assert torch.isfinite(actual).all()
-    torch.testing.assert_close(actual.double(), by_formula(tensors), rtol=0, atol=2e-3)  # the logits themselves are rounded to 1e-4
+    torch.testing.assert_close(
+        actual.double(), by_formula(tensors), rtol=0, atol=2e-3
+    )  # the logits themselves are rounded to 1e-4
 
 
 @pytest.mark.parametrize("backend", HERE)
@@ -139,16 +199,24 @@ def test_memory_that_held_something_else(backend: str) -> None:
     expected = by_formula(tensors)
     for _ in range(5):
         poison = [torch.full_like(tensors[0], float("nan")) for _ in range(6)]
-        poison += [torch.full((1, 4, 6 * 64), float("nan")), torch.full((24, 64, 128), float("nan"))]
+        poison += [
+            torch.full((1, 4, 6 * 64), float("nan")),
+            torch.full((24, 64, 128), float("nan")),
+        ]
         del poison
         gc.collect()
-        torch.testing.assert_close(injection_attention(*tensors, backend=backend).double(), expected, rtol=0, atol=FLOAT32)
+        torch.testing.assert_close(
+            injection_attention(*tensors, backend=backend).double(), expected, rtol=0, atol=FLOAT32
+        )
 
 
 @pytest.mark.parametrize("backend", HERE)
 def test_the_same_twice(backend: str) -> None:
     tensors = make(2, 5, 13, 6, torch.float32)
-    assert torch.equal(injection_attention(*tensors, backend=backend), injection_attention(*tensors, backend=backend))
+    assert torch.equal(
+        injection_attention(*tensors, backend=backend),
+        injection_attention(*tensors, backend=backend),
+    )
 
 
 def test_image_prompt_that_no_query_likes_still_updates_frame_zero() -> None:
@@ -156,7 +224,9 @@ def test_image_prompt_that_no_query_likes_still_updates_frame_zero() -> None:
     q = q.abs()
     injected = injection_attention(q, k, v, torch.full_like(k_image, -1e6), v_image)
     # What is left of the update: frame 0's values become what frame 0 reads from itself; its keys stay.
-    updated = torch.cat([reference.attention(q[:, 0], k[:, 0], v[:, 0]).unsqueeze(1), v[:, 1:]], dim=1)
+    updated = torch.cat(
+        [reference.attention(q[:, 0], k[:, 0], v[:, 0]).unsqueeze(1), v[:, 1:]], dim=1
+    )
     torch.testing.assert_close(injected, by_formula([q, k, updated]))
     assert not torch.allclose(injected, injection_attention(q, k, v))
 
@@ -164,7 +234,13 @@ def test_image_prompt_that_no_query_likes_still_updates_frame_zero() -> None:
 @pytest.mark.parametrize("way", [dot_product.explicit, dot_product.fused, attention])
 def test_attention_to_one_list_with_several_leading_axes(way) -> None:
     q, k, v, *_ = make(2, 3, 5, 1)
-    expected = torch.stack([reference.attention(*frames) for frames in zip(q.unbind(1), k.unbind(1), v.unbind(1), strict=True)], dim=1)
+    expected = torch.stack(
+        [
+            reference.attention(*frames)
+            for frames in zip(q.unbind(1), k.unbind(1), v.unbind(1), strict=True)
+        ],
+        dim=1,
+    )
     torch.testing.assert_close(way(q, k, v), expected, rtol=0, atol=1e-12)
 
 
@@ -173,22 +249,45 @@ def test_attention_to_one_list_with_several_leading_axes(way) -> None:
     ("change", "message"),
     [
         (lambda q, k, v, ki, vi: (q, k, v, ki), "together"),
-        (lambda q, k, v, ki, vi: (q, k, v, ki.expand(2, -1, -1, -1), vi.expand(2, -1, -1, -1)), "image prompts for 2 clips, and 1 clips"),
+        (
+            lambda q, k, v, ki, vi: (q, k, v, ki.expand(2, -1, -1, -1), vi.expand(2, -1, -1, -1)),
+            "image prompts for 2 clips, and 1 clips",
+        ),
         (
             lambda q, k, v, ki, vi: (q, k, v, ki[:, :, :1], vi[:, :, :1]),
             "image prompt of 1 x 4 x 1 x 10 does not fit queries of 1 x 3 x 5 x",
         ),
-        (lambda q, k, v, ki, vi: (q, k, v, ki, vi[:, :2]), "keys of 1 x 4 x 3 x 10 do not fit its values of 1 x 2 x 3 x 10"),
-        (lambda q, k, v, ki, vi: (q, k, v, ki[:, :0], vi[:, :0]), "an image prompt of 1 x 0 x 3 x 10"),
-        (lambda q, k, v, ki, vi: (q, k[:, :2], v, ki, vi), "keys of 1 x 2 x 5 x 3 x 10 do not fit queries"),
-        (lambda q, k, v, ki, vi: (q, k, v[:, :, :4], ki, vi), "values of 1 x 3 x 4 x 3 x 10 do not fit queries"),
-        (lambda q, k, v, ki, vi: (q[:, :, :0], k[:, :, :0], v[:, :, :0]), "none of them 0, not 1 x 3 x 0 x 3 x 10"),
+        (
+            lambda q, k, v, ki, vi: (q, k, v, ki, vi[:, :2]),
+            "keys of 1 x 4 x 3 x 10 do not fit its values of 1 x 2 x 3 x 10",
+        ),
+        (
+            lambda q, k, v, ki, vi: (q, k, v, ki[:, :0], vi[:, :0]),
+            "an image prompt of 1 x 0 x 3 x 10",
+        ),
+        (
+            lambda q, k, v, ki, vi: (q, k[:, :2], v, ki, vi),
+            "keys of 1 x 2 x 5 x 3 x 10 do not fit queries",
+        ),
+        (
+            lambda q, k, v, ki, vi: (q, k, v[:, :, :4], ki, vi),
+            "values of 1 x 3 x 4 x 3 x 10 do not fit queries",
+        ),
+        (
+            lambda q, k, v, ki, vi: (q[:, :, :0], k[:, :, :0], v[:, :, :0]),
+            "none of them 0, not 1 x 3 x 0 x 3 x 10",
+        ),
         (lambda q, k, v, ki, vi: (q[:, :0], k[:, :0], v[:, :0]), "none of them 0"),
         (lambda q, k, v, ki, vi: (q[0], k[0], v[0]), "clips x frames x tokens"),
-        (lambda q, k, v, ki, vi: (q, k, v, ki.float(), vi.float()), "of one type and on one device"),
+        (
+            lambda q, k, v, ki, vi: (q, k, v, ki.float(), vi.float()),
+            "of one type and on one device",
+        ),
     ],
 )
-def test_tensors_that_do_not_fit_are_refused_by_all(backend: str | None, change, message: str) -> None:
+def test_tensors_that_do_not_fit_are_refused_by_all(
+    backend: str | None, change, message: str
+) -> None:
     """Kernels would read memory that is not theirs."""
     with pytest.raises(ValueError, match=message):
         injection_attention(*change(*make(1, 3, 5, 4)), backend=backend)
@@ -196,11 +295,20 @@ def test_tensors_that_do_not_fit_are_refused_by_all(backend: str | None, change,
 
 @pytest.mark.parametrize("backend", [None, *HERE])
 def test_a_last_axis_that_is_not_contiguous(backend: str | None) -> None:
-    strided = [x.transpose(-1, -2).contiguous().transpose(-1, -2).requires_grad_() for x in make(1, 4, 64, 5, dim=160)]
+    strided = [
+        x.transpose(-1, -2).contiguous().transpose(-1, -2).requires_grad_()
+        for x in make(1, 4, 64, 5, dim=160)
+    ]
     plain = [x.detach().contiguous().requires_grad_() for x in strided]
-    found, expected = injection_attention(*strided, backend=backend), injection_attention(*plain, backend="reference")
+    found, expected = (
+        injection_attention(*strided, backend=backend),
+        injection_attention(*plain, backend="reference"),
+    )
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
-    gradients = [torch.autograd.grad(out.square().sum(), tensors) for out, tensors in ((found, strided), (expected, plain))]
+    gradients = [
+        torch.autograd.grad(out.square().sum(), tensors)
+        for out, tensors in ((found, strided), (expected, plain))
+    ]
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-11)
 
@@ -218,7 +326,9 @@ def test_unknown_backends_and_those_that_cannot_are_refused() -> None:
     q, k, v, *_ = make(1, 2, 3, 2)
     with pytest.raises(ValueError, match="there are reference, released, plain"):
         injection_attention(q, k, v, backend="fastest")
-    with pytest.raises(ValueError, match="'flex' cannot take these queries: it is compiled for CUDA"):
+    with pytest.raises(
+        ValueError, match="'flex' cannot take these queries: it is compiled for CUDA"
+    ):
         injection_attention(q, k, v, backend="flex")
 
 
@@ -243,7 +353,9 @@ def test_every_backend_loads_and_says_whom_it_refuses(name: str) -> None:
         (256, 80, torch.float32, True, "merge"),
     ],
 )
-def test_the_backend_suits_the_case(tokens: int, dim: int, dtype: torch.dtype, needs_grad: bool, chosen: str) -> None:
+def test_the_backend_suits_the_case(
+    tokens: int, dim: int, dtype: torch.dtype, needs_grad: bool, chosen: str
+) -> None:
     q = torch.zeros(1, 4, tokens, 2, dim, dtype=dtype)
     assert choose_backend(q, needs_grad) == chosen
     outs = [injection_attention(q, q, q, backend=name) for name in (chosen, None)]
@@ -263,6 +375,8 @@ def test_on_a_gpu(backend: str, dim: int, needs_grad: bool) -> None:
     torch.testing.assert_close(actual.double().cpu(), by_formula(tensors), rtol=0, atol=HALF)
     if needs_grad:
         exact = [x.double().cuda().requires_grad_() for x in tensors]
-        expected = torch.autograd.grad(injection_attention(*exact, backend="reference").sum(), exact)
+        expected = torch.autograd.grad(
+            injection_attention(*exact, backend="reference").sum(), exact
+        )
         for found, wanted in zip(torch.autograd.grad(actual.sum(), on_gpu), expected, strict=True):
             torch.testing.assert_close(found.double(), wanted, rtol=0.05, atol=0.05)

@@ -54,11 +54,19 @@ def test_compiled_kernels_at_the_size_of_the_network() -> None:
     check_shape(LARGE, "cuda", twice=True)
 
 
-@pytest.mark.parametrize("dim", [40, *(pytest.param(dim, marks=pytest.mark.slow) for dim in (80, 96, 160, 256))])
-@pytest.mark.parametrize(("capability", "shared_kb", "products"), [(80, 99, "mma.sync"), (90, 227, "wgmma")])
-def test_compiled_kernels_fit_the_gpu(dim: int, capability: int, shared_kb: int, products: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "dim", [40, *(pytest.param(dim, marks=pytest.mark.slow) for dim in (80, 96, 160, 256))]
+)
+@pytest.mark.parametrize(
+    ("capability", "shared_kb", "products"), [(80, 99, "mma.sync"), (90, 227, "wgmma")]
+)
+def test_compiled_kernels_fit_the_gpu(
+    dim: int, capability: int, shared_kb: int, products: str, tmp_path: Path
+) -> None:
     """No spills to speak of, shared memory of the smallest GPU of the kind, tensor cores, and loads of 16 bytes."""
-    kernels = _child(str(capability), str(dim), TRITON_INTERPRET="0", TRITON_CACHE_DIR=str(tmp_path))
+    kernels = _child(
+        str(capability), str(dim), TRITON_INTERPRET="0", TRITON_CACHE_DIR=str(tmp_path)
+    )
     assert set(kernels) == {"forward", "backward_queries", "backward_keys"}
     for name, taken in kernels.items():
         assert taken["registers"] <= 255, name
@@ -76,7 +84,15 @@ def test_table_names_every_kernel_and_head_dimension() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dim", "pieces"), [(8, (16, 0)), (40, (32, 16)), (64, (64, 0)), (80, (64, 16)), (160, (128, 32)), (200, (256, 0))]
+    ("dim", "pieces"),
+    [
+        (8, (16, 0)),
+        (40, (32, 16)),
+        (64, (64, 0)),
+        (80, (64, 16)),
+        (160, (128, 32)),
+        (200, (256, 0)),
+    ],
 )
 def test_heads_are_cut_with_little_padding(dim: int, pieces: tuple[int, int]) -> None:
     assert tiles.head_pieces(dim) == pieces
@@ -105,5 +121,8 @@ def test_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_importing_the_backend_does_not_import_triton() -> None:
     code = "import sys, vbbench.attention, vbbench.attention.triton_backend; sys.exit('triton' in sys.modules)"
     subprocess.run(
-        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}, check=True, timeout=120
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        check=True,
+        timeout=120,
     )

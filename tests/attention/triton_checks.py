@@ -39,13 +39,17 @@ def make_inputs(shape: Shape, device: str, scale: float = 1.0) -> list[Tensor]:
     batch, frames, tokens, image_tokens, heads, dim, dtype = shape
     generator = torch.Generator().manual_seed(0)
     video, image = (
-        torch.randn(*sizes, heads, dim, generator=generator, dtype=torch.float64).mul(scale).to(device, dtype)
+        torch.randn(*sizes, heads, dim, generator=generator, dtype=torch.float64)
+        .mul(scale)
+        .to(device, dtype)
         for sizes in ((batch, frames, tokens, 3), (batch, image_tokens, 2))
     )
     return [x.requires_grad_() for x in (*video.unbind(-3), *image.unbind(-3))]
 
 
-def _injected(module: Any, q: Tensor, k: Tensor, v: Tensor, k_image: Tensor, v_image: Tensor) -> Tensor:
+def _injected(
+    module: Any, q: Tensor, k: Tensor, v: Tensor, k_image: Tensor, v_image: Tensor
+) -> Tensor:
     return module.across_frames(q, k, v, module.inject(q[:, 0], k[:, 0], v[:, 0], k_image, v_image))
 
 
@@ -59,25 +63,37 @@ def _poison() -> Iterator[list[int]]:
     """Memory that kernels are to fill is full of NaN; yields the sizes asked for."""
     sizes, empty = [], launches.empty
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(launches, "empty", lambda *a, **k: (sizes.append(1), empty(*a, **k).fill_(float("nan")))[1])
+        patch.setattr(
+            launches,
+            "empty",
+            lambda *a, **k: (sizes.append(1), empty(*a, **k).fill_(float("nan")))[1],
+        )
         yield sizes
 
 
 def _compare(inputs: list[Tensor], tolerance: float, *, twice: bool = False) -> None:
     exact = [x.detach().double().requires_grad_() for x in inputs]
-    d_out = torch.randn(exact[0].shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64).to(inputs[0])
+    d_out = torch.randn(
+        exact[0].shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+    ).to(inputs[0])
     with _poison():
         results = _with_gradients(backend, inputs, d_out)
         again = _with_gradients(backend, inputs, d_out) if twice else results
     expected = _with_gradients(reference, exact, d_out)
     errors = {}
-    for name, actual, repeated, wanted in zip(("out", "dq", "dk", "dv", "dk_image", "dv_image"), results, again, expected, strict=True):
+    for name, actual, repeated, wanted in zip(
+        ("out", "dq", "dk", "dv", "dk_image", "dv_image"), results, again, expected, strict=True
+    ):
         assert actual.shape == wanted.shape
         assert actual.dtype == inputs[0].dtype
         assert torch.equal(actual, repeated), f"{name} differs the second time"
         # NaN compares false, so anything unwritten fails here.
-        errors[name] = float((actual.double() - wanted).abs().max() / wanted.abs().max().clamp(min=1))
-        assert errors[name] <= tolerance, f"{name} is off by {errors[name]:.3g}, more than {tolerance}: {errors}"
+        errors[name] = float(
+            (actual.double() - wanted).abs().max() / wanted.abs().max().clamp(min=1)
+        )
+        assert errors[name] <= tolerance, (
+            f"{name} is off by {errors[name]:.3g}, more than {tolerance}: {errors}"
+        )
 
 
 def check_shape(shape: Shape, device: str, *, twice: bool = False) -> None:
@@ -90,15 +106,29 @@ def check_shape(shape: Shape, device: str, *, twice: bool = False) -> None:
 def _large_magnitudes(dtype: torch.dtype, tolerance: float, device: str) -> None:
     """Logits of several hundred: weights are 0 or 1, and exponentials of the logits themselves would overflow."""
     inputs = make_inputs((1, 3, 9, 5, 1, 40, dtype), device, scale=10)
-    assert torch.einsum("blnd,bmnd->blm", inputs[0][:, 0], inputs[1][:, 0]).abs().max() / 40**0.5 > 200
+    assert (
+        torch.einsum("blnd,bmnd->blm", inputs[0][:, 0], inputs[1][:, 0]).abs().max() / 40**0.5 > 200
+    )
     _compare(inputs, tolerance)
 
 
 def _other_layouts(device: str) -> None:
     """Heads before tokens; and a last axis that is not contiguous."""
     inputs = make_inputs((2, 3, 5, 3, 2, 8, torch.float32), device)
-    _compare([x.detach().transpose(-3, -2).contiguous().transpose(-3, -2).requires_grad_() for x in inputs], 2e-6)
-    _compare([x.detach().transpose(-3, -1).contiguous().transpose(-3, -1).requires_grad_() for x in inputs], 2e-6)
+    _compare(
+        [
+            x.detach().transpose(-3, -2).contiguous().transpose(-3, -2).requires_grad_()
+            for x in inputs
+        ],
+        2e-6,
+    )
+    _compare(
+        [
+            x.detach().transpose(-3, -1).contiguous().transpose(-3, -1).requires_grad_()
+            for x in inputs
+        ],
+        2e-6,
+    )
 
 
 def _nothing_kept(device: str) -> None:
@@ -113,14 +143,23 @@ def _nothing_kept(device: str) -> None:
     assert torch.equal(out, trained)
     assert out.grad_fn is None
     assert trained.grad_fn is not None
-    assert backend.inject(*(x[:0] for x in (q[:, 0], k[:, 0], v[:, 0], *image))).shape == (0, 4, 1, 16)
+    assert backend.inject(*(x[:0] for x in (q[:, 0], k[:, 0], v[:, 0], *image))).shape == (
+        0,
+        4,
+        1,
+        16,
+    )
 
 
 def _several_frames_a_slot(device: str) -> None:
     """Frame 0's gradients are summed over 2, 2 and 1 frames, as they are where the GPU is full anyway."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(launches, "ENOUGH_PROGRAMS", 2)
-        _compare(make_inputs((1, 5, 4, 3, 1, 16, torch.float32), device), TOLERANCE[torch.float32], twice=True)
+        _compare(
+            make_inputs((1, 5, 4, 3, 1, 16, torch.float32), device),
+            TOLERANCE[torch.float32],
+            twice=True,
+        )
 
 
 def _far_rows(device: str) -> None:
@@ -134,10 +173,14 @@ def _far_rows(device: str) -> None:
 
 def _frozen_keys(device: str) -> None:
     """Gradients of the queries alone."""
-    q, k, v, k_image, v_image = (x.detach() for x in make_inputs((1, 3, 4, 3, 1, 16, torch.float32), device))
+    q, k, v, k_image, v_image = (
+        x.detach() for x in make_inputs((1, 3, 4, 3, 1, 16, torch.float32), device)
+    )
     q.requires_grad_()
     (actual,) = torch.autograd.grad(_injected(backend, q, k, v, k_image, v_image).square().sum(), q)
-    (expected,) = torch.autograd.grad(_injected(reference, q, k, v, k_image, v_image).square().sum(), q)
+    (expected,) = torch.autograd.grad(
+        _injected(reference, q, k, v, k_image, v_image).square().sum(), q
+    )
     torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-5)
 
 

@@ -44,7 +44,14 @@ def _teach_the_interpreter_bfloat16() -> None:
     multiply = InterpreterBuilder.create_dot
 
     def create_dot(self: Any, a: Any, b: Any, *rest: Any) -> Any:
-        return multiply(self, *(self.cast_impl(x, tl.float32) if x.dtype.scalar == tl.bfloat16 else x for x in (a, b)), *rest)
+        return multiply(
+            self,
+            *(
+                self.cast_impl(x, tl.float32) if x.dtype.scalar == tl.bfloat16 else x
+                for x in (a, b)
+            ),
+            *rest,
+        )
 
     InterpreterBuilder.create_dot = create_dot
 
@@ -69,17 +76,34 @@ def _compile(capability: int, dim: int) -> dict[str, dict[str, Any]]:
 
     tools, taken = Path(triton.__file__).parent / "backends" / "nvidia" / "bin", {}
 
-    def launch(name: str, grid: tuple[int, ...], arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
+    def launch(
+        name: str, grid: tuple[int, ...], arguments: tuple[Any, ...], options: dict[str, Any]
+    ) -> None:
         if name in taken:
             return
         kernel = launches.kernel_named(name).warmup(*arguments, grid=grid, **options)
         with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
             Path(file.name).write_bytes(kernel.asm["cubin"])
-            usage = subprocess.run([tools / "cuobjdump", "-res-usage", file.name], capture_output=True, text=True, check=True).stdout
+            usage = subprocess.run(
+                [tools / "cuobjdump", "-res-usage", file.name],
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
         registers, stack = map(int, re.search(r"REG:(\d+) STACK:(\d+)", usage).groups())
-        products = next((kind for kind in ("wgmma", "mma.sync") if kind in kernel.asm["ptx"]), "none")
-        wide = "cp.async.cg.shared.global" in kernel.asm["ptx"]  # .cg copies 16 bytes, and nothing else
-        taken[name] = {"registers": registers, "stack": stack, "products": products, "wide_copies": wide, "shared": kernel.metadata.shared}
+        products = next(
+            (kind for kind in ("wgmma", "mma.sync") if kind in kernel.asm["ptx"]), "none"
+        )
+        wide = (
+            "cp.async.cg.shared.global" in kernel.asm["ptx"]
+        )  # .cg copies 16 bytes, and nothing else
+        taken[name] = {
+            "registers": registers,
+            "stack": stack,
+            "products": products,
+            "wide_copies": wide,
+            "shared": kernel.metadata.shared,
+        }
 
     driver.set_active(Absent())
     launches.launch = launch

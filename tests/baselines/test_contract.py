@@ -38,7 +38,12 @@ class Built:
     def adapter(self, item: PromptItem, seed: int = 1) -> Adapter:
         return self.model.fit(item.subject, seed=seed)
 
-    def generate(self, items: Sequence[PromptItem], params: SamplingParams = PARAMS, adapter: Adapter | None = None) -> list[Video]:
+    def generate(
+        self,
+        items: Sequence[PromptItem],
+        params: SamplingParams = PARAMS,
+        adapter: Adapter | None = None,
+    ) -> list[Video]:
         """Fitted models are fitted to the first item's subject, which must then be that of all."""
         if not self.recipe.fitted:
             return self.model.generate(items, params)
@@ -49,7 +54,11 @@ class Built:
 def shortened(recipe: Recipe) -> Recipe:
     """With so few steps of fitting that a test does not wait."""
     mini = recipe.scales["mini"]
-    return replace(recipe, scales={"mini": {**mini, "steps": FIT_STEPS}}) if "steps" in mini else recipe
+    return (
+        replace(recipe, scales={"mini": {**mini, "steps": FIT_STEPS}})
+        if "steps" in mini
+        else recipe
+    )
 
 
 def make(name: str) -> Built:
@@ -97,7 +106,14 @@ def test_recipes_say_what_they_are_and_what_they_cost(name: str) -> None:
     assert set(recipe.scales["mini"].get("weights", {}).values()) <= set(TRAINABLE)
 
 
-@pytest.mark.parametrize("name", sorted(name for name, recipe in RECIPES.items() if "base" in recipe.scales["mini"].get("weights", {})))
+@pytest.mark.parametrize(
+    "name",
+    sorted(
+        name
+        for name, recipe in RECIPES.items()
+        if "base" in recipe.scales["mini"].get("weights", {})
+    ),
+)
 def test_recipes_that_sample_say_how(name: str) -> None:
     sampling = RECIPES[name].scales["mini"]["sampling"]
     assert sampling["num_inference_steps"] >= 1
@@ -107,7 +123,11 @@ def test_recipes_that_sample_say_how(name: str) -> None:
 
 def test_rivals_are_sampled_alike() -> None:
     """A comparison with other steps or guidance would not be one of methods."""
-    rivals = [r for r in RECIPES.values() if "sampling" in r.scales["mini"] and "approximations" not in r.groups]
+    rivals = [
+        r
+        for r in RECIPES.values()
+        if "sampling" in r.scales["mini"] and "approximations" not in r.groups
+    ]
     sampling = {json.dumps(r.scales["mini"]["sampling"], sort_keys=True) for r in rivals}
     assert len(sampling) == 1
 
@@ -116,9 +136,19 @@ def test_groups_hold_what_the_documentation_says() -> None:
     found = groups()
     assert found["baselines"] == ["dreambooth-video", "elite", "text-to-video", "textual-inversion"]
     arms = ("clean-prompt", "coarse", "fine", "joint", "joint-coarse-path", "short")
-    assert found["approximations"] == ["videobooth-few-steps", "videobooth-frame-noise", "videobooth-reuse"]
+    assert found["approximations"] == [
+        "videobooth-few-steps",
+        "videobooth-frame-noise",
+        "videobooth-reuse",
+    ]
     assert found["ablations"] == ["retrieve", *(f"videobooth-{arm}" for arm in arms)]
-    assert found["references"] == ["flicker", "other-individual", "real-video", "shuffled-frames", "still-image"]
+    assert found["references"] == [
+        "flicker",
+        "other-individual",
+        "real-video",
+        "shuffled-frames",
+        "still-image",
+    ]
     assert found["videobooth-family"] == ["videobooth"]
 
 
@@ -145,7 +175,9 @@ def test_videos_are_as_asked_for(built: Built, of_one: list[PromptItem]) -> None
         assert np.ptp(video.frames) > 20
 
 
-def test_the_same_item_gives_the_same_video_even_from_another_instance(built: Built, of_one: list[PromptItem]) -> None:
+def test_the_same_item_gives_the_same_video_even_from_another_instance(
+    built: Built, of_one: list[PromptItem]
+) -> None:
     torch.manual_seed(1)
     np.random.seed(1)
     first = built.generate(of_one)
@@ -156,9 +188,15 @@ def test_the_same_item_gives_the_same_video_even_from_another_instance(built: Bu
         np.testing.assert_array_equal(one.frames, other.frames)
 
 
-def test_the_company_in_a_batch_changes_nothing(built: Built, items: Sequence[PromptItem], of_one: list[PromptItem]) -> None:
+def test_the_company_in_a_batch_changes_nothing(
+    built: Built, items: Sequence[PromptItem], of_one: list[PromptItem]
+) -> None:
     batch = of_one if built.recipe.fitted else list(items)
-    generate = partial(built.generate, adapter=built.adapter(batch[0])) if built.recipe.fitted else built.generate
+    generate = (
+        partial(built.generate, adapter=built.adapter(batch[0]))
+        if built.recipe.fitted
+        else built.generate
+    )
     together, turned = generate(batch), generate(batch[::-1])[::-1]
     for place in (0, len(batch) - 1):
         (alone,) = generate([batch[place]])
@@ -166,14 +204,22 @@ def test_the_company_in_a_batch_changes_nothing(built: Built, items: Sequence[Pr
         assert gap(alone, turned[place]) <= TOLERANCE
 
 
-def test_items_and_their_files_are_left_as_they_were(built: Built, of_one: list[PromptItem]) -> None:
-    files = [of_one[0].image, *of_one[0].subject.clips, *filter(None, (of_one[0].reference_video, of_one[0].other_video))]
+def test_items_and_their_files_are_left_as_they_were(
+    built: Built, of_one: list[PromptItem]
+) -> None:
+    files = [
+        of_one[0].image,
+        *of_one[0].subject.clips,
+        *filter(None, (of_one[0].reference_video, of_one[0].other_video)),
+    ]
     before = [path.read_bytes() for path in files]
     built.generate(of_one)
     assert [path.read_bytes() for path in files] == before
 
 
-def test_sampling_changes_no_weight_and_keeps_no_gradient(built: Built, of_one: list[PromptItem]) -> None:
+def test_sampling_changes_no_weight_and_keeps_no_gradient(
+    built: Built, of_one: list[PromptItem]
+) -> None:
     before = weights_digest(built.model)
     built.generate(of_one)
     assert weights_digest(built.model) == before
@@ -204,18 +250,31 @@ def test_an_adapter_is_tensors_and_plain_facts(fitted: Built, of_one: list[Promp
 
 def test_fitting_is_decided_by_subject_and_seed(fitted: Built, items: Sequence[PromptItem]) -> None:
     bear, car = items[0], items[2]
-    one, again, reseeded, other = (fitted.adapter(item, seed).tensors for item, seed in ((bear, 1), (bear, 1), (bear, 2), (car, 1)))
+    one, again, reseeded, other = (
+        fitted.adapter(item, seed).tensors
+        for item, seed in ((bear, 1), (bear, 1), (bear, 2), (car, 1))
+    )
     assert all(torch.equal(one[name], again[name]) for name in one)
     for changed in (reseeded, other):
         assert any(not torch.equal(one[name], changed[name]) for name in one)
 
 
-def test_the_adapter_alone_carries_what_was_learned(fitted: Built, of_one: list[PromptItem]) -> None:
+def test_the_adapter_alone_carries_what_was_learned(
+    fitted: Built, of_one: list[PromptItem]
+) -> None:
     """Another instance gives the same videos from it, and other videos from another adapter."""
     adapter = fitted.adapter(of_one[0])
-    ramps = {name: torch.linspace(-1, 1, tensor.numel()).view_as(tensor) for name, tensor in adapter.tensors.items()}
-    stranger = replace(adapter, tensors={name: tensor + ramps[name] for name, tensor in adapter.tensors.items()})
-    here, there = fitted.generate(of_one, adapter=adapter), make(fitted.recipe.name).generate(of_one, adapter=adapter)
+    ramps = {
+        name: torch.linspace(-1, 1, tensor.numel()).view_as(tensor)
+        for name, tensor in adapter.tensors.items()
+    }
+    stranger = replace(
+        adapter, tensors={name: tensor + ramps[name] for name, tensor in adapter.tensors.items()}
+    )
+    here, there = (
+        fitted.generate(of_one, adapter=adapter),
+        make(fitted.recipe.name).generate(of_one, adapter=adapter),
+    )
     changed = fitted.generate(of_one, adapter=stranger)
     for one, same, other in zip(here, there, changed, strict=True):
         assert gap(one, same) == 0

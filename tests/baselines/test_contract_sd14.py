@@ -23,7 +23,9 @@ from vbbench.types import PromptItem, Recipe, Video
 RECIPES = all_recipes()
 FIT = {"steps": 1, "class_clips": 1}
 GREY = 1
-WITH_NETWORK = sorted(name for name, recipe in RECIPES.items() if "base" in recipe.scales["sd14"].get("weights", {}))
+WITH_NETWORK = sorted(
+    name for name, recipe in RECIPES.items() if "base" in recipe.scales["sd14"].get("weights", {})
+)
 
 
 def shortened(recipe: Recipe) -> Recipe:
@@ -35,7 +37,9 @@ def shortened(recipe: Recipe) -> Recipe:
 
 
 @pytest.fixture
-def built(request: pytest.FixtureRequest, sd14_weights_root: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def built(
+    request: pytest.FixtureRequest, sd14_weights_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> Any:
     monkeypatch.setenv(WEIGHTS_VARIABLE, str(sd14_weights_root))
     return build_model(shortened(RECIPES[request.param]), "sd14", "cpu")
 
@@ -56,7 +60,9 @@ def test_every_recipe_has_a_real_scale(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WITH_NETWORK)
-def test_recipes_build_at_full_size_without_weights(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recipes_build_at_full_size_without_weights(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(WEIGHTS_VARIABLE, str(tmp_path))  # there are none
     model = build_model(RECIPES[name], "sd14", "meta")
     protocol = FittedVideoModel if RECIPES[name].fitted else VideoModel
@@ -64,11 +70,17 @@ def test_recipes_build_at_full_size_without_weights(name: str, tmp_path: Path, m
     assert list(inspect.signature(model.generate).parameters)[:2] == ["items", "params"]
     parameters = [parameter for module in networks(model) for parameter in module.parameters()]
     assert {parameter.device.type for parameter in parameters} == {"meta"}
-    assert 1.2e9 < sum(parameter.numel() for parameter in parameters) < 1.8e9  # UNet 1.04, text 0.12, VAE 0.08; image encoder 0.30
+    assert (
+        1.2e9 < sum(parameter.numel() for parameter in parameters) < 1.8e9
+    )  # UNet 1.04, text 0.12, VAE 0.08; image encoder 0.30
 
 
-@pytest.mark.parametrize(("built", "name"), [(name, name) for name in WITH_NETWORK], indirect=["built"])
-def test_videos_are_as_asked_for_and_the_same_in_any_company(built: Any, name: str, items: Sequence[PromptItem]) -> None:
+@pytest.mark.parametrize(
+    ("built", "name"), [(name, name) for name in WITH_NETWORK], indirect=["built"]
+)
+def test_videos_are_as_asked_for_and_the_same_in_any_company(
+    built: Any, name: str, items: Sequence[PromptItem]
+) -> None:
     together = generate(name, built, items[:2])  # of one subject
     for video in together:
         assert video.frames.shape == (PARAMS.num_frames, PARAMS.size, PARAMS.size, 3)
@@ -78,9 +90,16 @@ def test_videos_are_as_asked_for_and_the_same_in_any_company(built: Any, name: s
     assert np.abs(alone.frames.astype(int) - together[1].frames).max() <= GREY
 
 
-@pytest.mark.parametrize(("built", "name"), [(name, name) for name in WITH_NETWORK], indirect=["built"])
-def test_neither_fitting_nor_sampling_changes_a_weight(built: Any, name: str, items: Sequence[PromptItem]) -> None:
-    before = [{key: value.clone() for key, value in module.state_dict().items()} for module in networks(built)]
+@pytest.mark.parametrize(
+    ("built", "name"), [(name, name) for name in WITH_NETWORK], indirect=["built"]
+)
+def test_neither_fitting_nor_sampling_changes_a_weight(
+    built: Any, name: str, items: Sequence[PromptItem]
+) -> None:
+    before = [
+        {key: value.clone() for key, value in module.state_dict().items()}
+        for module in networks(built)
+    ]
     generate(name, built, items[:1])
     for state, module in zip(before, networks(built), strict=True):
         for key, value in module.state_dict().items():

@@ -29,7 +29,9 @@ def model(tiny_weights: object) -> Any:
     return build_model(with_settings(steps=4), "mini", "cpu")
 
 
-def test_the_adapter_is_one_embedding_that_started_at_the_class_word(model: Any, items: Sequence[PromptItem]) -> None:
+def test_the_adapter_is_one_embedding_that_started_at_the_class_word(
+    model: Any, items: Sequence[PromptItem]
+) -> None:
     subject = items[0].subject
     adapter = model.fit(subject, seed=0)
     assert list(adapter.tensors) == ["word_embedding"]
@@ -38,12 +40,16 @@ def test_the_adapter_is_one_embedding_that_started_at_the_class_word(model: Any,
     table = model.network.text_encoder.embeddings.token_embedding.weight
     start = table[model.network.tokenizer([subject.class_name])[0, 1]]
     moved = float((embedding - start).norm())
-    assert 0 < moved < 4 * 16**0.5 * 1.2 * RECIPE.scales["mini"]["lr"]  # AdamW moves a number by about lr a step
+    assert (
+        0 < moved < 4 * 16**0.5 * 1.2 * RECIPE.scales["mini"]["lr"]
+    )  # AdamW moves a number by about lr a step
     assert adapter.facts["moved"] == pytest.approx(moved, rel=1e-4)
     assert adapter.facts["steps"] == 4
 
 
-def test_the_learned_word_is_a_row_of_the_word_table_and_nothing_else(model: Any, items: Sequence[PromptItem]) -> None:
+def test_the_learned_word_is_a_row_of_the_word_table_and_nothing_else(
+    model: Any, items: Sequence[PromptItem]
+) -> None:
     """The same videos come from a plain network whose one row, the class word's, holds the embedding."""
     pair = items[:2]
     adapter = model.fit(pair[0].subject, seed=0)
@@ -51,7 +57,9 @@ def test_the_learned_word_is_a_row_of_the_word_table_and_nothing_else(model: Any
     plain = build_model(all_recipes()["text-to-video"], "mini", "cpu")
     word = int(plain.network.tokenizer(["bear"])[0, 1])
     with torch.no_grad():
-        plain.network.text_encoder.embeddings.token_embedding.weight[word] = adapter.tensors["word_embedding"]
+        plain.network.text_encoder.embeddings.token_embedding.weight[word] = adapter.tensors[
+            "word_embedding"
+        ]
     for one, other in zip(ours, plain.generate(pair, tiny.PARAMS), strict=True):
         assert abs(one.frames.astype(int) - other.frames).max() <= 1
 
@@ -75,10 +83,14 @@ def test_exactly_one_token_is_replaced(model: Any, monkeypatch: pytest.MonkeyPat
     changed = (seen[0] != plain_tokens).any(-1)[0]
     assert changed.nonzero().flatten().tolist() == [place]
     torch.testing.assert_close(seen[0][0, place], learned)
-    torch.testing.assert_close(states[:, :place], plain[:, :place])  # causal: what stands before it cannot know
+    torch.testing.assert_close(
+        states[:, :place], plain[:, :place]
+    )  # causal: what stands before it cannot know
 
 
-def test_fitting_lowers_the_error_on_the_subjects_own_frames(tiny_weights: object, items: Sequence[PromptItem]) -> None:
+def test_fitting_lowers_the_error_on_the_subjects_own_frames(
+    tiny_weights: object, items: Sequence[PromptItem]
+) -> None:
     """Measured where the fit cannot choose: the same frames, noise and timesteps before and after."""
     model = build_model(with_settings(steps=30, batch=8), "mini", "cpu")
     subject = items[0].subject
@@ -88,13 +100,24 @@ def test_fitting_lowers_the_error_on_the_subjects_own_frames(tiny_weights: objec
     learned = model.fit(subject, seed=0).tensors["word_embedding"]
     with torch.no_grad():
         before, after = (
-            float(model._loss(word, latents, captions, subject.class_name, index, torch.Generator().manual_seed(5)))
+            float(
+                model._loss(
+                    word,
+                    latents,
+                    captions,
+                    subject.class_name,
+                    index,
+                    torch.Generator().manual_seed(5),
+                )
+            )
             for word in (start, learned)
         )
     assert after < before
 
 
-def test_every_frame_keeps_its_caption_and_its_place_in_time(model: Any, items: Sequence[PromptItem]) -> None:
+def test_every_frame_keeps_its_caption_and_its_place_in_time(
+    model: Any, items: Sequence[PromptItem]
+) -> None:
     latents, captions, index = model._frames(items[0].subject)
     clips = len(items[0].subject.clips)
     assert latents.shape == (8 * clips, tiny.COMPONENTS, 1, 8, 8)
@@ -107,7 +130,9 @@ def test_a_subject_without_clips_is_told(model: Any, items: Sequence[PromptItem]
         model.fit(replace(items[0].subject, clips=(), captions=()), seed=0)
 
 
-def test_a_class_that_the_text_encoder_has_never_seen_is_told(model: Any, items: Sequence[PromptItem]) -> None:
+def test_a_class_that_the_text_encoder_has_never_seen_is_told(
+    model: Any, items: Sequence[PromptItem]
+) -> None:
     with pytest.raises(InputError, match="'zebra'"):
         model.fit(replace(items[0].subject, class_name="zebra"), seed=0)
 
@@ -126,17 +151,27 @@ def test_a_network_that_predicts_noise_is_fitted_too(
     assert video.frames.shape == (8, 64, 64, 3)
 
 
-def test_still_photographs_are_clips_of_one_frame(tiny_weights: object, photographed: Subject, items: Sequence[PromptItem]) -> None:
+def test_still_photographs_are_clips_of_one_frame(
+    tiny_weights: object, photographed: Subject, items: Sequence[PromptItem]
+) -> None:
     model: Any = build_model(with_settings(steps=20, lr=0.02), "mini", "cpu")
     latents, captions, index = model._frames(photographed)
     assert latents.shape == (len(photographed.clips), tiny.COMPONENTS, 1, 8, 8)
     assert set(captions) == {"a photo of a bear"}
-    assert index.flatten().tolist() == [0] * len(photographed.clips)  # a photograph stands at the first frame
+    assert index.flatten().tolist() == [0] * len(
+        photographed.clips
+    )  # a photograph stands at the first frame
     adapter = model.fit(photographed, seed=0)
-    start = model.network.text_encoder.embeddings.token_embedding.weight[model.network.tokenizer(["bear"])[0, 1]]
+    start = model.network.text_encoder.embeddings.token_embedding.weight[
+        model.network.tokenizer(["bear"])[0, 1]
+    ]
     many = [torch.cat([each] * 8) for each in (latents, index)]
     before, after = (
-        float(model._loss(word, many[0], captions * 8, "bear", many[1], torch.Generator().manual_seed(5)))
+        float(
+            model._loss(
+                word, many[0], captions * 8, "bear", many[1], torch.Generator().manual_seed(5)
+            )
+        )
         for word in (start, adapter.tensors["word_embedding"])
     )
     assert after < before

@@ -42,16 +42,28 @@ def write_clips(folder: Path, scale: str, count: int) -> list[ClipToScore]:
     clips = []
     for number in range(count):
         class_name = world.CLASSES[number % len(world.CLASSES)]
-        scene, motion = world.SCENES[number % len(world.SCENES)], world.MOTIONS[number % len(world.MOTIONS)]
+        scene, motion = (
+            world.SCENES[number % len(world.SCENES)],
+            world.MOTIONS[number % len(world.MOTIONS)],
+        )
         video, image = folder / f"{number}.mkv", folder / f"{number}.png"
         if not video.is_file():
             person = world.individual("test", class_name, number % 100)
-            frames = resize_frames(world.render_clip(person, scene, motion, number)[0], SIDES[scale])
+            frames = resize_frames(
+                world.render_clip(person, scene, motion, number)[0], SIDES[scale]
+            )
             there_and_back = np.concatenate([frames, frames[::-1]])[: FRAMES[scale]]
             write_video_lossless(video, Video(there_and_back, 8))
             Image.fromarray(world.render_image_prompt(person, number)[0]).save(image)
         text = world.caption(class_name, scene, motion)
-        item = PromptItem(str(number), Subject(str(number), class_name, image), text, class_name, seed=0, image_seed=0)
+        item = PromptItem(
+            str(number),
+            Subject(str(number), class_name, image),
+            text,
+            class_name,
+            seed=0,
+            image_seed=0,
+        )
         clips.append(ClipToScore("m", item, video))
     return clips
 
@@ -62,25 +74,35 @@ def plain_loop(clips: Sequence[ClipToScore], scale: str) -> Values:
     for clip in clips:
         for metric in METRICS:
             encoder = get_encoder("dino" if metric == "dino" else "clip", setting(scale))
-            embedded = torch.cat([encoder.embed_frames(frame[None]) for frame in read_video(clip.video).frames])
+            embedded = torch.cat(
+                [encoder.embed_frames(frame[None]) for frame in read_video(clip.video).frames]
+            )
             if metric == "temporal-consistency":
                 found = functional.consecutive_cosines(embedded)
             elif metric == "clip-text":
                 found = functional.cosine_to_each(embedded, encoder.embed_text([clip.item.text]))
             else:
-                found = functional.cosine_to_each(embedded, encoder.embed_frames(load_reference(clip.item.image)[None]))
+                found = functional.cosine_to_each(
+                    embedded, encoder.embed_frames(load_reference(clip.item.image)[None])
+                )
             values[clip.item.id, metric] = float(found.mean())
     return values
 
 
-def scored(clips: Sequence[ClipToScore], scale: str, cache: Path | None = None, batch_size: int = 64) -> Values:
+def scored(
+    clips: Sequence[ClipToScore], scale: str, cache: Path | None = None, batch_size: int = 64
+) -> Values:
     """The same numbers by `score_clips`."""
     return dict(_pairs(clips, scale, cache, batch_size))
 
 
-def _pairs(clips: Sequence[ClipToScore], scale: str, cache: Path | None, batch_size: int) -> Iterator[tuple[tuple[str, str], float]]:
+def _pairs(
+    clips: Sequence[ClipToScore], scale: str, cache: Path | None, batch_size: int
+) -> Iterator[tuple[tuple[str, str], float]]:
     metrics = [get_metric(name, setting(scale)) for name in METRICS]
-    for scores in score_clips(clips, metrics, Encoders(setting(scale), batch_size=batch_size), EmbeddingCache(cache)):
+    for scores in score_clips(
+        clips, metrics, Encoders(setting(scale), batch_size=batch_size), EmbeddingCache(cache)
+    ):
         for score in scores:
             assert score.value is not None, score.reason
             yield (score.item_id, score.metric), score.value

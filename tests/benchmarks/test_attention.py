@@ -29,7 +29,13 @@ def test_injection_attention_against_the_released_formulation(benchmark, case: C
     meter.run(ROUNDS)
     timings = meter.timings()
     ratios = {name: ratio(timings[name], timings[chosen]) for name in ("released", "concat")}
-    benchmark.extra_info.update({"backend": chosen, "ratios": ratios, "seconds": {name: timings[name].seconds for name in timings}})
+    benchmark.extra_info.update(
+        {
+            "backend": chosen,
+            "ratios": ratios,
+            "seconds": {name: timings[name].seconds for name in timings},
+        }
+    )
     benchmark.pedantic(runners[chosen], rounds=ROUNDS)
     assert ratios["released"] >= FASTER_THAN_RELEASED
     assert Errors(work).of(chosen) <= WORST_ERROR

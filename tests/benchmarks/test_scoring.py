@@ -11,7 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks.scoring_cases import Values, largest_difference, plain_loop, scored, write_clips
+from tests.benchmarks.scoring_cases import (
+    Values,
+    largest_difference,
+    plain_loop,
+    scored,
+    write_clips,
+)
 
 CASES = {"mini": 24, "sd14": 3}
 ROUNDS = 3
@@ -59,6 +65,14 @@ def test_memory_does_not_grow_with_the_number_of_videos(benchmark, tmp_path: Pat
 
 def peak_memory(folder: Path, count: int) -> float:
     """Of a fresh process, in MB."""
-    command = [sys.executable, "-m", "tests.benchmarks.scoring_cases", "--videos", str(count), "--folder", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.benchmarks.scoring_cases",
+        "--videos",
+        str(count),
+        "--folder",
+        str(folder),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
     return float(done.stdout.split()[0])

@@ -25,19 +25,30 @@ def test_help_is_printed(words: tuple[str, ...], capsys: pytest.CaptureFixture[s
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     cli.main(["--help"])
-    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("    ")]
+    listed = [
+        line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("    ")
+    ]
     assert [name for name in cli.COMMANDS if name not in listed] == []
 
 
 def test_help_is_quick_and_loads_nothing_heavy(subprocess_environment: dict[str, str]) -> None:
     code = "import sys; from vbbench.cli import main; main(['--help']); print(*sys.modules, file=sys.stderr)"
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run([sys.executable, "-c", code], env=subprocess_environment, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=subprocess_environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     modules = {name.split(".")[0] for name in done.stderr.split()}
     assert "argparse" in modules
     assert modules & {"torch", "numpy", "PIL", "av", "pandas", "rich", "safetensors"} == set()
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5  # seconds of work, however busy the machine
+    assert (
+        after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
+    )  # seconds of work, however busy the machine
 
 
 def test_no_command_prints_the_help_and_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,8 +65,14 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     ("words", "sentence"),
     [
         (["rnu"], "there is no command 'rnu': did you mean 'run'?"),
-        (["run", "--model", "x", "--sute", "y"], "unrecognized arguments: --sute y; `vbbench run --help` tells more."),
-        (["run", "--steps", "many"], "argument --steps: invalid int value: 'many'; `vbbench run --help` tells more."),
+        (
+            ["run", "--model", "x", "--sute", "y"],
+            "unrecognized arguments: --sute y; `vbbench run --help` tells more.",
+        ),
+        (
+            ["run", "--steps", "many"],
+            "argument --steps: invalid int value: 'many'; `vbbench run --help` tells more.",
+        ),
         (["run", "--models", "videobooht"], "there is no model or group 'videobooht'"),
         (["--verbos"], "unrecognized arguments: --verbos; `vbbench --help` tells more."),
         (["world", "show", "--out", "world.xyz"], "--out must end in .png, not 'world.xyz'."),
@@ -66,7 +83,9 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["report"], "the following arguments are required: RUN"),
     ],
 )
-def test_wrong_words_are_answered_with_a_sentence(words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_words_are_answered_with_a_sentence(
+    words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.main(words) == 2
     captured = capsys.readouterr()
     assert captured.err.startswith(f"vbbench: {sentence}")
@@ -80,13 +99,29 @@ def test_wrong_words_are_answered_with_a_sentence(words: list[str], sentence: st
         (IncompleteError("two failed"), 3, "vbbench: two failed\n"),
         (CheckFailed("no"), 1, "vbbench: no\n"),
         (KeyboardInterrupt(), 130, "vbbench: interrupted.\n"),
-        (OSError(errno.ENOSPC, "No space left on device", "/data/x"), 2, "vbbench: /data/x: No space left on device.\n"),
-        (OSError(errno.ENAMETOOLONG, "File name too long", "x"), 2, "vbbench: x: File name too long.\n"),
-        (OSError(errno.ENOENT, "No such file or directory", "/proc/x"), 2, "vbbench: /proc/x: No such file or directory.\n"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/data/x"),
+            2,
+            "vbbench: /data/x: No space left on device.\n",
+        ),
+        (
+            OSError(errno.ENAMETOOLONG, "File name too long", "x"),
+            2,
+            "vbbench: x: File name too long.\n",
+        ),
+        (
+            OSError(errno.ENOENT, "No such file or directory", "/proc/x"),
+            2,
+            "vbbench: /proc/x: No such file or directory.\n",
+        ),
     ],
 )
 def test_errors_become_exit_codes(
-    error: BaseException, code: int, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    error: BaseException,
+    code: int,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def fail(arguments: list[str]) -> int:
         raise error
@@ -107,7 +142,12 @@ def test_bugs_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_module_can_be_run(subprocess_environment: dict[str, str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "vbbench", "nonsense"], env=subprocess_environment, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "vbbench", "nonsense"],
+        env=subprocess_environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("vbbench: there is no command 'nonsense'")
@@ -170,18 +210,24 @@ def test_metrics_are_listed_with_their_spec_ids(capsys: pytest.CaptureFixture[st
         (["--precision", "int8"], "int8"),
     ],
 )
-def test_options_of_metrics_that_make_no_sense_are_told(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_options_of_metrics_that_make_no_sense_are_told(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.main(["metrics", *arguments]) == 2
     told = capsys.readouterr().err
     assert words in told
     assert len(told.splitlines()) == 1
 
 
-def test_telling_of_real_encoders_asks_no_network(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_telling_of_real_encoders_asks_no_network(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from vbbench.metrics.encoders import weights as encoder_weights
 
     monkeypatch.setattr(encoder_weights, "cached", lambda repository, file: None)
-    monkeypatch.setattr(encoder_weights, "download", lambda repository, file: pytest.fail("the network was asked"))
+    monkeypatch.setattr(
+        encoder_weights, "download", lambda repository, file: pytest.fail("the network was asked")
+    )
     assert cli.main(["metrics", "--scale", "sd14"]) == 0
     assert cli.main(["metrics", "--scale", "sd14", "--explain", "clip-text"]) == 0
     out, err = capsys.readouterr()

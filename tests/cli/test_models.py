@@ -11,7 +11,13 @@ from vbbench import cli
 from vbbench.models.recipes import CARD_KEYS
 from vbbench.models.registry import all_recipes, groups, resolve_models
 
-METHODS = sorted({recipe.name for group in ("baselines", "ablations", "videobooth-family") for recipe in resolve_models(group)})
+METHODS = sorted(
+    {
+        recipe.name
+        for group in ("baselines", "ablations", "videobooth-family")
+        for recipe in resolve_models(group)
+    }
+)
 
 
 def test_every_model_and_group_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -21,7 +27,9 @@ def test_every_model_and_group_is_listed(capsys: pytest.CaptureFixture[str]) -> 
         assert name[:12] in told
 
 
-def test_cards_tell_what_a_method_sees_tunes_stores_and_costs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_cards_tell_what_a_method_sees_tunes_stores_and_costs(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert cli.main(["models", "videobooth,elite"]) == 0
     told = re.sub(r"[\s│]+", " ", capsys.readouterr().out)
     for recipe in resolve_models("videobooth,elite"):

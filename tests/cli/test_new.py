@@ -51,7 +51,18 @@ def items() -> tuple[PromptItem, ...]:
 
 
 def run(folder: str, suite: PromptSuite, out: Path) -> int:
-    words = ["run", "--models", folder, "--suite", str(suite.root), "--out", str(out), "--no-references", "--threads", "1"]
+    words = [
+        "run",
+        "--models",
+        folder,
+        "--suite",
+        str(suite.root),
+        "--out",
+        str(out),
+        "--no-references",
+        "--threads",
+        "1",
+    ]
     return cli.main([*words, "--metrics", "motion", "--no-report"])
 
 
@@ -60,7 +71,9 @@ def test_what_is_written_runs_to_a_row_of_the_leaderboard(
 ) -> None:
     told = capsys.readouterr().out
     assert "vbbench run --models videobooth,./my-method" in told
-    assert sorted(path.name for path in made.iterdir()) == sorted(re.findall(r"my-method/(\S+\.\w+)", told))
+    assert sorted(path.name for path in made.iterdir()) == sorted(
+        re.findall(r"my-method/(\S+\.\w+)", told)
+    )
     assert run("./my-method", make_suite(), made.parent / "run") == 0
     out = capsys.readouterr().out
     assert "My method" in out
@@ -105,7 +118,10 @@ def test_template_does_what_the_text_says(here: Path, items: tuple[PromptItem, .
     assert last[2] > 1.5 * first[2]
     jump = [place(frame)[0] for frame in frames("a bear jumping at night")]
     assert max(jump) - min(jump) > 8
-    assert frames("a bear standing in the snow")[0, 0, 0].tolist() != frames("a bear standing at night")[0, 0, 0].tolist()
+    assert (
+        frames("a bear standing in the snow")[0, 0, 0].tolist()
+        != frames("a bear standing at night")[0, 0, 0].tolist()
+    )
 
 
 def test_its_code_is_short() -> None:
@@ -127,7 +143,9 @@ def test_its_code_is_short() -> None:
         ("", "a model cannot be called"),
     ],
 )
-def test_wrong_names_are_a_sentence_and_write_nothing(here: Path, folder: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_names_are_a_sentence_and_write_nothing(
+    here: Path, folder: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     (here / "there").mkdir()
     (here / "file").write_text("mine")
     (here / "link").symlink_to("nowhere")
@@ -163,7 +181,9 @@ def test_a_disk_that_refuses_is_a_sentence_and_leaves_nothing(
     assert os.listdir(here) == []
 
 
-@pytest.mark.parametrize(("name", "title"), [("my-method", "My method"), ("a_b.c", "A b.c"), ("x", "X")])
+@pytest.mark.parametrize(
+    ("name", "title"), [("my-method", "My method"), ("a_b.c", "A b.c"), ("x", "X")]
+)
 def test_titles(name: str, title: str) -> None:
     assert title_of(name) == title
 
@@ -190,7 +210,9 @@ class TestReadme:
 
     def test_shows_what_the_command_writes(self, here: Path) -> None:
         assert cli.main(["new", "my-method"]) == 0
-        assert shown("own-model: method.py") == (here / "my-method" / "method.py").read_text("utf-8")
+        assert shown("own-model: method.py") == (here / "my-method" / "method.py").read_text(
+            "utf-8"
+        )
         assert len(shown("own-model: method.py").splitlines()) <= MOST_LINES
 
     def test_its_lines_yield_a_row_in_a_leaderboard(
@@ -218,7 +240,9 @@ class TestReadme:
 
         table = tomllib.loads(shown("own-model: pipeline"))
         settings = {**table["scales"]["sd14"], "scale": "sd14"}
-        check_arguments(getattr(diffusers, settings["pipeline"]), settings["arguments"], "README.md")
+        check_arguments(
+            getattr(diffusers, settings["pipeline"]), settings["arguments"], "README.md"
+        )
         assert sources(settings)["pipeline"].folder == "svd"
         assert settings["sampling"]["scheduler"] == OWN_SCHEDULER
 

@@ -46,6 +46,8 @@ def test_wrong_numbers_are_told(kind: type, text: str, sentence: str) -> None:
     ],
     ids=" ".join,
 )
-def test_commands_refuse_them_before_they_start(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands_refuse_them_before_they_start(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.main(words) == 2
     assert capsys.readouterr().err.startswith(f"vbbench: argument {words[-2]}: must be ")

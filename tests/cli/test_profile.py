@@ -31,7 +31,12 @@ def pretend(monkeypatch: pytest.MonkeyPatch, made: Record) -> list[Options]:
     ],
 )
 def test_exit_codes(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], rows, code: int, verdict: str
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    rows,
+    code: int,
+    verdict: str,
 ) -> None:
     pretend(monkeypatch, record(rows))
     assert cli.main(["profile", "attention", "--quick", "--out", str(tmp_path / "p")]) == code
@@ -45,13 +50,41 @@ def test_exit_codes(
 
 def test_what_is_asked_for_arrives(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked = pretend(monkeypatch, record())
-    lists = ["--dtype", "bfloat16,float32", "--backends", "merge,concat,merge", "--frames", "2,4", "--sizes", "64"]
-    assert cli.main(["profile", "attention", *lists, "--threads", "2", "--backward", "--out", str(tmp_path / "p")]) == 0
+    lists = [
+        "--dtype",
+        "bfloat16,float32",
+        "--backends",
+        "merge,concat,merge",
+        "--frames",
+        "2,4",
+        "--sizes",
+        "64",
+    ]
+    assert (
+        cli.main(
+            [
+                "profile",
+                "attention",
+                *lists,
+                "--threads",
+                "2",
+                "--backward",
+                "--out",
+                str(tmp_path / "p"),
+            ]
+        )
+        == 0
+    )
     (options,) = asked
     assert options.dtypes == ("bfloat16", "float32")
     assert options.backends == ("merge", "concat")
     assert (options.frames, options.sizes, options.threads) == ((2, 4), (64,), 2)
-    assert (options.backward, options.quick, options.device, options.further) == (True, False, "cpu", {})
+    assert (options.backward, options.quick, options.device, options.further) == (
+        True,
+        False,
+        "cpu",
+        {},
+    )
     assert options.narrowed
 
 
@@ -67,9 +100,15 @@ def test_the_folder_by_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     [
         (["profile"], "needs a part: attention"),
         (["profile", "weather"], "invalid choice: 'weather'"),
-        (["profile", "attention", "--backends", "mergee"], "there is no attention backend 'mergee'"),
+        (
+            ["profile", "attention", "--backends", "mergee"],
+            "there is no attention backend 'mergee'",
+        ),
         (["profile", "attention", "--backends", ","], "nothing is named"),
-        (["profile", "attention", "--dtype", "float33"], "there is no 'float33': known are float32, bfloat16, float16"),
+        (
+            ["profile", "attention", "--dtype", "float33"],
+            "there is no 'float33': known are float32, bfloat16, float16",
+        ),
         (["profile", "attention", "--device", "tpu"], "there is no device 'tpu'"),
         (["profile", "attention", "--sizes", "0"], "must be at least 1, not 0"),
         (["profile", "attention", "--sizes", "100"], "multiples of 64 pixels, not 100"),
@@ -77,10 +116,15 @@ def test_the_folder_by_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         (["profile", "attention", "--frames", "-2"], "must be at least 1, not -2"),
         (["profile", "attention", "--frames", "2,four"], "invalid int value: 'four'"),
         (["profile", "attention", "--threads", "0"], "must be at least 1, not 0"),
-        (["profile", "attention", "--quick", "--frames", "2"], "takes neither --frames nor --sizes"),
+        (
+            ["profile", "attention", "--quick", "--frames", "2"],
+            "takes neither --frames nor --sizes",
+        ),
     ],
 )
-def test_bad_input_gets_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], sentence: str) -> None:
+def test_bad_input_gets_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], sentence: str
+) -> None:
     out = ["--out", str(tmp_path / "p")] if len(words) > 2 else []
     assert cli.main([*words, *out]) == 2
     told = capsys.readouterr().err

@@ -56,8 +56,15 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "suite": {"value": value, "suite": {"name": "tiny", "version": "2.0", "digest": "d2" * 32}},
     }
     for name, known in runs.items():
-        build(root / "runs" / name, FakeRun(items(12), **{"models": MODELS, "metrics": METRICS, **known}), videos=False)
-    write_recording(root / "scores.json", recording_of(load_run(root / "runs" / "same"), {"who": "a test", "why": "to compare with"}))
+        build(
+            root / "runs" / name,
+            FakeRun(items(12), **{"models": MODELS, "metrics": METRICS, **known}),
+            videos=False,
+        )
+    write_recording(
+        root / "scores.json",
+        recording_of(load_run(root / "runs" / "same"), {"who": "a test", "why": "to compare with"}),
+    )
     (root / "pytest.ini").write_text(CONFIGURATION)
     return root
 
@@ -67,19 +74,44 @@ def run_pytest(project: Path, tmp_path: Path, subprocess_environment: dict[str, 
     """Runs pytest over a test file's text, or over none."""
 
     def run(
-        *arguments: str, code: str = "", conftest: str = "", plugin: bool = True, extra_path: Path | None = None
+        *arguments: str,
+        code: str = "",
+        conftest: str = "",
+        plugin: bool = True,
+        extra_path: Path | None = None,
     ) -> subprocess.CompletedProcess[str]:
         tests = tmp_path / "tests"
         tests.mkdir(exist_ok=True)
         (tests / "test_own.py").write_text(code or "def test_own():\n    pass\n")
         (tests / "conftest.py").write_text(conftest)
-        environment = {key: text for key, text in subprocess_environment.items() if not key.startswith(("PYTEST_", "COV_"))}
+        environment = {
+            key: text
+            for key, text in subprocess_environment.items()
+            if not key.startswith(("PYTEST_", "COV_"))
+        }
         environment["COLUMNS"] = "300"
         if extra_path:
             environment["PYTHONPATH"] = f"{extra_path}:{environment['PYTHONPATH']}"
-        command = [sys.executable, "-m", "pytest", "-c", "pytest.ini", "--rootdir=.", "-p", "no:cacheprovider"]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-c",
+            "pytest.ini",
+            "--rootdir=.",
+            "-p",
+            "no:cacheprovider",
+        ]
         command += [*(["-p", PLUGIN] if plugin else []), str(tests), *arguments]
-        return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(
+            command,
+            cwd=project,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
 
     return run
 
@@ -88,7 +120,9 @@ def gate(run: str) -> tuple[str, ...]:
     return ("--vbbench-gate", f"runs/{run}", "--vbbench-against", "scores.json")
 
 
-def test_same_run_passes_each_row_by_its_name_and_skips_what_does_not_count(run_pytest: Pytest, tmp_path: Path) -> None:
+def test_same_run_passes_each_row_by_its_name_and_skips_what_does_not_count(
+    run_pytest: Pytest, tmp_path: Path
+) -> None:
     done = run_pytest(*gate("same"), "-v", f"--junitxml={tmp_path / 'report.xml'}")
     assert done.returncode == PASSED, done.stdout + done.stderr
     for model in MODELS:
@@ -97,14 +131,20 @@ def test_same_run_passes_each_row_by_its_name_and_skips_what_does_not_count(run_
     assert "test_own.py::test_own PASSED" in done.stdout
     assert "4 skipped" in done.stdout
     assert "videobooth, seconds: not comparable: recorded on" in done.stdout
-    cases = {(case.get("classname"), case.get("name")) for case in ET.parse(tmp_path / "report.xml").iter("testcase")}
+    cases = {
+        (case.get("classname"), case.get("name"))
+        for case in ET.parse(tmp_path / "report.xml").iter("testcase")
+    }
     assert ("vbbench-gate.videobooth", "dino") in cases
 
 
 def test_drift_fails_with_what_moved_and_nothing_of_the_plug_in(run_pytest: Pytest) -> None:
     done = run_pytest(*gate("worse"))
     assert done.returncode == FAILED
-    assert "FAILED vbbench-gate::videobooth::dino - Failed: videobooth, dino: drifted: 12 of 12 items moved" in done.stdout
+    assert (
+        "FAILED vbbench-gate::videobooth::dino - Failed: videobooth, dino: drifted: 12 of 12 items moved"
+        in done.stdout
+    )
     assert "_ row vbbench-gate::videobooth::dino _" in done.stdout
     assert "then 0.5055, now 0.3972, change" in done.stdout
     moved = done.stdout[done.stdout.index("moved most:") :].splitlines()
@@ -120,7 +160,9 @@ def test_drift_fails_with_what_moved_and_nothing_of_the_plug_in(run_pytest: Pyte
         ("spec", "videobooth, dino: not comparable: recorded by spec"),
     ],
 )
-def test_what_is_not_measured_or_not_comparable_fails(run_pytest: Pytest, run: str, told: str) -> None:
+def test_what_is_not_measured_or_not_comparable_fails(
+    run_pytest: Pytest, run: str, told: str
+) -> None:
     done = run_pytest(*gate(run))
     assert done.returncode == FAILED
     assert told in done.stdout
@@ -130,7 +172,10 @@ def test_what_is_not_measured_or_not_comparable_fails(run_pytest: Pytest, run: s
 def test_another_suite_is_a_test_that_fails_beside_the_projects_own(run_pytest: Pytest) -> None:
     done = run_pytest(*gate("suite"))
     assert done.returncode == FAILED
-    assert "FAILED vbbench-gate::comparison - Failed: the run cannot be compared: it is of suite tiny 2.0" in done.stdout
+    assert (
+        "FAILED vbbench-gate::comparison - Failed: the run cannot be compared: it is of suite tiny 2.0"
+        in done.stdout
+    )
     assert "1 failed, 1 passed" in done.stdout
 
 
@@ -138,14 +183,23 @@ def test_another_suite_is_a_test_that_fails_beside_the_projects_own(run_pytest: 
     ("arguments", "told"),
     [
         (("--vbbench-gate", "runs/none"), "none is not a run folder: it has no manifest.json."),
-        ((*gate("same"), "--vbbench-models", "videoboth"), "has no scores of the model 'videoboth': did you mean 'videobooth'?"),
+        (
+            (*gate("same"), "--vbbench-models", "videoboth"),
+            "has no scores of the model 'videoboth': did you mean 'videobooth'?",
+        ),
         (("--vbbench-against", "scores.json"), "--vbbench-gate RUN names it"),
     ],
 )
-def test_wrong_usage_is_one_sentence(run_pytest: Pytest, arguments: tuple[str, ...], told: str) -> None:
+def test_wrong_usage_is_one_sentence(
+    run_pytest: Pytest, arguments: tuple[str, ...], told: str
+) -> None:
     done = run_pytest(*arguments)
     assert done.returncode == USAGE
-    assert [line.startswith("ERROR: vbbench: ") and told in line for line in done.stderr.splitlines() if line] == [True]
+    assert [
+        line.startswith("ERROR: vbbench: ") and told in line
+        for line in done.stderr.splitlines()
+        if line
+    ] == [True]
     assert "Traceback" not in done.stdout
 
 
@@ -157,17 +211,24 @@ def test_wrong_usage_is_one_sentence(run_pytest: Pytest, arguments: tuple[str, .
         (("scores.json", "none.toml"), "there is no file of tolerances"),
     ],
 )
-def test_files_that_are_not_there_are_named(project: Path, files: tuple[str | None, str | None], told: str) -> None:
+def test_files_that_are_not_there_are_named(
+    project: Path, files: tuple[str | None, str | None], told: str
+) -> None:
     against, tolerances = (project / name if name else None for name in files)
     with pytest.raises(InputError, match=re.escape(told)):
         hold(project / "runs" / "same", against, tolerances=tolerances)
 
 
 def test_rows_are_chosen_by_option_and_by_keyword(run_pytest: Pytest) -> None:
-    chosen = run_pytest(*gate("worse"), "--vbbench-models", "text-to-video", "--collect-only", "-q").stdout
+    chosen = run_pytest(
+        *gate("worse"), "--vbbench-models", "text-to-video", "--collect-only", "-q"
+    ).stdout
     assert "vbbench-gate::text-to-video::dino" in chosen
     assert "videobooth::" not in chosen
-    assert "1 failed" in run_pytest(*gate("worse"), "-k", "vbbench-gate and dino and not text-to-video").stdout
+    assert (
+        "1 failed"
+        in run_pytest(*gate("worse"), "-k", "vbbench-gate and dino and not text-to-video").stdout
+    )
 
 
 def test_several_runs_keep_apart(run_pytest: Pytest) -> None:
@@ -176,7 +237,9 @@ def test_several_runs_keep_apart(run_pytest: Pytest) -> None:
     assert "vbbench-gate::runs/worse::videobooth::dino FAILED" in done.stdout
 
 
-@pytest.mark.skipif(importlib.util.find_spec("xdist") is None, reason="pytest-xdist is not installed")
+@pytest.mark.skipif(
+    importlib.util.find_spec("xdist") is None, reason="pytest-xdist is not installed"
+)
 def test_rows_are_shared_out_by_xdist(run_pytest: Pytest) -> None:
     done = run_pytest(*gate("worse"), "-n", "2", code=FIXTURE_TESTS)
     assert done.returncode == FAILED, done.stdout + done.stderr
@@ -221,7 +284,9 @@ def test_fixture_fails_its_test_in_words_unless_told_not_to(run_pytest: Pytest) 
     assert done.returncode == FAILED, done.stdout
     assert "2 failed, 3 passed" in done.stdout
     told, summary = done.stdout.split("short test summary")
-    assert [line.split()[1].split("::")[1] for line in summary.splitlines() if line.startswith("FAILED")] == ["test_worse", "test_suite"]
+    assert [
+        line.split()[1].split("::")[1] for line in summary.splitlines() if line.startswith("FAILED")
+    ] == ["test_worse", "test_suite"]
     assert "\nvbbench gate: 1 of 6 rows are not as recorded\nvideobooth, dino: drifted:" in told
     assert "\n    i2 0.5020" in told
     assert "\nvbbench gate: the run cannot be compared: it is of suite tiny 2.0" in told
@@ -239,9 +304,13 @@ def entry_point(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("named", [(), ("-p", PLUGIN), ("-p", "vbbench")])
-def test_found_as_entry_point_and_named_is_one_plug_in(run_pytest: Pytest, entry_point: Path, named: tuple[str, ...]) -> None:
+def test_found_as_entry_point_and_named_is_one_plug_in(
+    run_pytest: Pytest, entry_point: Path, named: tuple[str, ...]
+) -> None:
     conftest = "" if named else f"pytest_plugins = [{PLUGIN!r}]"
-    done = run_pytest(*named, *gate("worse"), conftest=conftest, plugin=False, extra_path=entry_point)
+    done = run_pytest(
+        *named, *gate("worse"), conftest=conftest, plugin=False, extra_path=entry_point
+    )
     assert done.returncode == FAILED, done.stdout + done.stderr
     assert "1 failed, 6 passed, 4 skipped" in done.stdout
 
@@ -264,20 +333,33 @@ def test_unused_plug_in_loads_nothing_heavy(run_pytest: Pytest) -> None:
 def test_help_names_the_options_even_where_the_run_is_not_there(run_pytest: Pytest) -> None:
     done = run_pytest("--help", "--vbbench-gate", "runs/none")
     assert done.returncode == PASSED
-    assert all(f"--vbbench-{name}" in done.stdout for name in ("gate", "against", "models", "tolerances"))
+    assert all(
+        f"--vbbench-{name}" in done.stdout for name in ("gate", "against", "models", "tolerances")
+    )
 
 
 def test_a_row_is_told_with_its_numbers(project: Path) -> None:
     recording = recording_of(load_run(project / "runs" / "same"), {})
     change = Estimate(-0.1, -0.12, -0.08, 12, 12)
-    told = {"old": 0.5, "new": 0.4, "change": change, "tolerance": 0.005, "noise": 1e-6, "moved": (Moved("i2", 0.5, 0.3),)}
+    told = {
+        "old": 0.5,
+        "new": 0.4,
+        "change": change,
+        "tolerance": 0.005,
+        "noise": 1e-6,
+        "moved": (Moved("i2", 0.5, 0.3),),
+    }
     drifted = Verdict("videobooth", "dino", Kind.DRIFTED, "1 of 12 items moved", **told)
-    elsewhere = Verdict("videobooth", "seconds", Kind.NOT_COMPARABLE, "another machine", counts=False)
+    elsewhere = Verdict(
+        "videobooth", "seconds", Kind.NOT_COMPARABLE, "another machine", counts=False
+    )
     row, _ = rows_of(Outcome((drifted, elsewhere)), recording)
     lines = describe(row).splitlines()
     assert lines[0] == "videobooth, dino: drifted: 1 of 12 items moved"
     for number in ("0.5000", "0.4000", "0.1000", "0.1200", "0.0800", "0.005", "0.000001"):
         assert number in lines[1]
     assert lines[2:] == ["  moved most:", "    i2 0.5000 \N{RIGHTWARDS ARROW} 0.3000"]
-    assert describe_all(rows_of(Outcome((drifted, elsewhere)), recording)).startswith("1 of 1 rows are not as recorded\nvideobooth, dino")
+    assert describe_all(rows_of(Outcome((drifted, elsewhere)), recording)).startswith(
+        "1 of 1 rows are not as recorded\nvideobooth, dino"
+    )
     assert describe_all(rows_of(Outcome((elsewhere,)), recording)) == NOTHING_COUNTS

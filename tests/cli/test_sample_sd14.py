@@ -23,7 +23,9 @@ from vbbench.types import SamplingParams
 
 GIGABYTE = 1e9
 MOST, ERROR = 24 * GIGABYTE, 0.15
-PARAMS = SamplingParams(num_frames=4, size=256, fps=8, num_inference_steps=2, guidance_scale=4.0, scheduler="ddim")
+PARAMS = SamplingParams(
+    num_frames=4, size=256, fps=8, num_inference_steps=2, guidance_scale=4.0, scheduler="ddim"
+)
 
 LAUNCHER = """
 import os, subprocess, sys
@@ -46,13 +48,38 @@ def real_weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_real_size_clip_is_sampled_within_the_memory_that_was_told(
-    dtype: str, real_weights: Path, tmp_path: Path, subprocess_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    dtype: str,
+    real_weights: Path,
+    tmp_path: Path,
+    subprocess_environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     picture = np.full((300, 300, 3), 255, np.uint8)
     picture[80:220, 60:240] = (180, 90, 30)
     Image.fromarray(picture).save(tmp_path / "dog.png")
-    words = ["sample", "--scale", "sd14", "--image", str(tmp_path / "dog.png"), "--text", "a dog on the beach", "--subject", "dog"]
-    words += ["--steps", "2", "--num-frames", "4", "--dtype", dtype, "--device", "cpu", "--out", str(tmp_path / "out.mp4")]
+    words = [
+        "sample",
+        "--scale",
+        "sd14",
+        "--image",
+        str(tmp_path / "dog.png"),
+        "--text",
+        "a dog on the beach",
+        "--subject",
+        "dog",
+    ]
+    words += [
+        "--steps",
+        "2",
+        "--num-frames",
+        "4",
+        "--dtype",
+        dtype,
+        "--device",
+        "cpu",
+        "--out",
+        str(tmp_path / "out.mp4"),
+    ]
     started = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", LAUNCHER, *words],
@@ -71,6 +98,8 @@ def test_a_real_size_clip_is_sampled_within_the_memory_that_was_told(
     (recipe,) = resolve_models("videobooth")
     told = estimate_memory(asked(recipe, "sd14", dtype=dtype), "sd14", PARAMS, "cpu")
     assert told is not None
-    print(f"{dtype}: {time.perf_counter() - started:.0f} s, peak {peak / GIGABYTE:.2f} GB, told {told}")
+    print(
+        f"{dtype}: {time.perf_counter() - started:.0f} s, peak {peak / GIGABYTE:.2f} GB, told {told}"
+    )
     assert peak < MOST
     assert abs(told.total - peak) < ERROR * peak

@@ -39,18 +39,50 @@ def sample(tmp_path: Path, sd14: Path) -> Callable[..., int]:
     picture = np.full((40, 40, 3), 255, np.uint8)
     picture[10:30, 10:30] = (200, 40, 40)
     Image.fromarray(picture).save(tmp_path / "dog.png")
-    words = ["sample", "--scale", "sd14", "--image", str(tmp_path / "dog.png"), "--text", "a dog on the beach", "--subject", "dog"]
-    words += ["--steps", "2", "--num-frames", "2", "--out", str(tmp_path / "out.mp4"), "--threads", "1"]
+    words = [
+        "sample",
+        "--scale",
+        "sd14",
+        "--image",
+        str(tmp_path / "dog.png"),
+        "--text",
+        "a dog on the beach",
+        "--subject",
+        "dog",
+    ]
+    words += [
+        "--steps",
+        "2",
+        "--num-frames",
+        "2",
+        "--out",
+        str(tmp_path / "out.mp4"),
+        "--threads",
+        "1",
+    ]
     return lambda *more: cli.main([*words, *more])
 
 
-@pytest.mark.parametrize("more", [(), ("--dtype", "bfloat16"), ("--offload",), ("--scheduler", "faithful"), ("--scheduler", "unipc")])
-def test_sample_takes_them(sample: Callable[..., int], more: tuple[str, ...], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "more",
+    [
+        (),
+        ("--dtype", "bfloat16"),
+        ("--offload",),
+        ("--scheduler", "faithful"),
+        ("--scheduler", "unipc"),
+    ],
+)
+def test_sample_takes_them(
+    sample: Callable[..., int], more: tuple[str, ...], tmp_path: Path
+) -> None:
     assert sample(*more) == 0
     assert read_video(tmp_path / "out.mkv").frames.shape == (2, 256, 256, 3)
 
 
-def test_what_sample_is_asked_reaches_the_model(sample: Callable[..., int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_sample_is_asked_reaches_the_model(
+    sample: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[tuple[torch.dtype, bool, str]] = []
     generate = LatentVideoModel.generate
 
@@ -76,8 +108,14 @@ def test_a_clip_that_will_not_fit_is_told_before_it_is_made(
     ("words", "sentence"),
     [
         (("--scheduler", "plms"), "there is no scheduler 'plms'; there are ddpm, ddim"),
-        (("--scheduler", "faithful", "--steps", "1"), "the scheduler 'faithful' takes 2 to 1000 steps, not 1"),
-        (("--scale", "mini", "--scheduler", "faithful"), "for networks that predict noise on its linear schedule"),
+        (
+            ("--scheduler", "faithful", "--steps", "1"),
+            "the scheduler 'faithful' takes 2 to 1000 steps, not 1",
+        ),
+        (
+            ("--scale", "mini", "--scheduler", "faithful"),
+            "for networks that predict noise on its linear schedule",
+        ),
         (("--model", "still-image", "--dtype", "float32"), ""),
         (("--scale", "mini", "--num-frames", "9"), "this network knows 8 frames at most, not 9."),
         (("--dtype", "fp16"), "argument --dtype: invalid choice: 'fp16'"),
@@ -85,7 +123,11 @@ def test_a_clip_that_will_not_fit_is_told_before_it_is_made(
     ],
 )
 def test_what_cannot_be_is_a_sentence(
-    sample: Callable[..., int], words: tuple[str, ...], sentence: str, capsys: Said, monkeypatch: pytest.MonkeyPatch
+    sample: Callable[..., int],
+    words: tuple[str, ...],
+    sentence: str,
+    capsys: Said,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if "mini" in words:
         monkeypatch.delenv(WEIGHTS_VARIABLE)
@@ -96,7 +138,9 @@ def test_what_cannot_be_is_a_sentence(
     assert "Traceback" not in err
 
 
-def test_truncated_weights_are_a_sentence(sample: Callable[..., int], sd14: Path, capsys: Said) -> None:
+def test_truncated_weights_are_a_sentence(
+    sample: Callable[..., int], sd14: Path, capsys: Said
+) -> None:
     """Through the card's digest, and where the card has been made to fit, through the file itself."""
     from vbbench.core.files import file_digest
 
@@ -113,7 +157,13 @@ def test_truncated_weights_are_a_sentence(sample: Callable[..., int], sd14: Path
 
 
 @pytest.mark.parametrize(
-    ("file", "content"), [("base", "codec"), ("codec", "base"), ("videobooth", "image-encoder"), ("image-encoder", "videobooth")]
+    ("file", "content"),
+    [
+        ("base", "codec"),
+        ("codec", "base"),
+        ("videobooth", "image-encoder"),
+        ("image-encoder", "videobooth"),
+    ],
 )
 def test_weights_that_belong_to_another_key_are_a_sentence(
     sample: Callable[..., int], sd14: Path, file: str, content: str, capsys: Said
@@ -127,10 +177,31 @@ def test_weights_that_belong_to_another_key_are_a_sentence(
 
 
 def test_run_tells_what_memory_its_models_need(
-    sd14: Path, tiny_suite: PromptSuite, tmp_path: Path, capsys: Said, monkeypatch: pytest.MonkeyPatch
+    sd14: Path,
+    tiny_suite: PromptSuite,
+    tmp_path: Path,
+    capsys: Said,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    words = ["run", "--suite", str(tiny_suite.root), "--out", str(tmp_path / "run"), "--no-references", "--scale", "sd14", "--threads", "1"]
-    words += ["--models", "videobooth,text-to-video,textual-inversion", "--dry-run", "--device", "cpu"]
+    words = [
+        "run",
+        "--suite",
+        str(tiny_suite.root),
+        "--out",
+        str(tmp_path / "run"),
+        "--no-references",
+        "--scale",
+        "sd14",
+        "--threads",
+        "1",
+    ]
+    words += [
+        "--models",
+        "videobooth,text-to-video,textual-inversion",
+        "--dry-run",
+        "--device",
+        "cpu",
+    ]
     assert cli.main([*words, "--dtype", "bfloat16"]) == 0
     said = capsys.readouterr()
     assert "Memory of videobooth: about 1.0 GB (weights 0.0 GB" in said.out
@@ -145,10 +216,33 @@ def test_run_tells_what_memory_its_models_need(
 def test_a_run_names_scheduler_and_dtype_and_knows_its_jobs_by_them(
     sd14: Path, tiny_suite: PromptSuite, tmp_path: Path, capsys: Said
 ) -> None:
-    words = ["run", "--suite", str(tiny_suite.root), "--out", str(tmp_path / "run"), "--no-references", "--scale", "sd14", "--threads", "1"]
-    words += ["--models", "text-to-video", "--no-report", "--steps", "2", "--metrics", "motion", "--prompts-per-subject", "1"]
+    words = [
+        "run",
+        "--suite",
+        str(tiny_suite.root),
+        "--out",
+        str(tmp_path / "run"),
+        "--no-references",
+        "--scale",
+        "sd14",
+        "--threads",
+        "1",
+    ]
+    words += [
+        "--models",
+        "text-to-video",
+        "--no-report",
+        "--steps",
+        "2",
+        "--metrics",
+        "motion",
+        "--prompts-per-subject",
+        "1",
+    ]
     assert cli.main([*words, "--scheduler", "faithful", "--dtype", "bfloat16"]) == 0
-    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())["models"]["text-to-video"]
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())["models"][
+        "text-to-video"
+    ]
     assert manifest["params"]["scheduler"] == "faithful"
     assert manifest["settings"]["dtype"] == "bfloat16"
     capsys.readouterr()
@@ -162,7 +256,11 @@ def test_a_run_names_scheduler_and_dtype_and_knows_its_jobs_by_them(
 
 
 def test_an_item_that_goes_bad_fails_alone(
-    sd14: Path, tiny_suite: PromptSuite, tmp_path: Path, capsys: Said, monkeypatch: pytest.MonkeyPatch
+    sd14: Path,
+    tiny_suite: PromptSuite,
+    tmp_path: Path,
+    capsys: Said,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The noise of one item is spoiled; its batch is made without it."""
     bad = tiny_suite.items[1]
@@ -173,12 +271,38 @@ def test_an_item_that_goes_bad_fails_alone(
         return noise * float("inf") if generator.initial_seed() == bad.seed else noise
 
     monkeypatch.setattr(LatentVideoModel, "_noise", spoiled)
-    words = ["run", "--suite", str(tiny_suite.root), "--out", str(tmp_path / "run"), "--no-references", "--scale", "sd14", "--threads", "1"]
-    words += ["--models", "text-to-video", "--no-report", "--steps", "2", "--batch-size", "3", "--metrics", "motion"]
+    words = [
+        "run",
+        "--suite",
+        str(tiny_suite.root),
+        "--out",
+        str(tmp_path / "run"),
+        "--no-references",
+        "--scale",
+        "sd14",
+        "--threads",
+        "1",
+    ]
+    words += [
+        "--models",
+        "text-to-video",
+        "--no-report",
+        "--steps",
+        "2",
+        "--batch-size",
+        "3",
+        "--metrics",
+        "motion",
+    ]
     assert cli.main(words) == 3
     assert "1 videos failed" in capsys.readouterr().err
     jobs = [json.loads(line) for line in (tmp_path / "run" / "jobs.jsonl").read_text().splitlines()]
     failed = [job for job in jobs if job.get("reason")]
     assert [job["item_id"] for job in failed] == [bad.id]
-    assert f"sampling of item {bad.id}: the latents are no longer finite after step 1 of 2 (timestep 999)" in failed[0]["reason"]
-    assert len({job["item_id"] for job in jobs if not job.get("reason")}) == len(tiny_suite.items) - 1
+    assert (
+        f"sampling of item {bad.id}: the latents are no longer finite after step 1 of 2 (timestep 999)"
+        in failed[0]["reason"]
+    )
+    assert (
+        len({job["item_id"] for job in jobs if not job.get("reason")}) == len(tiny_suite.items) - 1
+    )

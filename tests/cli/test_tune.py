@@ -24,7 +24,18 @@ def noise(recipe_folder: Folder) -> Path:
 
 @pytest.fixture
 def command(tiny_suite: PromptSuite, noise: Path, tmp_path: Path) -> list[str]:
-    words = ["tune", str(noise), "--suite", str(tiny_suite.root), "--metric", "motion", "--set", "strength=0,40,20", "--trials", "3"]
+    words = [
+        "tune",
+        str(noise),
+        "--suite",
+        str(tiny_suite.root),
+        "--metric",
+        "motion",
+        "--set",
+        "strength=0,40,20",
+        "--trials",
+        "3",
+    ]
     return [*words, "--work", str(tmp_path / "work"), "--threads", "1"]
 
 
@@ -44,14 +55,25 @@ def test_every_trial_is_recorded_and_the_best_is_chosen(
     before = (noise / "recipe.toml").read_bytes()
     assert cli.main(command) == 0
     record = record_of(noise)
-    assert [trial["settings"] for trial in record["trials"]] == [{"strength": 0}, {"strength": 40}, {"strength": 20}]
+    assert [trial["settings"] for trial in record["trials"]] == [
+        {"strength": 0},
+        {"strength": 40},
+        {"strength": 20},
+    ]
     means = [trial["means"]["motion"] for trial in record["trials"]]
-    assert means == pytest.approx([fmean(values) for values in scores_below(tmp_path / "work", record)], abs=1e-5)
+    assert means == pytest.approx(
+        [fmean(values) for values in scores_below(tmp_path / "work", record)], abs=1e-5
+    )
     assert means[0] == 0 < min(means[1:])  # a still picture does not move
     best = (0, 40, 20)[means.index(max(means))]
     assert record["chosen"] == {"strength": best}
-    assert f"Chosen: strength = {best}. Record: {noise / 'tuning.json'}" in capsys.readouterr().out.replace("\n", "")
-    assert all(trial["scored"]["motion"] == 6 and trial["sample_seconds"] > 0 for trial in record["trials"])
+    assert (
+        f"Chosen: strength = {best}. Record: {noise / 'tuning.json'}"
+        in capsys.readouterr().out.replace("\n", "")
+    )
+    assert all(
+        trial["scored"]["motion"] == 6 and trial["sample_seconds"] > 0 for trial in record["trials"]
+    )
     assert record["budget"] == {"trials": 3, "combinations": 3, "seed": 0}
     assert record["model"] == "noise"
     assert record["commit"] is None or len(record["commit"]) >= 40
@@ -59,7 +81,10 @@ def test_every_trial_is_recorded_and_the_best_is_chosen(
 
 
 def test_again_does_nothing_twice(
-    command: list[str], noise: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: list[str],
+    noise: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert cli.main(command) == 0
     record = record_of(noise)
@@ -69,7 +94,9 @@ def test_again_does_nothing_twice(
     assert record_of(noise) == record
 
 
-def test_what_was_done_before_an_interruption_is_kept(command: list[str], noise: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_done_before_an_interruption_is_kept(
+    command: list[str], noise: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     original, calls = run_command.execute_plan, []
 
     def stops_at_the_second(*arguments: object, **named: object) -> object:
@@ -87,7 +114,10 @@ def test_what_was_done_before_an_interruption_is_kept(command: list[str], noise:
 
 
 def test_a_trial_that_failed_is_recorded_and_not_chosen(
-    command: list[str], noise: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: list[str],
+    noise: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("NOISE_FAILS", "cat-0-road")
     assert cli.main(command) == 3
@@ -109,7 +139,10 @@ def test_wrong_command_lines_are_told_before_anything_is_done(
         (swap(set_at, "loudness=1"), "has no setting 'loudness' to tune"),
         (swap(set_at, "strength"), "--set takes a setting and its values"),
         ([*command, "--set", "strength=5"], "--set names 'strength' twice"),
-        ([*command[: set_at - 1], *command[set_at + 1 :]], "nothing to tune: name settings and their values"),
+        (
+            [*command[: set_at - 1], *command[set_at + 1 :]],
+            "nothing to tune: name settings and their values",
+        ),
         (swap(suite_at, "mini"), "holds individuals of the split 'test'"),
         (swap(command.index("--metric") + 1, "moton"), "there is no metric 'moton'"),
         ([*command, "--metrics", "clip-text"], "'motion' decides, but --metrics leaves it out"),
@@ -121,7 +154,9 @@ def test_wrong_command_lines_are_told_before_anything_is_done(
     assert not (noise / "tuning.json").exists()
 
 
-def test_another_tuning_is_not_written_over(command: list[str], noise: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_tuning_is_not_written_over(
+    command: list[str], noise: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.main(command) == 0
     before = (noise / "tuning.json").read_bytes()
     assert cli.main([*command, "--seed", "5"]) == 2

@@ -32,14 +32,20 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder of weights, at a scale sd14 that is tiny."""
     network, encoder = published.TINY.network.as_dict(), published.TINY.image_encoder.as_dict()
-    configurations = {"base": network, "image-encoder": encoder, "codec": {"vae": published.TINY.vae}}
+    configurations = {
+        "base": network,
+        "image-encoder": encoder,
+        "codec": {"vae": published.TINY.vae},
+    }
     monkeypatch.setattr(sd14, "configurations", lambda: configurations)
     monkeypatch.setenv(WEIGHTS_VARIABLE, str(tmp_path / "weights"))
     return tmp_path / "weights" / "sd14"
 
 
 @pytest.mark.parametrize("scale", ["mini", "sd14"])
-def test_everything_that_recipes_need_is_listed(capsys: pytest.CaptureFixture[str], scale: str) -> None:
+def test_everything_that_recipes_need_is_listed(
+    capsys: pytest.CaptureFixture[str], scale: str
+) -> None:
     assert cli.main(["weights", "list", "--scale", scale]) == 0
     told = capsys.readouterr().out
     for recipe in all_recipes().values():
@@ -48,7 +54,9 @@ def test_everything_that_recipes_need_is_listed(capsys: pytest.CaptureFixture[st
     assert ("not released on its own" in told) == (scale == "sd14")
 
 
-def test_one_model_is_listed_with_its_sources(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_model_is_listed_with_its_sources(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.main(["weights", "list", "--models", "text-to-video"]) == 0
     told = capsys.readouterr().out
     assert "diffusion_pytorch_model.safetensors of stabilityai/sd-vae-ft-ema (MIT)" in told
@@ -67,17 +75,34 @@ def test_files_are_converted_verified_and_converted_back(
     assert "missing elite" in told
     back = tmp_path / "back"
     assert cli.main(["weights", "convert", "--to", "released", "--out", str(back)]) == 0
-    assert sorted(path.name for path in back.iterdir()) == ["mapper.pt", "watermark_remove_module.pt"]
+    assert sorted(path.name for path in back.iterdir()) == [
+        "mapper.pt",
+        "watermark_remove_module.pt",
+    ]
     again = tmp_path / "again"
-    assert cli.main(["weights", "convert", str(back), str(source / "text_encoder"), "--out", str(again)]) == 3
+    assert (
+        cli.main(
+            ["weights", "convert", str(back), str(source / "text_encoder"), "--out", str(again)]
+        )
+        == 3
+    )
     for name in ("base", "videobooth"):
-        assert (again / f"{name}.safetensors").read_bytes() == (folder / f"{name}.safetensors").read_bytes()
-    assert "codec was not written: the autoencoder is not among the files" in capsys.readouterr().err
+        assert (again / f"{name}.safetensors").read_bytes() == (
+            folder / f"{name}.safetensors"
+        ).read_bytes()
+    assert (
+        "codec was not written: the autoencoder is not among the files" in capsys.readouterr().err
+    )
 
 
-def test_what_is_wrong_ends_with_1_and_what_is_missing_with_3(source: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_wrong_ends_with_1_and_what_is_missing_with_3(
+    source: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.main(["weights", "verify"]) == 3
-    assert "not here: codec, base, image-encoder, videobooth; `vbbench weights fetch` gets" in capsys.readouterr().err
+    assert (
+        "not here: codec, base, image-encoder, videobooth; `vbbench weights fetch` gets"
+        in capsys.readouterr().err
+    )
     assert cli.main(["weights", "convert", str(source / "mapper.pt")]) == 3
     assert cli.main(["weights", "verify", "--models", "videobooth"]) == 3
     path = folder / "videobooth.safetensors"
@@ -99,7 +124,11 @@ def test_the_miniature_is_verified_with_its_scoring_encoders(
         for suffix in (".json", ".safetensors"):
             shutil.copy(shipped / f"{name}{suffix}", mini)
     shutil.copy(mini / "dino.safetensors", mini / "clip.safetensors")
-    (mini / "clip.json").write_text((mini / "clip.json").read_text().replace(_digest(shipped / "clip"), _digest(shipped / "dino")))
+    (mini / "clip.json").write_text(
+        (mini / "clip.json")
+        .read_text()
+        .replace(_digest(shipped / "clip"), _digest(shipped / "dino"))
+    )
     monkeypatch.setenv(WEIGHTS_VARIABLE, str(tmp_path))
     assert cli.main(["weights", "verify", "--scale", "mini"]) == 1
     told = capsys.readouterr().out
@@ -112,7 +141,11 @@ def _digest(path: Path) -> str:
 
 
 def test_files_are_fetched_and_converted_once(
-    hub: Hub, source: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    hub: Hub,
+    source: Path,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     import huggingface_hub
 
@@ -126,7 +159,10 @@ def test_files_are_fetched_and_converted_once(
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     assert cli.main(["weights", "fetch"]) == 0
-    assert read_card(folder / "videobooth.safetensors")["sources"]["mapper"]["from"] == f"yumingj/VideoBooth_models@{COMMIT}"
+    assert (
+        read_card(folder / "videobooth.safetensors")["sources"]["mapper"]["from"]
+        == f"yumingj/VideoBooth_models@{COMMIT}"
+    )
     assert len(hub.asked) == 5
     assert cli.main(["weights", "fetch"]) == 0
     assert "Nothing to fetch" in capsys.readouterr().out
@@ -155,7 +191,10 @@ def test_offline_it_is_said_what_to_put_where(
         (["convert", "nowhere.pt"], "there is no file or folder nowhere.pt"),
         (["convert", "--to", "released"], "needs --out"),
         (["convert", "a", "b", "--to", "released", "--out", "c"], "takes one folder"),
-        (["convert", "nowhere", "--to", "released", "--out", "c"], "there are no weights nowhere/base.safetensors"),
+        (
+            ["convert", "nowhere", "--to", "released", "--out", "c"],
+            "there are no weights nowhere/base.safetensors",
+        ),
         (["list", "--models", "videoboot"], "did you mean 'videobooth'"),
         (["verify", "--scale", "sd15"], "invalid choice"),
         (["fetch", "--models", "no-such"], "no model or group"),
@@ -163,7 +202,11 @@ def test_offline_it_is_said_what_to_put_where(
     ],
 )
 def test_bad_usage_is_a_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    told: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert cli.main(["weights", *arguments]) == 2

@@ -34,7 +34,13 @@ print(before, during, memory.megabytes())
 
 def test_memory_peak_is_seen_and_forgotten(subprocess_environment: dict[str, str]) -> None:
     """In a process of its own: what others have left behind would be filled first."""
-    done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, env=subprocess_environment)
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=subprocess_environment,
+    )
     before, during, after = map(float, done.stdout.split())
     assert during - before > 200
     assert after < during - 150

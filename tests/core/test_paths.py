@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import vbbench
-from vbbench.core import paths as resources
+from vbbench.core import paths
 from vbbench.core.files import file_digest
 from vbbench.core.paths import baselines_dir, cache_dir, data_root, prompts_dir, weights_path
 from vbbench.core.weights_file import verified_digest
@@ -36,10 +36,17 @@ def test_suites_are_there_and_whole() -> None:
 def test_bundled_models_are_there() -> None:
     assert {"videobooth", "videobooth-coarse"} <= set(all_recipes())
     assert set(groups()["baselines"]) >= {"text-to-video", "textual-inversion"}
-    assert set(groups()["references"]) >= {"real-video", "other-individual", "still-image", "shuffled-frames"}
+    assert set(groups()["references"]) >= {
+        "real-video",
+        "other-individual",
+        "still-image",
+        "shuffled-frames",
+    }
 
 
-@pytest.mark.parametrize("name", ["videobooth", "videobooth-coarse", "text-to-video", "textual-inversion"])
+@pytest.mark.parametrize(
+    "name", ["videobooth", "videobooth-coarse", "text-to-video", "textual-inversion"]
+)
 def test_weights_of_models_are_there_and_as_their_cards_say(name: str) -> None:
     assert weights_digests(all_recipes()[name], "mini")
 
@@ -59,7 +66,9 @@ def test_file_digest_is_sha256(tmp_path: Path) -> None:
     assert file_digest(tmp_path / "a") == hashlib.sha256(content).hexdigest()
 
 
-def test_a_user_without_a_home_folder_is_told_to_name_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_without_a_home_folder_is_told_to_name_a_cache(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def no_home() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
@@ -70,7 +79,9 @@ def test_a_user_without_a_home_folder_is_told_to_name_a_cache(monkeypatch: pytes
         cache_dir()
 
 
-def test_missing_weights_of_another_training_are_made_with_its_seed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv(resources.WEIGHTS_VARIABLE, str(tmp_path))
+def test_missing_weights_of_another_training_are_made_with_its_seed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(paths.WEIGHTS_VARIABLE, str(tmp_path))
     with pytest.raises(WeightsError, match="`vbbench train elite --scale mini --seed 3` makes it"):
-        resources.weights_path(resources.seeded_name("elite", 3))
+        paths.weights_path(paths.seeded_name("elite", 3))

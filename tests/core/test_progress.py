@@ -7,7 +7,9 @@ import pytest
 from vbbench.core import progress
 
 
-def test_plain_line_says_how_far_how_fast_and_how_long(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plain_line_says_how_far_how_fast_and_how_long(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock = [100.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
     shown = progress.Progress("base", steps=8000, done=100)
@@ -16,7 +18,10 @@ def test_plain_line_says_how_far_how_fast_and_how_long(capsys: pytest.CaptureFix
     assert shown.due()
     shown.validation = {"error": 0.25}
     shown.update(200, 1.5)
-    assert capsys.readouterr().out == "base  200/8000  2.00 steps/s  1:05:00 left  loss 1.5000  error 0.25\n"
+    assert (
+        capsys.readouterr().out
+        == "base  200/8000  2.00 steps/s  1:05:00 left  loss 1.5000  error 0.25\n"
+    )
     assert not shown.due()
 
 

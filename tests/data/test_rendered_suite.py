@@ -15,9 +15,8 @@ import pytest
 from PIL import Image
 
 from vbbench import cli
-from vbbench.core import paths as resources
-from vbbench.data import rendered_suite as rendered
-from vbbench.data import suite, suites
+from vbbench.core import paths
+from vbbench.data import rendered_suite, suite, suites
 from vbbench.data.suites import load_suite
 from vbbench.data.world import CLASSES, MOTIONS, SCENES
 from vbbench.errors import SuiteError
@@ -30,10 +29,12 @@ SMALL = {"per_class": 1, "prompts": 1, "seed": 5, "split": "val"}
 @pytest.fixture
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A suite.toml of two classes, as it is shipped, and an empty cache."""
-    monkeypatch.setattr(rendered, "CLASSES", ("cat", "tiger"))
-    monkeypatch.setenv(resources.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setattr(rendered_suite, "CLASSES", ("cat", "tiger"))
+    monkeypatch.setenv(paths.CACHE_VARIABLE, str(tmp_path / "cache"))
     folder = tmp_path / "prompts" / "small"
-    rendered.render_whole(tmp_path / "once", {"name": "small", "version": "1", "rendered": SMALL})
+    rendered_suite.render_whole(
+        tmp_path / "once", {"name": "small", "version": "1", "rendered": SMALL}
+    )
     folder.mkdir(parents=True)
     shutil.copy(tmp_path / "once" / "suite.toml", folder)
     monkeypatch.setattr(suites, "prompts_dir", lambda: folder.parent)
@@ -41,20 +42,24 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def cached(suite_read: PromptSuite) -> Path:
-    (folder,) = (path for path in (resources.cache_dir() / "suites").iterdir() if not path.name.startswith("."))
+    (folder,) = (
+        path for path in (paths.cache_dir() / "suites").iterdir() if not path.name.startswith(".")
+    )
     assert suite_read.root == folder
     return folder
 
 
-def test_it_is_rendered_once_and_told(shipped: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_rendered_once_and_told(
+    shipped: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = load_suite("small")
     told = capsys.readouterr().err
     assert told.startswith("vbbench: the suite small is rendered once")
     assert str(cached(first)) in told
     assert (len(first.subjects), len(first.items)) == (2, 2)
     assert first.digest == suite.read_header(shipped)["digest"]
-    monkeypatch.setattr(rendered, "write_suite", None)  # a second rendering would fail
-    monkeypatch.setattr(rendered, "_pixel_digest", None)  # so would a second decoding
+    monkeypatch.setattr(rendered_suite, "write_suite", None)  # a second rendering would fail
+    monkeypatch.setattr(rendered_suite, "_pixel_digest", None)  # so would a second decoding
     assert load_suite("small") == first
     assert load_suite(shipped) == first
     assert load_suite(first.root) == first
@@ -89,7 +94,7 @@ def test_a_damaged_cache_is_rendered_anew(damage: str, capsys: pytest.CaptureFix
     if damage == "pixel":
         frames = read_video(video).frames.copy()
         frames[3, 5, 7, 1] ^= 1
-        write_video_lossless(video, Video(frames, rendered.FPS))
+        write_video_lossless(video, Video(frames, rendered_suite.FPS))
     elif damage == "cut":
         video.write_bytes(good[: len(good) // 2])
     elif damage == "gone":
@@ -101,7 +106,9 @@ def test_a_damaged_cache_is_rendered_anew(damage: str, capsys: pytest.CaptureFix
     assert load_suite("small") == before
     assert "is damaged and rendered anew" in capsys.readouterr().err
     assert video.read_bytes() == good
-    assert [path.name for path in before.root.parent.iterdir() if path.is_dir()] == [before.root.name]
+    assert [path.name for path in before.root.parent.iterdir() if path.is_dir()] == [
+        before.root.name
+    ]
 
 
 @pytest.mark.usefixtures("shipped")
@@ -113,32 +120,38 @@ def test_an_interrupted_rendering_leaves_nothing(monkeypatch: pytest.MonkeyPatch
         patch.setattr(suites, "_write_item", stop)
         with pytest.raises(KeyboardInterrupt):
             load_suite("small")
-    folder = resources.cache_dir() / "suites"
+    folder = paths.cache_dir() / "suites"
     assert [path for path in folder.iterdir() if path.is_dir()] == []
-    (folder / f".{load_suite('small').root.name}.tmp" / "real").mkdir(parents=True)  # what a kill leaves
+    (folder / f".{load_suite('small').root.name}.tmp" / "real").mkdir(
+        parents=True
+    )  # what a kill leaves
     shutil.rmtree(load_suite("small").root)
     load_suite("small")
     assert [path.name[0] for path in folder.iterdir() if path.is_dir()] == ["s"]
 
 
-def test_other_pixels_than_those_recorded_are_refused(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    draw = rendered.render_clip
+def test_other_pixels_than_those_recorded_are_refused(
+    shipped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = rendered_suite.render_clip
 
     def off_by_one(*arguments: object) -> tuple[np.ndarray, np.ndarray]:
         frames, masks = draw(*arguments)
         frames[0, 0, 0, 0] ^= 1
         return frames, masks
 
-    monkeypatch.setattr(rendered, "render_clip", off_by_one)
+    monkeypatch.setattr(rendered_suite, "render_clip", off_by_one)
     with pytest.raises(SuiteError, match=r"comes out differently here.*arithmetic of this machine"):
         load_suite("small")
-    assert [path for path in (resources.cache_dir() / "suites").iterdir() if path.is_dir()] == []
+    assert [path for path in (paths.cache_dir() / "suites").iterdir() if path.is_dir()] == []
 
 
 @pytest.mark.usefixtures("shipped")
-def test_a_cache_that_cannot_be_written_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_cannot_be_written_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").touch()
-    monkeypatch.setenv(resources.CACHE_VARIABLE, str(tmp_path / "file" / "cache"))
+    monkeypatch.setenv(paths.CACHE_VARIABLE, str(tmp_path / "file" / "cache"))
     with pytest.raises(SuiteError, match="Set VBBENCH_CACHE to a folder that can be written to"):
         load_suite("small")
 
@@ -150,8 +163,8 @@ from vbbench import suite
 from vbbench.data.world import rendered, suites
 
 folder, shipped = Path(sys.argv[1]), Path(sys.argv[2])
-rendered.CLASSES = ("cat", "tiger")
-draw = rendered._write_item
+rendered_suite.CLASSES = ("cat", "tiger")
+draw = rendered_suite._write_item
 
 def wait_for(name):
     deadline = time.monotonic() + 60
@@ -169,18 +182,23 @@ def say(text):
     if text.startswith("another process is rendering"):
         (folder / "waiting").touch()
 
-rendered._write_item, rendered._say = write_item, say
+rendered_suite._write_item, rendered_suite._say = write_item, say
 if len(sys.argv) > 3:
     wait_for(sys.argv[3])
 print(load_suite(shipped).digest)
 """
 
 
-def test_two_processes_at_once_get_one_rendering(shipped: Path, tmp_path: Path, subprocess_environment: dict[str, str]) -> None:
+def test_two_processes_at_once_get_one_rendering(
+    shipped: Path, tmp_path: Path, subprocess_environment: dict[str, str]
+) -> None:
     """The first one draws until the second one has found the door locked."""
     command = [sys.executable, "-c", LOADS, str(tmp_path), str(shipped)]
     processes = [
-        subprocess.Popen([*command, *more], env=subprocess_environment, stdout=subprocess.PIPE, text=True) for more in ([], ["drawing"])
+        subprocess.Popen(
+            [*command, *more], env=subprocess_environment, stdout=subprocess.PIPE, text=True
+        )
+        for more in ([], ["drawing"])
     ]
     first, second = (process.communicate(timeout=120)[0].splitlines() for process in processes)
     assert [process.returncode for process in processes] == [0, 0]
@@ -213,13 +231,28 @@ def test_wrong_headers_are_told(shipped: Path, old: str, new: str, message: str)
 def test_listing_suites_renders_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["suites"]) == 0
     out = " ".join(capsys.readouterr().out.split())
-    assert "│ 9 │ 9 │ 8 of 64 px │" in re.sub(r" +", " ", out)  # of all nine classes: it counts without drawing
+    assert "│ 9 │ 9 │ 8 of 64 px │" in re.sub(
+        r" +", " ", out
+    )  # of all nine classes: it counts without drawing
     assert "rendered" in out
-    assert not resources.cache_dir().exists()
+    assert not paths.cache_dir().exists()
 
 
-def test_the_command_writes_the_bundled_suite_anywhere(tmp_path: Path, shipped: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--name", "small", "--per-class", "1", "--prompts", "1", "--seed", "5", "--split", "val"]
+def test_the_command_writes_the_bundled_suite_anywhere(
+    tmp_path: Path, shipped: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [
+        "--name",
+        "small",
+        "--per-class",
+        "1",
+        "--prompts",
+        "1",
+        "--seed",
+        "5",
+        "--split",
+        "val",
+    ]
     assert cli.main(["world", "suite", "--out", str(tmp_path / "new"), *arguments]) == 0
     assert "digest" in capsys.readouterr().out
     assert load_suite(tmp_path / "new").digest == load_suite("small").digest
@@ -236,12 +269,15 @@ def full() -> PromptSuite:
 
 def test_the_bundled_full_suite_is_what_the_code_makes(full: PromptSuite) -> None:
     """Loading holds what was rendered just now against the digest that is shipped."""
-    assert full.root.is_relative_to(resources.cache_dir())
-    assert [path.name for path in (resources.prompts_dir() / "mini-full").iterdir()] == ["suite.toml"]
+    assert full.root.is_relative_to(paths.cache_dir())
+    assert [path.name for path in (paths.prompts_dir() / "mini-full").iterdir()] == ["suite.toml"]
     assert (len(full.subjects), len(full.items)) == (45, 180)
     assert Counter(subject.class_name for subject in full.subjects) == dict.fromkeys(CLASSES, 5)
     assert {subject.world["split"] for subject in full.subjects if subject.world} == {"test"}
-    for words, asked in ((SCENES, [i.scene for i in full.items]), (MOTIONS, [i.motion for i in full.items])):
+    for words, asked in (
+        (SCENES, [i.scene for i in full.items]),
+        (MOTIONS, [i.motion for i in full.items]),
+    ):
         counts = Counter(asked)
         assert set(counts) == set(words)
         assert max(counts.values()) - min(counts.values()) <= 1
@@ -250,21 +286,29 @@ def test_the_bundled_full_suite_is_what_the_code_makes(full: PromptSuite) -> Non
 def test_subject_and_other_individual_are_never_another_items_subject(full: PromptSuite) -> None:
     indices = {subject.world["index"] for subject in full.subjects if subject.world}
     assert indices == set(range(5))
-    assert not indices & {index + rendered.OTHER_OFFSET for index in indices}
+    assert not indices & {index + rendered_suite.OTHER_OFFSET for index in indices}
 
 
 def test_other_instruction_sets_draw_the_same_pixels(tmp_path: Path) -> None:
     """NumPy without AVX2, AVX-512 and FMA: what an older processor runs."""
     program = (
-        "import sys; from vbbench.data.world import rendered, suites; rendered.CLASSES = ('cat', 'tiger')\n"
-        "print(rendered.render_whole(__import__('pathlib').Path(sys.argv[1]), "
+        "import sys; from vbbench.data.world import rendered, suites; rendered_suite.CLASSES = ('cat', 'tiger')\n"
+        "print(rendered_suite.render_whole(__import__('pathlib').Path(sys.argv[1]), "
         f"{{'name': 'small', 'version': '1', 'rendered': {SMALL!r}}}))"
     )
     features = "AVX2 FMA3 AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR"
     digests = set()
     for number, disabled in enumerate(("", features)):
-        environment = {**os.environ, "NPY_DISABLE_CPU_FEATURES": disabled, "PYTHONPATH": str(Path(resources.__file__).parents[2])}
+        environment = {
+            **os.environ,
+            "NPY_DISABLE_CPU_FEATURES": disabled,
+            "PYTHONPATH": str(Path(paths.__file__).parents[2]),
+        }
         command = [sys.executable, "-W", "ignore", "-c", program, str(tmp_path / str(number))]
-        digests.add(subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=120).stdout.strip())
+        digests.add(
+            subprocess.run(
+                command, env=environment, capture_output=True, text=True, check=True, timeout=120
+            ).stdout.strip()
+        )
     assert len(digests) == 1
     assert all(len(digest) == 64 for digest in digests)

@@ -18,10 +18,22 @@ from vbbench.types import PromptSuite
 
 
 def test_suite_comes_back_as_it_was_written(tiny_suite: PromptSuite) -> None:
-    assert (tiny_suite.name, tiny_suite.version, tiny_suite.num_frames, tiny_suite.size, tiny_suite.fps) == ("tiny", "1", 3, 16, 4)
+    assert (
+        tiny_suite.name,
+        tiny_suite.version,
+        tiny_suite.num_frames,
+        tiny_suite.size,
+        tiny_suite.fps,
+    ) == ("tiny", "1", 3, 16, 4)
     assert [subject.id for subject in tiny_suite.subjects] == ["cat-0", "dog-0", "dog-1"]
     item = tiny_suite.items[3]
-    assert (item.id, item.text, item.subject_word, item.scene, item.motion) == ("dog-0-road", "a dog on the road", "dog", "road", None)
+    assert (item.id, item.text, item.subject_word, item.scene, item.motion) == (
+        "dog-0-road",
+        "a dog on the road",
+        "dog",
+        "road",
+        None,
+    )
     assert item.image == tiny_suite.root / "images" / "dog-0.png"
     assert item.subject.clips == (tiny_suite.root / "fit" / "dog-0.mkv",)
 
@@ -31,7 +43,10 @@ def test_seeds_follow_from_suite_seed_item_and_picture(tiny_suite: PromptSuite) 
     expected = int.from_bytes(hashlib.sha256(b"7:cat-0-beach").digest()[:8], "big") % 2**63
     assert item.seed == expected
     picture = file_digest(item.image)
-    assert item.image_seed == int.from_bytes(hashlib.sha256(f"7:{picture}".encode()).digest()[:8], "big") % 2**63
+    assert (
+        item.image_seed
+        == int.from_bytes(hashlib.sha256(f"7:{picture}".encode()).digest()[:8], "big") % 2**63
+    )
     assert len({item.seed for item in tiny_suite.items}) == 6
     assert len({item.image_seed for item in tiny_suite.items}) == 3
 
@@ -73,23 +88,38 @@ def rewrite(suite: PromptSuite, name: str, change: Callable[[dict], object]) -> 
         ("items.jsonl", lambda row: row.update(id="../evil"), "cannot name a file"),
         ("items.jsonl", lambda row: row.update(colour="red"), "unknown colour"),
         ("items.jsonl", lambda row: row.update(image="images/none.png"), "which does not exist"),
-        ("items.jsonl", lambda row: row.update(reference_video="../../secret.mkv"), "does not lie inside"),
+        (
+            "items.jsonl",
+            lambda row: row.update(reference_video="../../secret.mkv"),
+            "does not lie inside",
+        ),
         ("items.jsonl", lambda row: row.update(other_video="/etc/passwd"), "does not lie inside"),
         ("subjects.jsonl", lambda row: row.update(clips=["../x.mkv"]), "does not lie inside"),
     ],
 )
-def test_wrong_rows_are_told(tiny_suite: PromptSuite, name: str, change: Callable[[dict], object], message: str) -> None:
+def test_wrong_rows_are_told(
+    tiny_suite: PromptSuite, name: str, change: Callable[[dict], object], message: str
+) -> None:
     rewrite(tiny_suite, name, change)
     with pytest.raises(SuiteError, match=message):
         load_suite(tiny_suite.root)
 
 
-def write_again(suite: PromptSuite, change_item: Callable[[dict], object] = bool, change_subject: Callable[[dict], object] = bool) -> None:
+def write_again(
+    suite: PromptSuite,
+    change_item: Callable[[dict], object] = bool,
+    change_subject: Callable[[dict], object] = bool,
+) -> None:
     """Write the suite anew with a change, so that the digest is right and the content wrong."""
-    rows = {n: [json.loads(line) for line in (suite.root / f"{n}.jsonl").read_text().splitlines()] for n in ("subjects", "items")}
+    rows = {
+        n: [json.loads(line) for line in (suite.root / f"{n}.jsonl").read_text().splitlines()]
+        for n in ("subjects", "items")
+    }
     change_item(rows["items"][1])
     change_subject(rows["subjects"][0])
-    settings = {key: getattr(suite, key) for key in suites.SETTINGS} | {"metrics": list(suite.metrics)}
+    settings = {key: getattr(suite, key) for key in suites.SETTINGS} | {
+        "metrics": list(suite.metrics)
+    }
     suites.write(suite.root, settings, rows["subjects"], rows["items"])
 
 
@@ -102,7 +132,9 @@ def write_again(suite: PromptSuite, change_item: Callable[[dict], object] = bool
         (lambda row: row.update(image="images/dog-0.png"), "differ in class or image"),
     ],
 )
-def test_items_that_contradict_themselves_are_told(tiny_suite: PromptSuite, change: Callable[[dict], object], message: str) -> None:
+def test_items_that_contradict_themselves_are_told(
+    tiny_suite: PromptSuite, change: Callable[[dict], object], message: str
+) -> None:
     with pytest.raises(SuiteError, match=message):
         write_again(tiny_suite, change)
 
@@ -122,7 +154,9 @@ def test_clips_need_captions(tiny_suite: PromptSuite) -> None:
         ({"metrics": [3]}, "not names"),
     ],
 )
-def test_wrong_settings_are_told(make_suite: Callable[..., PromptSuite], settings: dict, message: str) -> None:
+def test_wrong_settings_are_told(
+    make_suite: Callable[..., PromptSuite], settings: dict, message: str
+) -> None:
     with pytest.raises(SuiteError, match=message):
         make_suite(**settings)
 
@@ -179,7 +213,9 @@ def test_single_item_of_a_users_picture(tiny_suite: PromptSuite) -> None:
         ("items.jsonl", "scene", 3),
     ],
 )
-def test_values_of_the_wrong_kind_are_told(tiny_suite: PromptSuite, name: str, key: str, value: object) -> None:
+def test_values_of_the_wrong_kind_are_told(
+    tiny_suite: PromptSuite, name: str, key: str, value: object
+) -> None:
     rewrite(tiny_suite, name, lambda row: row.update({key: value}))
     with pytest.raises(SuiteError, match=f"has {key} that cannot be understood"):
         load_suite(tiny_suite.root)
@@ -197,11 +233,18 @@ def test_name_with_a_zero_byte_is_refused(tiny_suite: PromptSuite) -> None:
         load_suite(tiny_suite.root)
 
 
-def test_line_separators_inside_of_a_text_end_no_row(tiny_suite: PromptSuite, tmp_path: Path) -> None:
+def test_line_separators_inside_of_a_text_end_no_row(
+    tiny_suite: PromptSuite, tmp_path: Path
+) -> None:
     root = tmp_path / "separated"
     shutil.copytree(tiny_suite.root, root)
-    subjects, items = ([json.loads(line) for line in (root / name).read_text().splitlines()] for name in ("subjects.jsonl", "items.jsonl"))
+    subjects, items = (
+        [json.loads(line) for line in (root / name).read_text().splitlines()]
+        for name in ("subjects.jsonl", "items.jsonl")
+    )
     items[0]["text"] += "\u2028\x85"
-    settings = {key: getattr(tiny_suite, key) for key in suites.SETTINGS} | {"metrics": list(tiny_suite.metrics)}
+    settings = {key: getattr(tiny_suite, key) for key in suites.SETTINGS} | {
+        "metrics": list(tiny_suite.metrics)
+    }
     suites.write(root, settings, subjects, items)
     assert load_suite(root).items[0].text == items[0]["text"]

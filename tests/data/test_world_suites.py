@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vbbench.core import paths as resources
-from vbbench.data import rendered_suite as suites
+from vbbench.core import paths
+from vbbench.data import rendered_suite
 from vbbench.data.suites import load_suite
 from vbbench.data.world import CLASSES, MOTIONS, SCENES, caption, individual, render_clip
 from vbbench.errors import UsageError
@@ -24,7 +24,7 @@ MINI = {"per_class": 1, "prompts": 2, "seed": 0}
 
 @pytest.fixture
 def two_classes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(suites, "CLASSES", ("cat", "elephant"))
+    monkeypatch.setattr(rendered_suite, "CLASSES", ("cat", "elephant"))
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +35,10 @@ def bundled() -> PromptSuite:
 @pytest.mark.usefixtures("two_classes")
 def test_writing_twice_gives_the_same_suite(tmp_path: Path) -> None:
     options = {"per_class": 1, "prompts": 2}
-    first = suites.write_suite(tmp_path / "a", "small", "1", **options, seed=3)
-    assert suites.write_suite(tmp_path / "b", "small", "1", **options, seed=3) == first
+    first = rendered_suite.write_suite(tmp_path / "a", "small", "1", **options, seed=3)
+    assert rendered_suite.write_suite(tmp_path / "b", "small", "1", **options, seed=3) == first
     assert load_suite(tmp_path / "a").digest == first
-    assert suites.write_suite(tmp_path / "c", "small", "1", **options, seed=4) != first
+    assert rendered_suite.write_suite(tmp_path / "c", "small", "1", **options, seed=4) != first
 
 
 @pytest.mark.usefixtures("two_classes")
@@ -49,23 +49,39 @@ def test_videos_are_stored_without_loss(tmp_path: Path, monkeypatch: pytest.Monk
         rendered.append(render_clip(*arguments))
         return rendered[-1]
 
-    monkeypatch.setattr(suites, "render_clip", record)
-    suites.write_suite(tmp_path, "small", "1", per_class=1, prompts=1, seed=0)
+    monkeypatch.setattr(rendered_suite, "render_clip", record)
+    rendered_suite.write_suite(tmp_path, "small", "1", per_class=1, prompts=1, seed=0)
     stored = Counter(video_digest(read_video(path)) for path in tmp_path.rglob("*.mkv"))
-    assert stored == Counter(video_digest(Video(frames, suites.FPS)) for frames, _ in rendered)
-    assert len(rendered) == 2 * (suites.FIT_CLIPS + 2)
+    assert stored == Counter(
+        video_digest(Video(frames, rendered_suite.FPS)) for frames, _ in rendered
+    )
+    assert len(rendered) == 2 * (rendered_suite.FIT_CLIPS + 2)
 
 
 def test_the_bundled_suite_is_what_the_code_makes(tmp_path: Path, bundled: PromptSuite) -> None:
     """Rows and settings to the letter. Of pixels one grey level here and there is allowed: the sine of another processor."""
-    suites.write_suite(tmp_path, "mini", "2", **MINI)
+    rendered_suite.write_suite(tmp_path, "mini", "2", **MINI)
     for name in ("items.jsonl", "subjects.jsonl"):
         assert _rows(tmp_path / name) == _rows(bundled.root / name)
     made = load_suite(tmp_path)
-    for key in ("name", "version", "description", "scale", "num_frames", "size", "fps", "seed", "metrics"):
+    for key in (
+        "name",
+        "version",
+        "description",
+        "scale",
+        "num_frames",
+        "size",
+        "fps",
+        "seed",
+        "metrics",
+    ):
         assert getattr(made, key) == getattr(bundled, key)
-    files = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.*") if path.suffix in (".png", ".mkv"))
-    assert len(files) == 9 * (2 + suites.FIT_CLIPS + 2 * MINI["prompts"])
+    files = sorted(
+        path.relative_to(tmp_path)
+        for path in tmp_path.rglob("*.*")
+        if path.suffix in (".png", ".mkv")
+    )
+    assert len(files) == 9 * (2 + rendered_suite.FIT_CLIPS + 2 * MINI["prompts"])
     for name in files:
         gap = np.abs(_pixels(tmp_path / name).astype(int) - _pixels(bundled.root / name))
         assert gap.max() <= 1, name
@@ -81,10 +97,13 @@ def _pixels(path: Path) -> np.ndarray:
 
 
 def test_the_bundled_suite_deals_scenes_and_motions_evenly(bundled: PromptSuite) -> None:
-    assert bundled.root == resources.prompts_dir() / "mini"
+    assert bundled.root == paths.prompts_dir() / "mini"
     assert len(bundled.items) == 18
     assert Counter(item.subject.class_name for item in bundled.items) == dict.fromkeys(CLASSES, 2)
-    for words, asked in ((SCENES, [i.scene for i in bundled.items]), (MOTIONS, [i.motion for i in bundled.items])):
+    for words, asked in (
+        (SCENES, [i.scene for i in bundled.items]),
+        (MOTIONS, [i.motion for i in bundled.items]),
+    ):
         counts = Counter(asked)
         assert set(counts) == set(words)
         assert max(counts.values()) - min(counts.values()) <= 1
@@ -98,7 +117,10 @@ def test_texts_say_what_is_asked_for_and_nothing_about_the_individual(bundled: P
 
 
 def test_subjects_are_held_out(bundled: PromptSuite) -> None:
-    assert all(subject.world is not None and subject.world["split"] == "test" for subject in bundled.subjects)
+    assert all(
+        subject.world is not None and subject.world["split"] == "test"
+        for subject in bundled.subjects
+    )
 
 
 def test_clips_to_fit_on_never_show_the_scenes_that_are_asked_for(bundled: PromptSuite) -> None:
@@ -106,15 +128,21 @@ def test_clips_to_fit_on_never_show_the_scenes_that_are_asked_for(bundled: Promp
         asked = {item.scene for item in bundled.items if item.subject.id == subject.id}
         shown = [_scene_of(read_video(clip).frames) for clip in subject.clips]
         assert not asked & set(shown)
-        assert len(set(shown)) == len(subject.clips) == suites.FIT_CLIPS
+        assert len(set(shown)) == len(subject.clips) == rendered_suite.FIT_CLIPS
         for scene, text in zip(shown, subject.captions, strict=True):
             assert text.endswith(caption("x", scene, None).removeprefix("a x "))
 
 
-def test_reference_videos_show_the_scene_and_another_individual_differs_in_itself_alone(bundled: PromptSuite) -> None:
+def test_reference_videos_show_the_scene_and_another_individual_differs_in_itself_alone(
+    bundled: PromptSuite,
+) -> None:
     for item in bundled.items:
         real, other = (read_video(path) for path in (item.reference_video, item.other_video))
-        assert real.frames.shape == other.frames.shape == (bundled.num_frames, bundled.size, bundled.size, 3)
+        assert (
+            real.frames.shape
+            == other.frames.shape
+            == (bundled.num_frames, bundled.size, bundled.size, 3)
+        )
         assert real.fps == other.fps == bundled.fps
         assert _scene_of(real.frames) == item.scene
         np.testing.assert_array_equal(real.frames[:, :2], other.frames[:, :2])
@@ -135,4 +163,4 @@ def _scene_of(frames: np.ndarray) -> str:
 
 def test_more_individuals_than_others_can_be_told_from_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="1 to 40"):
-        suites.write_suite(tmp_path, "big", "1", per_class=41, prompts=1, seed=0)
+        rendered_suite.write_suite(tmp_path, "big", "1", per_class=41, prompts=1, seed=0)

@@ -18,7 +18,17 @@ from vbbench.media import decoding, video_file
 from vbbench.media.video import content_digest, probe, read_video, write_video_lossless
 
 NTSC = Fraction(30000, 1001)
-HOSTILE = ("concat:x.mp4", "http:a.mp4", "%03d.mp4", "a\nb.mp4", "\U0001f436 \u202e4pm.mp4", "'\"$(x).mp4", "video", "text.txt", "-i.gif")
+HOSTILE = (
+    "concat:x.mp4",
+    "http:a.mp4",
+    "%03d.mp4",
+    "a\nb.mp4",
+    "\U0001f436 \u202e4pm.mp4",
+    "'\"$(x).mp4",
+    "video",
+    "text.txt",
+    "-i.gif",
+)
 EXACT = [
     ("a.mkv", "ffv1", "bgr0"),
     ("a.avi", "huffyuv", "rgb24"),
@@ -41,16 +51,26 @@ LOSSY = [
 
 
 @pytest.mark.parametrize(("name", "codec", "pixels"), EXACT)
-def test_lossless_codecs_keep_every_pixel_and_are_known(tmp_path: Path, name: str, codec: str, pixels: str) -> None:
+def test_lossless_codecs_keep_every_pixel_and_are_known(
+    tmp_path: Path, name: str, codec: str, pixels: str
+) -> None:
     frames = gradient()
     path = encode(tmp_path / name, frames, codec, pixels, Fraction(25, 2))
     np.testing.assert_array_equal(read_video(path).frames, frames)
     facts = probe(path)
-    assert (facts.codec, facts.lossless, facts.fps, facts.size, facts.frames) == (codec, True, 12.5, (32, 48), 8)
+    assert (facts.codec, facts.lossless, facts.fps, facts.size, facts.frames) == (
+        codec,
+        True,
+        12.5,
+        (32, 48),
+        8,
+    )
 
 
 @pytest.mark.parametrize(("name", "codec", "pixels", "told"), LOSSY)
-def test_lossy_codecs_are_read_and_known(tmp_path: Path, name: str, codec: str, pixels: str, told: str) -> None:
+def test_lossy_codecs_are_read_and_known(
+    tmp_path: Path, name: str, codec: str, pixels: str, told: str
+) -> None:
     frames = gradient()
     path = encode(tmp_path / name, frames, codec, pixels, NTSC)
     video = read_video(path)
@@ -64,14 +84,18 @@ def test_lossy_codecs_are_read_and_known(tmp_path: Path, name: str, codec: str, 
 @pytest.mark.parametrize("size", [(32, 48), (33, 47)])
 @pytest.mark.parametrize("pixels", ["yuv420p", "yuv422p10le", "yuv444p"])
 @pytest.mark.parametrize(("matrix", "colour_range"), [(1, 1), (1, 2), (2, 0), (5, 1), (9, 1)])
-def test_colours_are_those_of_ffmpegs_own_conversion(tmp_path: Path, pixels: str, size: tuple, matrix: int, colour_range: int) -> None:
+def test_colours_are_those_of_ffmpegs_own_conversion(
+    tmp_path: Path, pixels: str, size: tuple, matrix: int, colour_range: int
+) -> None:
     path = tmp_path / "a.mkv"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("ffv1", rate=8)
         stream.height, stream.width, stream.pix_fmt = *size, pixels
         stream.codec_context.colorspace, stream.codec_context.color_range = matrix, colour_range
         noise = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
-        container.mux(stream.encode(av.VideoFrame.from_ndarray(noise, format="rgb24").reformat(format=pixels)))
+        container.mux(
+            stream.encode(av.VideoFrame.from_ndarray(noise, format="rgb24").reformat(format=pixels))
+        )
         container.mux(stream.encode())
     np.testing.assert_array_equal(read_video(path).frames[0], _by_filter(path))
 
@@ -81,7 +105,11 @@ def _by_filter(path: Path) -> np.ndarray:
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         graph = Graph()
-        source, convert, sink = graph.add_buffer(template=stream), graph.add("format", "rgb24"), graph.add("buffersink")
+        source, convert, sink = (
+            graph.add_buffer(template=stream),
+            graph.add("format", "rgb24"),
+            graph.add("buffersink"),
+        )
         source.link_to(convert)
         convert.link_to(sink)
         graph.configure()
@@ -118,7 +146,13 @@ def test_what_is_transparent_becomes_white(tmp_path: Path) -> None:
     rgba[:, 0, 0, 2] = [10, 60, 110, 160]  # or they would be one frame of a GIF
     rgba[:, :, :16, 3], rgba[:, :, 16:32, 3] = 0, 128
     for path in (
-        encode(tmp_path / "a.webm", rgba, "libvpx-vp9", "yuva420p", **{"auto-alt-ref": "0", "lossless": "1"}),
+        encode(
+            tmp_path / "a.webm",
+            rgba,
+            "libvpx-vp9",
+            "yuva420p",
+            **{"auto-alt-ref": "0", "lossless": "1"},
+        ),
         encode(tmp_path / "a.mov", rgba, "qtrle", "argb"),
         pictures(tmp_path / "a", rgba),
     ):
@@ -130,17 +164,26 @@ def test_what_is_transparent_becomes_white(tmp_path: Path) -> None:
 
 def test_gif_has_the_rate_of_its_delays(tmp_path: Path) -> None:
     even = gif(tmp_path / "even.gif", gradient(5), 80)
-    assert (read_video(even).fps, probe(even).fps, probe(even).codec, probe(even).lossless) == (12.5, 12.5, "gif", False)
+    assert (read_video(even).fps, probe(even).fps, probe(even).codec, probe(even).lossless) == (
+        12.5,
+        12.5,
+        "gif",
+        False,
+    )
     uneven = gif(tmp_path / "uneven.gif", gradient(6), [80, 80, 160, 80, 80, 40])
     assert read_video(uneven).frames.shape == (6, 32, 48, 3)
     assert read_video(uneven).fps == pytest.approx(6 / 0.52)
 
 
 def test_rate_of_varying_delays_is_their_mean_and_every_frame_counts_once(tmp_path: Path) -> None:
-    path = encode(tmp_path / "a.mkv", gradient(6), "ffv1", "bgr0", 100, times=[0, 10, 20, 60, 70, 80])
+    path = encode(
+        tmp_path / "a.mkv", gradient(6), "ffv1", "bgr0", 100, times=[0, 10, 20, 60, 70, 80]
+    )
     video = read_video(path)
     np.testing.assert_array_equal(video.frames, gradient(6))
-    assert video.fps == pytest.approx(6 / 0.81, rel=0.15)  # the last frame's own length stands nowhere
+    assert video.fps == pytest.approx(
+        6 / 0.81, rel=0.15
+    )  # the last frame's own length stands nowhere
 
 
 @pytest.mark.parametrize("fps", [8, 12.5, 29.97, 23.976, 0.5])
@@ -200,7 +243,9 @@ def test_bad_files_are_told_in_a_sentence(tmp_path: Path, kind: str) -> None:
                 look(path)
 
 
-def test_too_large_videos_are_refused_before_they_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_large_videos_are_refused_before_they_fill_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, folder = h264(tmp_path / "a.mp4"), pictures(tmp_path / "a", gradient())
     frame = 32 * 48 * 3
     monkeypatch.setattr(decoding, "MAX_BYTES", 8 * frame)
@@ -216,12 +261,17 @@ def test_too_large_videos_are_refused_before_they_fill_the_memory(tmp_path: Path
 
 def test_sound_may_be_longer_than_the_pictures(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "a.mkv"), "w") as container:
-        pictures_of, sound_of = container.add_stream("ffv1", rate=8), container.add_stream("aac", rate=8000, layout="mono")
+        pictures_of, sound_of = (
+            container.add_stream("ffv1", rate=8),
+            container.add_stream("aac", rate=8000, layout="mono"),
+        )
         pictures_of.height, pictures_of.width, pictures_of.pix_fmt = 32, 48, "bgr0"
         for frame in gradient(4):
             container.mux(pictures_of.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         for place in range(32):
-            silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            silence = av.AudioFrame.from_ndarray(
+                np.zeros((1, 1024), np.float32), format="fltp", layout="mono"
+            )
             silence.rate, silence.pts = 8000, 1024 * place
             container.mux(sound_of.encode(silence))
         container.mux(pictures_of.encode())
@@ -247,7 +297,9 @@ def test_whatever_is_wrong_with_a_file_is_a_sentence(tmp_path: Path) -> None:
     for suffix, path in made.items():
         for _ in range(40):
             content = np.frombuffer(path.read_bytes(), np.uint8).copy()
-            content[random.integers(0, min(400, len(content)), 5)] = random.integers(0, 256, 5)  # most are refused by their headers
+            content[random.integers(0, min(400, len(content)), 5)] = random.integers(
+                0, 256, 5
+            )  # most are refused by their headers
             spoiled = tmp_path / f"spoiled{suffix}"
             spoiled.write_bytes(content.tobytes())
             for look in (probe, read_video):

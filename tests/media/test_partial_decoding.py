@@ -23,18 +23,53 @@ QUIET = "log-level=none"
 KINDS: dict[str, tuple[str, str, dict[str, str], int | None]] = {
     "closed.mp4": ("libx264", "yuv420p", {"x264-params": f"{QUIET}:keyint=10:scenecut=0"}, 16),
     "closed.mov": ("libx264", "yuv444p", {"x264-params": f"{QUIET}:keyint=10:scenecut=0"}, 16),
-    "plain.mkv": ("libx264", "yuv420p", {"x264-params": f"{QUIET}:keyint=10:bframes=0:scenecut=0"}, 12),
-    "open.mkv": ("libx264", "yuv420p", {"x264-params": f"{QUIET}:keyint=10:open-gop=1:scenecut=0:bframes=3"}, 20),
-    "open.mp4": ("libx264", "yuv420p", {"x264-params": f"{QUIET}:keyint=10:open-gop=1:scenecut=0:bframes=3"}, 20),
-    "refresh.mkv": ("libx264", "yuv420p", {"x264-params": f"{QUIET}:keyint=10:intra-refresh=1:bframes=0"}, None),
+    "plain.mkv": (
+        "libx264",
+        "yuv420p",
+        {"x264-params": f"{QUIET}:keyint=10:bframes=0:scenecut=0"},
+        12,
+    ),
+    "open.mkv": (
+        "libx264",
+        "yuv420p",
+        {"x264-params": f"{QUIET}:keyint=10:open-gop=1:scenecut=0:bframes=3"},
+        20,
+    ),
+    "open.mp4": (
+        "libx264",
+        "yuv420p",
+        {"x264-params": f"{QUIET}:keyint=10:open-gop=1:scenecut=0:bframes=3"},
+        20,
+    ),
+    "refresh.mkv": (
+        "libx264",
+        "yuv420p",
+        {"x264-params": f"{QUIET}:keyint=10:intra-refresh=1:bframes=0"},
+        None,
+    ),
     "one-key.mp4": ("libx264", "yuv420p", {"x264-params": f"{QUIET}:keyint=1000:scenecut=0"}, None),
     "all-keys.mp4": ("libx264", "yuv420p", {"x264-params": f"{QUIET}:keyint=1"}, 2),
     "packed.avi": ("libx264", "yuv420p", {"x264-params": f"{QUIET}:keyint=10:scenecut=0"}, None),
-    "packed-open.avi": ("libx264", "yuv420p", {"x264-params": f"{QUIET}:keyint=10:scenecut=0:open-gop=1:bframes=3"}, None),
+    "packed-open.avi": (
+        "libx264",
+        "yuv420p",
+        {"x264-params": f"{QUIET}:keyint=10:scenecut=0:open-gop=1:bframes=3"},
+        None,
+    ),
     "hevc.mp4": ("libx265", "yuv420p", {"x265-params": f"{QUIET}:keyint=10:open-gop=0"}, 16),
     "hevc-open.mkv": ("libx265", "yuv420p", {"x265-params": f"{QUIET}:keyint=10:open-gop=1"}, 22),
-    "a.webm": ("libvpx-vp9", "yuv420p", {"g": "10", "lag-in-frames": "16", "auto-alt-ref": "1"}, 12),
-    "eight.webm": ("libvpx", "yuv420p", {"g": "10", "lag-in-frames": "16", "auto-alt-ref": "1"}, 12),
+    "a.webm": (
+        "libvpx-vp9",
+        "yuv420p",
+        {"g": "10", "lag-in-frames": "16", "auto-alt-ref": "1"},
+        12,
+    ),
+    "eight.webm": (
+        "libvpx",
+        "yuv420p",
+        {"g": "10", "lag-in-frames": "16", "auto-alt-ref": "1"},
+        12,
+    ),
     "four.avi": ("mpeg4", "yuv420p", {"g": "10"}, 12),
     "four-b.mp4": ("mpeg4", "yuv420p", {"g": "10", "bf": "2"}, 16),
     "two.mkv": ("mpeg2video", "yuv420p", {"g": "10", "bf": "2"}, 16),
@@ -45,7 +80,18 @@ KINDS: dict[str, tuple[str, str, dict[str, str], int | None]] = {
     "prores.mov": ("prores_ks", "yuv422p10le", {}, 4),
     "flash.avi": ("flv", "yuv420p", {"g": "10"}, None),
 }
-CHOICES = ([0], [39], [31], [12, 15, 18], [10], [9], [20, 19], [5, 5, 38, 5], list(range(40)), [30, 0])
+CHOICES = (
+    [0],
+    [39],
+    [31],
+    [12, 15, 18],
+    [10],
+    [9],
+    [20, 19],
+    [5, 5, 38, 5],
+    list(range(40)),
+    [30, 0],
+)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +108,13 @@ def busy(count: int = N) -> np.ndarray:
 def file(folder: Path, name: str) -> Path:
     codec, pixels, options, _ = KINDS[name]
     path = folder / name
-    return path if path.exists() else encode(path, busy(), codec, pixels, Fraction(25) if codec == "mpeg2video" else 8, **options)
+    return (
+        path
+        if path.exists()
+        else encode(
+            path, busy(), codec, pixels, Fraction(25) if codec == "mpeg2video" else 8, **options
+        )
+    )
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -88,7 +140,16 @@ def test_no_more_is_decoded_than_is_needed(made: Path, name: str) -> None:
 
 def test_variable_rates_and_long_gaps(tmp_path: Path) -> None:
     times = [place * place for place in range(N)]
-    path = encode(tmp_path / "a.mkv", busy(), "libx264", "yuv420p", 100, times=times, g="8", **{"x264-params": QUIET})
+    path = encode(
+        tmp_path / "a.mkv",
+        busy(),
+        "libx264",
+        "yuv420p",
+        100,
+        times=times,
+        g="8",
+        **{"x264-params": QUIET},
+    )
     whole = read_video(path).frames
     for wanted in CHOICES:
         np.testing.assert_array_equal(read_frames(path, wanted), whole[wanted])
@@ -96,7 +157,14 @@ def test_variable_rates_and_long_gaps(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("start", [3, 5, 12, 25])
 def test_edit_lists_leave_frames_out(tmp_path: Path, start: int) -> None:
-    path = encode(tmp_path / "a.mp4", busy(), "libx264", "yuv420p", 8, **{"x264-params": f"{QUIET}:keyint=10:scenecut=0"})
+    path = encode(
+        tmp_path / "a.mp4",
+        busy(),
+        "libx264",
+        "yuv420p",
+        8,
+        **{"x264-params": f"{QUIET}:keyint=10:scenecut=0"},
+    )
     content = bytearray(path.read_bytes())
     place = content.index(b"elst") + 16  # version, flags, count, duration
     (before,) = struct.unpack(">I", content[place : place + 4])
@@ -143,7 +211,12 @@ def test_hidden_frames_are_not_counted(made: Path) -> None:
             if place % 5 == 4:
                 content[0] &= ~0x10
             copy = av.Packet(bytes(content))
-            copy.pts, copy.dts, copy.time_base, copy.is_keyframe = packet.pts, packet.dts, packet.time_base, packet.is_keyframe
+            copy.pts, copy.dts, copy.time_base, copy.is_keyframe = (
+                packet.pts,
+                packet.dts,
+                packet.time_base,
+                packet.is_keyframe,
+            )
             copy.stream = stream
             target.mux(copy)
     whole = read_video(hidden).frames
@@ -153,12 +226,23 @@ def test_hidden_frames_are_not_counted(made: Path) -> None:
     assert decode_some(hidden, [31])[1] < 20
 
 
-HIDE, SHOW, AGAIN = bytes([0b10000100]) + b"h" * 299, bytes([0b10000110]) + b"s" * 9, bytes([0b10001000])
+HIDE, SHOW, AGAIN = (
+    bytes([0b10000100]) + b"h" * 299,
+    bytes([0b10000110]) + b"s" * 9,
+    bytes([0b10001000]),
+)
 
 
 @pytest.mark.parametrize(
     ("frames", "shown"),
-    [([HIDE, SHOW], 1), ([HIDE], 0), ([SHOW], 1), ([AGAIN], 1), ([SHOW, AGAIN], 2), ([HIDE, HIDE, SHOW], 1)],
+    [
+        ([HIDE, SHOW], 1),
+        ([HIDE], 0),
+        ([SHOW], 1),
+        ([AGAIN], 1),
+        ([SHOW, AGAIN], 2),
+        ([HIDE, HIDE, SHOW], 1),
+    ],
 )
 def test_superframes_of_vp9_are_looked_into(frames: list[bytes], shown: int) -> None:
     mark = bytes([0b11000000 | 1 << 3 | len(frames) - 1])
@@ -169,10 +253,14 @@ def test_superframes_of_vp9_are_looked_into(frames: list[bytes], shown: int) -> 
     if len(frames) == 1:
         assert packets._shown(av.Packet(frames[0]), "vp9") == shown
     third = bytes([0b10110000 | frames[0][0] >> 1 & 0b111])  # profile 3 has a bit more in front
-    assert packets._shown(av.Packet(third + b"x"), "vp9") == packets._shown(av.Packet(frames[0]), "vp9")
+    assert packets._shown(av.Packet(third + b"x"), "vp9") == packets._shown(
+        av.Packet(frames[0]), "vp9"
+    )
 
 
-def test_packets_that_lie_about_their_frames_are_found_out(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packets_that_lie_about_their_frames_are_found_out(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every packet a keyframe, as a careless program may have written: what is decoded from there is not believed."""
     path = file(made, "closed.mp4")
     whole = read_video(path).frames
@@ -180,7 +268,9 @@ def test_packets_that_lie_about_their_frames_are_found_out(made: Path, monkeypat
 
     def lying(found: list, codec: str, *, reorders: bool) -> packets.Table:
         table = real(found, codec, reorders=reorders)
-        return packets.Table(table.times, {place: packet.time for place, packet in enumerate(found)})
+        return packets.Table(
+            table.times, {place: packet.time for place, packet in enumerate(found)}
+        )
 
     monkeypatch.setattr(packets, "_table", lying)
     for place in range(N):
@@ -196,7 +286,9 @@ def test_what_is_no_video_is_a_sentence(tmp_path: Path, kind: str) -> None:
     for look in (count_frames, lambda path: read_frames(path, [1])):
         with pytest.raises(InputError) as caught:
             look(path)
-        assert str(caught.value).split(", its frames")[0] == str(told.value).split(", its frames")[0]
+        assert (
+            str(caught.value).split(", its frames")[0] == str(told.value).split(", its frames")[0]
+        )
 
 
 @pytest.mark.parametrize("kind", ["damaged", "changing size"])
@@ -209,7 +301,10 @@ def test_damage_is_told_where_it_is_read(tmp_path: Path, kind: str) -> None:
 def test_a_cut_mp4_is_told(tmp_path: Path) -> None:
     path = h264(tmp_path / "a.mp4", 60)
     fast = tmp_path / "fast.mp4"
-    with av.open(str(path)) as source, av.open(str(fast), "w", options={"movflags": "faststart"}) as target:
+    with (
+        av.open(str(path)) as source,
+        av.open(str(fast), "w", options={"movflags": "faststart"}) as target,
+    ):
         stream = target.add_stream_from_template(source.streams.video[0])
         for packet in source.demux(video=0):
             if packet.dts is not None:
@@ -250,7 +345,9 @@ def test_wrong_places_are_refused(tmp_path: Path) -> None:
                 read_frames(path, wrong)
 
 
-def test_only_the_wanted_frames_count_against_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_wanted_frames_count_against_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = h264(tmp_path / "a.mp4", 30)
     monkeypatch.setattr(decoding, "MAX_BYTES", 2 * 32 * 48 * 3)
     assert read_frames(path, [20, 20, 5, 20]).shape == (4, 32, 48, 3)
@@ -258,7 +355,9 @@ def test_only_the_wanted_frames_count_against_the_memory(tmp_path: Path, monkeyp
         read_frames(path, [20, 5, 6])
 
 
-def test_only_wanted_frames_are_made_into_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_wanted_frames_are_made_into_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, count = h264(tmp_path / "a.mp4", 30), []
     real = partial_decoding.to_rgb
     monkeypatch.setattr(partial_decoding, "to_rgb", lambda frame: (count.append(1), real(frame))[1])

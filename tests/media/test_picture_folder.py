@@ -24,12 +24,28 @@ def test_pictures_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     assert video.fps == 1
     assert read_video(folder, fps=12.5).fps == 12.5
     facts = probe(folder)
-    assert (facts.codec, facts.lossless, facts.fps, facts.size, facts.frames) == ("png", True, None, (32, 48), 12)
+    assert (facts.codec, facts.lossless, facts.fps, facts.size, facts.frames) == (
+        "png",
+        True,
+        None,
+        (32, 48),
+        12,
+    )
 
 
 def test_natural_order() -> None:
     names = ["b1", "a10", "a2", "A1", "a01", "10", "9", "a2b10", "a2b9"]
-    assert sorted(names, key=natural) == ["9", "10", "A1", "a01", "a2", "a2b9", "a2b10", "a10", "b1"]
+    assert sorted(names, key=natural) == [
+        "9",
+        "10",
+        "A1",
+        "a01",
+        "a2",
+        "a2b9",
+        "a2b10",
+        "a10",
+        "b1",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -44,7 +60,9 @@ def test_natural_order() -> None:
         ("ppm", {}, "ppm", True),
     ],
 )
-def test_kinds_of_pictures(tmp_path: Path, suffix: str, options: dict, codec: str, lossless: bool) -> None:
+def test_kinds_of_pictures(
+    tmp_path: Path, suffix: str, options: dict, codec: str, lossless: bool
+) -> None:
     for number, frame in enumerate(gradient(3)):
         Image.fromarray(frame).save(tmp_path / f"{number}.{suffix}", **options)
     facts = probe(tmp_path)

@@ -92,7 +92,9 @@ def test_16_bits_are_scaled_not_clipped(tmp_path: Path) -> None:
 
 
 def test_cmyk_keeps_its_colour(tmp_path: Path) -> None:
-    loaded, notes = load_image_prompt(save(tmp_path / "a.jpg", flat(16, 16), "CMYK", quality=95), 16)
+    loaded, notes = load_image_prompt(
+        save(tmp_path / "a.jpg", flat(16, 16), "CMYK", quality=95), 16
+    )
     assert np.abs(loaded.astype(int) - RED).max() <= 12
     assert notes == ["brought from CMYK to RGB"]
 
@@ -125,7 +127,9 @@ def test_small_is_enlarged_and_too_small_refused(tmp_path: Path) -> None:
     assert (loaded == RED).all()
     assert notes == ["enlarged from 8 to 64 pixels"]
     for height, width in ((1, 1), (1, 500), (7, 7)):
-        with pytest.raises(InputError, match=f"is {width} x {height} pixels; a picture of at least 8 x 8 is needed"):
+        with pytest.raises(
+            InputError, match=f"is {width} x {height} pixels; a picture of at least 8 x 8 is needed"
+        ):
             load_image_prompt(save(tmp_path / "b.png", flat(height, width)), 64)
 
 
@@ -184,15 +188,24 @@ def test_a_mask_is_padded_and_resized_as_its_picture(tmp_path: Path) -> None:
 def test_what_a_mask_leaves_out_becomes_white(tmp_path: Path) -> None:
     mask = np.zeros((16, 16), np.uint8)
     mask[4:8] = 200
-    reference = load_reference(save(tmp_path / "picture.png", flat(16, 16)), save(tmp_path / "mask.png", mask))
+    reference = load_reference(
+        save(tmp_path / "picture.png", flat(16, 16)), save(tmp_path / "mask.png", mask)
+    )
     assert (reference[4:8] == RED).all()
     assert (np.delete(reference, slice(4, 8), axis=0) == 255).all()
 
 
 def test_masks_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     picture = save(tmp_path / "picture.png", flat(16, 16))
-    small, dark = save(tmp_path / "small.png", np.full((8, 8), 255, np.uint8)), save(tmp_path / "dark.png", np.zeros((16, 16), np.uint8))
-    for mask, told in ((small, "must be of one size"), (dark, "it is dark all over"), (tmp_path / "none.png", "no picture")):
+    small, dark = (
+        save(tmp_path / "small.png", np.full((8, 8), 255, np.uint8)),
+        save(tmp_path / "dark.png", np.zeros((16, 16), np.uint8)),
+    )
+    for mask, told in (
+        (small, "must be of one size"),
+        (dark, "it is dark all over"),
+        (tmp_path / "none.png", "no picture"),
+    ):
         with pytest.raises(InputError, match=told):
             load_reference(picture, mask)
         with pytest.raises(InputError, match=told):

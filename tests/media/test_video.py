@@ -9,10 +9,18 @@ import numpy as np
 import pytest
 
 from vbbench.errors import InputError
-from vbbench.media.video import read_video, resize_frames, video_digest, write_page_video, write_video_lossless
+from vbbench.media.video import (
+    read_video,
+    resize_frames,
+    video_digest,
+    write_page_video,
+    write_video_lossless,
+)
 from vbbench.types import Video
 
-COLOURS = np.array([(255, 0, 0), (0, 255, 0), (0, 0, 255), (200, 120, 40), (120, 200, 220), (20, 20, 20)], np.uint8)
+COLOURS = np.array(
+    [(255, 0, 0), (0, 255, 0), (0, 0, 255), (200, 120, 40), (120, 200, 220), (20, 20, 20)], np.uint8
+)
 
 
 def noise(*shape: int) -> Video:
@@ -83,7 +91,10 @@ def test_shrinking_averages_and_nearest_does_not() -> None:
     assert same is not stripes
 
 
-@pytest.mark.parametrize("frames", [np.zeros((2, 4, 4, 3)), np.zeros((4, 4, 3), np.uint8), np.zeros((0, 4, 4, 3), np.uint8), [1]])
+@pytest.mark.parametrize(
+    "frames",
+    [np.zeros((2, 4, 4, 3)), np.zeros((4, 4, 3), np.uint8), np.zeros((0, 4, 4, 3), np.uint8), [1]],
+)
 def test_what_is_no_video_is_refused(tmp_path: Path, frames: object) -> None:
     with pytest.raises(ValueError, match=r"frames must be uint8 \(T, H, W, 3\)"):
         write_video_lossless(tmp_path / "a.mkv", Video(frames, fps=8))

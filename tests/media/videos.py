@@ -12,33 +12,57 @@ import av
 import numpy as np
 from PIL import Image
 
-MATRIX_PLACE = 4 + 4 + 20 + 8 + 8  # bytes between the start of an mp4's "tkhd" and its display matrix
+MATRIX_PLACE = (
+    4 + 4 + 20 + 8 + 8
+)  # bytes between the start of an mp4's "tkhd" and its display matrix
 
 
 def gradient(count: int = 8, height: int = 32, width: int = 48) -> np.ndarray:
     """Smooth colours that move, (T, H, W, 3): codecs keep them well, and no two frames, rows or columns are equal."""
     t, y, x = np.meshgrid(np.arange(count), np.arange(height), np.arange(width), indexing="ij")
-    return np.stack([x * 255 / width, y * 255 / height, (x + y + 8 * t) * 2 % 256], axis=-1).astype(np.uint8)
+    return np.stack([x * 255 / width, y * 255 / height, (x + y + 8 * t) * 2 % 256], axis=-1).astype(
+        np.uint8
+    )
 
 
 def encode(
-    path: Path, frames_THWC: np.ndarray, codec: str, pixels: str, rate: Fraction | int = 8, times: list[int] | None = None, **options: str
+    path: Path,
+    frames_THWC: np.ndarray,
+    codec: str,
+    pixels: str,
+    rate: Fraction | int = 8,
+    times: list[int] | None = None,
+    **options: str,
 ) -> Path:
     """A video file; ``times`` (in ticks of 1 / rate seconds) let its rate vary."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate, options=options)
         stream.height, stream.width, stream.pix_fmt = *frames_THWC.shape[1:3], pixels
         for place, frame in enumerate(frames_THWC):
-            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgba" if frame.shape[2] == 4 else "rgb24")
+            picture = av.VideoFrame.from_ndarray(
+                np.ascontiguousarray(frame), format="rgba" if frame.shape[2] == 4 else "rgb24"
+            )
             picture = picture.reformat(format=pixels)
-            picture.pts, picture.time_base = (times or range(len(frames_THWC)))[place], 1 / Fraction(rate)
+            picture.pts, picture.time_base = (
+                (times or range(len(frames_THWC)))[place],
+                1 / Fraction(rate),
+            )
             container.mux(stream.encode(picture))
         container.mux(stream.encode())
     return path
 
 
-def h264(path: Path, count: int = 8, rate: Fraction | int = 8, height: int = 32, width: int = 48) -> Path:
-    return encode(path, gradient(count, height, width), "libx264", "yuv420p", rate, **{"x264-params": "log-level=none"})
+def h264(
+    path: Path, count: int = 8, rate: Fraction | int = 8, height: int = 32, width: int = 48
+) -> Path:
+    return encode(
+        path,
+        gradient(count, height, width),
+        "libx264",
+        "yuv420p",
+        rate,
+        **{"x264-params": "log-level=none"},
+    )
 
 
 def turn(path: Path, *matrix: int) -> None:
@@ -50,9 +74,13 @@ def turn(path: Path, *matrix: int) -> None:
     path.write_bytes(content)
 
 
-def gif(path: Path, frames: np.ndarray, milliseconds: list[int] | int = 100, **options: object) -> Path:
+def gif(
+    path: Path, frames: np.ndarray, milliseconds: list[int] | int = 100, **options: object
+) -> Path:
     pictures = [Image.fromarray(frame) for frame in frames]
-    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=milliseconds, loop=0, **options)
+    pictures[0].save(
+        path, save_all=True, append_images=pictures[1:], duration=milliseconds, loop=0, **options
+    )
     return path
 
 
@@ -68,7 +96,9 @@ def sound(path: Path) -> Path:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=8000, layout="mono")
         for place in range(8):
-            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            frame = av.AudioFrame.from_ndarray(
+                np.zeros((1, 1024), np.float32), format="fltp", layout="mono"
+            )
             frame.rate, frame.pts = 8000, 1024 * place
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
@@ -99,9 +129,18 @@ def spoil_file(path: Path, kind: str) -> Path:
     elif kind == "index lost":
         cut(h264(path), 0.5)
     elif kind.startswith("cut "):
-        made = {"mkv": ("ffv1", "bgr0"), "webm": ("libvpx-vp9", "yuv420p"), "avi": ("huffyuv", "rgb24")}
+        made = {
+            "mkv": ("ffv1", "bgr0"),
+            "webm": ("libvpx-vp9", "yuv420p"),
+            "avi": ("huffyuv", "rgb24"),
+        }
         path = path.with_suffix(f".{kind.split()[1]}")
-        cut(gif(path, gradient()) if path.suffix == ".gif" else encode(path, gradient(16), *made[path.suffix[1:]]), 0.6)
+        cut(
+            gif(path, gradient())
+            if path.suffix == ".gif"
+            else encode(path, gradient(16), *made[path.suffix[1:]]),
+            0.6,
+        )
     elif kind == "damaged":
         path = cut(encode(path.with_suffix(".avi"), gradient(24), "mpeg4", "yuv420p"), 0.8)
     elif kind == "changing size":
@@ -122,7 +161,13 @@ def _join(path: Path, *sizes: int) -> None:
             buffer = BytesIO()
             Image.new("RGB", (size, size), (200, 100, 50)).save(buffer, "JPEG")
             packet = av.Packet(buffer.getvalue())
-            packet.stream, packet.pts, packet.dts, packet.duration, packet.time_base = stream, place, place, 1, Fraction(1, 8)
+            packet.stream, packet.pts, packet.dts, packet.duration, packet.time_base = (
+                stream,
+                place,
+                place,
+                1,
+                Fraction(1, 8),
+            )
             container.mux(packet)
 
 

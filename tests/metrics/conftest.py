@@ -25,12 +25,22 @@ def save_untrained(folder: Path) -> None:
     arch = encoder_config("clip", Setting()).arch
     tokenizer = WordTokenizer(VOCABULARY, arch["text_cfg"]["context_length"])
     clip = encoders.build_clip(arch, tokenizer.vocab_size)
-    save_weights(folder / "clip.safetensors", clip.state_dict(), {"config": {"arch": dict(arch), "words": list(VOCABULARY)}})
+    save_weights(
+        folder / "clip.safetensors",
+        clip.state_dict(),
+        {"config": {"arch": dict(arch), "words": list(VOCABULARY)}},
+    )
     arch = encoder_config("dino", Setting()).arch
-    save_weights(folder / "dino.safetensors", encoders.build_dino(arch).state_dict(), {"config": {"arch": dict(arch)}})
+    save_weights(
+        folder / "dino.safetensors",
+        encoders.build_dino(arch).state_dict(),
+        {"config": {"arch": dict(arch)}},
+    )
     arch = encoder_config("segmenter", Setting()).arch
     config = {"arch": dict(arch), "segments": list(SEGMENTS)}
-    save_weights(folder / "segmenter.safetensors", UNet(arch["widths"]).state_dict(), {"config": config})
+    save_weights(
+        folder / "segmenter.safetensors", UNet(arch["widths"]).state_dict(), {"config": config}
+    )
 
 
 @pytest.fixture(scope="package")
@@ -73,7 +83,13 @@ def scene(tmp_path: Path) -> Scene:
     reference = {"split": "test", "class": "dog", "index": 0}
     item = PromptItem(
         id="dog-beach",
-        subject=Subject("dog-0", "dog", tmp_path / "dog.png", masks=(tmp_path / "dog-mask.png",), world=reference),
+        subject=Subject(
+            "dog-0",
+            "dog",
+            tmp_path / "dog.png",
+            masks=(tmp_path / "dog-mask.png",),
+            world=reference,
+        ),
         text="a dog running right on the beach",
         subject_word="dog",
         seed=1,

@@ -58,7 +58,9 @@ def shaken(network: nn.Module, size: float = 0.02) -> nn.Module:
     return network
 
 
-def clip(own: Mapping[str, Tensor], sizes: Mapping[str, Mapping[str, int]], embed_dim: int) -> nn.Module:
+def clip(
+    own: Mapping[str, Tensor], sizes: Mapping[str, Mapping[str, int]], embed_dim: int
+) -> nn.Module:
     """transformers' CLIPModel with open_clip's tensors; ``sizes``: transformers' ``vision_config`` and ``text_config``."""
     from transformers import CLIPConfig, CLIPModel
 
@@ -80,16 +82,33 @@ def features(found: object) -> Tensor:
     return found if isinstance(found, Tensor) else found.pooler_output  # type: ignore[attr-defined]
 
 
-def vit(own: Mapping[str, Tensor], *, depth: int, width: int, heads: int, patch_size: int, second: bool = False) -> nn.Module:
+def vit(
+    own: Mapping[str, Tensor],
+    *,
+    depth: int,
+    width: int,
+    heads: int,
+    patch_size: int,
+    second: bool = False,
+) -> nn.Module:
     """transformers' ViTModel (``second``: Dinov2Model) at 224 pixels with timm's tensors."""
     from transformers import Dinov2Config, Dinov2Model, ViTConfig, ViTModel
 
-    sizes = {"hidden_size": width, "num_hidden_layers": depth, "num_attention_heads": heads, "patch_size": patch_size, "image_size": 224}
+    sizes = {
+        "hidden_size": width,
+        "num_hidden_layers": depth,
+        "num_attention_heads": heads,
+        "patch_size": patch_size,
+        "image_size": 224,
+    }
     sizes["attn_implementation"] = "eager"  # written out, where timm calls torch's own attention
     if second:
         model = Dinov2Model(Dinov2Config(**sizes)).eval()
     else:
-        model = ViTModel(ViTConfig(**sizes, intermediate_size=4 * width, layer_norm_eps=1e-6), add_pooling_layer=False).eval()
+        model = ViTModel(
+            ViTConfig(**sizes, intermediate_size=4 * width, layer_norm_eps=1e-6),
+            add_pooling_layer=False,
+        ).eval()
     tensors: dict[str, Tensor] = {}
     for key in model.state_dict():
         name = _renamed(key, _VIT)

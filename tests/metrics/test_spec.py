@@ -11,15 +11,34 @@ from vbbench.errors import UsageError
 from vbbench.metrics import METRICS, explain, get_metric
 from vbbench.metrics.encoders.configs import encoder_config
 from vbbench.metrics.encoders.setting import Setting
-from vbbench.metrics.spec import ID_LENGTH, NAMES, differing_fields, make_spec, spec_from_json, spec_id
+from vbbench.metrics.spec import (
+    ID_LENGTH,
+    NAMES,
+    differing_fields,
+    make_spec,
+    spec_from_json,
+    spec_id,
+)
 from vbbench.types import MetricSpec
 
-KNOWN = {"name": "clip-image", "version": "1", "formula": "cos", "unit": "cosine", "higher_is_better": True, "bounds": (-1, 1)}
+KNOWN = {
+    "name": "clip-image",
+    "version": "1",
+    "formula": "cos",
+    "unit": "cosine",
+    "higher_is_better": True,
+    "bounds": (-1, 1),
+}
 SETTING = Setting(num_frames=8, fps=8)
 
 
 def a_spec(setting: Setting = SETTING, **changed: object) -> MetricSpec:
-    return make_spec(setting, encoder_config("clip", setting), "0" * 64, **{**KNOWN, "reads_text": False, **changed})
+    return make_spec(
+        setting,
+        encoder_config("clip", setting),
+        "0" * 64,
+        **{**KNOWN, "reads_text": False, **changed},
+    )
 
 
 def other_value(value: object) -> object:
@@ -40,20 +59,35 @@ def test_the_id_is_short_hexadecimal_and_repeatable() -> None:
 
 @pytest.mark.parametrize("name", [field.name for field in fields(MetricSpec) if field.name != "id"])
 def test_each_field_alone_changes_the_id(name: str) -> None:
-    spec = a_spec(pairs="all", references="all", reference_mask="none", frame_mask="none", prompt="whole")
+    spec = a_spec(
+        pairs="all", references="all", reference_mask="none", frame_mask="none", prompt="whole"
+    )
     changed = replace(spec, **{name: other_value(getattr(spec, name))})
     assert spec_id(asdict(changed)) != spec.id
     assert list(differing_fields(spec, changed)) == [name]
 
 
 @pytest.mark.parametrize(
-    "change", [{"precision": "bfloat16"}, {"num_frames": 16}, {"num_frames": None}, {"fps": 12}, {"fps": None}, {"storage": "lossy"}]
+    "change",
+    [
+        {"precision": "bfloat16"},
+        {"num_frames": 16},
+        {"num_frames": None},
+        {"fps": 12},
+        {"fps": None},
+        {"storage": "lossy"},
+    ],
 )
 def test_each_choice_of_a_setting_is_another_id_for_every_metric(change: dict[str, object]) -> None:
-    before, after = (Setting(num_frames=8, fps=8, weights="random"), Setting(**{"num_frames": 8, "fps": 8, "weights": "random", **change}))
+    before, after = (
+        Setting(num_frames=8, fps=8, weights="random"),
+        Setting(**{"num_frames": 8, "fps": 8, "weights": "random", **change}),
+    )
     for name in METRICS:
         one, two = get_metric(name, before).spec, get_metric(name, after).spec
-        assert list(differing_fields(one, two)) == [field for field in change if not (field == "precision" and one.encoder is None)]
+        assert list(differing_fields(one, two)) == [
+            field for field in change if not (field == "precision" and one.encoder is None)
+        ]
         assert (one.id == two.id) == (not differing_fields(one, two))
 
 
@@ -79,7 +113,9 @@ def test_a_spec_that_was_tampered_with_is_refused() -> None:
         spec_from_json({**record, "pooling": "max"})
 
 
-@pytest.mark.parametrize("wrong", [{"precision": "int8"}, {"storage": "tape"}, {"weights": "guessed"}])
+@pytest.mark.parametrize(
+    "wrong", [{"precision": "int8"}, {"storage": "tape"}, {"weights": "guessed"}]
+)
 def test_wrong_settings_are_told(wrong: dict[str, str]) -> None:
     with pytest.raises(UsageError, match=next(iter(wrong.values()))):
         Setting(**wrong)
@@ -95,7 +131,13 @@ def test_the_protocol_in_words_holds_every_field(name: str) -> None:
         value = getattr(spec, field)
         if isinstance(value, str) and value not in ("lossless", "none"):
             assert " ".join(value.split()) in told, field
-    for words in (spec.id, "8 frames at 8 frames a second", "stored without loss", "higher is better", f"{spec.bounds[1]:g}"):
+    for words in (
+        spec.id,
+        "8 frames at 8 frames a second",
+        "stored without loss",
+        "higher is better",
+        f"{spec.bounds[1]:g}",
+    ):
         assert words in told
     assert ("The text prompt is not read" in told) != spec.reads_text
     assert max(map(len, explain.explain(spec).splitlines())) <= explain.WIDTH

@@ -20,11 +20,17 @@ def rendered(class_name: str, index: int) -> tuple[np.ndarray, np.ndarray, modul
     people = world.batch_of([subject])
     frames, masks = world.render_clip(subject, "beach", "right", 5)
     segments = np.where(masks == MASK_MARKING, FIRST_MARKING + int(people.marking[0]), masks)
-    return frames, np.where(masks == MASK_DETAIL, DETAIL, segments).astype(np.uint8), module.truth_of(people, 0)
+    return (
+        frames,
+        np.where(masks == MASK_DETAIL, DETAIL, segments).astype(np.uint8),
+        module.truth_of(people, 0),
+    )
 
 
 def identities(frames: np.ndarray, segments: np.ndarray, truth: module.Truth) -> list[float]:
-    return module.frame_identities(np.stack([regions_of(*pair) for pair in zip(frames, segments, strict=True)]), truth)
+    return module.frame_identities(
+        np.stack([regions_of(*pair) for pair in zip(frames, segments, strict=True)]), truth
+    )
 
 
 @pytest.mark.parametrize("class_name", world.CLASSES)
@@ -83,6 +89,8 @@ def test_only_subjects_of_the_world_have_a_truth() -> None:
         module.individual_of(None)
     with pytest.raises(InputError, match="needs split, class and index"):
         module.individual_of({"class": "dog"})
-    assert module.individual_of({"split": "test", "class": "dog", "index": 4}) == world.individual("test", "dog", 4)
+    assert module.individual_of({"split": "test", "class": "dog", "index": 4}) == world.individual(
+        "test", "dog", 4
+    )
     with pytest.raises(UsageError, match="miniature"):
         module.TrueIdentity(Setting(scale="sd14"))

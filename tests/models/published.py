@@ -15,7 +15,14 @@ from vbbench.networks.checkpoint import config_from_diffusers
 from vbbench.networks.image_encoder import ImageEncoderConfig
 from vbbench.networks.network import NetworkConfig, TextConfig
 from vbbench.networks.weights import released
-from vbbench.networks.weights.released import CODEC, IMAGE_ENCODER, MAPPER, TEXT_ENCODER, UNET, Sizes
+from vbbench.networks.weights.released import (
+    CODEC,
+    IMAGE_ENCODER,
+    MAPPER,
+    TEXT_ENCODER,
+    UNET,
+    Sizes,
+)
 
 State = dict[str, Tensor]
 PLACES = {
@@ -34,7 +41,9 @@ def golden_sizes(golden: Path) -> Sizes:
     config = read_golden(golden / "weights_A_unet.safetensors").metadata["config"]
     unet = config_from_diffusers(config, watermark_removal=True, injection=False)
     network = NetworkConfig(unet, TextConfig(width=24, feed_forward=32, layers=1, heads=2))
-    encoder = ImageEncoderConfig(size=16, patch=8, width=24, feed_forward=32, layers=5, heads=2, levels=(1, 2, 3, 4))
+    encoder = ImageEncoderConfig(
+        size=16, patch=8, width=24, feed_forward=32, layers=5, heads=2, levels=(1, 2, 3, 4)
+    )
     return Sizes(network, encoder, tiny_sd14.CODEC, mapper_width=40)
 
 
@@ -51,8 +60,14 @@ def tiny_states() -> dict[str, State]:
 def golden_states(golden: Path) -> dict[str, State]:
     """The golden UNet and mapper, and random others that go with them."""
     sizes = golden_sizes(golden)
-    own = {kind: read_golden(golden / f"weights_A_{kind}.safetensors").tensors for kind in (UNET, MAPPER)}
-    return {**{kind: random_state(sizes, kind) for kind in (TEXT_ENCODER, CODEC, IMAGE_ENCODER)}, **own}
+    own = {
+        kind: read_golden(golden / f"weights_A_{kind}.safetensors").tensors
+        for kind in (UNET, MAPPER)
+    }
+    return {
+        **{kind: random_state(sizes, kind) for kind in (TEXT_ENCODER, CODEC, IMAGE_ENCODER)},
+        **own,
+    }
 
 
 def write(folder: Path, states: Mapping[str, State]) -> Path:
@@ -64,8 +79,14 @@ def write(folder: Path, states: Mapping[str, State]) -> Path:
             torch.save({TOP_LEVEL[kind]: state}, path)
             continue
         if kind == IMAGE_ENCODER:
-            positions = {f"{tower}.embeddings.position_ids": torch.arange(5)[None] for tower in ("vision_model", "text_model")}
-            text = {"text_model.embeddings.token_embedding.weight": torch.ones(3, 2), "logit_scale": torch.ones(())}
+            positions = {
+                f"{tower}.embeddings.position_ids": torch.arange(5)[None]
+                for tower in ("vision_model", "text_model")
+            }
+            text = {
+                "text_model.embeddings.token_embedding.weight": torch.ones(3, 2),
+                "logit_scale": torch.ones(()),
+            }
             state = {**state, **positions, **text, "visual_projection.weight": torch.ones(2, 2)}
         save_file(state, path)
     return folder
@@ -74,4 +95,6 @@ def write(folder: Path, states: Mapping[str, State]) -> Path:
 def thin_state(keys_file: Path) -> State:
     """A state dict of real size whose tensors are one number each, repeated: PyTorch files of it are small."""
     rows = (line.split() for line in keys_file.read_text().splitlines())
-    return {key: torch.zeros(1).expand([int(size) for size in shape.split("x")]) for key, shape in rows}
+    return {
+        key: torch.zeros(1).expand([int(size) for size in shape.split("x")]) for key, shape in rows
+    }

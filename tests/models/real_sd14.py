@@ -38,14 +38,20 @@ def write_real_weights(root: Path) -> Path:
     block = torch.randn(_BLOCK, generator=torch.Generator().manual_seed(0)).half()
     for name, (shapes, config) in files.items():
         tensors = {key: _random(key, tensor, block) for key, tensor in shapes.items()}
-        save_weights(root / "sd14" / f"{name}.safetensors", tensors, {"recipe": name, "config": config})
+        save_weights(
+            root / "sd14" / f"{name}.safetensors", tensors, {"recipe": name, "config": config}
+        )
     return root
 
 
 def _random(key: str, like: Tensor, block: Tensor) -> Tensor:
     """Of about the size that keeps activations as they are; norms at one, biases at zero."""
     if like.dim() < 2:
-        return torch.full(like.shape, 1.0 if "norm" in key and key.endswith("weight") else 0.0, dtype=torch.float16)
+        return torch.full(
+            like.shape,
+            1.0 if "norm" in key and key.endswith("weight") else 0.0,
+            dtype=torch.float16,
+        )
     count = like.numel()
     values = block.repeat(math.ceil(count / _BLOCK))[:count].reshape(like.shape)
     return values.mul_((0.5 * like.shape[0] / count) ** 0.5)

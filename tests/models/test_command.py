@@ -65,7 +65,15 @@ for item in jobs["items"]:
     else:
         draw(item)
 """
-PARAMS = SamplingParams(num_frames=3, size=16, fps=4, num_inference_steps=5, guidance_scale=2.0, scheduler="ddim", batch_size=2)
+PARAMS = SamplingParams(
+    num_frames=3,
+    size=16,
+    fps=4,
+    num_inference_steps=5,
+    guidance_scale=2.0,
+    scheduler="ddim",
+    batch_size=2,
+)
 
 
 @pytest.fixture
@@ -93,7 +101,9 @@ def made(folder: Path) -> CommandModel:
     return model
 
 
-def test_videos_are_the_programs_whatever_the_company(program: Callable[..., Path], tiny_suite: PromptSuite) -> None:
+def test_videos_are_the_programs_whatever_the_company(
+    program: Callable[..., Path], tiny_suite: PromptSuite
+) -> None:
     model = made(program())
     items = tiny_suite.items[:3]
     together = model.generate(items, PARAMS)
@@ -106,11 +116,15 @@ def test_videos_are_the_programs_whatever_the_company(program: Callable[..., Pat
     assert 5 < model.process_memory_mb < 5000
 
 
-def test_what_a_program_is_told(program: Callable[..., Path], tiny_suite: PromptSuite, tmp_path: Path) -> None:
+def test_what_a_program_is_told(
+    program: Callable[..., Path], tiny_suite: PromptSuite, tmp_path: Path
+) -> None:
     folder = program("draw(item)")
     told = tmp_path / "told.json"
     with (folder / "generate.py").open("a") as file:
-        file.write(f"\npathlib.Path({str(told)!r}).write_text(json.dumps([sys.argv[1:], os.getcwd(), sys.executable, jobs]))\n")
+        file.write(
+            f"\npathlib.Path({str(told)!r}).write_text(json.dumps([sys.argv[1:], os.getcwd(), sys.executable, jobs]))\n"
+        )
     item = tiny_suite.items[0]
     made(folder).generate([item], PARAMS)
     words, where, python, jobs = json.loads(told.read_text())
@@ -125,7 +139,14 @@ def test_what_a_program_is_told(program: Callable[..., Path], tiny_suite: Prompt
         "scale": "mini",
         "device": "cpu",
         "settings": {"timeout_seconds": 60, "strength": 3, "sampling": {"batch_size": 2}},
-        "params": {"num_frames": 3, "size": 16, "fps": 4, "num_inference_steps": 5, "guidance_scale": 2.0, "scheduler": "ddim"},
+        "params": {
+            "num_frames": 3,
+            "size": 16,
+            "fps": 4,
+            "num_inference_steps": 5,
+            "guidance_scale": 2.0,
+            "scheduler": "ddim",
+        },
         "items": [
             {
                 "id": item.id,
@@ -141,8 +162,14 @@ def test_what_a_program_is_told(program: Callable[..., Path], tiny_suite: Prompt
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".gif", ".mp4"])
-def test_files_of_video_are_read(program: Callable[..., Path], tiny_suite: PromptSuite, suffix: str) -> None:
-    codec, pixels = {".mkv": ("ffv1", "bgr0"), ".gif": ("gif", "rgb8"), ".mp4": ("libx264", "yuv420p")}[suffix]
+def test_files_of_video_are_read(
+    program: Callable[..., Path], tiny_suite: PromptSuite, suffix: str
+) -> None:
+    codec, pixels = {
+        ".mkv": ("ffv1", "bgr0"),
+        ".gif": ("gif", "rgb8"),
+        ".mp4": ("libx264", "yuv420p"),
+    }[suffix]
     write = f"""
         import av
         import numpy as np
@@ -161,36 +188,71 @@ def test_files_of_video_are_read(program: Callable[..., Path], tiny_suite: Promp
     np.testing.assert_allclose(means, [50, 110, 170], atol=0 if suffix == ".mkv" else 20)
 
 
-def test_a_program_in_the_folder_is_started_without_a_python(program: Callable[..., Path], tiny_suite: PromptSuite) -> None:
+def test_a_program_in_the_folder_is_started_without_a_python(
+    program: Callable[..., Path], tiny_suite: PromptSuite
+) -> None:
     folder = program()
     (folder / "run.sh").write_text(f'#!/bin/sh\nexec {sys.executable} generate.py "$1"\n')
     text = (folder / "recipe.toml").read_text()
-    (folder / "recipe.toml").write_text(text.replace('["{python}", "generate.py", "an argument; $HOME"]', '["./run.sh"]'))
-    with pytest.raises(CommandError, match=r"'\./run\.sh' cannot be started in .*: Permission denied\."):
+    (folder / "recipe.toml").write_text(
+        text.replace('["{python}", "generate.py", "an argument; $HOME"]', '["./run.sh"]')
+    )
+    with pytest.raises(
+        CommandError, match=r"'\./run\.sh' cannot be started in .*: Permission denied\."
+    ):
         made(folder).generate(tiny_suite.items[:1], PARAMS)
     (folder / "run.sh").chmod(0o755)
     assert len(made(folder).generate(tiny_suite.items[:1], PARAMS)) == 1
 
 
 MISDEEDS = {
-    "crash": ("raise KeyError('no such dog')", r"ended with exit code 1; the last it wrote is: KeyError: 'no such dog'\."),
-    "silent crash": ("os._exit(7)", r"ended with exit code 7; it wrote nothing to standard error\."),
+    "crash": (
+        "raise KeyError('no such dog')",
+        r"ended with exit code 1; the last it wrote is: KeyError: 'no such dog'\.",
+    ),
+    "silent crash": (
+        "os._exit(7)",
+        r"ended with exit code 7; it wrote nothing to standard error\.",
+    ),
     "killed": ("os.kill(os.getpid(), 9)", r"was killed by signal 9;"),
     "nothing": ("pass", r"the command left no video:"),
-    "too few frames": ("draw(item, T=2)", r"the video has 2 frames of 16 x 16 pixels; 3 of 16 x 16 are asked for\."),
-    "wrong size": ("draw(item, S=24)", r"has 3 frames of 24 x 24 pixels; 3 of 16 x 16 are asked for\."),
-    "garbage": ("open(item['output'] + '.mp4', 'wb').write(bytes(range(256)) * 9)", r"of no use: 0\.mp4 is not a video that can be read"),
+    "too few frames": (
+        "draw(item, T=2)",
+        r"the video has 2 frames of 16 x 16 pixels; 3 of 16 x 16 are asked for\.",
+    ),
+    "wrong size": (
+        "draw(item, S=24)",
+        r"has 3 frames of 24 x 24 pixels; 3 of 16 x 16 are asked for\.",
+    ),
+    "garbage": (
+        "open(item['output'] + '.mp4', 'wb').write(bytes(range(256)) * 9)",
+        r"of no use: 0\.mp4 is not a video that can be read",
+    ),
     "empty": ("open(item['output'] + '.mkv', 'wb').close()", r"of no use: 0\.mkv is empty"),
     "empty folder": ("os.mkdir(item['output'])", r"of no use: .* holds no picture"),
-    "two": ("draw(item); open(item['output'] + '.gif', 'w').close()", r"left 2 videos for one item: a folder, \.gif\."),
-    "link out": ("os.symlink(item['image'], item['output'] + '.mkv')", r"is a link that leads out of the folder for videos"),
-    "pictures out": ("os.mkdir(item['output']); os.symlink(item['image'], item['output'] + '/0.png')", r"is a link that leads out"),
-    "link to nothing": ("os.symlink('nothing', item['output'] + '.mkv')", r"of no use: 0\.mkv is a link to nothing"),
+    "two": (
+        "draw(item); open(item['output'] + '.gif', 'w').close()",
+        r"left 2 videos for one item: a folder, \.gif\.",
+    ),
+    "link out": (
+        "os.symlink(item['image'], item['output'] + '.mkv')",
+        r"is a link that leads out of the folder for videos",
+    ),
+    "pictures out": (
+        "os.mkdir(item['output']); os.symlink(item['image'], item['output'] + '/0.png')",
+        r"is a link that leads out",
+    ),
+    "link to nothing": (
+        "os.symlink('nothing', item['output'] + '.mkv')",
+        r"of no use: 0\.mkv is a link to nothing",
+    ),
 }
 
 
 @pytest.mark.parametrize("name", MISDEEDS)
-def test_what_goes_wrong_is_a_row_with_a_reason_and_takes_no_other_with_it(runner: Runner, program: Callable[..., Path], name: str) -> None:
+def test_what_goes_wrong_is_a_row_with_a_reason_and_takes_no_other_with_it(
+    runner: Runner, program: Callable[..., Path], name: str
+) -> None:
     misdeed, reason = MISDEEDS[name]
     summary, _ = runner.run(program(misdeed), scorer=MetricScorer(["motion"], Setting(), "cpu"))
     assert (summary.done, summary.failed, summary.complete) == (5, 1, False)
@@ -204,7 +266,9 @@ def test_what_goes_wrong_is_a_row_with_a_reason_and_takes_no_other_with_it(runne
     assert (row["value"], row["reason"]) == (None, failure.reason)
 
 
-def test_a_program_that_hangs_is_stopped_with_all_it_started(runner: Runner, program: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_program_that_hangs_is_stopped_with_all_it_started(
+    runner: Runner, program: Callable[..., Path], tmp_path: Path
+) -> None:
     pids = tmp_path / "pids"
     hang = f"""
         import subprocess, signal, time
@@ -220,7 +284,10 @@ def test_a_program_that_hangs_is_stopped_with_all_it_started(runner: Runner, pro
     assert (summary.done, summary.failed) == (5, 1)
     assert time.monotonic() - started < 40
     (failed,) = [record for record in runner.records() if record["status"] == "failed"]
-    assert "was stopped: it took longer than 2 seconds; the last it wrote is: loading weights." in failed["reason"]
+    assert (
+        "was stopped: it took longer than 2 seconds; the last it wrote is: loading weights."
+        in failed["reason"]
+    )
     for pid in map(int, pids.read_text().split()):
         assert gone(pid), pid
 
@@ -263,7 +330,9 @@ def test_ctrl_c_ends_the_program(tmp_path: Path) -> None:
     assert gone(int(pid.read_text()))
 
 
-def test_a_program_that_is_not_there_is_a_sentence(runner: Runner, program: Callable[..., Path]) -> None:
+def test_a_program_that_is_not_there_is_a_sentence(
+    runner: Runner, program: Callable[..., Path]
+) -> None:
     folder = program()
     recipe = (folder / "recipe.toml").read_text()
     (folder / "recipe.toml").write_text(recipe.replace('"{python}"', '"no-such-program"'))
@@ -274,12 +343,12 @@ def test_a_program_that_is_not_there_is_a_sentence(runner: Runner, program: Call
     assert "details" not in runner.records()[0]["facts"]
 
 
-def test_secrets_are_kept_out_of_reasons_and_files(runner: Runner, program: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_are_kept_out_of_reasons_and_files(
+    runner: Runner, program: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_abcdefgh")
     monkeypatch.setenv("NOISE_PASSWORD", "hf_abcdefghijkl")  # one secret may begin like another
-    failed = (
-        "print(os.environ, 'https://ada:lovelace@example.org/x', file=sys.stderr); sys.exit('bad token ' + os.environ['NOISE_PASSWORD'])"
-    )
+    failed = "print(os.environ, 'https://ada:lovelace@example.org/x', file=sys.stderr); sys.exit('bad token ' + os.environ['NOISE_PASSWORD'])"
     runner.run(program(failed))
     (record,) = [record for record in runner.records() if record["status"] == "failed"]
     assert record["reason"].endswith("the last it wrote is: bad token .")
@@ -290,7 +359,9 @@ def test_secrets_are_kept_out_of_reasons_and_files(runner: Runner, program: Call
 
 
 def test_endless_words_are_cut_and_block_nothing(tmp_path: Path) -> None:
-    code = "import sys; sys.stderr.write('x' * 3_000_000 + 'end'); sys.stdout.write('y' * 3_000_000)"
+    code = (
+        "import sys; sys.stderr.write('x' * 3_000_000 + 'end'); sys.stdout.write('y' * 3_000_000)"
+    )
     ended = run_process([sys.executable, "-c", code], tmp_path, 60)
     assert ended.code == 0
     assert len(ended.tail) == TAIL_CHARACTERS
@@ -303,14 +374,24 @@ def test_endless_words_are_cut_and_block_nothing(tmp_path: Path) -> None:
     [
         ('title = "Program"', 'title = "Program"\nentry = "x.py:Y"', "has both entry and command"),
         ('title = "Program"', 'title = "Program"\nfitted = true', "has both command and fitted"),
-        ('command = ["{python}", "generate.py", "an argument; $HOME"]', "", "lacks entry, the class that makes the videos, or command"),
-        ('["{python}", "generate.py", "an argument; $HOME"]', '"python3 generate.py"', "command in .* must be a list"),
+        (
+            'command = ["{python}", "generate.py", "an argument; $HOME"]',
+            "",
+            "lacks entry, the class that makes the videos, or command",
+        ),
+        (
+            '["{python}", "generate.py", "an argument; $HOME"]',
+            '"python3 generate.py"',
+            "command in .* must be a list",
+        ),
         ('["{python}", "generate.py", "an argument; $HOME"]', "[]", "must be a list of words"),
         ('"an argument; $HOME"', "3", "must be a list of words"),
         ("strength = 3", 'command = ["x"]', "stands above all tables"),
     ],
 )
-def test_wrong_recipes_are_told(program: Callable[..., Path], old: str, new: str, message: str) -> None:
+def test_wrong_recipes_are_told(
+    program: Callable[..., Path], old: str, new: str, message: str
+) -> None:
     folder = program()
     text = (folder / "recipe.toml").read_text()
     assert old in text
@@ -321,22 +402,30 @@ def test_wrong_recipes_are_told(program: Callable[..., Path], old: str, new: str
 
 @pytest.mark.parametrize("timeout", ["0", "-1", "true", '"long"', "inf", "nan"])
 def test_wrong_timeouts_are_told(program: Callable[..., Path], timeout: str) -> None:
-    with pytest.raises(RecipeError, match="timeout_seconds in .*must be a number of seconds above 0"):
+    with pytest.raises(
+        RecipeError, match="timeout_seconds in .*must be a number of seconds above 0"
+    ):
         made(program(timeout=timeout))  # type: ignore[arg-type]
 
 
-def test_command_and_files_are_what_a_model_is(runner: Runner, program: Callable[..., Path]) -> None:
+def test_command_and_files_are_what_a_model_is(
+    runner: Runner, program: Callable[..., Path]
+) -> None:
     folder = program()
     runner.run(folder)
     assert runner.run(folder)[1] == 0
-    (folder / "generate.py").write_text((folder / "generate.py").read_text() + "\nprint('a word')\n")
+    (folder / "generate.py").write_text(
+        (folder / "generate.py").read_text() + "\nprint('a word')\n"
+    )
     assert runner.run(folder)[1] == 6
     text = (folder / "recipe.toml").read_text()
     (folder / "recipe.toml").write_text(text.replace("an argument", "another argument"))
     assert runner.run(folder)[1] == 6
     (folder / "README.md").write_text("words")
     assert runner.run(folder)[1] == 0
-    settings = json.loads((runner.root / "manifest.json").read_text())["models"]["program"]["settings"]
+    settings = json.loads((runner.root / "manifest.json").read_text())["models"]["program"][
+        "settings"
+    ]
     assert settings["command"] == ["{python}", "generate.py", "another argument; $HOME"]
 
 
@@ -346,7 +435,9 @@ def test_a_program_may_be_of_another_python(program: Callable[..., Path]) -> Non
     assert code_digest(load_recipe(folder))
 
 
-def test_its_rows_stand_in_the_run(runner: Runner, program: Callable[..., Path], tiny_suite: PromptSuite) -> None:
+def test_its_rows_stand_in_the_run(
+    runner: Runner, program: Callable[..., Path], tiny_suite: PromptSuite
+) -> None:
     recipe = load_recipe(program())
     assert (recipe.entry, recipe.fitted) == ("vbbench.models.command:CommandModel", False)
     assert sampling_params(recipe, "mini", num_frames=3, size=16, fps=4).batch_size == 2

@@ -15,7 +15,14 @@ from tests.models import tiny
 from vbbench.errors import InputError, RecipeError
 from vbbench.media.video import write_video_lossless
 from vbbench.models import fitting
-from vbbench.models.fitting import SIGMA_FLOOR, clip_latents, denoising_loss, draw_timesteps, fast_arithmetic, frames_of
+from vbbench.models.fitting import (
+    SIGMA_FLOOR,
+    clip_latents,
+    denoising_loss,
+    draw_timesteps,
+    fast_arithmetic,
+    frames_of,
+)
 from vbbench.types import PromptItem, Video
 
 
@@ -27,7 +34,9 @@ def test_the_loss_is_the_textbooks(kind: str) -> None:
     target = {
         "epsilon": noise,
         "sample": x,
-        "v_prediction": torch.stack([a[i] ** 0.5 * noise[i] - (1 - a[i]) ** 0.5 * x[i] for i in (0, 1)]),
+        "v_prediction": torch.stack(
+            [a[i] ** 0.5 * noise[i] - (1 - a[i]) ** 0.5 * x[i] for i in (0, 1)]
+        ),
     }[kind]
     errors = torch.stack([F.mse_loss(prediction[i], target[i]) for i in (0, 1)])
     if kind == "sample":
@@ -65,7 +74,9 @@ def test_timesteps_are_drawn_as_asked_for() -> None:
 def test_frames_are_the_clips_one_by_one(items: Sequence[PromptItem]) -> None:
     subject = items[0].subject
     clips = clip_latents(subject, tiny.make_codec(), "cpu")
-    assert [tuple(clip.shape) for clip in clips] == [(tiny.COMPONENTS, 8, 8, 8)] * len(subject.clips)
+    assert [tuple(clip.shape) for clip in clips] == [(tiny.COMPONENTS, 8, 8, 8)] * len(
+        subject.clips
+    )
     clips[1] = clips[1][:, :5]  # clips need not be equally long
     latents, texts, index = frames_of(clips, subject.captions)
     assert index.flatten().tolist() == [*range(8), *range(5), *range(8), *range(8)]
@@ -82,12 +93,23 @@ def test_a_subject_without_clips_is_told(items: Sequence[PromptItem]) -> None:
 def test_clips_of_different_sizes_are_told(items: Sequence[PromptItem], tmp_path: Path) -> None:
     subject = items[0].subject
     write_video_lossless(tmp_path / "small.mkv", Video(np.zeros((1, 32, 32, 3), np.uint8), 8))
-    with pytest.raises(InputError, match=f"clips of the subject {subject.id} are of different sizes"):
-        clip_latents(replace(subject, clips=(subject.clips[0], tmp_path / "small.mkv"), captions=("a", "b")), tiny.make_codec(), "cpu")
+    with pytest.raises(
+        InputError, match=f"clips of the subject {subject.id} are of different sizes"
+    ):
+        clip_latents(
+            replace(subject, clips=(subject.clips[0], tmp_path / "small.mkv"), captions=("a", "b")),
+            tiny.make_codec(),
+            "cpu",
+        )
 
 
-@pytest.mark.parametrize(("found", "enabled"), [({"avx512_bf16": True}, True), ({"amx_bf16": True}, True), ({"avx2": True}, False)])
-def test_bfloat16_is_used_where_the_processor_has_it(found: dict[str, bool], enabled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("found", "enabled"),
+    [({"avx512_bf16": True}, True), ({"amx_bf16": True}, True), ({"avx2": True}, False)],
+)
+def test_bfloat16_is_used_where_the_processor_has_it(
+    found: dict[str, bool], enabled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(fitting.torch.cpu, "get_capabilities", lambda: found, raising=False)
     with fast_arithmetic("cpu"):
         assert torch.is_autocast_enabled("cpu") == enabled

@@ -16,7 +16,9 @@ from vbbench.models.registry import resolve_models
 from vbbench.networks import loading
 from vbbench.types import Recipe, SamplingParams
 
-PARAMS = SamplingParams(num_frames=16, size=256, fps=8, num_inference_steps=50, guidance_scale=4.0, scheduler="ddim")
+PARAMS = SamplingParams(
+    num_frames=16, size=256, fps=8, num_inference_steps=50, guidance_scale=4.0, scheduler="ddim"
+)
 
 
 def recipe_of(name: str) -> Recipe:
@@ -37,7 +39,9 @@ def test_weights_are_the_published_numbers_of_parameters() -> None:
     assert told.weights["UNet"] == 4 * 1_042_210_564
     assert told.weights["autoencoder"] == 4 * 83_653_863
     assert told.weights["text encoder"] == 4 * 123_060_480
-    half = estimate_memory(asked(recipe_of("text-to-video"), "sd14", dtype="bfloat16"), "sd14", PARAMS, "cpu")
+    half = estimate_memory(
+        asked(recipe_of("text-to-video"), "sd14", dtype="bfloat16"), "sd14", PARAMS, "cpu"
+    )
     assert half is not None
     assert half.weights["UNet"] == 2 * 1_042_210_564
     assert half.weights["autoencoder"] == 4 * 83_653_863
@@ -55,14 +59,21 @@ def test_what_more_costs_more_and_what_is_spared_is_spared() -> None:
         return told.total
 
     assert total(num_frames=4) < total() < total(batch_size=4) < total(batch_size=4, size=512)
-    assert total(device="cpu") - 1.0e9 < total() - 0.3e9  # guidance's branches are one batch on a GPU
+    assert (
+        total(device="cpu") - 1.0e9 < total() - 0.3e9
+    )  # guidance's branches are one batch on a GPU
     assert total(asked(recipe, "sd14", dtype="float16")) < 0.65 * total()
-    offloaded, both = asked(recipe, "sd14", offload=True), asked(recipe, "sd14", dtype="bfloat16", offload=True)
+    offloaded, both = (
+        asked(recipe, "sd14", offload=True),
+        asked(recipe, "sd14", dtype="bfloat16", offload=True),
+    )
     assert total(both) < total(offloaded) < total()
     assert total(offloaded, device="cpu") == total(device="cpu")  # there is nowhere else to wait
 
 
-def test_the_files_that_are_there_are_what_is_counted(sd14_weights_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_files_that_are_there_are_what_is_counted(
+    sd14_weights_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(WEIGHTS_VARIABLE, str(sd14_weights_root))
     told = estimate_memory(recipe_of("videobooth"), "sd14", PARAMS, "cpu")
     network = loading.load_videobooth("fine", "base", "image-encoder", "videobooth", "sd14")
@@ -99,13 +110,17 @@ def test_what_does_not_fit_is_told_with_what_helps() -> None:
 
 
 def test_the_most_at_once_is_one_part_where_parts_are_offloaded() -> None:
-    told = MemoryEstimate({"UNet": 40, "text encoder": 10, "autoencoder": 5}, 7, 60, 3, 1, offload=False)
+    told = MemoryEstimate(
+        {"UNet": 40, "text encoder": 10, "autoencoder": 5}, 7, 60, 3, 1, offload=False
+    )
     assert told.total == 55 + 60 + 3 + 1
     assert replace(told, offload=True).total == 5 + 60 + 3 + 1
     assert replace(told, offload=True, decoding=2).total == 40 + 7 + 3 + 1
 
 
-def test_free_memory_is_what_the_container_has_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_free_memory_is_what_the_container_has_left(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     whole = free_memory("cpu")
     assert 1e8 < whole < 1e14
     for name, text in (("max", "3000000000"), ("current", "1000000000")):

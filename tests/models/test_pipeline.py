@@ -19,11 +19,18 @@ from PIL import Image
 
 from tests.models import tiny_pipelines
 from tests.runner.test_execute import Runner
-from vbbench.core import paths as resources
+from vbbench.core import paths
 from vbbench.errors import InputError, PrerequisiteError, RecipeError, VBBenchError, WeightsError
 from vbbench.metrics.encoders.setting import Setting
 from vbbench.models.base import VideoModel
-from vbbench.models.pipeline import PLACEHOLDERS, DiffusersPipeline, check_arguments, filled, frames_of, taken
+from vbbench.models.pipeline import (
+    PLACEHOLDERS,
+    DiffusersPipeline,
+    check_arguments,
+    filled,
+    frames_of,
+    taken,
+)
 from vbbench.models.recipes import build_model, load_recipe
 from vbbench.networks.weights import pretrained
 from vbbench.results.aggregate import failures, load_run
@@ -31,11 +38,23 @@ from vbbench.runner.hashing import weights_digests
 from vbbench.runner.scoring import MetricScorer
 from vbbench.types import PromptItem, PromptSuite, SamplingParams, Video
 
-PARAMS = SamplingParams(num_frames=3, size=16, fps=4, num_inference_steps=2, guidance_scale=2.0, scheduler="own")
+PARAMS = SamplingParams(
+    num_frames=3, size=16, fps=4, num_inference_steps=2, guidance_scale=2.0, scheduler="own"
+)
 SVD, T2V = "StableVideoDiffusionPipeline", "TextToVideoSDPipeline"
-COMMON = {"num_frames": "{num_frames}", "height": "{size}", "width": "{size}", "num_inference_steps": "{steps}"}
+COMMON = {
+    "num_frames": "{num_frames}",
+    "height": "{size}",
+    "width": "{size}",
+    "num_inference_steps": "{steps}",
+}
 ARGUMENTS = {
-    T2V: {"prompt": "a film of {text}", "negative_prompt": "blurry", "guidance_scale": "{guidance}", **COMMON},
+    T2V: {
+        "prompt": "a film of {text}",
+        "negative_prompt": "blurry",
+        "guidance_scale": "{guidance}",
+        **COMMON,
+    },
     SVD: {"image": "{image}", "motion_bucket_id": 100, **COMMON},
 }
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -45,7 +64,10 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Folders of tiny pipelines, written once. Never changed: a test that damages one copies it."""
     root = tmp_path_factory.mktemp("pipelines")
-    return {T2V: tiny_pipelines.text_to_video(root / "t2v"), SVD: tiny_pipelines.image_to_video(root / "svd")}
+    return {
+        T2V: tiny_pipelines.text_to_video(root / "t2v"),
+        SVD: tiny_pipelines.image_to_video(root / "svd"),
+    }
 
 
 @pytest.fixture
@@ -73,11 +95,24 @@ def write_recipe(folder: Path, settings: dict[str, Any]) -> Path:
     """A recipe folder of such settings."""
 
     def lines(table: dict[str, Any], name: str) -> list[str]:
-        plain = [f"{key} = {json.dumps(value)}" for key, value in table.items() if not isinstance(value, dict) and key != "scale"]
-        inner = [line for key, value in table.items() if isinstance(value, dict) for line in lines(value, f"{name}.{key}")]
+        plain = [
+            f"{key} = {json.dumps(value)}"
+            for key, value in table.items()
+            if not isinstance(value, dict) and key != "scale"
+        ]
+        inner = [
+            line
+            for key, value in table.items()
+            if isinstance(value, dict)
+            for line in lines(value, f"{name}.{key}")
+        ]
         return [f"[{name}]", *plain, *inner]
 
-    head = ['name = "tiny-pipeline"', 'title = "Tiny pipeline"', 'entry = "vbbench.models.pipeline:DiffusersPipeline"']
+    head = [
+        'name = "tiny-pipeline"',
+        'title = "Tiny pipeline"',
+        'entry = "vbbench.models.pipeline:DiffusersPipeline"',
+    ]
     folder.mkdir(exist_ok=True)
     (folder / "recipe.toml").write_text("\n".join([*head, *lines(settings, "scales.mini")]))
     return folder
@@ -86,7 +121,11 @@ def write_recipe(folder: Path, settings: dict[str, Any]) -> Path:
 @pytest.mark.parametrize("pipeline", [T2V, SVD])
 class TestAnyPipeline:
     def test_ends_in_a_row_of_scores(
-        self, pipeline: str, settings: Callable[..., dict[str, Any]], tiny_suite: PromptSuite, tmp_path: Path
+        self,
+        pipeline: str,
+        settings: Callable[..., dict[str, Any]],
+        tiny_suite: PromptSuite,
+        tmp_path: Path,
     ) -> None:
         folder = write_recipe(tmp_path / "recipe", settings(pipeline))
         runner = Runner(tiny_suite, tmp_path / "run")
@@ -101,8 +140,13 @@ class TestAnyPipeline:
         model = made(settings(pipeline))
         assert isinstance(model, VideoModel)
         for method in ("__init__", "generate"):
-            wanted, found = (inspect.signature(getattr(cls, method)).parameters.values() for cls in (VideoModel, DiffusersPipeline))
-            assert [(each.name, each.kind) for each in found] == [(each.name, each.kind) for each in wanted]
+            wanted, found = (
+                inspect.signature(getattr(cls, method)).parameters.values()
+                for cls in (VideoModel, DiffusersPipeline)
+            )
+            assert [(each.name, each.kind) for each in found] == [
+                (each.name, each.kind) for each in wanted
+            ]
 
     def test_items_give_the_same_videos_in_any_company_and_whatever_was_drawn_before(
         self, pipeline: str, settings: Callable[..., dict[str, Any]], tiny_suite: PromptSuite
@@ -122,7 +166,9 @@ class TestAnyPipeline:
         assert not np.array_equal(together[0].frames, together[1].frames)
 
 
-def test_video_is_the_pipelines_own(settings: Callable[..., dict[str, Any]], weights: dict[str, Path], tiny_suite: PromptSuite) -> None:
+def test_video_is_the_pipelines_own(
+    settings: Callable[..., dict[str, Any]], weights: dict[str, Path], tiny_suite: PromptSuite
+) -> None:
     """Against the pipeline itself, called as its documentation says."""
     from diffusers import StableVideoDiffusionPipeline, TextToVideoSDPipeline
 
@@ -137,35 +183,63 @@ def test_video_is_the_pipelines_own(settings: Callable[..., dict[str, Any]], wei
             "generator": torch.Generator().manual_seed(item.seed),
         }
         if name == T2V:
-            frames = pipeline(f"a film of {item.text}", negative_prompt="blurry", guidance_scale=2.0, output_type="np", **shape).frames[0]
+            frames = pipeline(
+                f"a film of {item.text}",
+                negative_prompt="blurry",
+                guidance_scale=2.0,
+                output_type="np",
+                **shape,
+            ).frames[0]
         else:
-            frames = pipeline(Image.open(item.image).convert("RGB"), motion_bucket_id=100, output_type="np", **shape).frames[0]
+            frames = pipeline(
+                Image.open(item.image).convert("RGB"),
+                motion_bucket_id=100,
+                output_type="np",
+                **shape,
+            ).frames[0]
         (video,) = made(settings(name)).generate([item], PARAMS)
-        np.testing.assert_array_equal(video.frames, np.round(np.asarray(frames) * 255).astype(np.uint8))
+        np.testing.assert_array_equal(
+            video.frames, np.round(np.asarray(frames) * 255).astype(np.uint8)
+        )
 
 
-def test_what_is_mapped_decides_the_video(settings: Callable[..., dict[str, Any]], tiny_suite: PromptSuite) -> None:
+def test_what_is_mapped_decides_the_video(
+    settings: Callable[..., dict[str, Any]], tiny_suite: PromptSuite
+) -> None:
     item, other = tiny_suite.items[0], tiny_suite.items[2]
     reads, sees = made(settings(T2V)), made(settings(SVD))
 
-    def frames(model: DiffusersPipeline, item: PromptItem, params: SamplingParams = PARAMS) -> np.ndarray:
+    def frames(
+        model: DiffusersPipeline, item: PromptItem, params: SamplingParams = PARAMS
+    ) -> np.ndarray:
         return model.generate([item], params)[0].frames
 
     assert not np.array_equal(frames(reads, item), frames(reads, replace(item, text="zzz")))
     assert not np.array_equal(frames(reads, item), frames(reads, replace(item, seed=item.seed + 1)))
-    np.testing.assert_array_equal(frames(reads, item), frames(reads, replace(item, subject=other.subject)))
+    np.testing.assert_array_equal(
+        frames(reads, item), frames(reads, replace(item, subject=other.subject))
+    )
     np.testing.assert_array_equal(frames(sees, item), frames(sees, replace(item, text="zzz")))
-    assert not np.array_equal(frames(sees, item), frames(sees, replace(item, subject=other.subject)))
+    assert not np.array_equal(
+        frames(sees, item), frames(sees, replace(item, subject=other.subject))
+    )
 
 
-def test_scheduler_may_be_another(settings: Callable[..., dict[str, Any]], tiny_suite: PromptSuite) -> None:
-    own, other = (made(settings(sampling={"scheduler": name})) for name in ("own", "EulerAncestralDiscreteScheduler"))
+def test_scheduler_may_be_another(
+    settings: Callable[..., dict[str, Any]], tiny_suite: PromptSuite
+) -> None:
+    own, other = (
+        made(settings(sampling={"scheduler": name}))
+        for name in ("own", "EulerAncestralDiscreteScheduler")
+    )
     assert type(other.pipeline.scheduler).__name__ == "EulerAncestralDiscreteScheduler"
     one, two = (model.generate(tiny_suite.items[:1], PARAMS)[0].frames for model in (own, other))
     assert not np.array_equal(one, two)
 
 
-def test_components_may_lie_elsewhere(settings: Callable[..., dict[str, Any]], weights: dict[str, Path], tmp_path: Path) -> None:
+def test_components_may_lie_elsewhere(
+    settings: Callable[..., dict[str, Any]], weights: dict[str, Path], tmp_path: Path
+) -> None:
     from diffusers import AutoencoderKL
 
     other = AutoencoderKL.from_pretrained(weights[T2V] / "vae")
@@ -186,17 +260,28 @@ def test_longer_and_larger_videos_are_told_or_taken_as_the_recipe_says(
 ) -> None:
     larger = {**ARGUMENTS[T2V], "num_frames": 5, "height": 24, "width": 32}
     items = tiny_suite.items[:1]
-    with pytest.raises(InputError, match=r"gave 5 frames of 32 x 24 pixels, 3 of 16 x 16 are asked for: map num_frames"):
+    with pytest.raises(
+        InputError,
+        match=r"gave 5 frames of 32 x 24 pixels, 3 of 16 x 16 are asked for: map num_frames",
+    ):
         made(settings(arguments=larger)).generate(items, PARAMS)
-    (video,) = made(settings(arguments=larger, output={"frames": "evenly", "resize": True})).generate(items, PARAMS)
+    (video,) = made(
+        settings(arguments=larger, output={"frames": "evenly", "resize": True})
+    ).generate(items, PARAMS)
     assert video.frames.shape == (3, 16, 16, 3)
 
 
 WRONG = [
-    ({"pipeline": "TextToVideoSDPipelin"}, f"must name a pipeline of diffusers .*, not 'TextToVideoSDPipelin': did you mean '{T2V}'"),
+    (
+        {"pipeline": "TextToVideoSDPipelin"},
+        f"must name a pipeline of diffusers .*, not 'TextToVideoSDPipelin': did you mean '{T2V}'",
+    ),
     ({"pipeline": None}, "pipeline in .* must name a pipeline of diffusers"),
     ({"pipeline": "DiffusionPipeline"}, "DiffusionPipeline takes no generator"),
-    ({"arguments": {**ARGUMENTS[T2V], "promt": "x"}}, f"{T2V} takes no argument 'promt': did you mean 'prompt'"),
+    (
+        {"arguments": {**ARGUMENTS[T2V], "promt": "x"}},
+        f"{T2V} takes no argument 'promt': did you mean 'prompt'",
+    ),
     ({"arguments": {"prompt": "{texts}"}}, r"unknown placeholder \{texts\}: did you mean 'text'"),
     ({"arguments": {"prompt": ["{wrd}"]}}, r"unknown placeholder \{wrd\}"),
     ({"arguments": {"prompt": "see {image}"}}, r"\{image\} is no text and must stand alone"),
@@ -204,21 +289,41 @@ WRONG = [
     ({"sampling": {"scheduler": "DDIMSchedular"}}, "not 'DDIMSchedular': did you mean"),
     ({"dtype": "int8"}, "dtype in .* must be one of float32, float16, bfloat16, not 'int8'"),
     ({"output": {"frame": "first"}}, "unknown key 'frame': did you mean 'frames'"),
-    ({"output": {"frames": "last"}}, "frames of output in .* must be one of 'all', 'first', 'evenly', not 'last'"),
+    (
+        {"output": {"frames": "last"}},
+        "frames of output in .* must be one of 'all', 'first', 'evenly', not 'last'",
+    ),
     ({"pretrained": {}}, r"\[scales.mini.pretrained.pipeline\] is missing"),
     ({"pretrained": {"pipeline": "x"}}, "pretrained must hold tables"),
     ({"pretrained": {"pipeline": {"foldr": "x"}}}, "unknown key 'foldr': did you mean 'folder'"),
-    ({"pretrained": {"pipeline": {"folder": "x", "repository": "a/b"}}}, "must name a folder or a repository of the hub, one of the two"),
-    ({"pretrained": {"pipeline": {"repository": "a/b", "revision": "main"}}}, "needs revision = the 40 hex digits of a commit of a/b"),
+    (
+        {"pretrained": {"pipeline": {"folder": "x", "repository": "a/b"}}},
+        "must name a folder or a repository of the hub, one of the two",
+    ),
+    (
+        {"pretrained": {"pipeline": {"repository": "a/b", "revision": "main"}}},
+        "needs revision = the 40 hex digits of a commit of a/b",
+    ),
     ({"pretrained": {"pipeline": {"repository": "a", "revision": COMMIT}}}, "must be 'owner/name'"),
-    ({"pretrained": {"pipeline": {"folder": "x"}, "vea": {"folder": "x"}}}, "has no component 'vea': did you mean 'vae'"),
-    ({"pretrained": {"pipeline": {"folder": "x"}, "vae": {"folder": "x"}}}, "must name the component's class"),
-    ({"pretrained": {"pipeline": {"folder": "x"}, "vae": {"folder": "x", "class": "Nope"}}}, "has a component 'Nope'"),
+    (
+        {"pretrained": {"pipeline": {"folder": "x"}, "vea": {"folder": "x"}}},
+        "has no component 'vea': did you mean 'vae'",
+    ),
+    (
+        {"pretrained": {"pipeline": {"folder": "x"}, "vae": {"folder": "x"}}},
+        "must name the component's class",
+    ),
+    (
+        {"pretrained": {"pipeline": {"folder": "x"}, "vae": {"folder": "x", "class": "Nope"}}},
+        "has a component 'Nope'",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("changes", "message"), WRONG, ids=range(len(WRONG)))
-def test_wrong_recipes_are_told(settings: Callable[..., dict[str, Any]], changes: dict[str, Any], message: str) -> None:
+def test_wrong_recipes_are_told(
+    settings: Callable[..., dict[str, Any]], changes: dict[str, Any], message: str
+) -> None:
     with pytest.raises(RecipeError, match=message) as told:
         made({**settings(), **changes})
     assert len(str(told.value).splitlines()) == 1
@@ -227,7 +332,9 @@ def test_wrong_recipes_are_told(settings: Callable[..., dict[str, Any]], changes
 def test_arguments_that_are_missing_are_told() -> None:
     from diffusers import StableVideoDiffusionPipeline
 
-    with pytest.raises(RecipeError, match=r"StableVideoDiffusionPipeline needs the argument 'image'\."):
+    with pytest.raises(
+        RecipeError, match=r"StableVideoDiffusionPipeline needs the argument 'image'\."
+    ):
         check_arguments(StableVideoDiffusionPipeline, {"height": 8}, "[here]")
 
 
@@ -239,14 +346,18 @@ def test_a_pipeline_without_a_generator_is_refused() -> None:
         check_arguments(Unseeded, {"prompt": "x"}, "[here]")
 
 
-def test_packages_that_are_missing_are_told(settings: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packages_that_are_missing_are_told(
+    settings: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     import diffusers
 
     class Dummy:
         _backends = ("torch", "scipy")
 
     monkeypatch.setattr(diffusers, T2V, Dummy)
-    with pytest.raises(PrerequisiteError, match="needs packages that are not installed: torch, scipy"):
+    with pytest.raises(
+        PrerequisiteError, match="needs packages that are not installed: torch, scipy"
+    ):
         made(settings())
 
 
@@ -309,14 +420,23 @@ def test_output_in_any_form_is_read(given: Any, field: str | None) -> None:
 @pytest.mark.parametrize(
     ("output", "message"),
     [
-        (SimpleNamespace(sound=1), "gave a SimpleNamespace, in which there are no frames, images or videos"),
+        (
+            SimpleNamespace(sound=1),
+            "gave a SimpleNamespace, in which there are no frames, images or videos",
+        ),
         (SimpleNamespace(frames=[]), "gave no frame"),
         (SimpleNamespace(frames=[PICTURES, PICTURES]), "gave 2 videos for one item"),
         (SimpleNamespace(frames=np.stack([FLOATS, FLOATS])), "gave 2 videos for one item"),
-        (SimpleNamespace(frames=FLOATS * 2 - 1), r"numbers from -1\.00 to 1\.00, not pixels within 0\.\.1 \(latents\?\)"),
+        (
+            SimpleNamespace(frames=FLOATS * 2 - 1),
+            r"numbers from -1\.00 to 1\.00, not pixels within 0\.\.1 \(latents\?\)",
+        ),
         (SimpleNamespace(frames=FLOATS * np.nan), "not finite"),
         (SimpleNamespace(frames=FRAMES.astype(np.int64)), "pixels of int64"),
-        (SimpleNamespace(frames=FLOATS[..., :2]), r"shape \(4, 6, 5, 2\), in which no axis holds three colours"),
+        (
+            SimpleNamespace(frames=FLOATS[..., :2]),
+            r"shape \(4, 6, 5, 2\), in which no axis holds three colours",
+        ),
         (SimpleNamespace(frames=FLOATS[0, 0]), "an array of 2 axes"),
         (SimpleNamespace(frames="video.mp4"), "a str where frames are wanted"),
         (SimpleNamespace(frames=[PICTURES[0], PICTURES[0].resize((3, 3))]), "not all of one size"),
@@ -338,11 +458,17 @@ def test_videos_are_cut_and_resized_only_where_asked() -> None:
     assert taken(marked, 1, 4, frames="all", resize=True).max() == 0
 
 
-def test_a_folders_content_is_what_it_is(settings: Callable[..., dict[str, Any]], weights: dict[str, Path], tmp_path: Path) -> None:
+def test_a_folders_content_is_what_it_is(
+    settings: Callable[..., dict[str, Any]], weights: dict[str, Path], tmp_path: Path
+) -> None:
     copy = Path(shutil.copytree(weights[T2V], tmp_path / "mini" / "copy"))
-    recipe = write_recipe(tmp_path / "recipe", settings(pretrained={"pipeline": {"folder": str(copy)}}))
+    recipe = write_recipe(
+        tmp_path / "recipe", settings(pretrained={"pipeline": {"folder": str(copy)}})
+    )
     first = weights_digests(load_recipe(recipe), "mini")
-    assert first == weights_digests(load_recipe(write_recipe(tmp_path / "other", settings())), "mini")
+    assert first == weights_digests(
+        load_recipe(write_recipe(tmp_path / "other", settings())), "mini"
+    )
     config = copy / "scheduler" / "scheduler_config.json"
     config.write_text(config.read_text().replace("0.02", "0.03"))
     assert weights_digests(load_recipe(recipe), "mini") != first
@@ -353,11 +479,17 @@ def test_a_folders_content_is_what_it_is(settings: Callable[..., dict[str, Any]]
 
 
 def test_folders_lie_beside_the_recipe_or_among_the_weights(
-    settings: Callable[..., dict[str, Any]], weights: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: Callable[..., dict[str, Any]],
+    weights: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv(resources.WEIGHTS_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(paths.WEIGHTS_VARIABLE, str(tmp_path))
     table = settings(pretrained={"pipeline": {"folder": "t2v"}})
-    with pytest.raises(WeightsError, match=r"are not there: put them into .*recipe/t2v or .*mini/t2v \(VBBENCH_WEIGHTS names"):
+    with pytest.raises(
+        WeightsError,
+        match=r"are not there: put them into .*recipe/t2v or .*mini/t2v \(VBBENCH_WEIGHTS names",
+    ):
         pretrained.pretrained_digests(table, tmp_path / "recipe")
     shutil.copytree(weights[T2V], tmp_path / "mini" / "t2v")
     assert made(table, tmp_path / "recipe").pipeline
@@ -371,14 +503,18 @@ class Bomb:
         return (Path.touch, (self.mark,))
 
 
-def test_pickles_and_code_are_not_run(settings: Callable[..., dict[str, Any]], weights: dict[str, Path], tmp_path: Path) -> None:
+def test_pickles_and_code_are_not_run(
+    settings: Callable[..., dict[str, Any]], weights: dict[str, Path], tmp_path: Path
+) -> None:
     copy, mark = Path(shutil.copytree(weights[T2V], tmp_path / "copy")), tmp_path / "mark"
     table = settings(pretrained={"pipeline": {"folder": str(copy)}})
     for part, name in (("unet", "diffusion_pytorch_model"), ("text_encoder", "pytorch_model")):
         tensors = next((copy / part).glob("*.safetensors"))
         kept = tensors.rename(tmp_path / "kept")
         (copy / part / f"{name}.bin").write_bytes(pickle.dumps(Bomb(mark)))
-        with pytest.raises(WeightsError, match=r"cannot be loaded as TextToVideoSDPipeline \(safetensors only\)"):
+        with pytest.raises(
+            WeightsError, match=r"cannot be loaded as TextToVideoSDPipeline \(safetensors only\)"
+        ):
             made(table)
         (copy / part / f"{name}.bin").unlink()
         kept.rename(tensors)
@@ -392,7 +528,10 @@ def test_pickles_and_code_are_not_run(settings: Callable[..., dict[str, Any]], w
     index = copy / "model_index.json"
     known = json.loads(index.read_text())
     for changes, message in (
-        ({"unet": ["os", "system"]}, "the part unet in .* is of 'os'; only classes of diffusers and transformers"),
+        (
+            {"unet": ["os", "system"]},
+            "the part unet in .* is of 'os'; only classes of diffusers and transformers",
+        ),
         ({"_class_name": ["mine", "Mine"]}, "names no pipeline of diffusers"),
     ):
         index.write_text(json.dumps({**known, **changes}))
@@ -408,11 +547,16 @@ def test_pickles_and_code_are_not_run(settings: Callable[..., dict[str, Any]], w
 
 
 def test_a_damaged_file_is_a_row_with_a_reason(
-    settings: Callable[..., dict[str, Any]], weights: dict[str, Path], tiny_suite: PromptSuite, tmp_path: Path
+    settings: Callable[..., dict[str, Any]],
+    weights: dict[str, Path],
+    tiny_suite: PromptSuite,
+    tmp_path: Path,
 ) -> None:
     copy = Path(shutil.copytree(weights[T2V], tmp_path / "copy"))
     (copy / "vae" / "diffusion_pytorch_model.safetensors").write_bytes(b"no tensors")
-    folder = write_recipe(tmp_path / "recipe", settings(pretrained={"pipeline": {"folder": str(copy)}}))
+    folder = write_recipe(
+        tmp_path / "recipe", settings(pretrained={"pipeline": {"folder": str(copy)}})
+    )
     runner = Runner(tiny_suite, tmp_path / "run")
     assert runner.run(folder, scorer=MetricScorer(["motion"], Setting(), "cpu"))[0].failed == 6
     (failure,) = failures(load_run(runner.root))
@@ -427,12 +571,15 @@ class TestHub:
         """An empty cache, and nobody to ask."""
         from huggingface_hub import constants
 
-        for name in resources.OFFLINE_VARIABLES:
+        for name in paths.OFFLINE_VARIABLES:
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
 
     def test_offline_says_what_to_put_where_before_anything_is_run(
-        self, settings: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+        self,
+        settings: Callable[..., dict[str, Any]],
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
     ) -> None:
         table = settings(pretrained=self.TABLE)
         told = pretrained.pretrained_digests(table, tmp_path)
@@ -446,17 +593,26 @@ class TestHub:
         with pytest.raises(WeightsError, match=wanted):
             made(table)
 
-    def test_nobody_who_answers_is_a_sentence(self, settings: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_nobody_who_answers_is_a_sentence(
+        self, settings: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         def refuse(source: object) -> None:
             raise ConnectionError("no route to the hub\nat all")
 
         monkeypatch.setattr(pretrained, "_ask", refuse)
-        with pytest.raises(WeightsError, match="are not at hand: put .*; downloading them failed: no route to the hub") as told:
+        with pytest.raises(
+            WeightsError,
+            match="are not at hand: put .*; downloading them failed: no route to the hub",
+        ) as told:
             made(settings(pretrained=self.TABLE))
         assert isinstance(told.value, VBBenchError)
 
     def test_what_lies_in_the_cache_is_loaded_without_a_network(
-        self, settings: Callable[..., dict[str, Any]], weights: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tiny_suite: PromptSuite
+        self,
+        settings: Callable[..., dict[str, Any]],
+        weights: dict[str, Path],
+        monkeypatch: pytest.MonkeyPatch,
+        tiny_suite: PromptSuite,
     ) -> None:
         from diffusers import TextToVideoSDPipeline
 
@@ -469,18 +625,28 @@ class TestHub:
         monkeypatch.setenv("VBBENCH_OFFLINE", "1")
         monkeypatch.setattr(TextToVideoSDPipeline, "download", download)
         (here,) = made(settings(pretrained=self.TABLE)).generate(tiny_suite.items[:1], PARAMS)
-        assert asked == [("owner/model", {"revision": COMMIT, "use_safetensors": True, "local_files_only": True})]
+        assert asked == [
+            ("owner/model", {"revision": COMMIT, "use_safetensors": True, "local_files_only": True})
+        ]
         there: Video = made(settings()).generate(tiny_suite.items[:1], PARAMS)[0]
         np.testing.assert_array_equal(here.frames, there.frames)
 
 
-def test_build_goes_through_the_recipe(settings: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+def test_build_goes_through_the_recipe(
+    settings: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
     recipe = load_recipe(write_recipe(tmp_path / "recipe", settings()))
     assert not recipe.fitted
     assert isinstance(build_model(recipe, "mini", "cpu"), DiffusersPipeline)
 
 
-def test_numbers_may_be_halves(settings: Callable[..., dict[str, Any]], tiny_suite: PromptSuite) -> None:
+def test_numbers_may_be_halves(
+    settings: Callable[..., dict[str, Any]], tiny_suite: PromptSuite
+) -> None:
     model = made(settings(dtype="bfloat16"))
-    assert {model.pipeline.unet.dtype, model.pipeline.vae.dtype, model.pipeline.text_encoder.dtype} == {torch.bfloat16}
+    assert {
+        model.pipeline.unet.dtype,
+        model.pipeline.vae.dtype,
+        model.pipeline.text_encoder.dtype,
+    } == {torch.bfloat16}
     assert model.generate(tiny_suite.items[:1], PARAMS)[0].frames.std() > 0

@@ -11,10 +11,19 @@ from PIL import Image
 
 from vbbench.errors import InputError
 from vbbench.media.video import write_video_lossless
-from vbbench.models.references import FLICKER_GAIN, Flicker, OtherIndividual, RealVideo, ShuffledFrames, StillImage
+from vbbench.models.references import (
+    FLICKER_GAIN,
+    Flicker,
+    OtherIndividual,
+    RealVideo,
+    ShuffledFrames,
+    StillImage,
+)
 from vbbench.types import PromptItem, SamplingParams, Subject, Video
 
-PARAMS = SamplingParams(num_frames=6, size=16, fps=5, num_inference_steps=1, guidance_scale=1.0, scheduler="ddim")
+PARAMS = SamplingParams(
+    num_frames=6, size=16, fps=5, num_inference_steps=1, guidance_scale=1.0, scheduler="ddim"
+)
 
 
 def model(kind: type) -> object:
@@ -35,7 +44,16 @@ def item(tmp_path: Path, clip: Video) -> PromptItem:
     write_video_lossless(tmp_path / "real.mkv", clip)
     write_video_lossless(tmp_path / "other.mkv", Video(255 - clip.frames, 5))
     subject = Subject("dog-0", "dog", tmp_path / "dog.png")
-    return PromptItem("dog-0-0", subject, "a dog", "dog", 1, 2, reference_video=tmp_path / "real.mkv", other_video=tmp_path / "other.mkv")
+    return PromptItem(
+        "dog-0-0",
+        subject,
+        "a dog",
+        "dog",
+        1,
+        2,
+        reference_video=tmp_path / "real.mkv",
+        other_video=tmp_path / "other.mkv",
+    )
 
 
 def test_real_video_is_the_file(item: PromptItem, clip: Video) -> None:
@@ -98,7 +116,9 @@ def test_two_frames_are_always_swapped(item: PromptItem, clip: Video) -> None:
         (OtherIndividual, "other_video", "no video of another individual"),
     ],
 )
-def test_an_item_without_the_video_is_told(item: PromptItem, kind: type, lacking: str, words: str) -> None:
+def test_an_item_without_the_video_is_told(
+    item: PromptItem, kind: type, lacking: str, words: str
+) -> None:
     with pytest.raises(InputError, match=f"dog-0-0 has {words}"):
         model(kind).generate([dataclasses.replace(item, **{lacking: None})], PARAMS)
 

@@ -41,7 +41,12 @@ def change(folder: Path, old: str, new: str) -> Path:
 
 def test_recipe_is_read(recipe_folder: Folder) -> None:
     recipe = load_recipe(recipe_folder("tinted"))
-    assert (recipe.name, recipe.fitted, recipe.groups, recipe.entry) == ("tinted", True, ("toys",), "method.py:Tinted")
+    assert (recipe.name, recipe.fitted, recipe.groups, recipe.entry) == (
+        "tinted",
+        True,
+        ("toys",),
+        "method.py:Tinted",
+    )
     assert recipe.scales["mini"]["cost"]["fit_seconds"] == 0.02
 
 
@@ -75,12 +80,22 @@ def test_folder_without_a_recipe_is_told(tmp_path: Path) -> None:
 def test_names_groups_and_folders_are_resolved_once_each_in_order(bundled: Path) -> None:
     assert registry.model_names() == ["noise", "tinted"]
     assert registry.groups() == {"toys": ["noise", "tinted"]}
-    assert [recipe.name for recipe in registry.resolve_models("tinted, toys")] == ["tinted", "noise"]
-    assert [recipe.name for recipe in registry.resolve_models(f"{bundled / 'noise'},noise")] == ["noise"]
+    assert [recipe.name for recipe in registry.resolve_models("tinted, toys")] == [
+        "tinted",
+        "noise",
+    ]
+    assert [recipe.name for recipe in registry.resolve_models(f"{bundled / 'noise'},noise")] == [
+        "noise"
+    ]
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("nois", "did you mean 'noise'"), ("toy", "did you mean 'toys'"), ("xyz", "known are noise, tinted, toys")]
+    ("name", "hint"),
+    [
+        ("nois", "did you mean 'noise'"),
+        ("toy", "did you mean 'toys'"),
+        ("xyz", "known are noise, tinted, toys"),
+    ],
 )
 def test_wrong_model_name_gets_a_hint(bundled: Path, name: str, hint: str) -> None:
     with pytest.raises(UsageError, match=f"no model or group '{name}': {hint}"):
@@ -110,14 +125,18 @@ def broken_recipes() -> list[Path]:
     raise RuntimeError("out of order")
 
 
-def test_packages_add_models_by_entry_points(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_packages_add_models_by_entry_points(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(registry, "baselines_dir", lambda: tmp_path)
     point = EntryPoint("theirs", f"{__name__}:their_recipes", registry.ENTRY_POINT_GROUP)
     monkeypatch.setattr(registry, "entry_points", lambda group: [point])
     assert registry.model_names() == ["noise"]
     broken = EntryPoint("theirs", f"{__name__}:broken_recipes", registry.ENTRY_POINT_GROUP)
     monkeypatch.setattr(registry, "entry_points", lambda group: [broken])
-    with pytest.raises(RecipeError, match=r"the entry point 'theirs' of vbbench\.models fails: out of order"):
+    with pytest.raises(
+        RecipeError, match=r"the entry point 'theirs' of vbbench\.models fails: out of order"
+    ):
         registry.model_names()
 
 
@@ -130,7 +149,9 @@ def test_wrong_suite_name_gets_a_hint(tmp_path: Path, monkeypatch: pytest.Monkey
         suites.resolve_suite("minni")
     (tmp_path / "photographs").mkdir()
     (tmp_path / "photographs" / "README.md").touch()
-    with pytest.raises(UsageError, match=r"'photographs' is not bundled: .*README\.md says what it needs"):
+    with pytest.raises(
+        UsageError, match=r"'photographs' is not bundled: .*README\.md says what it needs"
+    ):
         suites.resolve_suite("photographs")
 
 
@@ -149,12 +170,16 @@ def test_digest_ignores_caches_and_hidden_files(recipe_folder: Folder) -> None:
     assert folder_digest(folder) != before
 
 
-def test_model_is_built_and_draws_from_the_item(recipe_folder: Folder, tiny_suite: PromptSuite) -> None:
+def test_model_is_built_and_draws_from_the_item(
+    recipe_folder: Folder, tiny_suite: PromptSuite
+) -> None:
     recipe = load_recipe(recipe_folder("noise"))
     model = build_model(recipe, "mini", "cpu")
     params = sampling_params(recipe, "mini", num_frames=3, size=16, fps=4)
     first, second = model.generate(tiny_suite.items[:2], params)
-    np.testing.assert_array_equal(model.generate(tiny_suite.items[1:2], params)[0].frames, second.frames)
+    np.testing.assert_array_equal(
+        model.generate(tiny_suite.items[1:2], params)[0].frames, second.frames
+    )
     assert first.frames.shape == (3, 16, 16, 3)
     assert not list(recipe.folder.rglob("__pycache__"))
 
@@ -165,7 +190,12 @@ def test_settings_carry_the_scale(recipe_folder: Folder) -> None:
         "class Noise:\n    def __init__(self, settings, *, device, folder):\n        self.seen = (settings, device, folder)\n"
     )
     settings, device, seen_folder = build_model(load_recipe(folder), "mini", "cpu").seen
-    assert (settings["scale"], settings["strength"], device, seen_folder) == ("mini", 20, "cpu", folder.resolve())
+    assert (settings["scale"], settings["strength"], device, seen_folder) == (
+        "mini",
+        20,
+        "cpu",
+        folder.resolve(),
+    )
 
 
 def test_missing_class_scale_and_module_are_told(recipe_folder: Folder) -> None:
@@ -174,8 +204,14 @@ def test_missing_class_scale_and_module_are_told(recipe_folder: Folder) -> None:
         build_model(load_recipe(folder), "sd14", "cpu")
     with pytest.raises(RecipeError, match="names a class that is not there"):
         build_model(load_recipe(change(folder, ":Noise", ":Niose")), "mini", "cpu")
-    with pytest.raises(RecipeError, match="needs the module 'no_such_package', which is not installed"):
-        build_model(load_recipe(change(folder, "method.py:Niose", "no_such_package.sub:Model")), "mini", "cpu")
+    with pytest.raises(
+        RecipeError, match="needs the module 'no_such_package', which is not installed"
+    ):
+        build_model(
+            load_recipe(change(folder, "method.py:Niose", "no_such_package.sub:Model")),
+            "mini",
+            "cpu",
+        )
     assert "no_such_package" not in sys.modules
 
 
@@ -207,9 +243,16 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_another_training_has_its_own_weights_and_shares_the_others(trained: Path) -> None:
-    first, zeroth, second = registry.resolve_models("trained,trained@0,trained@2")[0], *registry.resolve_models("trained@0,trained@2")
+    first, zeroth, second = (
+        registry.resolve_models("trained,trained@0,trained@2")[0],
+        *registry.resolve_models("trained@0,trained@2"),
+    )
     assert first == zeroth
-    assert (first.name, first.training_seed, first.scales["mini"]["weights"]["mapper"]) == ("trained", 0, "mine")
+    assert (first.name, first.training_seed, first.scales["mini"]["weights"]["mapper"]) == (
+        "trained",
+        0,
+        "mine",
+    )
     assert (second.name, second.training_seed) == ("trained@2", 2)
     assert second.scales["mini"]["weights"] == {"base": "base", "mapper": "mine-seed2"}
     assert second.card == {"sees": "The text."}
@@ -235,10 +278,16 @@ def test_what_has_no_training_of_its_own_has_no_other(bundled: Path, trained: Pa
         ('own = ["mapper"]', "sampling = 3", "sampling in .* must be a table"),
         ('own = ["mapper"]', "cost = 3", "cost in .* must be a table"),
         ("[card]", 'groups = [1, ["a"]]\n[card]', "groups in .* must be a list of names"),
-        ("vbbench.models.text_to_video:TextToVideo", "../other/method.py:M", "lies outside of its folder"),
+        (
+            "vbbench.models.text_to_video:TextToVideo",
+            "../other/method.py:M",
+            "lies outside of its folder",
+        ),
     ],
 )
-def test_wrong_cards_and_own_weights_are_told(trained: Path, old: str, new: str, message: str) -> None:
+def test_wrong_cards_and_own_weights_are_told(
+    trained: Path, old: str, new: str, message: str
+) -> None:
     (trained / "recipe.toml").write_text(RECIPE.replace(old, new))
     with pytest.raises(RecipeError, match=message):
         load_recipe(trained)

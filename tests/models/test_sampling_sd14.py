@@ -23,7 +23,9 @@ from vbbench.networks.sampling.sampling import SCHEDULERS
 from vbbench.networks.unet.unet import ImagePromptInput
 from vbbench.types import PromptItem, SamplingParams, Video
 
-PARAMS = SamplingParams(num_frames=3, size=64, fps=8, num_inference_steps=4, guidance_scale=4.0, scheduler="faithful")
+PARAMS = SamplingParams(
+    num_frames=3, size=64, fps=8, num_inference_steps=4, guidance_scale=4.0, scheduler="faithful"
+)
 WEIGHTS = {"codec": "codec", "base": "base"}
 STAGES = ("coarse", "fine", "fine-only")
 
@@ -70,13 +72,17 @@ def released_loop(model: VideoBooth, item: PromptItem, params: SamplingParams) -
         t = torch.tensor([kept[i]])
         prompt = None
         if network.injects:
-            noisy = signal[i] ** 0.5 * clean + (1 - signal[i]) ** 0.5 * torch.randn(clean.shape, generator=image)
+            noisy = signal[i] ** 0.5 * clean + (1 - signal[i]) ** 0.5 * torch.randn(
+                clean.shape, generator=image
+            )
             prompt = ImagePromptInput(noisy.float(), t, null)
         cond, uncond = unet(x, t, text, image_prompt=prompt), unet(x, t, null)
         eps = cond.clone()
         eps[:, :3] = uncond[:, :3] + params.guidance_scale * (cond[:, :3] - uncond[:, :3])
         x0 = (x - (1 - signal[i]) ** 0.5 * eps) / signal[i] ** 0.5
-        mean = (before[i] ** 0.5 * betas[i] * x0 + (1 - betas[i]) ** 0.5 * (1 - before[i]) * x) / (1 - signal[i])
+        mean = (before[i] ** 0.5 * betas[i] * x0 + (1 - betas[i]) ** 0.5 * (1 - before[i]) * x) / (
+            1 - signal[i]
+        )
         noise = torch.randn(x.shape, generator=own)
         x = (mean + variance[i] ** 0.5 * noise if i else mean).float()
     return x
@@ -90,7 +96,9 @@ def test_faithful_is_the_released_loop(stage: str, items: Sequence[PromptItem]) 
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-4 * float(wanted.abs().max()))
 
 
-def test_each_quirk_of_the_released_loop_counts(items: Sequence[PromptItem], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_quirk_of_the_released_loop_counts(
+    items: Sequence[PromptItem], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without one of them the loop would end elsewhere, so the comparison above can fail."""
     from vbbench.models.videobooth import model as module
     from vbbench.networks.sampling import denoising
@@ -99,21 +107,30 @@ def test_each_quirk_of_the_released_loop_counts(items: Sequence[PromptItem], mon
     whole = latents_of(model, items[:1], PARAMS)
     faithful = denoising.faithful
     with monkeypatch.context() as changed:
-        changed.setattr(denoising, "faithful", lambda *a, **k: faithful(*a, guidance_channels=None, **k))
+        changed.setattr(
+            denoising, "faithful", lambda *a, **k: faithful(*a, guidance_channels=None, **k)
+        )
         guided = latents_of(model, items[:1], PARAMS)
     with monkeypatch.context() as changed:
         noise = module.ImageNoise
-        changed.setattr(module, "ImageNoise", lambda seed, shape, redrawn: noise(seed, shape, redrawn=False))
+        changed.setattr(
+            module, "ImageNoise", lambda seed, shape, redrawn: noise(seed, shape, redrawn=False)
+        )
         kept = latents_of(build(), items[:1], PARAMS)
     for other in (guided, kept):
         assert float((other - whole).abs().max()) > 1e-3 * float(whole.abs().max())
 
 
 @pytest.mark.parametrize("scheduler", [*SCHEDULERS, "faithful"])
-def test_an_item_gives_the_same_latents_again_and_in_any_company(scheduler: str, items: Sequence[PromptItem]) -> None:
+def test_an_item_gives_the_same_latents_again_and_in_any_company(
+    scheduler: str, items: Sequence[PromptItem]
+) -> None:
     """Among the company is another prompt of the same image, whose noise it shares."""
     model, params = build(), replace(PARAMS, scheduler=scheduler)
-    together, turned = latents_of(model, items, params), latents_of(build(), items[::-1], params).flip(0)
+    together, turned = (
+        latents_of(model, items, params),
+        latents_of(build(), items[::-1], params).flip(0),
+    )
     assert together.isfinite().all()
     largest = float(together.abs().max())
     torch.testing.assert_close(turned, together, rtol=0, atol=1e-4 * largest)
@@ -121,7 +138,9 @@ def test_an_item_gives_the_same_latents_again_and_in_any_company(scheduler: str,
     for place in (1, 3):
         alone = latents_of(build(), items[place : place + 1], params)
         torch.testing.assert_close(alone[0], together[place], rtol=0, atol=1e-4 * largest)
-        kept = latents_of(model, items[place : place + 1], params)  # by a model that has kept what its image prompts left behind
+        kept = latents_of(
+            model, items[place : place + 1], params
+        )  # by a model that has kept what its image prompts left behind
         torch.testing.assert_close(kept, alone, rtol=0, atol=1e-4 * largest)
 
 
@@ -130,7 +149,10 @@ def test_what_is_kept_of_an_image_belongs_to_its_loop(items: Sequence[PromptItem
     model = build(speed={"image_cache_mb": 1000.0})
     for steps in (3, 5):
         params = replace(PARAMS, num_inference_steps=steps)
-        found, fresh = latents_of(model, items[:1], params), latents_of(build(speed={"image_cache_mb": 0.0}), items[:1], params)
+        found, fresh = (
+            latents_of(model, items[:1], params),
+            latents_of(build(speed={"image_cache_mb": 0.0}), items[:1], params),
+        )
         torch.testing.assert_close(found, fresh, rtol=0, atol=1e-5 * float(fresh.abs().max()))
 
 

@@ -31,7 +31,9 @@ def gap(one: Video, other: Video) -> int:
     return int(np.abs(one.frames.astype(int) - other.frames).max())
 
 
-def test_videos_have_the_shape_that_was_asked_for(model: TextToVideo, items: Sequence[PromptItem]) -> None:
+def test_videos_have_the_shape_that_was_asked_for(
+    model: TextToVideo, items: Sequence[PromptItem]
+) -> None:
     (video,) = model.generate(items[:1], replace(PARAMS, num_frames=4, fps=3))
     assert video.frames.shape == (4, 64, 64, 3)
     assert video.frames.dtype == np.uint8
@@ -39,7 +41,9 @@ def test_videos_have_the_shape_that_was_asked_for(model: TextToVideo, items: Seq
 
 
 @pytest.mark.parametrize("scheduler", ["ddim", "ddpm"])
-def test_an_item_gives_the_same_video_in_any_company(model: TextToVideo, items: Sequence[PromptItem], scheduler: str) -> None:
+def test_an_item_gives_the_same_video_in_any_company(
+    model: TextToVideo, items: Sequence[PromptItem], scheduler: str
+) -> None:
     params = replace(PARAMS, scheduler=scheduler)
     together, turned = model.generate(items, params), model.generate(items[::-1], params)[::-1]
     for place in (0, 3):
@@ -48,9 +52,16 @@ def test_an_item_gives_the_same_video_in_any_company(model: TextToVideo, items: 
         assert gap(alone, turned[place]) <= 1
 
 
-def test_the_seed_decides_and_the_name_does_not(model: TextToVideo, items: Sequence[PromptItem]) -> None:
+def test_the_seed_decides_and_the_name_does_not(
+    model: TextToVideo, items: Sequence[PromptItem]
+) -> None:
     item = items[0]
-    variants = [item, replace(item, id="x", image_seed=1), replace(item, seed=item.seed + 1), replace(item, text="a bear at night")]
+    variants = [
+        item,
+        replace(item, id="x", image_seed=1),
+        replace(item, seed=item.seed + 1),
+        replace(item, text="a bear at night"),
+    ]
     one, renamed, reseeded, reworded = model.generate(variants, PARAMS)
     assert gap(one, renamed) <= 1
     assert gap(one, reseeded) > 10
@@ -62,7 +73,9 @@ def test_the_image_prompt_is_never_opened(model: TextToVideo, items: Sequence[Pr
     assert len(model.generate([blind], PARAMS)) == 1
 
 
-def test_the_global_generator_is_neither_read_nor_moved(model: TextToVideo, items: Sequence[PromptItem]) -> None:
+def test_the_global_generator_is_neither_read_nor_moved(
+    model: TextToVideo, items: Sequence[PromptItem]
+) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         before = torch.random.get_rng_state()
@@ -77,7 +90,9 @@ def test_the_first_noise_shares_half_of_its_variance_over_frames(
     model: TextToVideo, items: Sequence[PromptItem], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     latents = spied(monkeypatch)
-    model.generate([replace(items[0], seed=seed) for seed in range(12)], replace(PARAMS, num_inference_steps=1))
+    model.generate(
+        [replace(items[0], seed=seed) for seed in range(12)], replace(PARAMS, num_inference_steps=1)
+    )
     (noise, _) = latents[0]
     assert noise.shape == (12, COMPONENTS, 8, 8, 8)
     rows = noise.movedim(2, 0).reshape(8, -1).numpy()
@@ -91,7 +106,9 @@ def test_an_ancestral_step_does_not_repeat_the_first_noise(
     model.generate(items[:1], replace(PARAMS, scheduler="ddpm", num_inference_steps=2))
     ((_, generators),) = calls
     drawn = torch.randn(1, COMPONENTS, 8, 8, 8, generator=generators[0])
-    first = torch.randn(1, COMPONENTS, 8, 8, 8, generator=torch.Generator().manual_seed(items[0].seed))
+    first = torch.randn(
+        1, COMPONENTS, 8, 8, 8, generator=torch.Generator().manual_seed(items[0].seed)
+    )
     assert abs(float(torch.corrcoef(torch.stack([drawn.flatten(), first.flatten()]))[0, 1])) < 0.1
 
 
@@ -99,7 +116,9 @@ def spied(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, list[torch.Gene
     """First latents and generators of every sampling from now on, as they were when it began."""
     calls, original = [], denoising.sample
 
-    def spy(denoise: object, scheduler: object, latents: Tensor, steps: int, **options: object) -> Tensor:
+    def spy(
+        denoise: object, scheduler: object, latents: Tensor, steps: int, **options: object
+    ) -> Tensor:
         copies = []
         for generator in options["generators"]:
             copies.append(torch.Generator())
@@ -111,7 +130,9 @@ def spied(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, list[torch.Gene
     return calls
 
 
-def test_unknown_words_schedulers_and_scales_are_told(model: TextToVideo, items: Sequence[PromptItem]) -> None:
+def test_unknown_words_schedulers_and_scales_are_told(
+    model: TextToVideo, items: Sequence[PromptItem]
+) -> None:
     with pytest.raises(InputError, match="'skateboard'"):
         model.generate([replace(items[0], text="a bear on a skateboard")], PARAMS)
     with pytest.raises(UsageError, match="'magic'; there are ddpm, ddim"):
@@ -140,19 +161,29 @@ def test_numbers_that_are_not_finite_are_told_with_item_and_step(
         model.generate(items[:3], PARAMS)
 
 
-def test_frames_that_are_not_finite_are_told(model: TextToVideo, items: Sequence[PromptItem]) -> None:
+def test_frames_that_are_not_finite_are_told(
+    model: TextToVideo, items: Sequence[PromptItem]
+) -> None:
     model.codec.mean[0] = float("nan")
-    with pytest.raises(InputError, match=f"decoding of item {items[0].id}: the frames are not finite"):
+    with pytest.raises(
+        InputError, match=f"decoding of item {items[0].id}: the frames are not finite"
+    ):
         model.generate(items[:1], PARAMS)
 
 
-def test_steps_that_no_process_has_are_told(model: TextToVideo, items: Sequence[PromptItem]) -> None:
+def test_steps_that_no_process_has_are_told(
+    model: TextToVideo, items: Sequence[PromptItem]
+) -> None:
     with pytest.raises(UsageError, match="'ddim' takes 1 to 1000 steps, not 1001"):
         model.generate(items[:1], replace(PARAMS, num_inference_steps=1001))
-    with pytest.raises(UsageError, match="predict noise on its linear schedule; this one predicts 'sample'"):
+    with pytest.raises(
+        UsageError, match="predict noise on its linear schedule; this one predicts 'sample'"
+    ):
         model.generate(items[:1], replace(PARAMS, scheduler="faithful"))
 
 
-def test_more_frames_than_a_network_knows_are_told(model: TextToVideo, items: Sequence[PromptItem]) -> None:
+def test_more_frames_than_a_network_knows_are_told(
+    model: TextToVideo, items: Sequence[PromptItem]
+) -> None:
     with pytest.raises(UsageError, match="knows 8 frames at most, not 9"):
         model.generate(items[:1], replace(PARAMS, num_frames=9))

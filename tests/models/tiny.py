@@ -27,25 +27,45 @@ from vbbench.networks.videobooth import COARSE, FINE, FINE_ONLY, VideoBoothNetwo
 from vbbench.types import PromptItem, SamplingParams
 
 PATCH, COMPONENTS = 8, 6
-PARAMS = SamplingParams(num_frames=8, size=64, fps=8, num_inference_steps=3, guidance_scale=3.0, scheduler="ddim", batch_size=4)
-IMAGE_ENCODER = ImageEncoderConfig(size=16, patch=4, width=16, feed_forward=32, layers=3, heads=2, stem=(8, 8), levels=(1,))
+PARAMS = SamplingParams(
+    num_frames=8,
+    size=64,
+    fps=8,
+    num_inference_steps=3,
+    guidance_scale=3.0,
+    scheduler="ddim",
+    batch_size=4,
+)
+IMAGE_ENCODER = ImageEncoderConfig(
+    size=16, patch=4, width=16, feed_forward=32, layers=3, heads=2, stem=(8, 8), levels=(1,)
+)
 
 VIDEOBOOTH = {
     "videobooth-coarse": COARSE,
     "videobooth-short-coarse": COARSE,
     "videobooth-fine": FINE_ONLY,
-    **dict.fromkeys(("videobooth", "videobooth-short", "videobooth-joint", "videobooth-clean-prompt"), FINE),
+    **dict.fromkeys(
+        ("videobooth", "videobooth-short", "videobooth-joint", "videobooth-clean-prompt"), FINE
+    ),
 }
 ELITE = {"elite-global": GLOBAL, "elite": LOCAL}
 """Names of weights -> stages."""
 
 
-def network_config(vocabulary: tuple[str, ...] = VOCABULARY, latent_channels: int = COMPONENTS) -> NetworkConfig:
+def network_config(
+    vocabulary: tuple[str, ...] = VOCABULARY, latent_channels: int = COMPONENTS
+) -> NetworkConfig:
     """All switches of the miniature network, at a size that costs nothing."""
     mini = mini_config(vocabulary, latent_channels)
     return replace(
         mini,
-        unet=replace(mini.unet, block_out_channels=(16, 32), num_heads=(1, 2), cross_attention_dim=16, norm_num_groups=4),
+        unet=replace(
+            mini.unet,
+            block_out_channels=(16, 32),
+            num_heads=(1, 2),
+            cross_attention_dim=16,
+            norm_num_groups=4,
+        ),
         text=replace(mini.text, width=16, feed_forward=32, heads=2),
     )
 
@@ -63,7 +83,13 @@ def make_codec() -> PatchCodec:
     """Fitted on a frame of each class."""
     count = len(CLASSES)
     people = individuals("train", np.arange(count), np.arange(count))
-    frames, _ = render_clips(people, np.arange(count) % 8, np.arange(count) % 6, np.arange(count), frame_indices=np.zeros((count, 1), int))
+    frames, _ = render_clips(
+        people,
+        np.arange(count) % 8,
+        np.arange(count) % 6,
+        np.arange(count),
+        frame_indices=np.zeros((count, 1), int),
+    )
     codec = PatchCodec(PATCH, COMPONENTS)
     codec.fit(to_unit(torch.from_numpy(frames)))
     return codec
@@ -112,7 +138,10 @@ def write_weights(root: Path) -> Path:
         "image-encoder": (make_image_encoder().state_dict(), IMAGE_ENCODER.as_dict()),
     }
     for name, stage in VIDEOBOOTH.items():
-        files[name] = (dict(make_videobooth(stage).trained()), {"stage": stage, "noises_image_prompt": "clean" not in name})
+        files[name] = (
+            dict(make_videobooth(stage).trained()),
+            {"stage": stage, "noises_image_prompt": "clean" not in name},
+        )
     for name, stage in ELITE.items():
         files[name] = (dict(make_elite(stage).shipped()), {"stage": stage})
     for name, (tensors, config) in files.items():

@@ -13,8 +13,17 @@ def make_tokenizer(folder: Path) -> Path:
     """A byte-pair tokenizer of CLIP's kind: every letter is a token, and so is every letter that ends a word."""
     folder.mkdir(parents=True)
     letters = [chr(code) for code in range(33, 127)]
-    tokens = [*letters, *(f"{letter}</w>" for letter in letters), "ca", "cat</w>", "<|startoftext|>", "<|endoftext|>"]
-    (folder / "vocab.json").write_text(json.dumps({token: place for place, token in enumerate(tokens)}))
+    tokens = [
+        *letters,
+        *(f"{letter}</w>" for letter in letters),
+        "ca",
+        "cat</w>",
+        "<|startoftext|>",
+        "<|endoftext|>",
+    ]
+    (folder / "vocab.json").write_text(
+        json.dumps({token: place for place, token in enumerate(tokens)})
+    )
     (folder / "merges.txt").write_text("#version: 0.2\nc a\nca t</w>\n")
     return folder
 
@@ -26,7 +35,9 @@ def text_to_video(folder: Path) -> Path:
 
     words = make_tokenizer(folder.parent / f"{folder.name}-words")
     torch.manual_seed(0)
-    tokenizer = CLIPTokenizer(str(words / "vocab.json"), str(words / "merges.txt"), model_max_length=48)
+    tokenizer = CLIPTokenizer(
+        str(words / "vocab.json"), str(words / "merges.txt"), model_max_length=48
+    )
     text_encoder = CLIPTextModel(
         CLIPTextConfig(
             vocab_size=len(tokenizer),
@@ -58,7 +69,9 @@ def text_to_video(folder: Path) -> Path:
         norm_num_groups=2,
         sample_size=16,
     )
-    pipeline = TextToVideoSDPipeline(vae, text_encoder, tokenizer, unet, DDIMScheduler(clip_sample=False))
+    pipeline = TextToVideoSDPipeline(
+        vae, text_encoder, tokenizer, unet, DDIMScheduler(clip_sample=False)
+    )
     return _saved(pipeline, folder)
 
 
@@ -87,7 +100,11 @@ def image_to_video(folder: Path) -> Path:
         addition_time_embed_dim=8,
     )
     vae = AutoencoderKLTemporalDecoder(
-        block_out_channels=(32, 32), down_block_types=("DownEncoderBlock2D",) * 2, latent_channels=4, layers_per_block=1, sample_size=16
+        block_out_channels=(32, 32),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        latent_channels=4,
+        layers_per_block=1,
+        sample_size=16,
     )
     vision = CLIPVisionModelWithProjection(
         CLIPVisionConfig(
@@ -101,9 +118,15 @@ def image_to_video(folder: Path) -> Path:
         )
     )
     scheduler = EulerDiscreteScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", prediction_type="v_prediction", use_karras_sigmas=True
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type="v_prediction",
+        use_karras_sigmas=True,
     )
-    processor = CLIPImageProcessor(crop_size={"height": 224, "width": 224}, size={"shortest_edge": 224})
+    processor = CLIPImageProcessor(
+        crop_size={"height": 224, "width": 224}, size={"shortest_edge": 224}
+    )
     return _saved(StableVideoDiffusionPipeline(vae, vision, unet, scheduler, processor), folder)
 
 

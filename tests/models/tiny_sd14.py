@@ -32,13 +32,23 @@ NETWORK = NetworkConfig(
 )
 CODEC = {**VAE, "block_out_channels": [8, 8, 8, 8], "layers_per_block": 1, "norm_num_groups": 4}
 IMAGE_ENCODER = ImageEncoderConfig(
-    size=32, patch=8, width=16, feed_forward=32, layers=3, heads=2, levels=(1, 2), pixel_mean=CLIP_MEAN, pixel_std=CLIP_STD
+    size=32,
+    patch=8,
+    width=16,
+    feed_forward=32,
+    layers=3,
+    heads=2,
+    levels=(1, 2),
+    pixel_mean=CLIP_MEAN,
+    pixel_std=CLIP_STD,
 )
 
 
 def _parts() -> tuple[TextToVideoNetwork, ImageEncoder]:
     with seeded(1):
-        return shaken(TextToVideoNetwork(NETWORK), 1, 0.1), shaken(ImageEncoder(IMAGE_ENCODER), 2, 0.3)  # type: ignore[return-value]
+        return shaken(TextToVideoNetwork(NETWORK), 1, 0.1), shaken(
+            ImageEncoder(IMAGE_ENCODER), 2, 0.3
+        )  # type: ignore[return-value]
 
 
 def write_weights(root: Path) -> Path:
@@ -54,13 +64,18 @@ def write_weights(root: Path) -> Path:
     for name, stage in VIDEOBOOTH.items():
         network = VideoBoothNetwork(*_parts(), stage)
         shaken(nn.ParameterList(parameter for _, parameter in network.trained()), 4, 0.2)
-        files[name] = (dict(network.trained()), {"stage": stage, "noises_image_prompt": "clean" not in name})
+        files[name] = (
+            dict(network.trained()),
+            {"stage": stage, "noises_image_prompt": "clean" not in name},
+        )
     for name, stage in ELITE.items():
         elite = EliteNetwork(*_parts(), stage)
         shaken(nn.ParameterList(parameter for _, parameter in elite.shipped()), 5, 0.2)
         files[name] = (dict(elite.shipped()), {"stage": stage})
     for name, (tensors, config) in files.items():
-        save_weights(root / "sd14" / f"{name}.safetensors", tensors, {"recipe": name, "config": config})
+        save_weights(
+            root / "sd14" / f"{name}.safetensors", tensors, {"recipe": name, "config": config}
+        )
     return root
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from vbbench.core import paths as resources
+from vbbench.core import paths
 from vbbench.models.recipes import load_recipe
 from vbbench.models.registry import all_recipes, resolve_models
 from vbbench.networks.elite import LOCAL, EliteNetwork
@@ -25,7 +25,7 @@ ALL = list(all_recipes().values())
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder of weights."""
-    monkeypatch.setenv(resources.WEIGHTS_VARIABLE, str(tmp_path / "weights"))
+    monkeypatch.setenv(paths.WEIGHTS_VARIABLE, str(tmp_path / "weights"))
     return tmp_path / "weights" / "sd14"
 
 
@@ -38,32 +38,52 @@ def test_stated_numbers_are_those_of_the_classes() -> None:
     sizes = released.real_sizes()
 
     def count(*kinds: str) -> int:
-        return sum(tensor.numel() for kind in kinds for tensor in released.released_table(sizes, kind).values())
+        return sum(
+            tensor.numel()
+            for kind in kinds
+            for tensor in released.released_table(sizes, kind).values()
+        )
 
     assert {name: count(*kinds) for name, kinds in catalog.MADE_OF.items()} == catalog.PARAMETERS
     stages = {stage: released.trained_table(sizes, stage) for stage in ("coarse", "fine")}
-    counted = {stage: sum(tensor.numel() for tensor in table.values()) for stage, table in stages.items()}
+    counted = {
+        stage: sum(tensor.numel() for tensor in table.values()) for stage, table in stages.items()
+    }
     assert {**counted, "fine-only": counted["fine"] - counted["coarse"]} == catalog.STAGE_PARAMETERS
     with torch.device("meta"):
-        elite = EliteNetwork(TextToVideoNetwork(sizes.network), ImageEncoder(sizes.image_encoder), LOCAL)
+        elite = EliteNetwork(
+            TextToVideoNetwork(sizes.network), ImageEncoder(sizes.image_encoder), LOCAL
+        )
     assert sum(parameter.numel() for _, parameter in elite.shipped()) == catalog.ELITE_PARAMETERS
 
 
 def test_kinds_that_are_published_are_those_that_can_be_converted() -> None:
-    assert {each.kind for each in catalog.PUBLISHED} == set(released.KINDS) == {kind for made in catalog.MADE_OF.values() for kind in made}
+    assert (
+        {each.kind for each in catalog.PUBLISHED}
+        == set(released.KINDS)
+        == {kind for made in catalog.MADE_OF.values() for kind in made}
+    )
 
 
 def test_everything_that_recipes_name_is_listed_once(folder: Path) -> None:
     found = by_name(needs(ALL, "sd14"))
-    named = {name for recipe in ALL for name in recipe.scales.get("sd14", {}).get("weights", {}).values()}
+    named = {
+        name for recipe in ALL for name in recipe.scales.get("sd14", {}).get("weights", {}).values()
+    }
     assert set(found) == named | {"retrieve/clips.csv"}
     assert not any(need.here for need in found.values())
     assert found["base"].size == 4 * 1_165_271_044
-    assert [each.file for each in found["base"].published] == ["watermark_remove_module.pt", "text_encoder/model.safetensors"]
+    assert [each.file for each in found["base"].published] == [
+        "watermark_remove_module.pt",
+        "text_encoder/model.safetensors",
+    ]
     assert found["codec"].licence == "MIT"
     assert found["videobooth-coarse"].parameters == 48_074_240
     assert found["videobooth-fine"].published == ()
-    assert set(found["videobooth-joint"].models) == {"videobooth-joint", "videobooth-joint-coarse-path"}
+    assert set(found["videobooth-joint"].models) == {
+        "videobooth-joint",
+        "videobooth-joint-coarse-path",
+    }
     assert found["videobooth"].path == folder / "videobooth.safetensors"
 
 
@@ -71,7 +91,7 @@ def test_the_miniature_is_all_here() -> None:
     found = needs(ALL, "mini")
     assert all(need.here and need.sha256 and need.parameters and need.size for need in found)
     base = by_name(found)["base"]
-    assert base.sha256 == json.loads((resources.weights_dir() / "base.json").read_text())["sha256"]
+    assert base.sha256 == json.loads((paths.weights_dir() / "base.json").read_text())["sha256"]
     assert base.licence == "vbbench's own"
 
 

@@ -32,7 +32,9 @@ def patches(pixels: np.ndarray) -> np.ndarray:
     """(B, T, 3, H, W) -> (B, T, h, w, 3 * P * P), cell by cell."""
     b, t, _, height, width = pixels.shape
     rows = [
-        pixels[:, :, :, y : y + PATCH, x : x + PATCH].reshape(b, t, -1) for y in range(0, height, PATCH) for x in range(0, width, PATCH)
+        pixels[:, :, :, y : y + PATCH, x : x + PATCH].reshape(b, t, -1)
+        for y in range(0, height, PATCH)
+        for x in range(0, width, PATCH)
     ]
     return np.stack(rows, axis=2).reshape(b, t, height // PATCH, width // PATCH, -1)
 
@@ -57,20 +59,26 @@ def test_components_are_the_principal_ones(codec: PatchCodec, pixels: torch.Tens
 def test_latents_are_scaled_coefficients(codec: PatchCodec, pixels: torch.Tensor) -> None:
     mean, components, scale = reference(pixels.numpy())
     signs = np.sign((codec.basis.numpy() * components).sum(1))
-    expected = ((patches(pixels.numpy()) - mean) @ components.T * signs * scale).transpose(0, 4, 1, 2, 3)
+    expected = ((patches(pixels.numpy()) - mean) @ components.T * signs * scale).transpose(
+        0, 4, 1, 2, 3
+    )
     latents = codec.encode(pixels)
     assert latents.shape == (6, COMPONENTS, 2, 4, 3)
     np.testing.assert_allclose(latents, expected, atol=2e-4)
 
 
-def test_latents_have_unit_mean_square_and_lose_their_order_of_size(codec: PatchCodec, pixels: torch.Tensor) -> None:
+def test_latents_have_unit_mean_square_and_lose_their_order_of_size(
+    codec: PatchCodec, pixels: torch.Tensor
+) -> None:
     latents = codec.encode(pixels)
     assert float(latents.square().mean()) == pytest.approx(1, rel=1e-3)
     sizes = latents.square().mean((0, 2, 3, 4))
     assert (sizes[:-1] >= sizes[1:]).all()
 
 
-def test_decoding_is_the_best_approximation_of_that_rank(codec: PatchCodec, pixels: torch.Tensor) -> None:
+def test_decoding_is_the_best_approximation_of_that_rank(
+    codec: PatchCodec, pixels: torch.Tensor
+) -> None:
     mean, components, _ = reference(pixels.numpy())
     rows = patches(pixels.numpy())
     expected = mean + (rows - mean) @ components.T @ components
@@ -79,7 +87,9 @@ def test_decoding_is_the_best_approximation_of_that_rank(codec: PatchCodec, pixe
     np.testing.assert_allclose(patches(decoded.numpy()), expected.clip(-1, 1), atol=1e-4)
 
 
-def test_what_was_decoded_encodes_to_the_same_latents(codec: PatchCodec, pixels: torch.Tensor) -> None:
+def test_what_was_decoded_encodes_to_the_same_latents(
+    codec: PatchCodec, pixels: torch.Tensor
+) -> None:
     latents = 0.3 * codec.encode(pixels)
     torch.testing.assert_close(codec.encode(codec.decode(latents)), latents, atol=1e-4, rtol=1e-4)
 
@@ -98,7 +108,9 @@ def test_frames_and_cells_do_not_mix(codec: PatchCodec, pixels: torch.Tensor) ->
 
 
 def test_decoded_pixels_are_confined(codec: PatchCodec) -> None:
-    decoded = codec.decode(100 * torch.randn(1, COMPONENTS, 1, 2, 2, generator=torch.Generator().manual_seed(0)))
+    decoded = codec.decode(
+        100 * torch.randn(1, COMPONENTS, 1, 2, 2, generator=torch.Generator().manual_seed(0))
+    )
     assert decoded.min() == -1
     assert decoded.max() == 1
 
@@ -115,4 +127,8 @@ def test_bytes_survive_the_trip_to_floats_and_back() -> None:
     assert unit.min() == -1
     assert unit.max() == 1
     assert torch.equal(to_uint8(unit), frames)
-    assert to_uint8(torch.tensor([-3.0, 0.0, 3.0]).reshape(3, 1, 1)).flatten().tolist() == [0, 128, 255]
+    assert to_uint8(torch.tensor([-3.0, 0.0, 3.0]).reshape(3, 1, 1)).flatten().tolist() == [
+        0,
+        128,
+        255,
+    ]

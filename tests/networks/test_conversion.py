@@ -49,7 +49,9 @@ def out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def same(a: published.State, b: published.State) -> bool:
-    return a.keys() == b.keys() and all(a[key].dtype == b[key].dtype and torch.equal(a[key], b[key]) for key in a)
+    return a.keys() == b.keys() and all(
+        a[key].dtype == b[key].dtype and torch.equal(a[key], b[key]) for key in a
+    )
 
 
 def content(path: Path, key: str) -> published.State:
@@ -59,8 +61,12 @@ def content(path: Path, key: str) -> published.State:
 # --- the real size ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("kind", "keys", "parameters"), [(UNET, 978, 1_042_210_564), (MAPPER, 196, 97_635_840)])
-def test_files_of_the_real_size_have_every_key_and_shape(golden: Path, tmp_path: Path, kind: str, keys: int, parameters: int) -> None:
+@pytest.mark.parametrize(
+    ("kind", "keys", "parameters"), [(UNET, 978, 1_042_210_564), (MAPPER, 196, 97_635_840)]
+)
+def test_files_of_the_real_size_have_every_key_and_shape(
+    golden: Path, tmp_path: Path, kind: str, keys: int, parameters: int
+) -> None:
     thin = published.thin_state(golden / f"{kind}_keys.txt")
     path = tmp_path / published.PLACES[kind]
     torch.save({published.TOP_LEVEL[kind]: thin}, path)
@@ -72,7 +78,9 @@ def test_files_of_the_real_size_have_every_key_and_shape(golden: Path, tmp_path:
     if kind == MAPPER:
         ours = released.trained_from(part.tensors, released.real_sizes(), "fine")
         assert sum(tensor.numel() for tensor in ours.values()) == parameters
-        assert {key: value.shape for key, value in released.mapper_file(ours).items()} == {key: value.shape for key, value in thin.items()}
+        assert {key: value.shape for key, value in released.mapper_file(ours).items()} == {
+            key: value.shape for key, value in thin.items()
+        }
     del thin["conv_in.weight" if kind == UNET else "mapping_0.0.bias"]
     assert released.misfits(thin, wanted).startswith("1 missing: ")
 
@@ -84,14 +92,19 @@ def test_the_golden_weights_come_back_identical(golden: Path, tmp_path: Path, ou
     """Among them the projections of the UNet's file that the released code replaces, which differ from those it replaces them with."""
     states, sizes = published.golden_states(golden), published.golden_sizes(golden)
     done = conversion.from_released([published.write(tmp_path / "published", states)], out, sizes)
-    assert [path.name for path in done.written] == [f"{name}.safetensors" for name in ("base", "codec", "image-encoder", "videobooth")]
+    assert [path.name for path in done.written] == [
+        f"{name}.safetensors" for name in ("base", "codec", "image-encoder", "videobooth")
+    ]
     assert done.lacking == ()
     base = loading.load_network("base", "sd14").unet.state_dict()
     assert same({key: base[key] for key in states[UNET]}, states[UNET])
     conversion.to_released(out, tmp_path / "back")
     assert same(content(tmp_path / "back" / "watermark_remove_module.pt", "ema_unet"), states[UNET])
     assert same(content(tmp_path / "back" / "mapper.pt", "ema"), states[MAPPER])
-    replaced, by = states[UNET][f"{AN_ATTENTION}.to_k.weight"], states[MAPPER][f"{AN_ATTENTION.replace('.', '_')}_to_k_new.weight"]
+    replaced, by = (
+        states[UNET][f"{AN_ATTENTION}.to_k.weight"],
+        states[MAPPER][f"{AN_ATTENTION.replace('.', '_')}_to_k_new.weight"],
+    )
     assert not torch.equal(replaced, by)
 
 
@@ -101,22 +114,37 @@ def test_what_is_written_is_what_is_loaded(source: Path, out: Path, states: Stat
     network = loading.load_videobooth("fine", "base", "image-encoder", "videobooth", "sd14")
     flat = AN_ATTENTION.replace(".", "_")
     state = network.state_dict()
-    assert torch.equal(state[f"base.unet.{AN_ATTENTION}.to_k.weight"], states[MAPPER][f"{flat}_to_k_new.weight"])
-    assert torch.equal(state[f"base.unet.{AN_ATTENTION}.to_v_image.weight"], states[MAPPER][f"{flat}_to_v_exemplar.weight"])
-    assert torch.equal(state["mapper.mapping_patch.1.6.weight"], states[MAPPER]["mapping_patch_1.6.weight"])
+    assert torch.equal(
+        state[f"base.unet.{AN_ATTENTION}.to_k.weight"], states[MAPPER][f"{flat}_to_k_new.weight"]
+    )
+    assert torch.equal(
+        state[f"base.unet.{AN_ATTENTION}.to_v_image.weight"],
+        states[MAPPER][f"{flat}_to_v_exemplar.weight"],
+    )
+    assert torch.equal(
+        state["mapper.mapping_patch.1.6.weight"], states[MAPPER]["mapping_patch_1.6.weight"]
+    )
     key = "encoder.layers.0.mlp.fc1.weight"
-    assert torch.equal(state[f"image_encoder.vision.{key}"], states[IMAGE_ENCODER][f"vision_model.{key}"])
+    assert torch.equal(
+        state[f"image_encoder.vision.{key}"], states[IMAGE_ENCODER][f"vision_model.{key}"]
+    )
     assert torch.equal(state[f"base.text_encoder.{key}"], states[TEXT_ENCODER][f"text_model.{key}"])
     codec = loading.load_codec("codec", "sd14").state_dict()
     assert torch.equal(codec["vae.encoder.conv_in.weight"], states[CODEC]["encoder.conv_in.weight"])
-    coarse = loading.load_videobooth("coarse", "base", "image-encoder", "videobooth-coarse", "sd14").state_dict()
+    coarse = loading.load_videobooth(
+        "coarse", "base", "image-encoder", "videobooth-coarse", "sd14"
+    ).state_dict()
     assert torch.equal(coarse["mapper.mapping.0.0.weight"], state["mapper.mapping.0.0.weight"])
-    assert torch.equal(coarse[f"base.unet.{AN_ATTENTION}.to_k.weight"], states[UNET][f"{AN_ATTENTION}.to_k.weight"])
+    assert torch.equal(
+        coarse[f"base.unet.{AN_ATTENTION}.to_k.weight"], states[UNET][f"{AN_ATTENTION}.to_k.weight"]
+    )
 
 
 def test_cards_say_what_weights_were_made_of(source: Path, out: Path) -> None:
     path = source / "mapper.pt"
-    conversion.from_released([source], out, SIZES, coarse_path=True, origins={path: "owner/name@0123"})
+    conversion.from_released(
+        [source], out, SIZES, coarse_path=True, origins={path: "owner/name@0123"}
+    )
     card = read_card(out / "videobooth.safetensors")
     assert card["sources"]["mapper"] == {
         "file": "mapper.pt",
@@ -132,12 +160,16 @@ def test_cards_say_what_weights_were_made_of(source: Path, out: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["ema", "ema_unet", "unet", "epoch_7", None, "safetensors"])
-def test_any_top_level_key_will_do(tmp_path: Path, out: Path, states: States, key: str | None) -> None:
+def test_any_top_level_key_will_do(
+    tmp_path: Path, out: Path, states: States, key: str | None
+) -> None:
     path = tmp_path / ("x.safetensors" if key == "safetensors" else "x.pt")
     if key == "safetensors":
         save_file(states[MAPPER], path)
     else:
-        torch.save(states[MAPPER] if key is None else {key: states[MAPPER], "steps": 3, "ema_2": {}}, path)
+        torch.save(
+            states[MAPPER] if key is None else {key: states[MAPPER], "steps": 3, "ema_2": {}}, path
+        )
     done = conversion.from_released([path], out, SIZES)
     assert [each.name for each in done.written] == ["videobooth.safetensors"]
     assert [sentence.split()[0] for sentence in done.lacking] == ["base", "codec", "image-encoder"]
@@ -145,12 +177,21 @@ def test_any_top_level_key_will_do(tmp_path: Path, out: Path, states: States, ke
 
 def test_the_averaged_weights_are_preferred(tmp_path: Path, out: Path, states: States) -> None:
     other = {key: value + 1 for key, value in states[MAPPER].items()}
-    torch.save({"unet": other, "ema": states[MAPPER]}, tmp_path / "x.pt", _use_new_zipfile_serialization=False)
+    torch.save(
+        {"unet": other, "ema": states[MAPPER]},
+        tmp_path / "x.pt",
+        _use_new_zipfile_serialization=False,
+    )
     conversion.from_released([tmp_path / "x.pt"], out, SIZES)
-    assert torch.equal(load_file(out / "videobooth.safetensors")["mapper.mapping.0.0.bias"], states[MAPPER]["mapping_0.0.bias"])
+    assert torch.equal(
+        load_file(out / "videobooth.safetensors")["mapper.mapping.0.0.bias"],
+        states[MAPPER]["mapping_0.0.bias"],
+    )
 
 
-def test_the_first_stages_mapper_becomes_coarse_weights_and_comes_back(source: Path, tmp_path: Path, out: Path) -> None:
+def test_the_first_stages_mapper_becomes_coarse_weights_and_comes_back(
+    source: Path, tmp_path: Path, out: Path
+) -> None:
     mapper = published.random_state(SIZES, MAPPER, "coarse")
     torch.save({"ema": mapper}, source / "mapper.pt")
     done = conversion.from_released([source], out, SIZES)
@@ -160,7 +201,9 @@ def test_the_first_stages_mapper_becomes_coarse_weights_and_comes_back(source: P
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_halves_stay_halves(source: Path, tmp_path: Path, out: Path, states: States, dtype: torch.dtype) -> None:
+def test_halves_stay_halves(
+    source: Path, tmp_path: Path, out: Path, states: States, dtype: torch.dtype
+) -> None:
     mapper = {key: value.to(dtype) for key, value in states[MAPPER].items()}
     torch.save({"ema": mapper}, source / "mapper.pt")
     conversion.from_released([source], out, SIZES)
@@ -168,16 +211,23 @@ def test_halves_stay_halves(source: Path, tmp_path: Path, out: Path, states: Sta
     assert same(content(tmp_path / "back" / "mapper.pt", "ema"), mapper)
 
 
-def test_weights_trained_here_go_back_too(source: Path, tmp_path: Path, out: Path, states: States) -> None:
+def test_weights_trained_here_go_back_too(
+    source: Path, tmp_path: Path, out: Path, states: States
+) -> None:
     """Stored as differences in eight bits, they become what the network would hold."""
     conversion.from_released([source], out, SIZES)
-    (plain, card), base = load_weights(out / "videobooth.safetensors"), load_file(out / "base.safetensors")
+    (plain, card), base = (
+        load_weights(out / "videobooth.safetensors"),
+        load_file(out / "base.safetensors"),
+    )
     card["config"]["differences"] = True
     stored = {key: value - base.get(key.removeprefix("base."), 0.0) for key, value in plain.items()}
     save_weights(out / "own.safetensors", stored, card, eight_bit=True)
     conversion.to_released(out, tmp_path / "back", "own")
     found = content(tmp_path / "back" / "mapper.pt", "ema")
-    assert all(torch.allclose(found[key], value, atol=0.03) for key, value in states[MAPPER].items())
+    assert all(
+        torch.allclose(found[key], value, atol=0.03) for key, value in states[MAPPER].items()
+    )
     save_weights(out / "fine.safetensors", plain, {"config": {"stage": "fine-only"}})
     with pytest.raises(WeightsError, match="of the stage fine-only, and the released code has"):
         conversion.to_released(out, tmp_path / "no", "fine")
@@ -189,24 +239,36 @@ def test_weights_trained_here_go_back_too(source: Path, tmp_path: Path, out: Pat
 def test_older_autoencoders_names_are_known(source: Path, out: Path, states: States) -> None:
     old = {".to_q.": ".query.", ".to_k.": ".key.", ".to_v.": ".value.", ".to_out.0.": ".proj_attn."}
     pattern = re.compile(r"\.to_(q|k|v|out\.0)\.")
-    save_file({pattern.sub(lambda m: old[m[0]], key): value for key, value in states[CODEC].items()}, source / published.PLACES[CODEC])
+    save_file(
+        {pattern.sub(lambda m: old[m[0]], key): value for key, value in states[CODEC].items()},
+        source / published.PLACES[CODEC],
+    )
     conversion.from_released([source], out, SIZES)
     key = "decoder.mid_block.attentions.0.to_out.0.weight"
     assert torch.equal(load_file(out / "codec.safetensors")[f"vae.{key}"], states[CODEC][key])
 
 
-def test_the_same_again_as_a_pickle_and_other_files_are_passed_over(source: Path, out: Path, states: States) -> None:
+def test_the_same_again_as_a_pickle_and_other_files_are_passed_over(
+    source: Path, out: Path, states: States
+) -> None:
     torch.save(states[CODEC], source / "vae" / "diffusion_pytorch_model.bin")
-    save_file({key: value.half() for key, value in states[CODEC].items()}, source / "vae" / "diffusion_pytorch_model.fp16.safetensors")
+    save_file(
+        {key: value.half() for key, value in states[CODEC].items()},
+        source / "vae" / "diffusion_pytorch_model.fp16.safetensors",
+    )
     save_file({"concept_embeds": torch.ones(2)}, source / "safety.safetensors")
     assert len(conversion.from_released([source], out, SIZES).written) == 4
 
 
 def test_two_of_one_kind_are_told(source: Path, out: Path) -> None:
     shutil.copytree(source / "vae", source / "vae2")
-    with pytest.raises(WeightsError, match="the autoencoder is there 2 times, in .*vae2.*name the files"):
+    with pytest.raises(
+        WeightsError, match="the autoencoder is there 2 times, in .*vae2.*name the files"
+    ):
         conversion.from_released([source], out, SIZES)
-    done = conversion.from_released([source / "mapper.pt", source / "vae2", source / "mapper.pt"], out, SIZES)
+    done = conversion.from_released(
+        [source / "mapper.pt", source / "vae2", source / "mapper.pt"], out, SIZES
+    )
     assert [path.stem for path in done.written] == ["codec", "videobooth"]
 
 
@@ -216,7 +278,9 @@ Damage = Callable[[Path, published.State], object]
 def _save(**changes: object) -> Damage:
     def damage(path: Path, state: published.State) -> None:
         changed = {**state, **{key.replace("__", "."): value for key, value in changes.items()}}
-        torch.save({"ema": {key: value for key, value in changed.items() if value is not None}}, path)
+        torch.save(
+            {"ema": {key: value for key, value in changed.items() if value is not None}}, path
+        )
 
     return damage
 
@@ -227,9 +291,15 @@ class _Harmful:
 
 
 FAULTS: dict[str, tuple[Damage, str]] = {
-    "missing": (_save(mapping_0__0__bias=None), r"mapper\.pt does not fit as VideoBooth's mapper: 1 missing: mapping_0\.0\.bias"),
+    "missing": (
+        _save(mapping_0__0__bias=None),
+        r"mapper\.pt does not fit as VideoBooth's mapper: 1 missing: mapping_0\.0\.bias",
+    ),
     "unexpected": (_save(surplus=torch.zeros(1)), "1 unexpected: surplus"),
-    "misshapen": (_save(mapping_0__0__bias=torch.zeros(3)), r"1 misshapen: mapping_0\.0\.bias \(3,\) for \(16,\)"),
+    "misshapen": (
+        _save(mapping_0__0__bias=torch.zeros(3)),
+        r"1 misshapen: mapping_0\.0\.bias \(3,\) for \(16,\)",
+    ),
     "double": (
         _save(mapping_0__0__bias=torch.zeros(16).double()),
         r"1 of a dtype that is not float32, float16 or bfloat16: mapping_0\.0\.bias float64",
@@ -238,28 +308,56 @@ FAULTS: dict[str, tuple[Damage, str]] = {
         _save(mapping_0__0__bias=torch.zeros(16).long()),
         r"1 of a dtype that is not float32, float16 or bfloat16: mapping_0\.0\.bias int64",
     ),
-    "NaN": (_save(mapping_0__0__bias=torch.full((16,), torch.nan)), r"mapper\.mapping\.0\.0\.bias of .*mapper\.pt holds NaN"),
-    "infinite": (_save(mapping_0__0__bias=torch.full((16,), torch.inf)), "holds NaN or infinite values"),
-    "cut off": (lambda path, _: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]), "cut off or damaged"),
-    "no weights": (lambda path, _: path.write_text("<html>not found</html>"), r"mapper\.pt is cut off or damaged, or no file of weights"),
+    "NaN": (
+        _save(mapping_0__0__bias=torch.full((16,), torch.nan)),
+        r"mapper\.mapping\.0\.0\.bias of .*mapper\.pt holds NaN",
+    ),
+    "infinite": (
+        _save(mapping_0__0__bias=torch.full((16,), torch.inf)),
+        "holds NaN or infinite values",
+    ),
+    "cut off": (
+        lambda path, _: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+        "cut off or damaged",
+    ),
+    "no weights": (
+        lambda path, _: path.write_text("<html>not found</html>"),
+        r"mapper\.pt is cut off or damaged, or no file of weights",
+    ),
     "empty": (lambda path, _: path.write_bytes(b""), r"mapper\.pt is empty"),
-    "code": (lambda path, state: torch.save({"ema": state, "x": _Harmful()}, path), "holds code besides tensors .*never run"),
-    "no table": (lambda path, _: torch.save({"epoch": 3, "lr": 0.1}, path), "holds no table of tensors: at its top it has epoch, lr"),
+    "code": (
+        lambda path, state: torch.save({"ema": state, "x": _Harmful()}, path),
+        "holds code besides tensors .*never run",
+    ),
+    "no table": (
+        lambda path, _: torch.save({"epoch": 3, "lr": 0.1}, path),
+        "holds no table of tensors: at its top it has epoch, lr",
+    ),
     "another's": (
         lambda path, _: torch.save({"ema_unet": published.random_state(SIZES, UNET)}, path),
         r"mapper\.pt should hold VideoBooth's mapper, and holds VideoBooth's UNet under its key 'ema_unet'",
     ),
     "image UNet": (
-        lambda path, _: torch.save({"conv_in.weight": torch.ones(1), "down_blocks.0.x": torch.ones(1)}, path.with_name("unet.pt")),
+        lambda path, _: torch.save(
+            {"conv_in.weight": torch.ones(1), "down_blocks.0.x": torch.ones(1)},
+            path.with_name("unet.pt"),
+        ),
         "holds an image UNet, without VideoBooth's temporal attention",
     ),
-    "ours": (lambda path, _: torch.save({"unet.conv_in.weight": torch.ones(1)}, path.with_name("unet.pt")), "vbbench's own names already"),
+    "ours": (
+        lambda path, _: torch.save(
+            {"unet.conv_in.weight": torch.ones(1)}, path.with_name("unet.pt")
+        ),
+        "vbbench's own names already",
+    ),
     "gone": (lambda path, _: path.unlink(), "there is no file or folder"),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_what_is_wrong_with_a_file_is_a_sentence(tmp_path: Path, out: Path, states: States, fault: str) -> None:
+def test_what_is_wrong_with_a_file_is_a_sentence(
+    tmp_path: Path, out: Path, states: States, fault: str
+) -> None:
     path = published.write(tmp_path, {MAPPER: states[MAPPER]}) / "mapper.pt"
     damage, told = FAULTS[fault]
     damage(path, states[MAPPER])
@@ -273,7 +371,9 @@ def test_what_is_wrong_with_a_file_is_a_sentence(tmp_path: Path, out: Path, stat
 def test_a_safetensors_file_that_is_cut_off_is_told(source: Path, out: Path) -> None:
     path = source / published.PLACES[CODEC]
     path.write_bytes(path.read_bytes()[:-7])
-    with pytest.raises(WeightsError, match=r"diffusion_pytorch_model\.safetensors is cut off or damaged"):
+    with pytest.raises(
+        WeightsError, match=r"diffusion_pytorch_model\.safetensors is cut off or damaged"
+    ):
         conversion.from_released([source], out, SIZES)
 
 
@@ -294,14 +394,18 @@ def test_nothing_is_written_over_unless_asked_for(source: Path, tmp_path: Path, 
         conversion.to_released(out, tmp_path / "back")
 
 
-def test_a_disk_without_room_is_told_before_anything_is_written(source: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_without_room_is_told_before_anything_is_written(
+    source: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=10))
     with pytest.raises(UsageError, match="GB free, and .* would be written"):
         conversion.from_released([source], out, SIZES)
     assert not out.exists()
 
 
-def test_the_last_good_file_survives_a_disk_that_fills_up(source: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_last_good_file_survives_a_disk_that_fills_up(
+    source: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     conversion.from_released([source], out, SIZES)
     before = {path.name: path.read_bytes() for path in out.iterdir()}
 
@@ -321,9 +425,13 @@ def test_going_back_tells_what_is_wrong(source: Path, tmp_path: Path, out: Path)
     tensors, card = load_weights(out / "videobooth.safetensors")
     tensors.pop("mapper.mapping.0.0.bias")
     save_weights(out / "videobooth.safetensors", tensors, card)
-    with pytest.raises(WeightsError, match=r"videobooth in .* do not fit: 1 missing: mapping_0\.0\.bias"):
+    with pytest.raises(
+        WeightsError, match=r"videobooth in .* do not fit: 1 missing: mapping_0\.0\.bias"
+    ):
         conversion.to_released(out, tmp_path / "back")
-    (out / "base.json").write_text(json.dumps({**read_card(out / "base.safetensors"), "config": {"unet": 1}}))
+    (out / "base.json").write_text(
+        json.dumps({**read_card(out / "base.safetensors"), "config": {"unet": 1}})
+    )
     with pytest.raises(WeightsError, match="no configuration that can be built from"):
         conversion.to_released(out, tmp_path / "back")
     (out / "base.safetensors").write_bytes(b"x" * 100)

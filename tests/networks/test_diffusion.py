@@ -31,17 +31,23 @@ def test_nothing_is_shared_over_videos_channels_or_places() -> None:
 
 def test_noise_comes_from_the_generator_alone() -> None:
     before = torch.random.get_rng_state()
-    one, again = (video_noise((1, 2, 3, 4, 4), 0.5, torch.Generator().manual_seed(9)) for _ in range(2))
+    one, again = (
+        video_noise((1, 2, 3, 4, 4), 0.5, torch.Generator().manual_seed(9)) for _ in range(2)
+    )
     assert torch.equal(one, again)
     assert torch.equal(torch.random.get_rng_state(), before)
-    assert not torch.equal(one, video_noise((1, 2, 3, 4, 4), 0.5, torch.Generator().manual_seed(10)))
+    assert not torch.equal(
+        one, video_noise((1, 2, 3, 4, 4), 0.5, torch.Generator().manual_seed(10))
+    )
 
 
 def test_adding_noise_is_the_papers_equation() -> None:
     generator = torch.Generator().manual_seed(0)
     x, noise = (torch.randn(3, 2, 4, 5, 5, generator=generator) for _ in range(2))
     alpha_bar = torch.tensor([1.0, 0.36, 0.0])
-    shares = np.array([(1.0, 0.0), (0.6, 0.8), (0.0, 1.0)]).reshape(3, 2, 1, 1, 1, 1)  # the roots of alpha bar and of the rest
+    shares = np.array([(1.0, 0.0), (0.6, 0.8), (0.0, 1.0)]).reshape(
+        3, 2, 1, 1, 1, 1
+    )  # the roots of alpha bar and of the rest
     expected = shares[:, 0] * x.numpy() + shares[:, 1] * noise.numpy()
     np.testing.assert_allclose(add_noise(x, noise, alpha_bar), expected, atol=1e-6)
 
@@ -56,7 +62,9 @@ def test_the_miniature_process_follows_a_cosine() -> None:
     steps = np.arange(1001) / 1000
     curve = np.cos((steps + 0.008) / 1.008 * math.pi / 2) ** 2
     betas = np.minimum(1 - curve[1:] / curve[:-1], 0.999)
-    alphas = DiffusionConfig(prediction_type="sample", beta_schedule="squaredcos_cap_v2").alphas_cumprod()
+    alphas = DiffusionConfig(
+        prediction_type="sample", beta_schedule="squaredcos_cap_v2"
+    ).alphas_cumprod()
     np.testing.assert_allclose(alphas, np.cumprod(1 - betas), rtol=2e-3, atol=1e-7)
 
 

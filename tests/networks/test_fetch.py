@@ -58,9 +58,14 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
 def test_a_file_is_fetched_with_its_commit_and_then_lies_in_the_cache(hub: Hub) -> None:
     hub.digest = hashlib.sha256(b"abc").hexdigest()
     fetched = fetch_files([CODEC, TEXT])
-    assert [each.origin for each in fetched] == [f"{each.repository}@{COMMIT}" for each in (CODEC, TEXT)]
+    assert [each.origin for each in fetched] == [
+        f"{each.repository}@{COMMIT}" for each in (CODEC, TEXT)
+    ]
     assert all(each.path.read_bytes() == b"abc" for each in fetched)
-    assert hub.asked == [f"https://huggingface.co/{each.repository}/resolve/main/{each.file}" for each in (CODEC, TEXT)]
+    assert hub.asked == [
+        f"https://huggingface.co/{each.repository}/resolve/main/{each.file}"
+        for each in (CODEC, TEXT)
+    ]
     assert fetch_files([TEXT, CODEC]) == fetched[::-1]
     assert len(hub.asked) == 2
 
@@ -90,7 +95,9 @@ def test_nobody_who_answers_is_a_sentence_that_says_what_to_put_where(hub: Hub) 
 
 def test_offline_nobody_is_asked(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VBBENCH_OFFLINE", "1")
-    with pytest.raises(WeightsError, match="nothing was downloaded, because VBBENCH_OFFLINE is set"):
+    with pytest.raises(
+        WeightsError, match="nothing was downloaded, because VBBENCH_OFFLINE is set"
+    ):
         fetch_files([CODEC])
     assert hub.asked == []
     hub.hf_hub_download(CODEC.repository, CODEC.file, etag_timeout=1)

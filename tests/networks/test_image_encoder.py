@@ -10,7 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from tests.models.tiny import make_image_encoder
-from vbbench.networks.image_encoder import CLIP_MEAN, CLIP_STD, MINI_IMAGE_ENCODER, ImageEncoder, ImageEncoderConfig, mirrored
+from vbbench.networks.image_encoder import (
+    CLIP_MEAN,
+    CLIP_STD,
+    MINI_IMAGE_ENCODER,
+    ImageEncoder,
+    ImageEncoderConfig,
+    mirrored,
+)
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +33,15 @@ def pictures() -> Tensor:
 def layer_outputs(encoder: ImageEncoder, pictures: Tensor) -> list[Tensor]:
     """What each transformer layer gives, first to last, taken down by hooks."""
     outputs: list[Tensor] = []
-    layers = next(module for module in encoder.vision.modules() if isinstance(module, nn.ModuleList))
-    hooks = [layer.register_forward_hook(lambda _m, _i, out: outputs.append(out[0] if isinstance(out, tuple) else out)) for layer in layers]
+    layers = next(
+        module for module in encoder.vision.modules() if isinstance(module, nn.ModuleList)
+    )
+    hooks = [
+        layer.register_forward_hook(
+            lambda _m, _i, out: outputs.append(out[0] if isinstance(out, tuple) else out)
+        )
+        for layer in layers
+    ]
     with torch.no_grad():
         encoder(pictures)
     for hook in hooks:
@@ -35,7 +49,9 @@ def layer_outputs(encoder: ImageEncoder, pictures: Tensor) -> list[Tensor]:
     return outputs
 
 
-def test_the_last_state_comes_first_then_the_levels(encoder: ImageEncoder, pictures: Tensor) -> None:
+def test_the_last_state_comes_first_then_the_levels(
+    encoder: ImageEncoder, pictures: Tensor
+) -> None:
     layers = layer_outputs(encoder, pictures)
     assert len(layers) == 3
     with torch.no_grad():
@@ -72,7 +88,13 @@ def test_the_miniature_reads_pictures_of_the_world() -> None:
 
 def test_the_defaults_are_those_of_the_released_encoder() -> None:
     config = ImageEncoderConfig()
-    assert (config.size, config.patch, config.width, config.layers, config.levels) == (224, 14, 1024, 24, (4, 8, 12, 16))
+    assert (config.size, config.patch, config.width, config.layers, config.levels) == (
+        224,
+        14,
+        1024,
+        24,
+        (4, 8, 12, 16),
+    )
 
 
 @pytest.mark.parametrize("config", [MINI_IMAGE_ENCODER, ImageEncoderConfig()])
@@ -97,11 +119,21 @@ def test_at_the_real_scale_pictures_are_resized_and_normalised_as_clip_asks() ->
     from torchvision.transforms.functional import to_tensor
 
     config = ImageEncoderConfig(
-        size=32, patch=8, width=16, feed_forward=32, layers=2, heads=2, levels=(1,), pixel_mean=CLIP_MEAN, pixel_std=CLIP_STD
+        size=32,
+        patch=8,
+        width=16,
+        feed_forward=32,
+        layers=2,
+        heads=2,
+        levels=(1,),
+        pixel_mean=CLIP_MEAN,
+        pixel_std=CLIP_STD,
     )
     encoder = ImageEncoder(config).eval()
     picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    resized = Resize(32, InterpolationMode.BICUBIC, antialias=True)(to_tensor(Image.fromarray(picture))).clamp(0, 1)
+    resized = Resize(32, InterpolationMode.BICUBIC, antialias=True)(
+        to_tensor(Image.fromarray(picture))
+    ).clamp(0, 1)
     wanted = Normalize(CLIP_MEAN, CLIP_STD)(resized)
     pixels = torch.from_numpy(picture).movedim(-1, 0)[None].float() / 127.5 - 1
     torch.testing.assert_close(encoder._prepared(pixels)[0], wanted, atol=1e-5, rtol=1e-5)

@@ -20,7 +20,11 @@ from vbbench.networks import loading
 from vbbench.networks.network import NetworkConfig, mini_config
 from vbbench.networks.videobooth import COARSE, FINE, FINE_ONLY
 
-LOADERS = {"codec": loading.load_codec, "base": loading.load_network, "image-encoder": loading.load_image_encoder}
+LOADERS = {
+    "codec": loading.load_codec,
+    "base": loading.load_network,
+    "image-encoder": loading.load_image_encoder,
+}
 A_KEY = {"codec": "basis", "base": "unet.conv_in.weight", "image-encoder": "stem.0.0.weight"}
 Change = Callable[[dict[str, Tensor]], None]
 
@@ -39,7 +43,9 @@ def rewrite(path: Path, change: Change) -> None:
     save_weights(path, tensors, card)
 
 
-@pytest.mark.parametrize("config", [NetworkConfig(), mini_config(VOCABULARY), tiny.network_config()])
+@pytest.mark.parametrize(
+    "config", [NetworkConfig(), mini_config(VOCABULARY), tiny.network_config()]
+)
 def test_a_networks_configuration_survives_a_card(config: NetworkConfig) -> None:
     assert NetworkConfig.from_dict(json.loads(json.dumps(config.as_dict()))) == config
 
@@ -54,7 +60,11 @@ def test_the_miniature_knows_every_word_of_the_world() -> None:
 
 @pytest.mark.usefixtures("tiny_weights")
 def test_what_was_saved_is_what_is_loaded() -> None:
-    for name, made in (("codec", tiny.make_codec()), ("base", tiny.make_network()), ("image-encoder", tiny.make_image_encoder())):
+    for name, made in (
+        ("codec", tiny.make_codec()),
+        ("base", tiny.make_network()),
+        ("image-encoder", tiny.make_image_encoder()),
+    ):
         loaded = LOADERS[name](name)
         assert not loaded.training
         assert not any(parameter.requires_grad for parameter in loaded.parameters())
@@ -78,7 +88,10 @@ def test_an_unexpected_key_is_named(folder: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", LOADERS)
 def test_a_misshapen_key_is_named_with_its_shapes(folder: Path, name: str) -> None:
-    rewrite(folder / f"{name}.safetensors", lambda tensors: tensors.update({A_KEY[name]: torch.zeros(1, 2)}))
+    rewrite(
+        folder / f"{name}.safetensors",
+        lambda tensors: tensors.update({A_KEY[name]: torch.zeros(1, 2)}),
+    )
     with pytest.raises(WeightsError, match=rf"1 misshapen: {A_KEY[name]} \(1, 2\) for \("):
         LOADERS[name](name)
 
@@ -122,7 +135,10 @@ def test_videobooth_is_the_base_but_for_what_was_trained(stage: str) -> None:
 
 @pytest.mark.usefixtures("tiny_weights")
 def test_coarse_weights_start_a_fine_network_whose_injection_copies_the_base() -> None:
-    network, coarse = videobooth(FINE, "videobooth-coarse"), dict(tiny.make_videobooth(COARSE).trained())
+    network, coarse = (
+        videobooth(FINE, "videobooth-coarse"),
+        dict(tiny.make_videobooth(COARSE).trained()),
+    )
     state = network.state_dict()
     for key, value in coarse.items():
         torch.testing.assert_close(state[key], value.detach().half().float(), msg=key)
@@ -147,11 +163,16 @@ def test_a_coarse_network_takes_the_coarse_path_of_fine_weights() -> None:
         if key.startswith("mapper.") or ".attn2.to_k" in key or ".attn2.to_v" in key:
             torch.testing.assert_close(value, fine[key].detach().half().float(), msg=key)
         elif key.startswith("base."):
-            torch.testing.assert_close(value, base[key.removeprefix("base.")].half().float(), msg=key)
+            torch.testing.assert_close(
+                value, base[key.removeprefix("base.")].half().float(), msg=key
+            )
 
 
 @pytest.mark.usefixtures("tiny_weights")
-@pytest.mark.parametrize(("stage", "weights"), [(FINE_ONLY, "videobooth"), (FINE, "videobooth-fine"), (COARSE, "videobooth-fine")])
+@pytest.mark.parametrize(
+    ("stage", "weights"),
+    [(FINE_ONLY, "videobooth"), (FINE, "videobooth-fine"), (COARSE, "videobooth-fine")],
+)
 def test_weights_of_another_stage_are_refused(stage: str, weights: str) -> None:
     with pytest.raises(WeightsError, match=f"of the stage .*, not {stage}"):
         videobooth(stage, weights)
@@ -169,16 +190,31 @@ def test_differences_in_eight_bits_come_back(stage: str, tmp_path: Path) -> None
     """Of the base's parameters only the difference is rounded, to 1/254 of a row's largest."""
     trained = tiny.make_videobooth(stage)
     untrained = videobooth(stage, None)
-    untrained.load_state_dict({k: v for k, v in untrained.state_dict().items() if k.startswith("image_encoder")}, strict=False)
+    untrained.load_state_dict(
+        {k: v for k, v in untrained.state_dict().items() if k.startswith("image_encoder")},
+        strict=False,
+    )
     names = {name for name, _ in trained.trained()}
     stored = loading.differences(trained, untrained, names)
-    save_weights(tmp_path / "x.safetensors", stored, {"config": {"stage": stage, "differences": True}}, eight_bit=True)
+    save_weights(
+        tmp_path / "x.safetensors",
+        stored,
+        {"config": {"stage": stage, "differences": True}},
+        eight_bit=True,
+    )
     restored, card = load_weights(tmp_path / "x.safetensors")
     loading.fill(untrained, restored, card["config"], "x")
     after, wanted = untrained.state_dict(), trained.state_dict()
     for name in names:
-        step = stored[name].flatten(1).abs().amax(1) / 127 if stored[name].dim() > 1 else stored[name].abs() / 1024
-        assert ((after[name] - wanted[name]).abs() <= 0.51 * step.view(-1, *[1] * (after[name].dim() - 1)) + 1e-6).all(), name
+        step = (
+            stored[name].flatten(1).abs().amax(1) / 127
+            if stored[name].dim() > 1
+            else stored[name].abs() / 1024
+        )
+        assert (
+            (after[name] - wanted[name]).abs()
+            <= 0.51 * step.view(-1, *[1] * (after[name].dim() - 1)) + 1e-6
+        ).all(), name
 
 
 @pytest.mark.parametrize("scale", ["mini", "sd14"])
@@ -189,29 +225,42 @@ def test_networks_are_built_without_weights_on_the_meta_device(scale: str, stage
     trained = sum(parameter.numel() for _, parameter in network.trained())
     assert (
         trained
-        == {"mini": (537_856, 1_058_048, 520_192), "sd14": (48_074_240, 97_635_840, 49_561_600)}[scale][
-            (COARSE, FINE, FINE_ONLY).index(stage)
-        ]
+        == {"mini": (537_856, 1_058_048, 520_192), "sd14": (48_074_240, 97_635_840, 49_561_600)}[
+            scale
+        ][(COARSE, FINE, FINE_ONLY).index(stage)]
     )
 
 
 @pytest.mark.parametrize(
     ("stage", "key"),
-    [(COARSE, "mapper.mapping.0.0.weight"), (FINE, "base.unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_k_image.weight")],
+    [
+        (COARSE, "mapper.mapping.0.0.weight"),
+        (FINE, "base.unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_k_image.weight"),
+    ],
 )
-def test_videobooth_weights_that_lack_or_exceed_are_named(folder: Path, stage: str, key: str) -> None:
+def test_videobooth_weights_that_lack_or_exceed_are_named(
+    folder: Path, stage: str, key: str
+) -> None:
     path = folder / f"{WEIGHTS_OF[stage]}.safetensors"
     rewrite(path, lambda tensors: tensors.pop(key))
     with pytest.raises(WeightsError, match=f"do not fit: {key}"):
         videobooth(stage, path.stem)
-    rewrite(path, lambda tensors: tensors.update({key: torch.zeros(1), "base.unet.conv_in.weight": torch.zeros(1)}))
+    rewrite(
+        path,
+        lambda tensors: tensors.update(
+            {key: torch.zeros(1), "base.unet.conv_in.weight": torch.zeros(1)}
+        ),
+    )
     with pytest.raises(WeightsError, match=r"do not fit: base.unet.conv_in.weight"):
         videobooth(stage, path.stem)
 
 
 def test_a_misshapen_videobooth_key_is_named(folder: Path) -> None:
     key = "mapper.mapping.0.0.weight"
-    rewrite(folder / "videobooth-coarse.safetensors", lambda tensors: tensors.update({key: torch.zeros(2)}))
+    rewrite(
+        folder / "videobooth-coarse.safetensors",
+        lambda tensors: tensors.update({key: torch.zeros(2)}),
+    )
     with pytest.raises(WeightsError, match=rf"1 misshapen: {key} \(2,\)"):
         videobooth(COARSE, "videobooth-coarse")
 

@@ -23,7 +23,9 @@ from vbbench.networks.sampling.speed import Speed
 from vbbench.networks.vae import VaeCodec
 from vbbench.types import PromptItem, SamplingParams
 
-PARAMS = SamplingParams(num_frames=2, size=64, fps=8, num_inference_steps=2, guidance_scale=4.0, scheduler="ddim")
+PARAMS = SamplingParams(
+    num_frames=2, size=64, fps=8, num_inference_steps=2, guidance_scale=4.0, scheduler="ddim"
+)
 NAMES = {"codec": "codec", "base": "base", "image-encoder": "image-encoder", "elite": "elite"}
 MODELS = {
     "text-to-video": (TextToVideo, {}),
@@ -39,12 +41,19 @@ def _sd14(sd14_weights_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def build(name: str, device: str = "cpu", **changes: Any) -> LatentVideoModel:
     cls, own = MODELS[name]
-    weights = {**NAMES, "videobooth": next(name for name, stage in VIDEOBOOTH.items() if stage == "fine")}
-    return cls({"scale": "sd14", "weights": weights, **own, **changes}, device=device, folder=Path())
+    weights = {
+        **NAMES,
+        "videobooth": next(name for name, stage in VIDEOBOOTH.items() if stage == "fine"),
+    }
+    return cls(
+        {"scale": "sd14", "weights": weights, **own, **changes}, device=device, folder=Path()
+    )
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_what_is_offloaded_gives_the_same_videos_from_one_part_at_a_time(name: str, items: Sequence[PromptItem]) -> None:
+def test_what_is_offloaded_gives_the_same_videos_from_one_part_at_a_time(
+    name: str, items: Sequence[PromptItem]
+) -> None:
     """The waiting weights are spoiled here, so that whatever is used without having been brought shows."""
     plain, model = build(name), build(name)
     parts = parts_of(model.network, model._base, model.codec)
@@ -61,10 +70,15 @@ def test_what_is_offloaded_gives_the_same_videos_from_one_part_at_a_time(name: s
     brought: list[str] = []
     offload = Offload(parts, lambda tensor: good.get(tensor.data_ptr(), tensor).clone())
     bring = offload.bring
-    offload.bring = lambda part: (brought.append(part) if offload.here != part else None, bring(part))[1]  # type: ignore[method-assign]
+    offload.bring = lambda part: (
+        brought.append(part) if offload.here != part else None,
+        bring(part),
+    )[1]  # type: ignore[method-assign]
     model._offload = offload
     for _ in range(2):  # the second time as the first
-        for one, other in zip(plain.generate(items[:2], PARAMS), model.generate(items[:2], PARAMS), strict=True):
+        for one, other in zip(
+            plain.generate(items[:2], PARAMS), model.generate(items[:2], PARAMS), strict=True
+        ):
             np.testing.assert_array_equal(one.frames, other.frames)
         assert offload.here is None
         assert all(tensor.isnan().all() for part in parts.values() for tensor in part.parameters())
@@ -75,7 +89,9 @@ def test_what_is_offloaded_gives_the_same_videos_from_one_part_at_a_time(name: s
     assert half[-2:] == ["UNet", "autoencoder"]
 
 
-def test_nothing_stays_on_the_device_after_a_failure(items: Sequence[PromptItem], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_stays_on_the_device_after_a_failure(
+    items: Sequence[PromptItem], monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = build("videobooth", memory={"offload": True})
     assert model._offload is not None
 
@@ -90,7 +106,9 @@ def test_nothing_stays_on_the_device_after_a_failure(items: Sequence[PromptItem]
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", MODELS)
-def test_on_a_gpu_the_largest_part_is_all_that_is_there(name: str, items: Sequence[PromptItem]) -> None:
+def test_on_a_gpu_the_largest_part_is_all_that_is_there(
+    name: str, items: Sequence[PromptItem]
+) -> None:
     plain = build(name, "cuda").generate(items[:2], PARAMS)
     torch.cuda.empty_cache()
     before = torch.cuda.memory_allocated()
@@ -110,13 +128,17 @@ def test_modules_that_are_called_by_themselves_are_brought_too() -> None:
     assert offload.here is None
 
 
-def test_the_autoencoder_decodes_frames_one_by_one_or_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_autoencoder_decodes_frames_one_by_one_or_all_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with seeded(0):
         codec = VaeCodec(CODEC).eval()
     latents = torch.randn(1, 4, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     batches: list[int] = []
     decode = codec.vae.decode
-    monkeypatch.setattr(codec.vae, "decode", lambda frames: (batches.append(len(frames)), decode(frames))[1])
+    monkeypatch.setattr(
+        codec.vae, "decode", lambda frames: (batches.append(len(frames)), decode(frames))[1]
+    )
     with torch.no_grad():
         one_by_one = codec.decode(latents)
         apply_memory(codec, Memory(vae_slicing=False, vae_tiling=True))
@@ -129,7 +151,10 @@ def test_the_autoencoder_decodes_frames_one_by_one_or_all_at_once(monkeypatch: p
     ("table", "told"),
     [
         ({"offload": 1}, r"\[memory\] offload must be of type bool, not 1"),
-        ({"tiling": True}, r"\[memory\] has no setting 'tiling'; there are offload, vae_slicing, vae_tiling"),
+        (
+            {"tiling": True},
+            r"\[memory\] has no setting 'tiling'; there are offload, vae_slicing, vae_tiling",
+        ),
         (True, r"\[memory\] has no setting 'memory'"),
     ],
 )

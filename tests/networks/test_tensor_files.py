@@ -21,7 +21,15 @@ TENSORS = {"a": torch.ones(2), "b": torch.zeros(2, 3)}
 @pytest.mark.parametrize("suffix", [".pt", ".pth", ".bin", ".ckpt"])
 def test_tables_are_found_under_any_key(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"x{suffix}"
-    torch.save({"unet": {"a": torch.zeros(2)}, "ema_unet": TENSORS, "epoch": 3, "args": argparse.Namespace(lr=1e-4)}, path)
+    torch.save(
+        {
+            "unet": {"a": torch.zeros(2)},
+            "ema_unet": TENSORS,
+            "epoch": 3,
+            "args": argparse.Namespace(lr=1e-4),
+        },
+        path,
+    )
     file = open_tensors(path)
     assert file.key == "ema_unet"
     assert torch.equal(file.tensors["a"], torch.ones(2))
@@ -31,7 +39,11 @@ def test_tables_are_found_under_any_key(tmp_path: Path, suffix: str) -> None:
 
 
 def test_parameters_and_old_files_are_read(tmp_path: Path) -> None:
-    torch.save({"a": torch.nn.Parameter(torch.ones(2))}, tmp_path / "x.pt", _use_new_zipfile_serialization=False)
+    torch.save(
+        {"a": torch.nn.Parameter(torch.ones(2))},
+        tmp_path / "x.pt",
+        _use_new_zipfile_serialization=False,
+    )
     file = open_tensors(tmp_path / "x.pt")
     assert file.key is None
     assert not file.tensors["a"].requires_grad
@@ -68,13 +80,19 @@ def test_what_is_written_is_read_by_safetensors_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_numbers_that_are_none_are_refused_and_nothing_is_left(tmp_path: Path, value: float) -> None:
+def test_numbers_that_are_none_are_refused_and_nothing_is_left(
+    tmp_path: Path, value: float
+) -> None:
     with pytest.raises(WeightsError, match="b of a test holds NaN or infinite"):
-        write_safetensors(tmp_path / "x.safetensors", {**TENSORS, "b": torch.tensor([value])}, {}, source="a test")
+        write_safetensors(
+            tmp_path / "x.safetensors", {**TENSORS, "b": torch.tensor([value])}, {}, source="a test"
+        )
     assert list(tmp_path.iterdir()) == []
 
 
-def test_pickles_are_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pickles_are_written_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "x.pt"
     write_pickle(path, TENSORS, "ema")
     assert torch.equal(torch.load(path, weights_only=True)["ema"]["a"], TENSORS["a"])

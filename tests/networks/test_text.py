@@ -20,7 +20,11 @@ def tokenizer() -> WordTokenizer:
 def test_start_words_and_ends_up_to_the_full_length(tokenizer: WordTokenizer) -> None:
     ids = tokenizer(["a cat on the road", "dog", ""])
     assert ids.dtype == torch.int64
-    assert ids.tolist() == [[START, A, CAT, ON, THE, ROAD, END], [START, DOG, *[END] * 5], [START, *[END] * 6]]
+    assert ids.tolist() == [
+        [START, A, CAT, ON, THE, ROAD, END],
+        [START, DOG, *[END] * 5],
+        [START, *[END] * 6],
+    ]
     assert tokenizer.vocab_size == len(WORDS) + 2
     assert tokenizer([]).shape == (0, 7)
 
@@ -61,15 +65,22 @@ def test_a_text_of_more_words_than_fit_is_refused_not_cut(tokenizer: WordTokeniz
         ("a guide, a guide dog", "guide dog", (4, 2)),
     ],
 )
-def test_words_are_found_where_their_tokens_stand(tokenizer: WordTokenizer, text: str, word: str, place: tuple[int, int]) -> None:
+def test_words_are_found_where_their_tokens_stand(
+    tokenizer: WordTokenizer, text: str, word: str, place: tuple[int, int]
+) -> None:
     assert tokenizer.locate(text, word) == place
     at, count = place
     ids = tokenizer([text])[0, at : at + count].tolist()
     assert [WORDS[i] for i in ids] == word.lower().split()
 
 
-@pytest.mark.parametrize(("text", "word"), [("a cat", "dog"), ("a cat", "ca"), ("the dog guide", "guide dog"), ("a cat", ""), ("", "cat")])
-def test_a_word_that_does_not_stand_in_the_text_is_told(tokenizer: WordTokenizer, text: str, word: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [("a cat", "dog"), ("a cat", "ca"), ("the dog guide", "guide dog"), ("a cat", ""), ("", "cat")],
+)
+def test_a_word_that_does_not_stand_in_the_text_is_told(
+    tokenizer: WordTokenizer, text: str, word: str
+) -> None:
     with pytest.raises(InputError, match="does not stand in the text"):
         tokenizer.locate(text, word)
 
@@ -77,10 +88,14 @@ def test_a_word_that_does_not_stand_in_the_text_is_told(tokenizer: WordTokenizer
 def test_the_encoder_is_causal_and_reads_words_not_what_follows_them() -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        encoder = build_text_encoder(TextConfig(vocab_size=9, width=8, feed_forward=16, layers=2, heads=2, max_length=7), END).eval()
+        encoder = build_text_encoder(
+            TextConfig(vocab_size=9, width=8, feed_forward=16, layers=2, heads=2, max_length=7), END
+        ).eval()
     tokenizer = WordTokenizer(WORDS, 7)
     with torch.no_grad():
-        one, other = encoder(input_ids=tokenizer(["a cat on the road", "a cat on a dog"])).last_hidden_state
+        one, other = encoder(
+            input_ids=tokenizer(["a cat on the road", "a cat on a dog"])
+        ).last_hidden_state
     assert one.shape == (7, 8)
     torch.testing.assert_close(one[:4], other[:4])
     assert (one[4:] - other[4:]).abs().amax(-1).min() > 1e-4
@@ -111,9 +126,15 @@ def test_byte_pairs_are_open_clips_up_to_the_padding(pairs: ClipTokenizer) -> No
 
 @pytest.mark.parametrize(
     ("text", "word", "place"),
-    [("a dog runs", "dog", (2, 1)), ("A Dog runs", "dog", (2, 1)), ("the snow leopard sleeps", "snow leopard", (2, 2))],
+    [
+        ("a dog runs", "dog", (2, 1)),
+        ("A Dog runs", "dog", (2, 1)),
+        ("the snow leopard sleeps", "snow leopard", (2, 2)),
+    ],
 )
-def test_words_are_found_among_byte_pairs(pairs: ClipTokenizer, text: str, word: str, place: tuple[int, int]) -> None:
+def test_words_are_found_among_byte_pairs(
+    pairs: ClipTokenizer, text: str, word: str, place: tuple[int, int]
+) -> None:
     assert pairs.locate(text, word) == place
 
 

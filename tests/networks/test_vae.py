@@ -28,7 +28,9 @@ def test_frames_go_through_diffusers_autoencoder_one_by_one(codec: VaeCodec) -> 
                 wanted = codec.vae.encode(pixels[b, t][None]).latent_dist.mean * 0.18215
                 torch.testing.assert_close(latents[b, :, t], wanted[0], atol=1e-5, rtol=1e-4)
                 decoded = codec.vae.decode(latents[b, :, t][None] / 0.18215).sample.clamp(-1, 1)
-                torch.testing.assert_close(codec.decode(latents)[b, t], decoded[0], atol=1e-5, rtol=1e-4)
+                torch.testing.assert_close(
+                    codec.decode(latents)[b, t], decoded[0], atol=1e-5, rtol=1e-4
+                )
 
 
 def test_the_full_size_is_the_published_one() -> None:

@@ -17,7 +17,16 @@ from vbbench.core.paths import weights_dir
 from vbbench.core.weights_file import card_path, load_weights, read_card, save_weights
 from vbbench.networks.weights.verification import verify_file
 
-CHECKED = ("codec", "base", "image-encoder", "videobooth", "videobooth-coarse", "videobooth-fine", "elite", "elite-global")
+CHECKED = (
+    "codec",
+    "base",
+    "image-encoder",
+    "videobooth",
+    "videobooth-coarse",
+    "videobooth-fine",
+    "elite",
+    "elite-global",
+)
 
 
 @pytest.fixture
@@ -56,7 +65,9 @@ def _not_a_number(path: Path) -> None:
 
 
 def _card(**changes: object) -> Callable[[Path], None]:
-    return lambda path: card_path(path).write_text(json.dumps({**read_card(path), **changes})) and None
+    return lambda path: (
+        card_path(path).write_text(json.dumps({**read_card(path), **changes})) and None
+    )
 
 
 def _another(path: Path) -> None:
@@ -65,11 +76,20 @@ def _another(path: Path) -> None:
 
 
 FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "a bit": (lambda path: path.write_bytes(path.read_bytes()[:-1] + bytes([path.read_bytes()[-1] ^ 1])), "damaged or were changed"),
+    "a bit": (
+        lambda path: path.write_bytes(path.read_bytes()[:-1] + bytes([path.read_bytes()[-1] ^ 1])),
+        "damaged or were changed",
+    ),
     "cut off": (lambda path: path.write_bytes(path.read_bytes()[:-9]), "cut off or damaged"),
     "no card": (lambda path: card_path(path).write_text("{}"), "names no sha256"),
-    "missing": (_tensors(lambda tensors: tensors.pop("mapper.mapping.0.0.bias")), "1 missing: mapper.mapping.0.0.bias"),
-    "unexpected": (_tensors(lambda tensors: tensors.update(more=torch.ones(1))), "1 unexpected: more"),
+    "missing": (
+        _tensors(lambda tensors: tensors.pop("mapper.mapping.0.0.bias")),
+        "1 missing: mapper.mapping.0.0.bias",
+    ),
+    "unexpected": (
+        _tensors(lambda tensors: tensors.update(more=torch.ones(1))),
+        "1 unexpected: more",
+    ),
     "misshapen": (
         _tensors(lambda tensors: tensors.update({"mapper.mapping.0.0.bias": torch.ones(2)})),
         "1 misshapen: mapper.mapping.0.0.bias",

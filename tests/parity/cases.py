@@ -11,7 +11,13 @@ from torch import Tensor
 
 from tests.parity.golden import Golden, Released, build_mapper
 from vbbench.networks import checkpoint
-from vbbench.networks.sampling.sampling import add_noise, ancestral_step, diffusion_tables, faithful, guided
+from vbbench.networks.sampling.sampling import (
+    add_noise,
+    ancestral_step,
+    diffusion_tables,
+    faithful,
+    guided,
+)
 from vbbench.networks.unet import coarse
 from vbbench.networks.unet.fine import CrossFrameAttention
 from vbbench.networks.unet.text_attention import TextAttention
@@ -53,15 +59,27 @@ def _cross_frame(golden: Golden, released: Released) -> Pairs:
     x_BTLC = golden["in.hidden_states"].unflatten(0, (-1, int(golden["in.video_length"])))
     image_BMC = golden["in.exemplar_latent"].unflatten(0, (len(x_BTLC), -1))[:, 0]
     channels, heads = x_BTLC.shape[-1], int(golden["in.heads"])
-    names = {"to_q": "to_q", "to_out.0": "to_out.0", "to_k_image": "to_k_exemplar", "to_v_image": "to_v_exemplar"}
-    for suffix, variants in (("", ("original",)), ("_new", ("injected_no_exemplar", "injected_with_exemplar"))):
+    names = {
+        "to_q": "to_q",
+        "to_out.0": "to_out.0",
+        "to_k_image": "to_k_exemplar",
+        "to_v_image": "to_v_exemplar",
+    }
+    for suffix, variants in (
+        ("", ("original",)),
+        ("_new", ("injected_no_exemplar", "injected_with_exemplar")),
+    ):
         attention = CrossFrameAttention(channels, heads, injection=True)
         attention.backend = released.backend
         source = {**names, "to_k": f"to_k{suffix}", "to_v": f"to_v{suffix}"}
         _load_renamed(attention, golden, source)
         attention.to(released.dtype)
         for variant in variants:
-            image = attention.image_keys_values(image_BMC) if variant == "injected_with_exemplar" else None
+            image = (
+                attention.image_keys_values(image_BMC)
+                if variant == "injected_with_exemplar"
+                else None
+            )
             yield attention(x_BTLC, image).flatten(0, 1), golden[f"out.{variant}"]
 
 
@@ -69,14 +87,22 @@ def _text_attention(golden: Golden, released: Released) -> Pairs:
     x, text = golden["in.hidden_states"], golden["in.encoder_hidden_states"]
     attention = TextAttention(x.shape[-1], text.shape[-1], int(golden["in.heads"]))
     for suffix, variant in (("", "original"), ("_global", "injected")):
-        names = {"to_q": "to_q", "to_out.0": "to_out.0", "to_k": f"to_k{suffix}", "to_v": f"to_v{suffix}"}
+        names = {
+            "to_q": "to_q",
+            "to_out.0": "to_out.0",
+            "to_k": f"to_k{suffix}",
+            "to_v": f"to_v{suffix}",
+        }
         _load_renamed(attention, golden, names)
         attention.to(released.dtype)
         yield attention(x.unsqueeze(1), text).squeeze(1), golden[f"out.{variant}"]
 
 
 def _load_renamed(module: torch.nn.Module, golden: Golden, names: dict[str, str]) -> None:
-    state = {key: golden[f"w.{names[key.rpartition('.')[0]]}.{key.rpartition('.')[2]}"] for key in module.state_dict()}
+    state = {
+        key: golden[f"w.{names[key.rpartition('.')[0]]}.{key.rpartition('.')[2]}"]
+        for key in module.state_dict()
+    }
     checkpoint.load_strictly(module, state, source=golden.name)
 
 
@@ -92,8 +118,18 @@ def _unet(golden: Golden, released: Released) -> Pairs:
     image = golden.get("in.exemplar_latent")
     prompt = None
     if image is not None:
-        prompt = ImagePromptInput(image, golden["in.exemplar_timestep"], golden.get("in.exemplar_encoder_hidden_states"))
-    yield unet(golden["in.sample"], golden["in.timestep"], golden["in.encoder_hidden_states"], image_prompt=prompt), golden["out.sample"]
+        prompt = ImagePromptInput(
+            image, golden["in.exemplar_timestep"], golden.get("in.exemplar_encoder_hidden_states")
+        )
+    yield (
+        unet(
+            golden["in.sample"],
+            golden["in.timestep"],
+            golden["in.encoder_hidden_states"],
+            image_prompt=prompt,
+        ),
+        golden["out.sample"],
+    )
 
 
 def _guidance(golden: Golden, released: Released) -> Pairs:
@@ -102,7 +138,11 @@ def _guidance(golden: Golden, released: Released) -> Pairs:
     x, t, text = golden["in.x"][:1], golden["in.t"][:1], golden["in.encoder_hidden_states"]
     prompt = None
     if image is not None:
-        prompt = ImagePromptInput(image[:1], golden["in.exemplar_timestep"][:1], golden["in.exemplar_encoder_hidden_states"][:1])
+        prompt = ImagePromptInput(
+            image[:1],
+            golden["in.exemplar_timestep"][:1],
+            golden["in.exemplar_encoder_hidden_states"][:1],
+        )
     cond, uncond = unet(x, t, text[:1], image_prompt=prompt), unet(x, t, text[1:])
     yield torch.cat(_both_halves(cond, uncond, float(golden["in.cfg_scale"]))), golden["out.sample"]
 
@@ -129,8 +169,18 @@ def _sampling_loop(golden: Golden, released: Released) -> Pairs:
     def model(sample: Tensor, timestep_B: Tensor, both: bool) -> tuple[Tensor, Tensor]:
         assert both
         index = tables.timesteps.tolist().index(int(timestep_B[0]))
-        noisy = add_noise(tables, golden["in.exemplar_latent_ori"][:1].float(), drawn["image"][steps - 1 - index][:1], index)
-        cond = unet(sample.to(half), timestep_B, text[:1], image_prompt=ImagePromptInput(noisy.to(half), timestep_B, image_text))
+        noisy = add_noise(
+            tables,
+            golden["in.exemplar_latent_ori"][:1].float(),
+            drawn["image"][steps - 1 - index][:1],
+            index,
+        )
+        cond = unet(
+            sample.to(half),
+            timestep_B,
+            text[:1],
+            image_prompt=ImagePromptInput(noisy.to(half), timestep_B, image_text),
+        )
         predictions.extend((cond.float(), unet(sample.to(half), timestep_B, text[1:]).float()))
         return predictions[-2], predictions[-1]
 
@@ -147,7 +197,9 @@ def _sampling_loop(golden: Golden, released: Released) -> Pairs:
     other = golden["in.z"][1:].float()
     for step, (sample, clean) in enumerate(kept):
         _, eps = _both_halves(*predictions[2 * step : 2 * step + 2], scale)
-        other, other_clean = ancestral_step(tables, eps, other, steps - 1 - step, drawn["sample"][step][1:])
+        other, other_clean = ancestral_step(
+            tables, eps, other, steps - 1 - step, drawn["sample"][step][1:]
+        )
         yield torch.cat([sample, other]), golden["out.sample_per_step"][step]
         yield torch.cat([clean, other_clean]), golden["out.pred_xstart_per_step"][step]
 
@@ -181,7 +233,9 @@ def _tables(golden: Golden, released: Released) -> Pairs:
         "sqrt_one_minus_alphas_cumprod": (1 - signal).sqrt(),
         "sqrt_recip_alphas_cumprod": (1 / signal).sqrt(),
         "sqrt_recipm1_alphas_cumprod": (1 / signal - 1).sqrt(),
-        "posterior_log_variance_clipped": torch.cat([tables.posterior_variance[1:2], tables.posterior_variance[1:]]).log(),
+        "posterior_log_variance_clipped": torch.cat(
+            [tables.posterior_variance[1:2], tables.posterior_variance[1:]]
+        ).log(),
         "fixed_large_variance": tables.variance,
         "fixed_large_log_variance": tables.variance.log(),
     }
@@ -205,7 +259,10 @@ def _text(golden: Golden, released: Released) -> Pairs:
     starts: list[list[int]] = []
     lengths: list[int] = []
     if embeddings is not None:
-        starts, lengths = coarse.find_word(ids, [word[0] for word in words]), [len(word) for word in words]
+        starts, lengths = (
+            coarse.find_word(ids, [word[0] for word in words]),
+            [len(word) for word in words],
+        )
         tokens = coarse.inject_word_embeddings(tokens, embeddings, starts, lengths)
     yield tokens, golden["out.inputs_embeds"]
     states = coarse.encode_text_with_embeddings(model, ids, embeddings, starts, lengths)

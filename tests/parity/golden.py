@@ -35,13 +35,23 @@ class Golden:
 
     def rounded(self, dtype: torch.dtype) -> Golden:
         """With inputs (``in.*``) in another dtype, if they are floating."""
-        chosen = {key for key, value in self.tensors.items() if key.startswith("in.") and value.is_floating_point()}
-        cast = {key: value.to(dtype) if key in chosen else value for key, value in self.tensors.items()}
+        chosen = {
+            key
+            for key, value in self.tensors.items()
+            if key.startswith("in.") and value.is_floating_point()
+        }
+        cast = {
+            key: value.to(dtype) if key in chosen else value for key, value in self.tensors.items()
+        }
         return replace(self, tensors=cast)
 
     def weights(self) -> dict[str, Tensor]:
         """The tensors called ``w.*``, without that."""
-        return {key.removeprefix("w."): value for key, value in self.tensors.items() if key.startswith("w.")}
+        return {
+            key.removeprefix("w."): value
+            for key, value in self.tensors.items()
+            if key.startswith("w.")
+        }
 
 
 def read_golden(path: Path) -> Golden:
@@ -67,7 +77,9 @@ class Released:
     ``backend`` computes their injection attention.
     """
 
-    def __init__(self, folder: Path, backend: str | None = None, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, folder: Path, backend: str | None = None, dtype: torch.dtype = torch.float32
+    ) -> None:
         self.folder, self.backend, self.dtype = folder, backend, dtype
         self._unets: dict[str, VideoUNet] = {}
 
@@ -90,7 +102,9 @@ class Released:
             unet = VideoUNet(config)
             state = checkpoint.unet_from_released(self._unet.tensors, self._mapper.tensors, stage)
             checkpoint.load_strictly(unet, state, source=f"{self._unet.name}, stage {stage}")
-            self._unets[stage] = apply_speed(unet.eval().to(self.dtype), Speed(attention=self.backend or ""))
+            self._unets[stage] = apply_speed(
+                unet.eval().to(self.dtype), Speed(attention=self.backend or "")
+            )
         return self._unets[stage]
 
     @cached_property
@@ -100,7 +114,9 @@ class Released:
 
         golden = read_golden(self.folder / "weights_clip_text_small.safetensors")
         model = CLIPTextModel(CLIPTextConfig(**golden.metadata["config"]))
-        checkpoint.load_strictly(model, checkpoint.clip_text_from_released(golden.tensors), source=golden.name)
+        checkpoint.load_strictly(
+            model, checkpoint.clip_text_from_released(golden.tensors), source=golden.name
+        )
         return model.eval().to(self.dtype)
 
 

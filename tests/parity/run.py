@@ -22,16 +22,24 @@ def main(arguments: Sequence[str]) -> int:
     """Compare a folder; returns the exit code."""
     chosen = _options(arguments)
     if chosen is None:
-        print(f"usage: python -m tests.parity DIR [--backend NAME] [--dtype {' | '.join(ROUNDED)}]", file=sys.stderr)
+        print(
+            f"usage: python -m tests.parity DIR [--backend NAME] [--dtype {' | '.join(ROUNDED)}]",
+            file=sys.stderr,
+        )
         return 2
     folder, backend, dtype = chosen
     if backend is not None and backend not in BACKENDS:
-        print(f"there is no attention backend {backend}; there are {', '.join(BACKENDS)}", file=sys.stderr)
+        print(
+            f"there is no attention backend {backend}; there are {', '.join(BACKENDS)}",
+            file=sys.stderr,
+        )
         return 2
     if not folder.is_dir():
         print(f"{folder} is not a folder", file=sys.stderr)
         return 2
-    files = sorted(path for path in folder.iterdir() if not any(path.match(pattern) for pattern in NOT_CASES))
+    files = sorted(
+        path for path in folder.iterdir() if not any(path.match(pattern) for pattern in NOT_CASES)
+    )
     cases = [(path, kind) for path in files if (kind := _kind(path)) is not None]
     for path in files:
         if _kind(path) is None:
@@ -48,10 +56,17 @@ def main(arguments: Sequence[str]) -> int:
 def _options(arguments: Sequence[str]) -> tuple[Path, str | None, torch.dtype] | None:
     """Folder, backend and dtype; None where the words cannot be understood."""
     words = dict(zip(arguments[1::2], arguments[2::2], strict=False))
-    known = set(words) <= {"--backend", "--dtype"} and words.get("--dtype", "float32") in ("float32", *ROUNDED)
+    known = set(words) <= {"--backend", "--dtype"} and words.get("--dtype", "float32") in (
+        "float32",
+        *ROUNDED,
+    )
     if len(arguments) != 1 + 2 * len(words) or not known:
         return None
-    return Path(arguments[0]), words.get("--backend"), getattr(torch, words.get("--dtype", "float32"))
+    return (
+        Path(arguments[0]),
+        words.get("--backend"),
+        getattr(torch, words.get("--dtype", "float32")),
+    )
 
 
 def _kind(path: Path) -> Kind | None:
@@ -65,10 +80,17 @@ def _report(path: Path, kind: Kind, released: Released) -> bool:
     try:
         golden = read_golden(path)
         if released.dtype == torch.float32 or kind.rounded is None:
-            difference = _largest(kind.run(golden, released), _of_maximum if kind.relative else _absolute)
+            difference = _largest(
+                kind.run(golden, released), _of_maximum if kind.relative else _absolute
+            )
         else:
-            bound, unit = kind.rounded * ROUNDED[str(released.dtype).removeprefix("torch.")], " of the root mean square"
-            difference = _largest(kind.run(golden.rounded(released.dtype), released), _of_mean_square)
+            bound, unit = (
+                kind.rounded * ROUNDED[str(released.dtype).removeprefix("torch.")],
+                " of the root mean square",
+            )
+            difference = _largest(
+                kind.run(golden.rounded(released.dtype), released), _of_mean_square
+            )
     except KeyError as error:
         print(f"{path.stem:32} MISS: the file lacks {error}")
         return False
@@ -76,7 +98,9 @@ def _report(path: Path, kind: Kind, released: Released) -> bool:
         print(f"{path.stem:32} MISS: {error}")
         return False
     fine = difference <= bound
-    print(f"{path.stem:32} {difference:.2e} (tolerance {bound:.0e}{unit})  {'ok' if fine else 'MISS'}")
+    print(
+        f"{path.stem:32} {difference:.2e} (tolerance {bound:.0e}{unit})  {'ok' if fine else 'MISS'}"
+    )
     return fine
 
 

@@ -23,15 +23,27 @@ def test_golden_files_are_matched(backend: str | None, capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_golden_files_are_matched_within_the_stated_bounds_in_half_precision(dtype: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_golden_files_are_matched_within_the_stated_bounds_in_half_precision(
+    dtype: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main([str(GOLDEN), "--dtype", dtype]) == 0
     output = capsys.readouterr().out
     assert "26 of 26 cases within tolerance" in output
-    assert output.count("of the root mean square") == 26 - 3  # two tables and a toy process evaluate no network
+    assert (
+        output.count("of the root mean square") == 26 - 3
+    )  # two tables and a toy process evaluate no network
 
 
-@pytest.mark.parametrize("key", ["up_blocks.1.attentions.0.transformer_blocks.0.attn_temp.to_out.0.weight", "watermark_zero_out.bias"])
-def test_disturbed_weight_is_a_miss(key: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "key",
+    [
+        "up_blocks.1.attentions.0.transformer_blocks.0.attn_temp.to_out.0.weight",
+        "watermark_zero_out.bias",
+    ],
+)
+def test_disturbed_weight_is_a_miss(
+    key: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for name in ("unet_exemplar_oneframe", "weights_A_mapper"):
         shutil.copy(GOLDEN / f"{name}.safetensors", tmp_path)
     with safe_open(GOLDEN / "weights_A_unet.safetensors", "pt") as file:
@@ -43,7 +55,9 @@ def test_disturbed_weight_is_a_miss(key: str, tmp_path: Path, capsys: pytest.Cap
     assert "MISS" in capsys.readouterr().out
 
 
-def test_a_disturbed_weight_is_a_miss_in_half_precision_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_disturbed_weight_is_a_miss_in_half_precision_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with safe_open(GOLDEN / "sca_f3_t20_c24_h2_te7.safetensors", "pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         metadata = file.metadata()

@@ -40,11 +40,19 @@ def good_rows() -> list[Row]:
     """Rows that meet every target of a CPU."""
     rows = []
     for case in (LARGE, MIDDLE, LAYERS):
-        rows += [row(case, "released", 3.0, 1000.0), row(case, "concat", 1.1, 90.0), row(case, "merge", 1.0, 10.0, **{CHOSEN: True})]
+        rows += [
+            row(case, "released", 3.0, 1000.0),
+            row(case, "concat", 1.1, 90.0),
+            row(case, "merge", 1.0, 10.0, **{CHOSEN: True}),
+        ]
     return rows
 
 
-def record(rows: list[Row] | None = None, options: Options | None = None, environment: dict[str, Any] | None = None) -> Record:
+def record(
+    rows: list[Row] | None = None,
+    options: Options | None = None,
+    environment: dict[str, Any] | None = None,
+) -> Record:
     """A record of given rows, its targets checked."""
     rows = good_rows() if rows is None else rows
     environment = environment or CPU

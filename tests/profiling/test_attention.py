@@ -11,7 +11,14 @@ from torch._subclasses.fake_tensor import FakeTensor
 
 from vbbench.errors import UsageError
 from vbbench.profiling import attention, attention_bench
-from vbbench.profiling.attention_bench import Errors, Work, checked_frames, make_inputs, rotating_inputs, variants_for
+from vbbench.profiling.attention_bench import (
+    Errors,
+    Work,
+    checked_frames,
+    make_inputs,
+    rotating_inputs,
+    variants_for,
+)
 from vbbench.profiling.attention_cases import Case, cases_for
 from vbbench.profiling.costs import Shape
 from vbbench.profiling.options import Options
@@ -23,19 +30,40 @@ TINY = Case(Shape(16, 8, 2, 4, 16), "mini", {}, ("frames",))
 
 def test_cases_of_everything() -> None:
     cases = {case.name: case for case in cases_for(Options())}
-    assert {LARGE, MIDDLE, "64 x 160, 16 frames", "16 x 160, 16 frames", "64 x 32, 8 frames", "16 x 32, 8 frames"} <= set(cases)
+    assert {
+        LARGE,
+        MIDDLE,
+        "64 x 160, 16 frames",
+        "16 x 160, 16 frames",
+        "64 x 32, 8 frames",
+        "16 x 32, 8 frames",
+    } <= set(cases)
     assert {f"1024 x 40, {count} frames" for count in (2, 4, 8, 16)} <= set(cases)
     assert "4096 x 40, 16 frames" in cases
-    assert (cases["64 x 32, 8 frames"].shape.heads, cases["16 x 32, 8 frames"].shape.heads) == (3, 5)
-    assert cases["16 x 160, 16 frames"].layers == {256: 1, 128: 5}  # the lowest level of one size, the third of another
+    assert (cases["64 x 32, 8 frames"].shape.heads, cases["16 x 32, 8 frames"].shape.heads) == (
+        3,
+        5,
+    )
+    assert cases["16 x 160, 16 frames"].layers == {
+        256: 1,
+        128: 5,
+    }  # the lowest level of one size, the third of another
     for size in (128, 256, 512):
         assert sum(case.layers.get(size, 0) for case in cases.values()) == 16
 
 
 def test_cases_of_sweeps() -> None:
-    assert [case.name for case in cases_for(Options(frames=(3, 5)))] == ["1024 x 40, 3 frames", "1024 x 40, 5 frames"]
+    assert [case.name for case in cases_for(Options(frames=(3, 5)))] == [
+        "1024 x 40, 3 frames",
+        "1024 x 40, 5 frames",
+    ]
     names = [case.name for case in cases_for(Options(sizes=(64,)))]
-    assert names == ["64 x 40, 16 frames", "16 x 80, 16 frames", "4 x 160, 16 frames", "1 x 160, 16 frames"]
+    assert names == [
+        "64 x 40, 16 frames",
+        "16 x 80, 16 frames",
+        "4 x 160, 16 frames",
+        "1 x 160, 16 frames",
+    ]
     assert [case.name for case in cases_for(Options(quick=True))][:2] == [LARGE, MIDDLE]
     with pytest.raises(UsageError, match="multiples of 64"):
         cases_for(Options(sizes=(100,)))
@@ -51,7 +79,9 @@ def tiny_profile(monkeypatch: pytest.MonkeyPatch, **chosen: object):
 
 
 @pytest.mark.parametrize("backward", [False, True])
-def test_every_backend_has_a_row_or_a_reason(monkeypatch: pytest.MonkeyPatch, backward: bool) -> None:
+def test_every_backend_has_a_row_or_a_reason(
+    monkeypatch: pytest.MonkeyPatch, backward: bool
+) -> None:
     made = tiny_profile(monkeypatch, backward=backward, dtypes=("float32", "bfloat16"))
     for dtype in ("float32", "bfloat16"):
         rows = [row for row in made.rows if row.dtype == dtype]
@@ -98,15 +128,22 @@ def test_wrong_numbers_show_as_an_error(monkeypatch: pytest.MonkeyPatch) -> None
     errors = Errors(work)
     assert errors.of("concat") < 1e-6
     honest = attention_bench.call
-    monkeypatch.setattr(attention_bench, "call", lambda *words: tuple(1.01 * x for x in honest(*words)))
+    monkeypatch.setattr(
+        attention_bench, "call", lambda *words: tuple(1.01 * x for x in honest(*words))
+    )
     assert errors.of("concat") == pytest.approx(0.01, rel=1e-3)
-    monkeypatch.setattr(attention_bench, "call", lambda *words: tuple(x * math.nan for x in honest(*words)))
+    monkeypatch.setattr(
+        attention_bench, "call", lambda *words: tuple(x * math.nan for x in honest(*words))
+    )
     assert math.isnan(errors.of("concat"))
     errors = Errors(replace(work, grad=True))
     for place in range(6):  # the output and five gradients
 
         def broken(variant: str, inputs: object, place: int = place) -> tuple[torch.Tensor, ...]:
-            return tuple(x * math.nan if number == place else x for number, x in enumerate(honest(variant, inputs)))
+            return tuple(
+                x * math.nan if number == place else x
+                for number, x in enumerate(honest(variant, inputs))
+            )
 
         monkeypatch.setattr(attention_bench, "call", broken)
         assert math.isnan(errors.of("concat"))
@@ -116,7 +153,9 @@ def test_wrong_numbers_show_as_an_error(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("grad", [False, True])
 @pytest.mark.parametrize("frames", [1, 2, 3, 9])
-def test_the_error_is_of_the_whole_clip_at_frames_all_over_it(monkeypatch: pytest.MonkeyPatch, frames: int, grad: bool) -> None:
+def test_the_error_is_of_the_whole_clip_at_frames_all_over_it(
+    monkeypatch: pytest.MonkeyPatch, frames: int, grad: bool
+) -> None:
     """What is computed has all frames, and a wrong number at any frame that is checked shows, the last one's too."""
     work = Work(replace(TINY.shape, frames=frames, batch=2), "cpu", "float32", grad)
     errors = Errors(work)
@@ -137,7 +176,9 @@ def test_the_error_is_of_the_whole_clip_at_frames_all_over_it(monkeypatch: pytes
     assert checked_frames(16) == [0, 1, 8, 15]
 
 
-def test_a_kernel_that_refuses_when_it_is_first_timed_is_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kernel_that_refuses_when_it_is_first_timed_is_a_gap(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A quick profile tries no error of most variants, so that the clock is the first to call them."""
     honest = attention_bench.call
 
@@ -150,7 +191,9 @@ def test_a_kernel_that_refuses_when_it_is_first_timed_is_a_gap(monkeypatch: pyte
     monkeypatch.setattr("vbbench.profiling.attention_rows.choose_backend", lambda *_: "merge")
     made = tiny_profile(monkeypatch, quick=True, dtypes=("float32",))
     assert {row.variant for row in made.rows} == {"released", "merge"}
-    assert "no kernel for float32" in next(gap.reason for gap in made.gaps if gap.variant == "concat")
+    assert "no kernel for float32" in next(
+        gap.reason for gap in made.gaps if gap.variant == "concat"
+    )
 
 
 def test_a_backend_is_asked_about_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,14 +224,23 @@ def test_inputs_are_many_enough_to_leave_a_cache(monkeypatch: pytest.MonkeyPatch
 
 
 def test_on_a_gpu_every_kernel_of_sdpa_is_tried() -> None:
-    assert variants_for(("merge", "concat"), "cuda") == ["merge", "concat", "concat flash", "concat efficient", "concat cudnn"]
+    assert variants_for(("merge", "concat"), "cuda") == [
+        "merge",
+        "concat",
+        "concat flash",
+        "concat efficient",
+        "concat cudnn",
+    ]
     assert variants_for(("merge", "concat"), "cpu") == ["merge", "concat"]
     assert variants_for(("merge",), "cuda") == ["merge"]
 
 
 def test_layers_are_added_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four tiny levels in the place of the real ones: 5 + 5 + 5 + 1 layers."""
-    levels = [Case(Shape(4 * (level + 1), 8, 1, 3, 4), "sd14", {256: count}, ("size",)) for level, count in enumerate((5, 5, 5, 1))]
+    levels = [
+        Case(Shape(4 * (level + 1), 8, 1, 3, 4), "sd14", {256: count}, ("size",))
+        for level, count in enumerate((5, 5, 5, 1))
+    ]
     monkeypatch.setattr(attention, "cases_for", lambda _: levels)
     monkeypatch.setattr(attention, "CASE_SECONDS", 0.01)
     monkeypatch.setattr(attention, "_remembered", lambda *_: False)
@@ -196,18 +248,24 @@ def test_layers_are_added_up(monkeypatch: pytest.MonkeyPatch) -> None:
     total = next(row for row in made.rows if (row.case, row.variant) == (LAYERS, "plain"))
     parts = [row for row in made.rows if row.variant == "plain" and row.case != LAYERS]
     for name in ("median_seconds", "flops", "bytes"):
-        assert getattr(total, name) == pytest.approx(sum(getattr(row, name) * n for row, n in zip(parts, (5, 5, 5, 1), strict=True)))
+        assert getattr(total, name) == pytest.approx(
+            sum(getattr(row, name) * n for row, n in zip(parts, (5, 5, 5, 1), strict=True))
+        )
     assert total.error == max(row.error for row in parts)
     dispatched = next(row for row in made.rows if (row.case, row.variant) == (LAYERS, "dispatched"))
     chosen = [row.median_seconds for row in made.rows if row.facts[CHOSEN] and row.case != LAYERS]
-    assert dispatched.median_seconds == pytest.approx(sum(s * n for s, n in zip(chosen, (5, 5, 5, 1), strict=True)))
+    assert dispatched.median_seconds == pytest.approx(
+        sum(s * n for s, n in zip(chosen, (5, 5, 5, 1), strict=True))
+    )
 
 
 @pytest.mark.gpu
 def test_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same code with events and PyTorch's own count of memory."""
     monkeypatch.setattr(attention, "cases_for", lambda _: [Case(Shape(64, 40, 8, 4, 64), "sd14")])
-    made = attention.profile(Options(device="cuda", dtypes=("bfloat16",), backends=("released", "concat", "merge")))
+    made = attention.profile(
+        Options(device="cuda", dtypes=("bfloat16",), backends=("released", "concat", "merge"))
+    )
     assert {row.variant for row in made.rows} >= {"released", "concat", "merge"}
     for row in made.rows:
         assert row.peak_memory_mb is not None

@@ -38,7 +38,13 @@ def test_a_bar_a_rung_of_the_first_case() -> None:
     picture = ladder(SECTION, RUNGS)
     assert picture is not None
     assert picture.name == "ladder-float32"
-    for words in ("400  1.00x", "200  2.00x", "100  4.00x", "without doubled keys", "Milliseconds, small"):
+    for words in (
+        "400  1.00x",
+        "200  2.00x",
+        "100  4.00x",
+        "without doubled keys",
+        "Milliseconds, small",
+    ):
         assert words in picture.svg
     assert "large" not in picture.svg
 
@@ -46,7 +52,9 @@ def test_a_bar_a_rung_of_the_first_case() -> None:
 def test_time_is_divided_by_kind() -> None:
     picture = parts(SECTION, DIVIDED)
     assert picture is not None
-    assert {"attention", "other", "released", "production"} <= set(re.findall(r">([a-z]+)<", picture.svg))
+    assert {"attention", "other", "released", "production"} <= set(
+        re.findall(r">([a-z]+)<", picture.svg)
+    )
 
 
 def test_rows_that_do_not_tell_have_no_bars() -> None:
@@ -57,4 +65,7 @@ def test_rows_that_do_not_tell_have_no_bars() -> None:
 
 
 def test_they_are_among_the_pictures() -> None:
-    assert {picture.name for picture in draw(record([*RUNGS, *DIVIDED]))} >= {"ladder-float32", "parts-float32"}
+    assert {picture.name for picture in draw(record([*RUNGS, *DIVIDED]))} >= {
+        "ladder-float32",
+        "parts-float32",
+    }

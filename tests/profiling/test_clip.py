@@ -41,7 +41,12 @@ def ticking(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_parts_follow_each_other(ticking: list[float]) -> None:
     watch = clip.Stopwatch("cpu", 1)
-    for part, seconds in (("conditions", 0.5), ("denoising", 8.0), ("decoding", 0.25), ("denoising", 2.0)):
+    for part, seconds in (
+        ("conditions", 0.5),
+        ("denoising", 8.0),
+        ("decoding", 0.25),
+        ("denoising", 2.0),
+    ):
         watch.begin(part)
         ticking[0] += seconds
     watch.begin("")
@@ -57,11 +62,15 @@ def test_a_model_tells_its_parts(items: Sequence[PromptItem]) -> None:
 
 
 def test_profile() -> None:
-    record = clip.profile(Options(quick=True, further={"models": ("videobooth", "text-to-video"), "batch": 2}))
+    record = clip.profile(
+        Options(quick=True, further={"models": ("videobooth", "text-to-video"), "batch": 2})
+    )
     assert [row.variant for row in record.rows] == ["videobooth", "text-to-video"]
     for row in record.rows:
         assert set(row.facts["seconds_by_part"]) == set(PARTS)
-        assert sum(row.facts["seconds_by_part"].values()) == pytest.approx(row.median_seconds, rel=0.5)
+        assert sum(row.facts["seconds_by_part"].values()) == pytest.approx(
+            row.median_seconds, rel=0.5
+        )
         assert 0 < row.facts["outside"] < 1
         assert row.rounds == clip.QUICK_ROUNDS
         assert row.exact
@@ -71,7 +80,9 @@ def test_profile() -> None:
     assert record.command.endswith("--models videobooth,text-to-video --batch 2")
 
 
-def test_the_first_call_is_told_as_the_others_and_without_loading(ticking: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_call_is_told_as_the_others_and_without_loading(
+    ticking: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
     lasting = iter([(100.0, 8.0), (10.0, 2.0), (20.0, 4.0)])
 
     def measured(batch: clip.Batch, options: Options) -> dict[str, float]:
@@ -84,7 +95,9 @@ def test_the_first_call_is_told_as_the_others_and_without_loading(ticking: list[
         return watch.seconds
 
     monkeypatch.setattr(clip, "_measured", measured)
-    (row,) = clip.profile(Options(quick=True, further={"models": ("text-to-video",), "batch": 2})).rows
+    (row,) = clip.profile(
+        Options(quick=True, further={"models": ("text-to-video",), "batch": 2})
+    ).rows
     assert row.first_seconds == 3 * 8 / 2
     assert row.median_seconds == 3 * 3 / 2
     assert row.facts[clip.LOADING] == 15
@@ -108,12 +121,21 @@ def test_approximations_are_told_and_other_settings_are_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "period", "steps"), [("videobooth-reuse", 2, 5), ("videobooth-reuse", 3, 8), ("videobooth-reuse", 3, 2), ("elite", 1, 4)]
+    ("name", "period", "steps"),
+    [
+        ("videobooth-reuse", 2, 5),
+        ("videobooth-reuse", 3, 8),
+        ("videobooth-reuse", 3, 2),
+        ("elite", 1, 4),
+    ],
 )
 def test_operations_are_those_of_all_steps(name: str, period: int, steps: int) -> None:
     (recipe,) = resolve_models(name)
     if period > 1:
-        recipe = replace(recipe, scales={"mini": {**recipe.scales["mini"], "approximate": {"reuse_features": period}}})
+        recipe = replace(
+            recipe,
+            scales={"mini": {**recipe.scales["mini"], "approximate": {"reuse_features": period}}},
+        )
     batch = clip.batch_of(recipe, load_suite("mini"), 1)
     batch = replace(batch, params=replace(batch.params, num_inference_steps=steps))
     counter = FlopCounterMode(display=False)
@@ -122,9 +144,15 @@ def test_operations_are_those_of_all_steps(name: str, period: int, steps: int) -
     assert clip.operations(batch, period, "cpu") == counter.get_total_flops() > 0
 
 
-def test_memory_is_that_of_a_fresh_process_beyond_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_that_of_a_fresh_process_beyond_the_model(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     asked: dict[str, Any] = {}
-    monkeypatch.setattr(clip, "peak_in_fresh_process", lambda target, arguments, *, threads: asked.update(arguments, target=target) or 7.5)
+    monkeypatch.setattr(
+        clip,
+        "peak_in_fresh_process",
+        lambda target, arguments, *, threads: asked.update(arguments, target=target) or 7.5,
+    )
     (row,) = clip.profile(Options(further={"models": ("videobooth",), "batch": 1})).rows
     assert row.peak_memory_mb == 7.5
     assert asked.pop("target") == "vbbench.profiling.clip:prepared"
@@ -138,8 +166,16 @@ def test_memory_is_that_of_a_fresh_process_beyond_the_model(monkeypatch: pytest.
 
 
 def test_the_fresh_process_finds_the_memory_of_a_batch(tiny_weights: object) -> None:
-    arguments = {"folder": str(resolve_models("text-to-video")[0].folder), "training_seed": 0, "clips": 4}
-    assert 1 < memory.peak_in_fresh_process("vbbench.profiling.clip:prepared", arguments, threads=1) < 500
+    arguments = {
+        "folder": str(resolve_models("text-to-video")[0].folder),
+        "training_seed": 0,
+        "clips": 4,
+    }
+    assert (
+        1
+        < memory.peak_in_fresh_process("vbbench.profiling.clip:prepared", arguments, threads=1)
+        < 500
+    )
 
 
 def test_memory_that_cannot_be_measured_is_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +189,9 @@ def test_memory_that_cannot_be_measured_is_a_gap(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_target_can_be_missed() -> None:
-    (row,) = clip.profile(Options(quick=True, further={"models": ("text-to-video",), "batch": 1})).rows
+    (row,) = clip.profile(
+        Options(quick=True, further={"models": ("text-to-video",), "batch": 1})
+    ).rows
     shares = {0.04: True, 0.06: False}
     for share, passed in shares.items():
         row.facts["outside"] = share  # type: ignore[index]

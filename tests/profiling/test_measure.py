@@ -10,7 +10,17 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from vbbench.profiling.measure import Meter, Rotating, Timing, clock_for, cpu_seconds, interleaved, median_error, ratio, wall_seconds
+from vbbench.profiling.measure import (
+    Meter,
+    Rotating,
+    Timing,
+    clock_for,
+    cpu_seconds,
+    interleaved,
+    median_error,
+    ratio,
+    wall_seconds,
+)
 
 
 def fake_clock(seconds: Iterator[float]) -> Callable[[Callable[[], object]], float]:
@@ -36,7 +46,9 @@ def test_rounds_interleave_and_begin_with_another_variant_each() -> None:
     calls: list[str] = []
     variants = {name: lambda name=name: calls.append(name) for name in "abc"}
     timings = interleaved(variants, rounds=4, clock=fake_clock(float(n) for n in range(99)))
-    assert "".join(calls) == "abc" + "abc" + "bca" + "cab" + "abc"  # the first calls, then the rounds
+    assert (
+        "".join(calls) == "abc" + "abc" + "bca" + "cab" + "abc"
+    )  # the first calls, then the rounds
     assert list(timings) == ["a", "b", "c"]
     assert [timing.first_seconds for timing in timings.values()] == [0, 1, 2]
     assert timings["a"].seconds == (3, 8, 10, 12)
@@ -52,7 +64,9 @@ def test_the_first_call_counts_in_no_round() -> None:
 def test_a_busy_minute_hits_all_variants() -> None:
     """The machine slows down by four in the middle: blocks one after the other would tell 1 and 4."""
     now = iter(range(10_000))
-    meter = Meter({"a": lambda: None, "b": lambda: None}, lambda _: 4.0 if 10 <= next(now) < 30 else 1.0)
+    meter = Meter(
+        {"a": lambda: None, "b": lambda: None}, lambda _: 4.0 if 10 <= next(now) < 30 else 1.0
+    )
     meter.run(20)
     timings = meter.timings()
     assert ratio(timings["a"], timings["b"]) == pytest.approx(1, rel=0.01)
@@ -99,7 +113,9 @@ def test_error_of_a_ratio_is_about_what_repeating_shows() -> None:
 
     pairs = [(timing(), timing()) for _ in range(400)]
     seen = float(np.std([ratio(*pair) for pair in pairs]))
-    told = float(np.median([math.hypot(*(median_error(each.spread, 25) for each in pair)) for pair in pairs]))
+    told = float(
+        np.median([math.hypot(*(median_error(each.spread, 25) for each in pair)) for pair in pairs])
+    )
     assert 0.7 * seen < told < 1.5 * seen
     assert ratio(Timing((1.0,), 1), Timing((0.0,), 1)) == math.inf
 

@@ -36,7 +36,12 @@ def swept_record() -> Record:
 
 def test_a_folder_holds_everything(tmp_path: Path) -> None:
     page = write_profile(swept_record(), tmp_path / "p")
-    assert {path.name for path in page.parent.iterdir()} == {"index.html", "profile.json", "sweeps-float32.svg", "roofline-float32.svg"}
+    assert {path.name for path in page.parent.iterdir()} == {
+        "index.html",
+        "profile.json",
+        "sweeps-float32.svg",
+        "roofline-float32.svg",
+    }
     assert read_record(page.parent / "profile.json") == swept_record()
     before = {path.name: path.read_bytes() for path in page.parent.iterdir()}
     write_profile(swept_record(), tmp_path / "p")
@@ -51,13 +56,20 @@ def test_the_page_needs_nothing_beside_it(tmp_path: Path) -> None:
     assert html.count("<svg") == 2
     names = re.findall(r'\bid="([^"]+)"', html)
     assert len(names) == len(set(names))
-    assert set(re.findall(r'href="#([^"]+)"', html)) | set(re.findall(r"url\(#([^)]+)\)", html)) <= set(names)
+    assert set(re.findall(r'href="#([^"]+)"', html)) | set(
+        re.findall(r"url\(#([^)]+)\)", html)
+    ) <= set(names)
 
 
 def test_what_a_page_is_told_is_escaped(tmp_path: Path) -> None:
     rows = [row(HOSTILE, HOSTILE, 1.0)]
     made = replace(
-        record(rows), title=HOSTILE, how=(HOSTILE,), command=HOSTILE, environment={HOSTILE: HOSTILE}, gaps=(Gap(*[HOSTILE] * 5),)
+        record(rows),
+        title=HOSTILE,
+        how=(HOSTILE,),
+        command=HOSTILE,
+        environment={HOSTILE: HOSTILE},
+        gaps=(Gap(*[HOSTILE] * 5),),
     )
     html = write_profile(made, tmp_path / "p").read_text("utf-8")
     assert "alert(1)</script>" not in html
@@ -92,7 +104,9 @@ def test_foreign_folders_are_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "new" / "deep").is_dir()
 
 
-def test_a_folder_that_cannot_be_written_is_told_and_none_is_left_of_a_failure(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_told_and_none_is_left_of_a_failure(
+    tmp_path: Path,
+) -> None:
     with pytest.raises(UsageError, match="cannot be written"):
         claim_folder(Path("/proc/no-profile"))
     for name in ("a", "a/b"):
@@ -106,7 +120,14 @@ def test_a_folder_that_cannot_be_written_is_told_and_none_is_left_of_a_failure(t
 
 
 def test_numbers_that_are_none_are_missed_and_written_as_none(tmp_path: Path) -> None:
-    rows = [replace(row, error=math.nan, facts={**row.facts, "difference": math.inf, "kinds": {"a": math.nan}}) for row in good_rows()]
+    rows = [
+        replace(
+            row,
+            error=math.nan,
+            facts={**row.facts, "difference": math.inf, "kinds": {"a": math.nan}},
+        )
+        for row in good_rows()
+    ]
     made = finite(replace(record(rows), rows=(*rows, replace(rows[0], median_seconds=math.nan))))
     assert made.exit_code == 1
     page = write_profile(replace(record(rows), rows=tuple(rows)), tmp_path / "p").read_text("utf-8")
@@ -114,7 +135,11 @@ def test_numbers_that_are_none_are_missed_and_written_as_none(tmp_path: Path) ->
     assert ">not finite</td>" in page
     read = read_record(tmp_path / "p" / "profile.json")
     assert read.exit_code == 1
-    assert (read.rows[0].error, read.rows[0].facts["difference"], read.rows[0].facts["kinds"]) == (None, None, {"a": None})
+    assert (read.rows[0].error, read.rows[0].facts["difference"], read.rows[0].facts["kinds"]) == (
+        None,
+        None,
+        {"a": None},
+    )
     assert len(made.rows) == len(rows)
     assert made.gaps[-1].reason == "its time is no finite number"
     assert finite(made) == made
@@ -127,7 +152,10 @@ def test_the_worst_of_numbers_is_nan_in_any_order(values: tuple[float, ...]) -> 
 
 
 def test_notes_and_targets_left_out_are_told(tmp_path: Path) -> None:
-    rows = [replace(row, facts={**row.facts, "system_share": 0.5 if row.variant == "released" else 0.2}) for row in good_rows()]
+    rows = [
+        replace(row, facts={**row.facts, "system_share": 0.5 if row.variant == "released" else 0.2})
+        for row in good_rows()
+    ]
     (note, *_) = system_notes(TARGETS, rows)
     assert note.startswith("1024 x 40, 16 frames: of released's time 50 % went to the system")
     assert note.endswith("without that it would be 1.88 x.")  # 3.0 * 0.5 / (1.0 * 0.8)
@@ -135,20 +163,50 @@ def test_notes_and_targets_left_out_are_told(tmp_path: Path) -> None:
     made = replace(record(rows), notes=(note,))
     assert "50 % went to the system" in write_profile(made, tmp_path / "p").read_text("utf-8")
     (line,) = aside(made)
-    assert line.startswith("3 targets left out (it is for an H100 or H200, and this run was on a CPU): 1024 x 40: faster")
+    assert line.startswith(
+        "3 targets left out (it is for an H100 or H200, and this run was on a CPU): 1024 x 40: faster"
+    )
 
 
 def test_numbers() -> None:
-    assert [digits(number) for number in (0.0412, 4.123, 41.23, 412.3, 4123.4, 0)] == ["0.0412", "4.12", "41.2", "412", "4\u00a0123", "0"]
+    assert [digits(number) for number in (0.0412, 4.123, 41.23, 412.3, 4123.4, 0)] == [
+        "0.0412",
+        "4.12",
+        "41.2",
+        "412",
+        "4\u00a0123",
+        "0",
+    ]
     assert [percent(share) for share in (0.034, 0.34, 1.2)] == ["3.4 %", "34 %", "120 %"]
 
 
 def test_a_verdict_says_when_noise_could_turn_it() -> None:
-    check = Check("fast", 1.05, True, "x", measured=1.0499, reason="", source="", counts=True, uncertainty=0.01)
-    assert check_cells(check) == ("fast", "at least 1.05 x", "1.0499 ± 0.010 x", "missed, by less than the noise")
+    check = Check(
+        "fast",
+        1.05,
+        True,
+        "x",
+        measured=1.0499,
+        reason="",
+        source="",
+        counts=True,
+        uncertainty=0.01,
+    )
+    assert check_cells(check) == (
+        "fast",
+        "at least 1.05 x",
+        "1.0499 ± 0.010 x",
+        "missed, by less than the noise",
+    )
     assert check_cells(replace(check, measured=1.2))[3] == "met"
-    assert check_cells(replace(check, measured=None, reason="it rains"))[2:] == ("-", "not measured: it rains")
-    assert check_cells(replace(check, measured=None, reason="it rains", counts=False))[3] == "does not count: it rains"
+    assert check_cells(replace(check, measured=None, reason="it rains"))[2:] == (
+        "-",
+        "not measured: it rains",
+    )
+    assert (
+        check_cells(replace(check, measured=None, reason="it rains", counts=False))[3]
+        == "does not count: it rains"
+    )
 
 
 def test_ratios_and_columns() -> None:

@@ -43,7 +43,11 @@ def change(data: dict[str, Any], *path: Any, to: Any) -> dict[str, Any]:
         (("format",), "else", "is no profile"),
         (("version",), 7, "another version"),
         (("rows",), {}, "'rows' of the profile is no list"),
-        (("rows", 1, "median_seconds"), "fast", "'median_seconds' of 'rows' of the profile, number 1 is 'fast'"),
+        (
+            ("rows", 1, "median_seconds"),
+            "fast",
+            "'median_seconds' of 'rows' of the profile, number 1 is 'fast'",
+        ),
         (("rows", 1, "median_seconds"), None, "'median_seconds'"),
         (("rows", 1, "median_seconds"), True, "'median_seconds'"),
         (("rows", 1, "exact"), 1, "'exact'"),
@@ -83,12 +87,19 @@ def test_a_missing_field_is_named(tmp_path: Path) -> None:
 
 def test_what_must_not_be_mixed_stands_apart() -> None:
     first = row("case", "a", 1.0)
-    rows = [first, replace(first, exact=False), replace(first, dtype="bfloat16"), replace(first, grad=True), replace(first, variant="b")]
+    rows = [
+        first,
+        replace(first, exact=False),
+        replace(first, dtype="bfloat16"),
+        replace(first, grad=True),
+        replace(first, variant="b"),
+    ]
     sections = record(rows).sections()
     assert [len(mine) for mine in sections.values()] == [2, 1, 1, 1]
     assert not list(sections)[-1].exact
     others = [
-        replace(first, variant="base", median_seconds=0.1, **how) for how in ({"exact": False}, {"dtype": "bfloat16"}, {"grad": True})
+        replace(first, variant="base", median_seconds=0.1, **how)
+        for how in ({"exact": False}, {"dtype": "bfloat16"}, {"grad": True})
     ]
     assert best_peer([first, *others], first, "base") is None  # ratios stay within a section
 

@@ -21,18 +21,38 @@ from vbbench.networks.unet.text_attention import TextAttention
 from vbbench.networks.unet.transformer import TemporalAttention, Transformer
 from vbbench.networks.unet.unet import ImagePromptInput, UNetConfig, VideoUNet
 from vbbench.profiling.costs import count_operations
-from vbbench.profiling.released import LADDER, Removals, StepInputs, Text, Way, all_removals, guided_step, keep_text, ladder, predict
+from vbbench.profiling.released import (
+    LADDER,
+    Removals,
+    StepInputs,
+    Text,
+    Way,
+    all_removals,
+    guided_step,
+    keep_text,
+    ladder,
+    predict,
+)
 from vbbench.profiling.step_cases import SD14, Case, build_inputs, build_network
 from vbbench.profiling.step_facts import flops_of, largest_difference
 
 GOLDEN = Path(__file__).parents[1] / "files" / "golden"
-WAYS = {"released": Removals(), **{name: Removals(**{name: True}) for name in LADDER}, "all": all_removals()}
+WAYS = {
+    "released": Removals(),
+    **{name: Removals(**{name: True}) for name in LADDER},
+    "all": all_removals(),
+}
 REAL = Case("sd14", SD14, latent=32)
 TINY = Case("small", UNetConfig(
     block_out_channels=(8, 16), layers_per_block=1, attention_levels=(True, True), num_heads=2, cross_attention_dim=12,
     norm_num_groups=4, watermark_widths=(8, 16), injection=True,
 ), latent=8, frames=4)  # fmt: skip
-LITTLE = replace(TINY, config=replace(TINY.config, block_out_channels=(8,), attention_levels=(True,), watermark_widths=(8,)))
+LITTLE = replace(
+    TINY,
+    config=replace(
+        TINY.config, block_out_channels=(8,), attention_levels=(True,), watermark_widths=(8,)
+    ),
+)
 """One level, for counts that take long."""
 
 
@@ -52,18 +72,25 @@ def _kept(unet: VideoUNet, states: Tensor) -> dict[TextAttention, tuple[Tensor, 
 
 
 def _prompt(golden: Golden) -> tuple[ImagePromptInput | None, Text | None]:
-    latent, states = golden.get("in.exemplar_latent"), golden.get("in.exemplar_encoder_hidden_states")
+    latent, states = (
+        golden.get("in.exemplar_latent"),
+        golden.get("in.exemplar_encoder_hidden_states"),
+    )
     image = None if latent is None else ImagePromptInput(latent, golden["in.exemplar_timestep"])
     return image, None if states is None else Text(states)
 
 
 @pytest.mark.parametrize("removals", WAYS.values(), ids=WAYS)
-@pytest.mark.parametrize("case", ["unet_exemplar_oddsize", "unet_exemplar_oneframe", "unet_no_exemplar"])
+@pytest.mark.parametrize(
+    "case", ["unet_exemplar_oddsize", "unet_exemplar_oneframe", "unet_no_exemplar"]
+)
 def test_outputs_of_the_released_network(released: Released, case: str, removals: Removals) -> None:
     golden, unet = read_golden(GOLDEN / f"{case}.safetensors"), released.unet("fine")
     image, image_text = _prompt(golden)
     text = Text(golden["in.encoder_hidden_states"], _kept(unet, golden["in.encoder_hidden_states"]))
-    found = predict(unet, golden["in.sample"], golden["in.timestep"], text, image, image_text, Way(removals))
+    found = predict(
+        unet, golden["in.sample"], golden["in.timestep"], text, image, image_text, Way(removals)
+    )
     torch.testing.assert_close(found, golden["out.sample"], rtol=0, atol=1e-4)
 
 
@@ -71,10 +98,20 @@ def test_outputs_of_the_released_network(released: Released, case: str, removals
 def test_guided_prediction_of_the_released_network(released: Released, removals: Removals) -> None:
     golden, unet = read_golden(GOLDEN / "cfg_with_exemplar.safetensors"), released.unet("fine")
     image = ImagePromptInput(
-        golden["in.exemplar_latent"][:1], golden["in.exemplar_timestep"][:1], golden["in.exemplar_encoder_hidden_states"][:1]
+        golden["in.exemplar_latent"][:1],
+        golden["in.exemplar_timestep"][:1],
+        golden["in.exemplar_encoder_hidden_states"][:1],
     )
     text, scale = golden["in.encoder_hidden_states"], float(golden["in.cfg_scale"])
-    inputs = StepInputs(golden["in.x"][:1], golden["in.t"][:1], text[:1], text[1:], image, scale, guidance_channels=3)
+    inputs = StepInputs(
+        golden["in.x"][:1],
+        golden["in.t"][:1],
+        text[:1],
+        text[1:],
+        image,
+        scale,
+        guidance_channels=3,
+    )
     found = guided_step(unet, inputs, Way(removals), kept=keep_text(unet, inputs))
     torch.testing.assert_close(found, golden["out.sample"][:1], rtol=0, atol=3e-4)
 
@@ -82,13 +119,20 @@ def test_guided_prediction_of_the_released_network(released: Released, removals:
 @torch.no_grad()
 def test_the_networks_own_forward_gives_the_same(tiny: tuple[VideoUNet, StepInputs]) -> None:
     unet, inputs = tiny
-    cond = unet(inputs.sample_BCTHW, inputs.timestep_B, inputs.text_BSD, image_prompt=replace(inputs.image, text_BLD=inputs.null_text_BSD))
+    cond = unet(
+        inputs.sample_BCTHW,
+        inputs.timestep_B,
+        inputs.text_BSD,
+        image_prompt=replace(inputs.image, text_BLD=inputs.null_text_BSD),
+    )
     uncond = unet(inputs.sample_BCTHW, inputs.timestep_B, inputs.null_text_BSD)
     own = uncond + inputs.guidance_scale * (cond - uncond)
     for _, removals in ladder():
         found = guided_step(unet, inputs, Way(removals), kept=keep_text(unet, inputs))
         assert largest_difference(found, own) < 5e-5  # guidance multiplies the rounding
-    other = replace(inputs, image=replace(inputs.image, latent_BCTHW=inputs.image.latent_BCTHW.flip(2)))
+    other = replace(
+        inputs, image=replace(inputs.image, latent_BCTHW=inputs.image.latent_BCTHW.flip(2))
+    )
     assert largest_difference(guided_step(unet, other), own) > 1e-3
 
 
@@ -113,16 +157,29 @@ def test_each_removal_does_less() -> None:
         assert fewer or flops_of(LITTLE, removals)[0] == flops_of(LITTLE, before)[0]
         removed += [name] if fewer else []
         before = removals
-    assert removed == ["dead_blocks", "unread_image_keys", "unread_image_layers", "doubled_keys", "text_repeats", "text_every_step"]
+    assert removed == [
+        "dead_blocks",
+        "unread_image_keys",
+        "unread_image_layers",
+        "doubled_keys",
+        "text_repeats",
+        "text_every_step",
+    ]
 
 
 def test_removed_copies_are_gone() -> None:
-    unet, inputs = build_network(LITTLE, "cpu", torch.float32), build_inputs(LITTLE, "cpu", torch.float32)
+    unet, inputs = (
+        build_network(LITTLE, "cpu", torch.float32),
+        build_inputs(LITTLE, "cpu", torch.float32),
+    )
     kept, rungs = keep_text(unet, inputs), dict(ladder("concat"))
     for before, name in zip(rungs, list(rungs)[1:], strict=False):
         if name in ("cross_frame_copies", "text_scores", "temporal_copies", "planar_layout"):
             ways = Way(rungs[before]), Way(rungs[name])
-            more, less = (count_operations(lambda way=way: guided_step(unet, inputs, way, kept=kept)).bytes for way in ways)
+            more, less = (
+                count_operations(lambda way=way: guided_step(unet, inputs, way, kept=kept)).bytes
+                for way in ways
+            )
             assert less < more, name
 
 
@@ -152,7 +209,9 @@ def test_which_softmaxes_and_convolutions_run(tiny: tuple[VideoUNet, StepInputs]
 
     layers = len(list(unet.cross_frame_attentions()))
     shortcuts = Counter(
-        name.startswith("watermark") for name, module in unet.named_modules() if name.endswith("conv_shortcut") and module is not None
+        name.startswith("watermark")
+        for name, module in unet.named_modules()
+        if name.endswith("conv_shortcut") and module is not None
     )
     # Two evaluations of three attentions; the image prompt's block twice; and frame 0's values once a layer.
     assert seen(Removals())["softmax"] == layers * (2 * 3 + 2 * 3 + 1)
@@ -175,19 +234,39 @@ def test_scopes_tell_layers_apart(tiny: tuple[VideoUNet, StepInputs]) -> None:
 
     guided_step(unet, inputs, Way(Removals(dead_blocks=True, unread_image_layers=True), scope))
     layers = len(list(unet.cross_frame_attentions()))
-    assert opened["cross-frame attention"] == opened["feed-forward"] == opened["temporal attention"] == 3 * layers - 1
+    assert (
+        opened["cross-frame attention"]
+        == opened["feed-forward"]
+        == opened["temporal attention"]
+        == 3 * layers - 1
+    )
     assert opened["watermark removal"] == 2
 
 
-def test_nothing_the_networks_own_layers_do_faster_gets_in(tiny: tuple[VideoUNet, StepInputs]) -> None:
+def test_nothing_the_networks_own_layers_do_faster_gets_in(
+    tiny: tuple[VideoUNet, StepInputs],
+) -> None:
     unet, inputs = tiny
-    forbidden = (CrossFrameAttention, TextAttention, TemporalAttention, ResnetBlock, Transformer, FrameGroupNorm, Conv1x1, Conv3x3)
+    forbidden = (
+        CrossFrameAttention,
+        TextAttention,
+        TemporalAttention,
+        ResnetBlock,
+        Transformer,
+        FrameGroupNorm,
+        Conv1x1,
+        Conv3x3,
+    )
     ran: list[str] = []
 
     def note(module: nn.Module, args: Any) -> None:
         ran.append(type(module).__name__)
 
-    hooks = [module.register_forward_pre_hook(note) for module in unet.modules() if isinstance(module, forbidden)]
+    hooks = [
+        module.register_forward_pre_hook(note)
+        for module in unet.modules()
+        if isinstance(module, forbidden)
+    ]
     guided_step(unet, inputs)
     for hook in hooks:
         hook.remove()

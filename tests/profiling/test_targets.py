@@ -14,16 +14,31 @@ from vbbench.profiling.targets import CHOSEN, ERROR, LARGE, MIDDLE, SPEEDUP, TAR
 
 
 def changed(case: str, variant: str, **changes: object) -> list[Row]:
-    return [replace(row, **changes) if (row.case, row.variant) == (case, variant) else row for row in good_rows()]
+    return [
+        replace(row, **changes) if (row.case, row.variant) == (case, variant) else row
+        for row in good_rows()
+    ]
 
 
 @pytest.mark.parametrize(
     ("rows", "missed"),
     [
-        (changed(LARGE, "released", median_seconds=2.29), "1024 x 40: faster than the released formulation"),
-        (changed(MIDDLE, "concat", median_seconds=1.04), "256 x 80: faster than SDPA on concatenated keys"),
-        (changed(LARGE, "merge", peak_memory_mb=26.0), "1024 x 40: peak memory over the released formulation's"),
-        (changed(MIDDLE, "merge", peak_memory_mb=101.0), "256 x 80: peak memory over the released formulation's"),
+        (
+            changed(LARGE, "released", median_seconds=2.29),
+            "1024 x 40: faster than the released formulation",
+        ),
+        (
+            changed(MIDDLE, "concat", median_seconds=1.04),
+            "256 x 80: faster than SDPA on concatenated keys",
+        ),
+        (
+            changed(LARGE, "merge", peak_memory_mb=26.0),
+            "1024 x 40: peak memory over the released formulation's",
+        ),
+        (
+            changed(MIDDLE, "merge", peak_memory_mb=101.0),
+            "256 x 80: peak memory over the released formulation's",
+        ),
         (changed(MIDDLE, "merge", error=2.1e-6), "256 x 80: error against float64"),
     ],
 )
@@ -63,12 +78,20 @@ def test_a_gpus_targets_do_not_count_on_a_cpu() -> None:
     assert made.exit_code == 0
     left_out = [check for check in made.checks if not check.counts]
     assert len(left_out) == sum(target.device == "cuda" for target in TARGETS)
-    assert {check.reason for check in left_out} == {"it is for an H100 or H200, and this run was on a CPU"}
+    assert {check.reason for check in left_out} == {
+        "it is for an H100 or H200, and this run was on a CPU"
+    }
 
 
-@pytest.mark.parametrize(("gpu", "seconds", "code"), [("NVIDIA H200", 0.9e-3, 0), ("NVIDIA H100 80GB", 1.1e-3, 1), ("NVIDIA L4", 9.0, 0)])
+@pytest.mark.parametrize(
+    ("gpu", "seconds", "code"),
+    [("NVIDIA H200", 0.9e-3, 0), ("NVIDIA H100 80GB", 1.1e-3, 1), ("NVIDIA L4", 9.0, 0)],
+)
 def test_a_gpus_targets_count_on_that_gpu(gpu: str, seconds: float, code: int) -> None:
-    rows = [replace(row, device="cuda", dtype="bfloat16", median_seconds=row.median_seconds * 0.9e-3) for row in good_rows()]
+    rows = [
+        replace(row, device="cuda", dtype="bfloat16", median_seconds=row.median_seconds * 0.9e-3)
+        for row in good_rows()
+    ]
     speed = {"released": 7.0, "concat": 1.3, "merge": 1.0}
     rows = [replace(row, median_seconds=seconds * speed[row.variant]) for row in rows]
     assert record(rows, Options(device="cuda", quick=True), {"gpu": gpu}).exit_code == code
@@ -77,8 +100,15 @@ def test_a_gpus_targets_count_on_that_gpu(gpu: str, seconds: float, code: int) -
 def test_a_narrowed_run_is_not_asked_for_what_it_left_out() -> None:
     assert record([], Options(frames=(2,))).exit_code == 0
     assert record([], Options()).exit_code == 3
-    assert record([], Options(quick=True, threads=2), CPU).exit_code == 0  # the targets are for one thread
-    assert record(changed(LARGE, "released", median_seconds=1.0), Options(backends=("merge",))).exit_code == 1
+    assert (
+        record([], Options(quick=True, threads=2), CPU).exit_code == 0
+    )  # the targets are for one thread
+    assert (
+        record(
+            changed(LARGE, "released", median_seconds=1.0), Options(backends=("merge",))
+        ).exit_code
+        == 1
+    )
 
 
 def test_every_target_says_whose_it_is() -> None:
@@ -88,7 +118,9 @@ def test_every_target_says_whose_it_is() -> None:
 
 def test_noise_asks_for_further_rounds() -> None:
     target = Target("fast", "attention", "cpu", "float32", LARGE, SPEEDUP, 2.0, "ours", "released")
-    close = Check("fast", 2.0, True, "x", measured=2.05, reason="", source="", counts=True, uncertainty=0.02)
+    close = Check(
+        "fast", 2.0, True, "x", measured=2.05, reason="", source="", counts=True, uncertainty=0.02
+    )
     assert undecided(target, close)
     assert undecided(target, replace(close, measured=1.95))
     assert not undecided(target, replace(close, measured=2.1))
@@ -113,10 +145,14 @@ def test_the_spread_is_in_the_uncertainty() -> None:
 def test_a_chosen_backend_that_was_left_out_is_named() -> None:
     rows = [row for row in good_rows() if row.variant == "concat"]
     made = record(rows, Options(quick=True, backends=("concat",)))
-    assert {check.reason for check in made.checks if check.counts} == {"what a user gets by default was left out by --backends"}
+    assert {check.reason for check in made.checks if check.counts} == {
+        "what a user gets by default was left out by --backends"
+    }
 
 
 def test_an_error_that_is_no_number_is_missed() -> None:
     made = record(changed(LARGE, "merge", error=float("nan")))
-    assert [check.name for check in made.checks if check.passed is False] == ["1024 x 40: error against float64"]
+    assert [check.name for check in made.checks if check.passed is False] == [
+        "1024 x 40: error against float64"
+    ]
     assert made.exit_code == 1

@@ -20,10 +20,20 @@ from vbbench.profiling.record import Ceiling
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """The miniature's kind at a tiny size."""
     size = training.SIZES["mini"]
-    config = training.replace(size.config, block_out_channels=(16, 32), num_heads=(1, 2), cross_attention_dim=8, norm_num_groups=4)
+    config = training.replace(
+        size.config,
+        block_out_channels=(16, 32),
+        num_heads=(1, 2),
+        cross_attention_dim=8,
+        norm_num_groups=4,
+    )
     monkeypatch.setattr(training, "ROUNDS", 2)
-    monkeypatch.setattr(training, "measure_ceilings", lambda *_: (Ceiling("matmul", "float32", 1e13),))
-    monkeypatch.setitem(training.SIZES, "mini", training.replace(size, config=config, clips=1, frames=3))
+    monkeypatch.setattr(
+        training, "measure_ceilings", lambda *_: (Ceiling("matmul", "float32", 1e13),)
+    )
+    monkeypatch.setitem(
+        training.SIZES, "mini", training.replace(size, config=config, clips=1, frames=3)
+    )
 
 
 @pytest.fixture
@@ -31,7 +41,9 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[VideoUNet]:
     """The networks that are built from here on."""
     networks: list[VideoUNet] = []
     make = training.build_network
-    monkeypatch.setattr(training, "build_network", lambda *a: (networks.append(make(*a)), networks[-1])[1])
+    monkeypatch.setattr(
+        training, "build_network", lambda *a: (networks.append(make(*a)), networks[-1])[1]
+    )
     return networks
 
 
@@ -65,7 +77,9 @@ def test_a_failing_backend_is_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
         return step
 
     monkeypatch.setattr(training, "step_of", failing)
-    record = training.profile(Options(quick=True, dtypes=("float32",), backends=("merge", "concat", "plain")))
+    record = training.profile(
+        Options(quick=True, dtypes=("float32",), backends=("merge", "concat", "plain"))
+    )
     assert [row.variant for row in record.rows] == ["plain", "table"]
     assert {(gap.variant, gap.reason) for gap in record.gaps} == {
         ("merge", "OutOfMemoryError: no memory"),
@@ -78,7 +92,9 @@ def _refuse() -> None:
 
 
 @pytest.mark.parametrize(("alone", "most"), [(("mini",), 1), ((), 3)])
-def test_large_networks_are_held_one_at_a_time(monkeypatch: pytest.MonkeyPatch, alone: tuple[str, ...], most: int) -> None:
+def test_large_networks_are_held_one_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, alone: tuple[str, ...], most: int
+) -> None:
     held: weakref.WeakSet[VideoUNet] = weakref.WeakSet()
     counts: list[int] = []
     make = training.build_network
@@ -92,7 +108,9 @@ def test_large_networks_are_held_one_at_a_time(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(training, "build_network", build)
     monkeypatch.setattr(training, "ALONE", alone)
     weighed: list[int] = []
-    monkeypatch.setattr(training, "peak_in_fresh_process", lambda *_, **__: weighed.append(len(held)) or 5.0)
+    monkeypatch.setattr(
+        training, "peak_in_fresh_process", lambda *_, **__: weighed.append(len(held)) or 5.0
+    )
     record = training.profile(Options(dtypes=("float32",), backends=("merge", "concat")))
     assert max(counts) == most
     assert weighed == [0, 0, 0]
@@ -105,27 +123,44 @@ def test_weighed_is_a_step_whose_moments_are_there(built: list[VideoUNet]) -> No
     weights = {name: parameter.clone() for name, parameter in built[-1].named_parameters()}
     moments = {id(parameter): set(state) for parameter, state in step._optimizer.state.items()}
     trained = [parameter for parameter in built[-1].parameters() if parameter.requires_grad]
-    assert moments == {id(parameter): {"step", "exp_avg", "exp_avg_sq"} for parameter in trained} != {}
+    assert (
+        moments == {id(parameter): {"step", "exp_avg", "exp_avg_sq"} for parameter in trained} != {}
+    )
     fresh = training.step_of("mini", "float32", "merge", "cpu")
-    assert all(torch.equal(parameter, weights[name]) for name, parameter in built[-1].named_parameters()), "no weight has moved"
+    assert all(
+        torch.equal(parameter, weights[name]) for name, parameter in built[-1].named_parameters()
+    ), "no weight has moved"
     step()
     assert all(parameter.grad is not None for parameter in trained)
-    assert fresh._optimizer.param_groups[0]["lr"] == step._optimizer.param_groups[0]["lr"] == training.LEARNING_RATE
+    assert (
+        fresh._optimizer.param_groups[0]["lr"]
+        == step._optimizer.param_groups[0]["lr"]
+        == training.LEARNING_RATE
+    )
 
 
 def test_a_step_trains_the_fine_stage_and_nothing_else(built: list[VideoUNet]) -> None:
     step = training.step_of("mini", "float32", "merge", "cpu")
     before = {name: parameter.clone() for name, parameter in built[0].named_parameters()}
     step()
-    moved = {name for name, parameter in built[0].named_parameters() if not torch.equal(parameter, before[name])}
-    wanted = {name for name, _ in (*built[0].text_kv_parameters(), *built[0].injection_parameters())}
+    moved = {
+        name
+        for name, parameter in built[0].named_parameters()
+        if not torch.equal(parameter, before[name])
+    }
+    wanted = {
+        name for name, _ in (*built[0].text_kv_parameters(), *built[0].injection_parameters())
+    }
     assert moved == wanted
 
 
 def test_backends_take_the_same_step(built: list[VideoUNet]) -> None:
     for backend in ("released", "merge"):
         training.step_of("mini", "float32", backend, "cpu")()
-    gradients = [{name: p.grad for name, p in unet.named_parameters() if p.grad is not None} for unet in built]
+    gradients = [
+        {name: p.grad for name, p in unet.named_parameters() if p.grad is not None}
+        for unet in built
+    ]
     assert gradients[0].keys() == gradients[1].keys() != set()
     for name, gradient in gradients[0].items():
         torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-4, atol=1e-6)
@@ -133,7 +168,10 @@ def test_backends_take_the_same_step(built: list[VideoUNet]) -> None:
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [(Options(backends=("fastest",)), "no attention backend 'fastest'"), (Options(frames=(4,)), "the size of its scale")],
+    [
+        (Options(backends=("fastest",)), "no attention backend 'fastest'"),
+        (Options(frames=(4,)), "the size of its scale"),
+    ],
 )
 def test_what_cannot_be_measured_is_told(options: Options, message: str) -> None:
     with pytest.raises(UsageError, match=message):

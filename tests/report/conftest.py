@@ -18,10 +18,20 @@ def weird_run() -> FakeRun:
     def value(model: str, item: str, metric: str) -> float | str:
         if (model, item, metric) == ("textual-inversion", "i2", "dino"):
             return "the embedding is zero"
-        strength = {"videobooth": 0.6, "text-to-video": 0.3, "textual-inversion": 0.45, "real-video": 0.8}.get(model, 0.2)
+        strength = {
+            "videobooth": 0.6,
+            "text-to-video": 0.3,
+            "textual-inversion": 0.45,
+            "real-video": 0.8,
+        }.get(model, 0.2)
         return (1 - strength if metric == "clip-text" else strength) + int(item[1:]) / 100
 
-    run = FakeRun(items(8), value, failed={("text-to-video", "i1"): REASON}, missing=frozenset({("videobooth", "i3")}))
+    run = FakeRun(
+        items(8),
+        value,
+        failed={("text-to-video", "i1"): REASON},
+        missing=frozenset({("videobooth", "i3")}),
+    )
     run.items[0].text = WEIRD
     return run
 

@@ -43,7 +43,9 @@ def hostile_run(copies: int = 1) -> FakeRun:
     made = [
         Item(
             id=f"i{number} {'' if number % 3 else PICTURE}",
-            subject=f"dog {number} \"&' <b>" if number % 2 else f"dog-{number}",  # also a file's name, so it holds no slash
+            subject=f"dog {number} \"&' <b>"
+            if number % 2
+            else f"dog-{number}",  # also a file's name, so it holds no slash
             text=text,
             subject_word="dog" if number % 4 else "(dog",
             class_name=("dog", f"<script>{ATTACK}</script>", "__proto__", "كلب")[number % 4],
@@ -56,7 +58,12 @@ def hostile_run(copies: int = 1) -> FakeRun:
     def value(model: str, item: str, metric: str) -> float | str:
         if (model, places[item], metric) == (first, 1, "dino"):
             return REASON
-        return 0.9 - 0.05 * list(MODELS).index(model) + 0.01 * places[item] + (0.02 if metric == "dino" else 0)
+        return (
+            0.9
+            - 0.05 * list(MODELS).index(model)
+            + 0.01 * places[item]
+            + (0.02 if metric == "dino" else 0)
+        )
 
     return FakeRun(
         made,

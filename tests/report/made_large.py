@@ -25,7 +25,12 @@ METRICS = ("true-identity", "dino", "clip-image", "clip-text", "temporal-consist
 REFERENCES = ("real-video", "other-individual", "still-image", "shuffled-frames", "flicker")
 PROMPTS = 4
 """Prompts of each individual."""
-PLACES = ("on the beach", "in deep snow", "beside a road at night", "in a field of tall grass, seen from far away")
+PLACES = (
+    "on the beach",
+    "in deep snow",
+    "beside a road at night",
+    "in a field of tall grass, seen from far away",
+)
 FAILED, UNSCORED = 97, 61
 """One in so many clips of a competitor failed; one in so many of the others has no DINO."""
 REPORT = "from vbbench.report.leaderboard import write_report; import sys; write_report([sys.argv[1]], sys.argv[2])"
@@ -37,7 +42,9 @@ def large_run(models: int = 20, items: int = 1000) -> FakeRun:
     What is drawn comes from the names alone, so the same numbers give the same run.
     """
     stored, titles = _published()
-    names = [name for name in stored if name not in REFERENCES][: models - len(REFERENCES)] + list(REFERENCES)
+    names = [name for name in stored if name not in REFERENCES][: models - len(REFERENCES)] + list(
+        REFERENCES
+    )
     base = {name: list(stored[name].values()) for name in names}
     made = [_item(number) for number in range(items)]
     places = {item.id: number for number, item in enumerate(made)}
@@ -51,7 +58,9 @@ def large_run(models: int = 20, items: int = 1000) -> FakeRun:
 
     competitors = [name for name in names if name not in REFERENCES]
     failed = {
-        (name, item.id): ("out of memory", "the sampler gave numbers that are not finite")[_draw(name, item.id).randrange(2)]
+        (name, item.id): ("out of memory", "the sampler gave numbers that are not finite")[
+            _draw(name, item.id).randrange(2)
+        ]
         for name in competitors
         for item in made
         if _draw(name, item.id, "failed").randrange(FAILED) == 0
@@ -82,8 +91,12 @@ def _published() -> tuple[dict[str, dict[str, dict[str, float]]], dict[str, str]
     scores: dict[str, dict[str, dict[str, float]]] = {}
     with (folder / "scores.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            scores.setdefault(row["model"], {})[row["item_id"]] = {name: float(row[name]) for name in METRICS}
-    return scores, {name: str(model.get("title") or name) for name, model in record["models"].items()}
+            scores.setdefault(row["model"], {})[row["item_id"]] = {
+                name: float(row[name]) for name in METRICS
+            }
+    return scores, {
+        name: str(model.get("title") or name) for name, model in record["models"].items()
+    }
 
 
 def _item(number: int) -> Item:
@@ -91,7 +104,9 @@ def _item(number: int) -> Item:
     individual, prompt = divmod(number, PROMPTS)
     name = classes[individual % len(classes)]
     subject = f"{name}-{individual // len(classes):04}"
-    return Item(f"{subject}-{prompt}", subject, f"a {name} walks slowly {PLACES[prompt]}", name, name)
+    return Item(
+        f"{subject}-{prompt}", subject, f"a {name} walks slowly {PLACES[prompt]}", name, name
+    )
 
 
 def _draw(*names: str) -> random.Random:
@@ -120,7 +135,10 @@ def _share_videos(root: Path, count: int) -> None:
         return record
 
     _rewrite(root / "jobs.jsonl", job)
-    _rewrite(root / "scores.jsonl", lambda record: record | {"video_digest": digests[record["model"], record["item_id"]]})
+    _rewrite(
+        root / "scores.jsonl",
+        lambda record: record | {"video_digest": digests[record["model"], record["item_id"]]},
+    )
 
 
 def _rewrite(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
@@ -131,10 +149,20 @@ def _rewrite(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> 
 def measure_build(run: Path, out: Path) -> dict[str, float]:
     """Build the report in a fresh process: ``seconds`` on the wall, ``cpu_seconds`` and ``memory_mb`` at its peak, sizes in KB."""
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    told = subprocess.run([sys.executable, "-c", REPORT + TELL, str(run), str(out)], check=True, capture_output=True, text=True)
+    told = subprocess.run(
+        [sys.executable, "-c", REPORT + TELL, str(run), str(out)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"seconds": seconds, "cpu_seconds": cpu, "memory_mb": float(told.stdout.split()[-1]), **sizes(out)}
+    return {
+        "seconds": seconds,
+        "cpu_seconds": cpu,
+        "memory_mb": float(told.stdout.split()[-1]),
+        **sizes(out),
+    }
 
 
 TELL = "; import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
@@ -142,7 +170,11 @@ TELL = "; import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_max
 
 def sizes(report: Path) -> dict[str, float]:
     """Sizes in KB: of the table page, of the heaviest other page, of the scores that filters read, of everything."""
-    files = {path.relative_to(report).as_posix(): path.stat().st_size / 1000 for path in report.rglob("*") if path.is_file()}
+    files = {
+        path.relative_to(report).as_posix(): path.stat().st_size / 1000
+        for path in report.rglob("*")
+        if path.is_file()
+    }
     pages = {name: size for name, size in files.items() if name.endswith(".html")}
     others = {name: size for name, size in pages.items() if name != "index.html"}
     return {
@@ -157,7 +189,12 @@ def sizes(report: Path) -> dict[str, float]:
 def print_numbers(numbers: Mapping[str, float | tuple[float, ...]]) -> None:
     """One name a line; several numbers beside each other."""
     for name, found in numbers.items():
-        print(f"{name:30}" + "".join(f"{number:12,.1f}" for number in (found if isinstance(found, tuple) else (found,))))
+        print(
+            f"{name:30}"
+            + "".join(
+                f"{number:12,.1f}" for number in (found if isinstance(found, tuple) else (found,))
+            )
+        )
 
 
 def main() -> None:
@@ -166,7 +203,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--models", type=int, default=20)
     parser.add_argument("--items", type=int, default=1000)
-    parser.add_argument("--videos", type=int, default=0, help="give the clips so many shared videos (default: none)")
+    parser.add_argument(
+        "--videos", type=int, default=0, help="give the clips so many shared videos (default: none)"
+    )
     parser.add_argument("--browser", action="store_true", help="time Chromium as well")
     options = parser.parse_args()
     run = options.folder / f"run-{options.models}x{options.items}-{options.videos}"

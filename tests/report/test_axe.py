@@ -33,7 +33,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def seen_as(browser: Any, width: int, scheme: str) -> Iterator[None]:
     """The page at a width and in a colour scheme, without motion."""
-    features = [{"name": "prefers-color-scheme", "value": scheme}, {"name": "prefers-reduced-motion", "value": "reduce"}]
+    features = [
+        {"name": "prefers-color-scheme", "value": scheme},
+        {"name": "prefers-reduced-motion", "value": "reduce"},
+    ]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
     metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
@@ -47,7 +50,11 @@ def seen_as(browser: Any, width: int, scheme: str) -> Iterator[None]:
 def pages(folder: Path) -> dict[str, Path]:
     """One page of each kind."""
     report = folder / "report"
-    found = {"site": folder / "index.html", "table": report / "index.html", "items": report / "items.html"}
+    found = {
+        "site": folder / "index.html",
+        "table": report / "index.html",
+        "items": report / "items.html",
+    }
     found["item"] = sorted((report / "items").glob("*.html"))[0]
     found["model"] = sorted((report / "models").glob("*.html"))[0]
     return found
@@ -62,12 +69,17 @@ def test_the_checker_sees_faults(browser: Any, tmp_path: Path) -> None:
         + '<button style="width:9px;height:9px;padding:0"></button>' * 2
     )
     head = '<meta name="color-scheme" content="light dark"><style>body { background: light-dark(#fff, #111) }</style>'
-    page.write_text(f"<!doctype html><html><head>{head}</head><body>{faults}</body></html>", "utf-8")
+    page.write_text(
+        f"<!doctype html><html><head>{head}</head><body>{faults}</body></html>", "utf-8"
+    )
     for scheme in ("light", "dark"):
         with seen_as(browser, 800, scheme):
             browser.get(page.as_uri())
             found = " ".join(serious(violations(browser)))
-            assert all(rule in found for rule in ("color-contrast", "image-alt", "button-name", "html-has-lang")), found
+            assert all(
+                rule in found
+                for rule in ("color-contrast", "image-alt", "button-name", "html-has-lang")
+            ), found
             assert len(small_targets(browser)) == 2
             assert len(poor_contrast(browser)) == 1
 
@@ -95,7 +107,9 @@ def test_no_page_scrolls_sideways(browser: Any, folder: Path, kind: str) -> None
     for width in (360, 800, 1280):
         with seen_as(browser, width, "light"):
             browser.get(pages(folder)[kind].as_uri())
-            assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth"), width
+            assert browser.execute_script(
+                "return document.documentElement.scrollWidth <= innerWidth"
+            ), width
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -106,7 +120,9 @@ def test_what_opens_and_changes_is_accessible_too(browser: Any, folder: Path, sc
             browser.get(pages(folder)["table"].as_uri() + "#leaderboard?scale=scaled&class=dog")
             browser.refresh()
             wait_for(lambda: bool(browser.find_element("id", "filter-status").text))
-            browser.execute_script("document.querySelectorAll('details').forEach(each => { each.open = true; })")
+            browser.execute_script(
+                "document.querySelectorAll('details').forEach(each => { each.open = true; })"
+            )
             assert serious(violations(browser)) == [], (width, scheme)
             assert poor_contrast(browser) == [], (width, scheme)
             browser.find_element("id", "keys-open").click()

@@ -8,7 +8,16 @@ import numpy as np
 from PIL import Image
 
 from vbbench.media.video import read_video
-from vbbench.report.contact_sheet import CAPTION, CELL, EMPTY, FRAMES, GAP, ROWS, TITLE, write_contact_sheet
+from vbbench.report.contact_sheet import (
+    CAPTION,
+    CELL,
+    EMPTY,
+    FRAMES,
+    GAP,
+    ROWS,
+    TITLE,
+    write_contact_sheet,
+)
 from vbbench.results.aggregate import load_run
 from vbbench.results.run_data import RunData
 
@@ -24,7 +33,9 @@ def cell(sheet: np.ndarray, row: int, column: int, frame: int) -> np.ndarray:
     return sheet[y : y + CELL, x : x + CELL]
 
 
-def test_each_clip_stands_in_its_models_column_and_its_individuals_row(run_folder: Path, tmp_path: Path) -> None:
+def test_each_clip_stands_in_its_models_column_and_its_individuals_row(
+    run_folder: Path, tmp_path: Path
+) -> None:
     run = load_run(run_folder)
     order = [model.name for model in run.models if not model.is_reference]
     sheet = sheet_of(run, order, tmp_path / "a.png")
@@ -41,7 +52,10 @@ def test_each_clip_stands_in_its_models_column_and_its_individuals_row(run_folde
             frames = read_video(clip.video).frames
             for number, place in enumerate((0, (len(frames) - 1) / 2, len(frames) - 1)):
                 wanted = frames[round(place)].reshape(-1, 3).mean(0)
-                assert np.abs(cell(sheet, row, column, number).reshape(-1, 3).mean(0) - wanted).max() < 3
+                assert (
+                    np.abs(cell(sheet, row, column, number).reshape(-1, 3).mean(0) - wanted).max()
+                    < 3
+                )
             shown += 1
     assert shown
     assert grey

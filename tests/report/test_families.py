@@ -15,11 +15,23 @@ from tests.results.synthetic import MODELS, FakeRun, build, items, spec
 from vbbench.report.board_page import make_board
 from vbbench.report.leaderboard import write_report
 from vbbench.report.tables import differences_of, matrix_of
-from vbbench.results.aggregate import PAIRED_COLUMNS, competitors_compared, leaderboard_table, load_run, paired_table
+from vbbench.results.aggregate import (
+    PAIRED_COLUMNS,
+    competitors_compared,
+    leaderboard_table,
+    load_run,
+    paired_table,
+)
 from vbbench.results.comparisons import holm
-from vbbench.results.format import MINUS, effect_size
+from vbbench.results.formatting import MINUS, effect_size
 
-STRENGTH = {"videobooth": 0.5, "text-to-video": 0.44, "textual-inversion": 0.36, "real-video": 0.9, "other-individual": 0.44}
+STRENGTH = {
+    "videobooth": 0.5,
+    "text-to-video": 0.44,
+    "textual-inversion": 0.36,
+    "real-video": 0.9,
+    "other-individual": 0.44,
+}
 
 
 def value(model: str, item: str, metric: str) -> float:
@@ -29,7 +41,12 @@ def value(model: str, item: str, metric: str) -> float:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    run = FakeRun(items(9), value, models={name: MODELS[name] for name in STRENGTH}, metrics=(spec("dino"), spec("clip-image")))
+    run = FakeRun(
+        items(9),
+        value,
+        models={name: MODELS[name] for name in STRENGTH},
+        metrics=(spec("dino"), spec("clip-image")),
+    )
     return build(tmp_path / "run", run, videos=False)
 
 
@@ -44,17 +61,26 @@ def test_differences_and_ranks_are_read_from_one_family(folder: Path) -> None:
     table = paired_table(run).set_index(["other", "metric"])
     for (focus, other), comparison in list(family.items())[:2]:
         row = table.loc[other, "dino"]
-        assert (focus, row["corrected"], row["better"]) == ("videobooth", comparison.corrected, comparison.sign)
+        assert (focus, row["corrected"], row["better"]) == (
+            "videobooth",
+            comparison.corrected,
+            comparison.sign,
+        )
         assert row["effect"] == comparison.effect
     ranks = leaderboard_table(run).set_index("model")["dino.rank"]
-    worse = {model: sum(c.sign > 0 for (_, b), c in family.items() if b == model) for model in ("text-to-video", "textual-inversion")}
+    worse = {
+        model: sum(c.sign > 0 for (_, b), c in family.items() if b == model)
+        for model in ("text-to-video", "textual-inversion")
+    }
     assert {model: ranks[model] - 1 for model in worse} == worse
     assert worse["textual-inversion"] > 0
 
 
 def test_reference_rows_are_a_family_of_their_own(folder: Path) -> None:
     table = paired_table(load_run(folder))
-    rows = table[(table["metric"] == "dino") & table["other"].isin(["real-video", "other-individual"])]
+    rows = table[
+        (table["metric"] == "dino") & table["other"].isin(["real-video", "other-individual"])
+    ]
     assert list(rows["corrected"]) == pytest.approx(holm(list(rows["p"])))
     assert (rows["corrected"] > rows["p"]).any()
 
@@ -65,11 +91,20 @@ def test_an_interval_clear_of_zero_is_not_enough(tmp_path: Path) -> None:
 
     def near(model: str, item: str, _: str) -> float:
         number = int(item[1:])
-        noise = {"text-to-video": steps[number] / 30 - 0.08, "textual-inversion": steps[number * 5 % 9]}
+        noise = {
+            "text-to-video": steps[number] / 30 - 0.08,
+            "textual-inversion": steps[number * 5 % 9],
+        }
         return 0.5 + noise.get(model, 0.0) / 10
 
     models = {name: MODELS[name] for name in ("videobooth", "text-to-video", "textual-inversion")}
-    run = load_run(build(tmp_path / "run", FakeRun(items(9), near, models=models, metrics=(spec("dino"),)), videos=False))
+    run = load_run(
+        build(
+            tmp_path / "run",
+            FakeRun(items(9), near, models=models, metrics=(spec("dino"),)),
+            videos=False,
+        )
+    )
     row = paired_table(run).set_index("other").loc["text-to-video"]
     assert row["low"] > 0
     assert row["p"] <= 0.05 < row["corrected"]
@@ -85,7 +120,11 @@ def test_without_a_competitor_the_table_is_empty(tmp_path: Path) -> None:
 
 
 def test_intervals_stay_within_what_a_metric_can_be(tmp_path: Path) -> None:
-    run = FakeRun(items(6), lambda _, item, __: 1.0 - int(item[1:]) ** 2 / 40, models={"videobooth": MODELS["videobooth"]})
+    run = FakeRun(
+        items(6),
+        lambda _, item, __: 1.0 - int(item[1:]) ** 2 / 40,
+        models={"videobooth": MODELS["videobooth"]},
+    )
     run = replace(run, metrics=(spec("dino"), spec("true-identity", bounds=(0.0, 2.0))))
     row = leaderboard_table(load_run(build(tmp_path / "run", run, videos=False))).iloc[0]
     assert row["dino.high"] == 1.0
@@ -110,7 +149,11 @@ def test_the_matrix_holds_every_pair_both_ways_round(folder: Path) -> None:
     board = make_board(run)
     column = board.columns[0]
     made = matrix_of(run, column, [row.model for row in board.rows + board.references])
-    assert [title for _, title in made.models] == ["VideoBooth", "Text to video", "Textual Inversion"]
+    assert [title for _, title in made.models] == [
+        "VideoBooth",
+        "Text to video",
+        "Textual Inversion",
+    ]
     assert made.metric == column.title
     differences = differences_of(run, board.columns)
     for place, (name, _) in enumerate(made.models):
@@ -123,7 +166,10 @@ def test_the_matrix_holds_every_pair_both_ways_round(folder: Path) -> None:
         assert turned[one.verdict] == other.verdict
         assert {one.text[0], other.text[0]} == {"+", MINUS}
         assert one.text[1:] == other.text[1:]
-        ends = [interval.replace("+", "").replace(MINUS, "-").split(" to ") for interval in (one.interval, other.interval)]
+        ends = [
+            interval.replace("+", "").replace(MINUS, "-").split(" to ")
+            for interval in (one.interval, other.interval)
+        ]
         assert [float(end) for end in ends[0]] == [-float(end) for end in reversed(ends[1])]
     assert {cell.verdict for row in made.rows for cell in row if cell} >= {"better", "worse"}
 
@@ -147,7 +193,14 @@ def test_few_individuals_have_neither_effect_nor_p(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("value", "words"),
-    [(None, ""), (-0.814, f"g {MINUS}0.81"), (0.0, "g +0.00"), (99.4, "g +99.40"), (1e9, "g > 100"), (-100.0, f"g < {MINUS}100")],
+    [
+        (None, ""),
+        (-0.814, f"g {MINUS}0.81"),
+        (0.0, "g +0.00"),
+        (99.4, "g +99.40"),
+        (1e9, "g > 100"),
+        (-100.0, f"g < {MINUS}100"),
+    ],
 )
 def test_effect_sizes_in_words(value: float | None, words: str) -> None:
     assert effect_size(value) == words

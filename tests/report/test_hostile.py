@@ -32,7 +32,14 @@ return {
   polluted: Object.keys(Object.prototype).length > 0 || ({}).broken !== undefined,
 };
 """
-HARMLESS = {"broken": None, "handlers": [], "links": [], "strange": [], "wide": False, "polluted": False}
+HARMLESS = {
+    "broken": None,
+    "handlers": [],
+    "links": [],
+    "strange": [],
+    "wide": False,
+    "polluted": False,
+}
 ADDRESS = f"#leaderboard?class={quote(SCRIPT)}&text={quote(PICTURE)}&sort=__proto__&order=constructor&scale={quote(PICTURE)}&hide=__proto__"
 
 
@@ -99,14 +106,21 @@ def test_filters_sorting_and_addresses_are_not_fooled(browser: Any, report: Path
     status = 'return document.getElementById("filter-status").textContent'
     for name in ("index.html", "items.html"):
         browser.get((report / name).as_uri())
-        act(browser, "document.querySelectorAll('thead th button').forEach(button => button.click())")
+        act(
+            browser,
+            "document.querySelectorAll('thead th button').forEach(button => button.click())",
+        )
         for choice in range(5):
             choose = f"const field = document.getElementById('filter-class'); field.selectedIndex = {choice};"
             act(browser, f"{choose} field.dispatchEvent(new Event('change'))")
             count = browser.execute_script(
                 "return document.getElementById('filter-class').selectedOptions[0].textContent.match(/\\d+/g).at(-1)"
             )
-            wait_for(lambda count=count, choice=choice: choice == 0 or browser.execute_script(status).startswith(f"{count} of"))
+            wait_for(
+                lambda count=count, choice=choice: (
+                    choice == 0 or browser.execute_script(status).startswith(f"{count} of")
+                )
+            )
         act(browser, "document.getElementById('filter-clear').click()")
         type_into(browser, SCRIPT)
         wait_for(lambda: browser.execute_script(status).startswith("1 of"))
@@ -139,7 +153,11 @@ def assert_silent(browser: Any) -> None:
     """Nothing in the console, and nothing asked for but files of the disk."""
     assert browser.get_log("browser") == []
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    asked = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+    asked = [
+        event["params"]["request"]["url"]
+        for event in events
+        if event["method"] == "Network.requestWillBeSent"
+    ]
     assert all(url.startswith(("file:", "data:", "about:", "chrome:")) for url in asked), asked
 
 

@@ -10,7 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.made_large import METRICS, REFERENCES, build_large, large_run, measure_build, print_numbers, sizes
+from tests.report.made_large import (
+    METRICS,
+    REFERENCES,
+    build_large,
+    large_run,
+    measure_build,
+    print_numbers,
+    sizes,
+)
 from tests.report.timings import browser_timings, headless_chromium
 from vbbench.report.leaderboard import write_report
 
@@ -24,7 +32,9 @@ def test_a_large_run_is_made_of_published_scores() -> None:
     assert len({item.subject for item in run.items}) == 25
     again = large_run(12, 100)
     for metric in METRICS:
-        assert run.value("videobooth", run.items[7].id, metric) == again.value("videobooth", run.items[7].id, metric)
+        assert run.value("videobooth", run.items[7].id, metric) == again.value(
+            "videobooth", run.items[7].id, metric
+        )
 
 
 def test_what_is_large_in_the_small_is_sound_too(tmp_path: Path) -> None:
@@ -61,11 +71,21 @@ def test_it_is_built_soon_in_little_memory_and_light(large: tuple[Path, dict[str
 @pytest.mark.slow
 @pytest.mark.browser
 @pytest.mark.timeout(600)
-def test_chromium_shows_sorts_and_filters_it_within_a_second(large: tuple[Path, dict[str, float]]) -> None:
+def test_chromium_shows_sorts_and_filters_it_within_a_second(
+    large: tuple[Path, dict[str, float]],
+) -> None:
     index, _ = large
     with headless_chromium() as browser:
         numbers = browser_timings(browser, index)
     print_numbers(numbers)
-    slow = {name: best for name, (best, _) in numbers.items() if name.endswith("_ms") and "loaded" not in name and best > MILLISECONDS}
+    slow = {
+        name: best
+        for name, (best, _) in numbers.items()
+        if name.endswith("_ms") and "loaded" not in name and best > MILLISECONDS
+    }
     assert slow == {}
-    assert {name: worst for name, (_, worst) in numbers.items() if name.endswith("_shift") and worst > SHIFT} == {}
+    assert {
+        name: worst
+        for name, (_, worst) in numbers.items()
+        if name.endswith("_shift") and worst > SHIFT
+    } == {}

@@ -39,13 +39,20 @@ def latex(tmp_path: Path, run: FakeRun) -> str:
 
 def rows(text: str) -> list[list[str]]:
     body = text[text.index(r"\toprule") : text.index(r"\bottomrule")]
-    return [re.split(r"(?<!\\) & ", line.removesuffix(r" \\")) for line in body.splitlines() if line.endswith(r" \\")]
+    return [
+        re.split(r"(?<!\\) & ", line.removesuffix(r" \\"))
+        for line in body.splitlines()
+        if line.endswith(r" \\")
+    ]
 
 
 def test_structure(tmp_path: Path) -> None:
     run = replace(weird_run(), models={**MODELS, "mine_2": (r"Mine & \evil {", ())})
     text = latex(tmp_path, run)
-    assert [text.count(rule) for rule in (r"\toprule", r"\midrule", r"\bottomrule", r"\begin{tabular}", r"\end{table*}")] == [1, 2, 1, 1, 1]
+    assert [
+        text.count(rule)
+        for rule in (r"\toprule", r"\midrule", r"\bottomrule", r"\begin{tabular}", r"\end{table*}")
+    ] == [1, 2, 1, 1, 1]
     columns = re.search(r"\\begin\{tabular\}\{@\{\}(\w+)@\{\}\}", text)[1]
     assert columns == "rlcccrr"
     assert {len(cells) for cells in rows(text)} == {len(columns)}
@@ -58,24 +65,41 @@ def test_structure(tmp_path: Path) -> None:
 
 
 def test_intervals_ranks_and_bold(tmp_path: Path) -> None:
-    strength = {"videobooth": 0.9, "text-to-video": 0.3, "textual-inversion": 0.3, "real-video": 1.0, "other-individual": 0.0}
+    strength = {
+        "videobooth": 0.9,
+        "text-to-video": 0.3,
+        "textual-inversion": 0.3,
+        "real-video": 1.0,
+        "other-individual": 0.0,
+    }
 
     def value(model: str, item: str, metric: str) -> float:
         return strength[model] * (1 if metric == "dino" else -1) + int(item[1:]) % 3 / 100
 
     metrics = (spec("dino"), spec("distance", higher_is_better=False))
-    text = latex(tmp_path, FakeRun(items(9), value, models={name: MODELS[name] for name in strength}, metrics=metrics))
+    text = latex(
+        tmp_path,
+        FakeRun(items(9), value, models={name: MODELS[name] for name in strength}, metrics=metrics),
+    )
     by_title = {cells[1]: cells for cells in rows(text)[1:]}
-    assert [by_title[name][0] for name in ("VideoBooth", "Text to video", "Textual Inversion")] == ["1", "2", "2"]
+    assert [by_title[name][0] for name in ("VideoBooth", "Text to video", "Textual Inversion")] == [
+        "1",
+        "2",
+        "2",
+    ]
     assert by_title["VideoBooth"][2].startswith(r"\shortstack{\textbf{0.910}\\{\tiny {[}0.9")
-    assert [r"\textbf" in by_title[name][2] for name in ("Text to video", r"\emph{Real video}")] == [False, False]
+    assert [
+        r"\textbf" in by_title[name][2] for name in ("Text to video", r"\emph{Real video}")
+    ] == [False, False]
     assert text.count(r"\addlinespace") == 1  # between the first and the two that share a rank
     assert "Distance $\\downarrow$" in text
     assert by_title["Textual Inversion"][-2] == "14"
 
 
 def test_what_has_no_number_has_a_dash(tmp_path: Path) -> None:
-    text = latex(tmp_path, FakeRun(items(6), lambda model, *_: None if model == "videobooth" else 0.5))
+    text = latex(
+        tmp_path, FakeRun(items(6), lambda model, *_: None if model == "videobooth" else 0.5)
+    )
     cells = next(cells for cells in rows(text) if cells[1] == "VideoBooth")
     assert cells[0] == cells[2] == "--"
     assert "nan" not in text.lower()

@@ -32,14 +32,14 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def rows(page: Any, column: int) -> list[str]:
     """First line of a column's cells in the competitors' rows, from top to bottom."""
-    script = (
-        "return [...document.querySelectorAll('#board .models tr')].map(row => row.cells[arguments[0]].innerText.split('\\n')[0].trim())"
-    )
+    script = "return [...document.querySelectorAll('#board .models tr')].map(row => row.cells[arguments[0]].innerText.split('\\n')[0].trim())"
     return page.execute_script(script, column)
 
 
 def head(page: Any, title: str) -> Any:
-    return page.find_element("xpath", f"//table[@id='board']//th[button[starts-with(normalize-space(), '{title}')]]")
+    return page.find_element(
+        "xpath", f"//table[@id='board']//th[button[starts-with(normalize-space(), '{title}')]]"
+    )
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -65,7 +65,11 @@ def test_a_click_sorts_and_shows_the_ranks_of_that_metric(page: Any) -> None:
     assert page.find_element("id", "ranked-by").text == "CLIP-Text"
     assert head(page, "CLIP-Text").get_attribute("aria-sort") == "descending"
     assert head(page, "DINO").get_attribute("aria-sort") == "none"
-    assert page.find_element("id", "sorted").get_property("textContent").startswith("Sorted by CLIP-Text")
+    assert (
+        page.find_element("id", "sorted")
+        .get_property("textContent")
+        .startswith("Sorted by CLIP-Text")
+    )
     references = page.find_elements("css selector", "#board .references tr:not(.divider)")
     assert len(references) == 4
 
@@ -117,7 +121,10 @@ def test_frames_can_be_stepped_through_by_keyboard(page: Any) -> None:
 
 
 def test_nothing_moves_by_itself_where_less_motion_is_wanted(page: Any, index: Path) -> None:
-    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-reduced-motion", "value": "reduce"}]})
+    page.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia",
+        {"features": [{"name": "prefers-reduced-motion", "value": "reduce"}]},
+    )
     try:
         page.get(index.as_uri())
         assert page.find_element("id", "play").get_property("textContent") == "Play"
@@ -141,7 +148,8 @@ def test_the_theme_can_be_chosen_and_is_kept(page: Any, index: Path) -> None:
 @pytest.mark.parametrize("width", [360, 800, 1280])
 def test_the_page_never_scrolls_sideways(page: Any, index: Path, width: int) -> None:
     page.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride", {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 600}
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 600},
     )
     try:
         page.get(index.as_uri())
@@ -158,6 +166,10 @@ def test_no_error_no_request_and_nothing_broken_into(browser: Any, index: Path) 
     assert browser.title == "tiny 1.0 · vbbench"
     assert browser.get_log("browser") == []
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    asked = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+    asked = [
+        event["params"]["request"]["url"]
+        for event in events
+        if event["method"] == "Network.requestWillBeSent"
+    ]
     assert any(url.endswith(".webp") for url in asked)
     assert all(url.startswith(("file:", "data:", "chrome:")) for url in asked), asked

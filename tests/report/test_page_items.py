@@ -48,7 +48,11 @@ def frames(page: Any) -> set[int]:
 
 def open_item(page: Any, index: Path, number: int) -> Any:
     page.get((index.parent / "items" / f"{number}.html").as_uri())
-    wait_for(lambda: page.execute_script("return [...document.images].every((image) => image.complete && image.naturalWidth > 0)"))
+    wait_for(
+        lambda: page.execute_script(
+            "return [...document.images].every((image) => image.complete && image.naturalWidth > 0)"
+        )
+    )
     return page.find_element("tag name", "body")
 
 
@@ -105,7 +109,9 @@ def test_the_keyboard_alone_goes_from_the_table_to_a_playing_item(page: Any, ind
         for _ in range(120):
             page.switch_to.active_element.send_keys(TAB)
             if page.execute_script("return document.activeElement.matches(arguments[0])", selector):
-                outline = page.execute_script("return getComputedStyle(document.activeElement).outlineStyle")
+                outline = page.execute_script(
+                    "return getComputedStyle(document.activeElement).outlineStyle"
+                )
                 assert outline != "none"
                 return page.switch_to.active_element
         raise AssertionError(f"{selector} cannot be reached by Tab")
@@ -113,9 +119,14 @@ def test_the_keyboard_alone_goes_from_the_table_to_a_playing_item(page: Any, ind
     until("a[href='items.html']").send_keys(ENTER)
     wait_for(lambda: page.title.startswith("Items"))
     until("th[data-key=mean] button").send_keys(ENTER)
-    assert page.find_element("css selector", "th[data-key=mean]").get_attribute("aria-sort") == "descending"
+    assert (
+        page.find_element("css selector", "th[data-key=mean]").get_attribute("aria-sort")
+        == "descending"
+    )
     until("#items tbody a").send_keys(ENTER)
-    wait_for(lambda: page.title.startswith("Item 2 "))  # the mean of two models of three, as the list says
+    wait_for(
+        lambda: page.title.startswith("Item 2 ")
+    )  # the mean of two models of three, as the list says
     play = until("#play")
     play.send_keys(SPACE)
     assert play.text == "Play"
@@ -139,18 +150,26 @@ def test_a_model_shows_its_best_median_and_worst(page: Any, index: Path) -> None
     page.find_element("link text", "VideoBooth").click()
     picks = page.find_elements("css selector", ".picks")
     assert len(picks) == 3
-    told = [[pick.find_element("tag name", tag).text for tag in ("h4", "a")] for pick in picks[0].find_elements("tag name", "li")]
+    told = [
+        [pick.find_element("tag name", tag).text for tag in ("h4", "a")]
+        for pick in picks[0].find_elements("tag name", "li")
+    ]
     assert told == [["Best 0.670", "Item 8"], ["Median 0.640", "Item 5"], ["Worst 0.600", "Item 1"]]
     page.execute_script("document.querySelector('#picks').scrollIntoView()")
     wait_for(lambda: len(frames(page)) == 1)
     assert "not run yet" in page.find_element("id", "failures").text
 
 
-@pytest.mark.parametrize("name", ["index.html", "items.html", "items/1.html", "items/2.html", "models/videobooth.html"])
+@pytest.mark.parametrize(
+    "name", ["index.html", "items.html", "items/1.html", "items/2.html", "models/videobooth.html"]
+)
 @pytest.mark.parametrize("width", [360, 800])
-def test_no_page_scrolls_sideways_or_jumps(browser: Any, index: Path, name: str, width: int) -> None:
+def test_no_page_scrolls_sideways_or_jumps(
+    browser: Any, index: Path, name: str, width: int
+) -> None:
     browser.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride", {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 600}
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 600},
     )
     try:
         browser.get((index.parent / name).as_uri())
@@ -175,7 +194,11 @@ def test_no_page_scrolls_sideways_or_jumps(browser: Any, index: Path, name: str,
 
 def test_pages_are_silent(browser: Any, index: Path) -> None:
     browser.get_log("browser")
-    for path in [index.with_name("items.html"), *sorted((index.parent / "models").iterdir()), index.parent / "items" / "4.html"]:
+    for path in [
+        index.with_name("items.html"),
+        *sorted((index.parent / "models").iterdir()),
+        index.parent / "items" / "4.html",
+    ]:
         browser.get(path.as_uri())
         time.sleep(0.1)
     assert browser.get_log("browser") == []

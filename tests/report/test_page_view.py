@@ -19,25 +19,51 @@ from vbbench.report.leaderboard import write_report
 
 pytestmark = pytest.mark.browser
 
-STRENGTH = {"videobooth": 0.6, "text-to-video": 0.3, "textual-inversion": 0.45, "real-video": 0.9, "other-individual": 0.2}
+STRENGTH = {
+    "videobooth": 0.6,
+    "text-to-video": 0.3,
+    "textual-inversion": 0.45,
+    "real-video": 0.9,
+    "other-individual": 0.2,
+}
 CLASSES = ("cat", "dog & <b>co</b>")
 
 
 def value(model: str, item: str, metric: str) -> float:
     """Dogs turn the order of the models round."""
     number = int(item[1:])
-    strength = STRENGTH[model] if number < 8 or model in ("real-video", "other-individual") else 0.5 - STRENGTH[model] / 2
+    strength = (
+        STRENGTH[model]
+        if number < 8 or model in ("real-video", "other-individual")
+        else 0.5 - STRENGTH[model] / 2
+    )
     return round(strength + number % 8 / 100 + (0.03 if metric == "clip-text" else 0), 4)
 
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("view")
-    every = [Item(f"i{n}", f"{'cat' if n < 8 else 'dog'}-{n % 8}", f"text {n} by the sea", "text", CLASSES[n // 8]) for n in range(16)]
+    every = [
+        Item(
+            f"i{n}",
+            f"{'cat' if n < 8 else 'dog'}-{n % 8}",
+            f"text {n} by the sea",
+            "text",
+            CLASSES[n // 8],
+        )
+        for n in range(16)
+    ]
     models = {name: MODELS[name] for name in STRENGTH}
-    run = FakeRun(every, value, models=models, metrics=(spec("clip-text"), spec("dino"), spec("motion", higher_is_better=False)))
+    run = FakeRun(
+        every,
+        value,
+        models=models,
+        metrics=(spec("clip-text"), spec("dino"), spec("motion", higher_is_better=False)),
+    )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figures, "write_figures", lambda *_: [])  # they take their time, and are not looked at here
+        patch.setattr(
+            figures, "write_figures", lambda *_: []
+        )  # they take their time, and are not looked at here
         yield write_report([build(folder / "run", run, videos=False)], folder / "report")
 
 
@@ -49,11 +75,17 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 def models_of(page: Any) -> list[str]:
-    return page.execute_script("return [...document.querySelectorAll('#board .models tr:not([hidden])')].map(row => row.dataset.model)")
+    return page.execute_script(
+        "return [...document.querySelectorAll('#board .models tr:not([hidden])')].map(row => row.dataset.model)"
+    )
 
 
 def cell(page: Any, model: str, column: int) -> str:
-    return page.find_element("css selector", f"#board tr[data-model='{model}']").find_elements("css selector", "td, th")[column].text
+    return (
+        page.find_element("css selector", f"#board tr[data-model='{model}']")
+        .find_elements("css selector", "td, th")[column]
+        .text
+    )
 
 
 def address(page: Any) -> str:
@@ -93,7 +125,10 @@ def test_sorting_is_kept_in_the_address_and_back_undoes_it(page: Any, index: Pat
     assert address(page) == ""
     assert models_of(page) == ["videobooth", "textual-inversion", "text-to-video"]
     page.forward()
-    assert page.find_element("css selector", "th[data-key=model]").get_attribute("aria-sort") == "ascending"
+    assert (
+        page.find_element("css selector", "th[data-key=model]").get_attribute("aria-sort")
+        == "ascending"
+    )
 
 
 def test_a_class_shows_its_own_means_and_clearing_brings_all_back(page: Any, index: Path) -> None:
@@ -105,8 +140,13 @@ def test_a_class_shows_its_own_means_and_clearing_brings_all_back(page: Any, ind
     assert cell(page, "videobooth", 2).split("\n")[0] == "0.235"  # 0.2 + 28 / 800
     assert cell(page, "videobooth", 0) == "\N{EN DASH}"
     low, high = map(float, cell(page, "videobooth", 2).split("\n")[-1].split(" to "))
-    half = student_quantiles(7)[6] * 0.024495 / 8**0.5  # the standard deviation of 0.00, 0.01 ... 0.07
-    assert (low, high) == (pytest.approx(0.235 - half, abs=0.0006), pytest.approx(0.235 + half, abs=0.0006))
+    half = (
+        student_quantiles(7)[6] * 0.024495 / 8**0.5
+    )  # the standard deviation of 0.00, 0.01 ... 0.07
+    assert (low, high) == (
+        pytest.approx(0.235 - half, abs=0.0006),
+        pytest.approx(0.235 + half, abs=0.0006),
+    )
     assert "class=dog" in address(page)
     page.find_element("id", "filter-clear").click()
     assert [cell(page, "videobooth", column) for column in range(6)] == before
@@ -120,9 +160,16 @@ def test_filtered_intervals_are_over_individuals_also_where_they_have_unequal_ma
     """Held against the same estimate by numpy and scipy: a ratio of sums over individuals, with Kish's number of them."""
     rng = np.random.default_rng(len(sizes))
     subjects = np.repeat(np.arange(len(sizes)), sizes)
-    values = np.round(rng.normal(0.5, 0.1, len(sizes))[subjects] + rng.normal(0, 0.02, len(subjects)), 4)
+    values = np.round(
+        rng.normal(0.5, 0.1, len(sizes))[subjects] + rng.normal(0, 0.02, len(subjects)), 4
+    )
     record = {"decimals": 4, "subjectOf": subjects.tolist()}
-    given = [[round(float(value) * 10**4) for value in values], list(range(len(values))), record, {"bounds": [-1, 1]}]
+    given = [
+        [round(float(value) * 10**4) for value in values],
+        list(range(len(values))),
+        record,
+        {"bounds": [-1, 1]},
+    ]
     data = {"t": student_quantiles(10), "fewest": 2}
     found = page.execute_script("return estimate(...arguments[0])", [*given, data])
     counts = np.array(sizes)
@@ -137,11 +184,18 @@ def test_filtered_intervals_are_over_individuals_also_where_they_have_unequal_ma
     assert found["high"] == pytest.approx(min(1, mean + half), rel=1e-4)
 
 
-def test_words_of_a_prompt_choose_items_and_one_step_back_undoes_the_typing(page: Any, index: Path) -> None:
+def test_words_of_a_prompt_choose_items_and_one_step_back_undoes_the_typing(
+    page: Any, index: Path
+) -> None:
     page.find_element("id", "filter-text").send_keys("SEA text 1 i1")
     wait_for(lambda: status(page).startswith("7 of 16 items"))  # 1 and 10 to 15
     page.find_element("link text", "See these items").click()
-    assert page.execute_script("return document.querySelectorAll('#items tbody tr:not([hidden])').length") == 7
+    assert (
+        page.execute_script(
+            "return document.querySelectorAll('#items tbody tr:not([hidden])').length"
+        )
+        == 7
+    )
     page.back()
     wait_for(lambda: status(page).startswith("7 of 16 items"))
     assert page.find_element("id", "filter-text").get_property("value") == "SEA text 1 i1"
@@ -186,14 +240,20 @@ def test_the_matrix_shows_the_chosen_metric(page: Any, index: Path) -> None:
     choose(page, "matrix-metric", "Motion")
     assert address(page) == "#differences?matrix=motion"
     assert page.find_element("id", "matrix-name").get_property("textContent").startswith("Motion")
-    other = page.execute_script("return document.querySelector('#matrix tr[data-model=text-to-video] td[data-model=videobooth]').innerText")
+    other = page.execute_script(
+        "return document.querySelector('#matrix tr[data-model=text-to-video] td[data-model=videobooth]').innerText"
+    )
     assert page.execute_script(pair).strip()[1:] == other.strip()[1:]
     page.back()
     assert page.execute_script(pair) == before
 
 
 def test_a_copied_address_opens_the_same_view(page: Any, index: Path) -> None:
-    open_at(page, index, "#differences?sort=clip-text&order=ascending&class=cat&text=sea&scale=scaled&matrix=motion&hide=videobooth")
+    open_at(
+        page,
+        index,
+        "#differences?sort=clip-text&order=ascending&class=cat&text=sea&scale=scaled&matrix=motion&hide=videobooth",
+    )
     wait_for(lambda: status(page).startswith("8 of 16"))
     assert models_of(page) == ["text-to-video", "textual-inversion"]
     assert page.find_element("id", "ranked-by").get_property("textContent") == "CLIP-Text"
@@ -276,7 +336,11 @@ def test_the_filters_ask_the_network_for_nothing(browser: Any, index: Path) -> N
     open_at(browser, index, "#?class=cat")
     wait_for(lambda: status(browser).startswith("8 of 16"))
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    asked = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+    asked = [
+        event["params"]["request"]["url"]
+        for event in events
+        if event["method"] == "Network.requestWillBeSent"
+    ]
     assert any(url.endswith("scores.js") for url in asked)
     assert all(url.startswith(("file:", "data:", "about:", "chrome:")) for url in asked), asked
     assert browser.get_log("browser") == []

@@ -20,7 +20,15 @@ def run_folder(tmp_path: Path) -> Path:
 def test_files_of_others_stay(run_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "paper"
     foreign = [
-        out / name for name in ("figures/teaser.pdf", "items/2024.html", "items-7.html", "models/note.html", "media/photo.webp", "a.txt")
+        out / name
+        for name in (
+            "figures/teaser.pdf",
+            "items/2024.html",
+            "items-7.html",
+            "models/note.html",
+            "media/photo.webp",
+            "a.txt",
+        )
     ]
     for path in foreign:
         path.parent.mkdir(parents=True, exist_ok=True)

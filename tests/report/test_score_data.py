@@ -38,7 +38,10 @@ def test_it_holds_every_score(tmp_path: Path) -> None:
     assert found["metrics"] == ["clip-text", "dino", "temporal-consistency"]
     assert found["ids"] == [f"i{number}" for number in range(6)]
     assert (found["classes"], found["classOf"]) == (["dog", "cat"], [0, 0, 1, 0, 0, 0])
-    assert (found["subjects"], found["subjectOf"]) == (["dog-0", "dog-1", "dog-2"], [0, 1, 2, 0, 1, 2])
+    assert (found["subjects"], found["subjectOf"]) == (
+        ["dog-0", "dog-1", "dog-2"],
+        [0, 1, 2, 0, 1, 2],
+    )
     assert found["texts"] == ["a dog runs on the beach"] * 6
     values = found["values"]
     assert values[0][1][:3] == [0, None, round(2 / 7 * 10**DECIMALS)]  # type: ignore[index]
@@ -47,7 +50,10 @@ def test_it_holds_every_score(tmp_path: Path) -> None:
 
 
 def test_no_text_ends_the_script(tmp_path: Path) -> None:
-    hostile = [Item(HOSTILE + str(number), f"dog-{number}", text=HOSTILE * 40, class_name=HOSTILE) for number in range(3)]
+    hostile = [
+        Item(HOSTILE + str(number), f"dog-{number}", text=HOSTILE * 40, class_name=HOSTILE)
+        for number in range(3)
+    ]
     run = load_run(build(tmp_path / "run", FakeRun(hostile, lambda *_: 0.5), videos=False))
     run = replace(run, items=tuple(replace(item, subject_id=HOSTILE) for item in run.items))
     write_scores_js(tmp_path / "scores.js", run)
@@ -55,7 +61,11 @@ def test_no_text_ends_the_script(tmp_path: Path) -> None:
     assert not set(text) & set("<>&\u2028\u2029")
     assert text.count("\n") == 1
     found = read(tmp_path / "scores.js")
-    assert (found["texts"][0], found["subjects"], found["classes"]) == (HOSTILE * 40, [HOSTILE], [HOSTILE])  # type: ignore[index]
+    assert (found["texts"][0], found["subjects"], found["classes"]) == (
+        HOSTILE * 40,
+        [HOSTILE],
+        [HOSTILE],
+    )  # type: ignore[index]
 
 
 def test_numbers_that_json_has_not_are_refused() -> None:
@@ -65,7 +75,11 @@ def test_numbers_that_json_has_not_are_refused() -> None:
 
 def test_it_is_small_and_the_same_again(tmp_path: Path) -> None:
     run = load_run(
-        build(tmp_path / "run", FakeRun(items(50, 4), lambda model, item, _: len(model) / 7 + int(item[1:]) / 300), videos=False)
+        build(
+            tmp_path / "run",
+            FakeRun(items(50, 4), lambda model, item, _: len(model) / 7 + int(item[1:]) / 300),
+            videos=False,
+        )
     )
     for name in ("a.js", "b.js"):
         write_scores_js(tmp_path / name, run)

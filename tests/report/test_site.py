@@ -26,7 +26,9 @@ PUBLISHED = Path(vbbench.__file__).parents[1] / "reports"
 RECORDED = PUBLISHED.parent / "baselines" / "scores"
 HOSTILE = '</style><script>document.title = "broken in"</script> "quoted" & \'single\' 🐕 مرحبا {{ 7 * 7 }}'
 
-checkout = pytest.mark.skipif(not (PUBLISHED / "profile").is_dir(), reason="published results are in a checkout only")
+checkout = pytest.mark.skipif(
+    not (PUBLISHED / "profile").is_dir(), reason="published results are in a checkout only"
+)
 
 
 class Page(HTMLParser):
@@ -40,7 +42,11 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
-        self.addresses += [value for name, value in attrs if name in ("src", "href") and value and not value.startswith("data:")]
+        self.addresses += [
+            value
+            for name, value in attrs
+            if name in ("src", "href") and value and not value.startswith("data:")
+        ]
         self.ids += [value for name, value in attrs if name == "id"]
         assert not any(name.startswith("on") for name, _ in attrs)
 
@@ -50,12 +56,23 @@ class Page(HTMLParser):
 
 def claim(says: str, verdict: str) -> dict[str, Any]:
     finding = {"metric": "dino", "training_seeds": [0]}
-    return {"name": "c", "says": says, "source": "Table 1", "verdict": verdict, "established": False, "findings": [finding]}
+    return {
+        "name": "c",
+        "says": says,
+        "source": "Table 1",
+        "verdict": verdict,
+        "established": False,
+        "findings": [finding],
+    }
 
 
 def write_claims(folder: Path, *claims: dict[str, Any]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    record = {"suite": {"name": "tiny", "version": "1"}, "claims": claims, "runs": [{"created": "2026-01-02T03:04:05", "commit": "abc"}]}
+    record = {
+        "suite": {"name": "tiny", "version": "1"},
+        "claims": claims,
+        "runs": [{"created": "2026-01-02T03:04:05", "commit": "abc"}],
+    }
     (folder / "claims.json").write_text(json.dumps(record), "utf-8")
     return folder
 
@@ -86,7 +103,11 @@ def test_every_result_is_shown_with_its_figures_and_links(results: Path) -> None
     assert "What we saw" in page.text
     assert len(page.ids) == len(set(page.ids))
     for address in page.addresses:
-        assert (address[1:] in page.ids) if address.startswith("#") else (results / unquote(address)).is_file(), address
+        assert (
+            (address[1:] in page.ids)
+            if address.startswith("#")
+            else (results / unquote(address)).is_file()
+        ), address
 
 
 def test_figures_follow_the_files(results: Path) -> None:
@@ -99,13 +120,19 @@ def test_figures_follow_the_files(results: Path) -> None:
 
 
 def test_a_section_sums_up_what_is_of_one_kind(results: Path) -> None:
-    write_claims(results / "claims" / "more", claim("C beats A", "reproduced"), claim("D beats A", "reproduced"))
+    write_claims(
+        results / "claims" / "more",
+        claim("C beats A", "reproduced"),
+        claim("D beats A", "reproduced"),
+    )
     claims = next(section for section in sections_of(results) if section.id == "claims")
     assert claims.figure == Figure("3 of 4", "reproduced")
     assert [entry.figures[0].number for entry in claims.entries] == ["1 of 2", "2 of 2"]
 
 
-def test_the_same_results_give_the_same_bytes_wherever_they_are(results: Path, tmp_path: Path) -> None:
+def test_the_same_results_give_the_same_bytes_wherever_they_are(
+    results: Path, tmp_path: Path
+) -> None:
     first = write_site(results).read_bytes()
     assert write_site(results).read_bytes() == first
     elsewhere = Path(shutil.copytree(results, tmp_path / "elsewhere" / "results"))
@@ -136,7 +163,9 @@ def test_nothing_to_show_is_told(tmp_path: Path) -> None:
     assert not (tmp_path / "index.html").exists()
 
 
-@pytest.mark.parametrize("name", ["leaderboard.json", "claims.json", "validity.json", "gate.json", "profile.json"])
+@pytest.mark.parametrize(
+    "name", ["leaderboard.json", "claims.json", "validity.json", "gate.json", "profile.json"]
+)
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"suite": 3, "runs": 1, "claims": [{}]}'])
 def test_damaged_results_are_told_by_name(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / "x").mkdir()
@@ -148,7 +177,9 @@ def test_damaged_results_are_told_by_name(tmp_path: Path, name: str, text: str) 
 @checkout
 def test_the_published_page_is_of_the_published_results() -> None:
     """After new results: ``vbbench report --site reports``."""
-    assert (PUBLISHED / "index.html").read_text("utf-8") == site_html(PUBLISHED, sorted(RECORDED.glob("*.json")))
+    assert (PUBLISHED / "index.html").read_text("utf-8") == site_html(
+        PUBLISHED, sorted(RECORDED.glob("*.json"))
+    )
 
 
 @checkout
@@ -156,10 +187,16 @@ def test_published_kinds_are_all_there_and_all_links_lead_somewhere() -> None:
     page = Page(site_html(PUBLISHED, sorted(RECORDED.glob("*.json"))))
     assert {"leaderboards", "claims", "validity", "gate", "profiles"} <= set(page.ids)
     for address in page.addresses:
-        assert (address[1:] in page.ids) if address.startswith("#") else (PUBLISHED / unquote(address)).is_file(), address
+        assert (
+            (address[1:] in page.ids)
+            if address.startswith("#")
+            else (PUBLISHED / unquote(address)).is_file()
+        ), address
 
 
-def test_the_command_writes_it_and_refuses_what_does_not_belong(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_it_and_refuses_what_does_not_belong(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.main(["report", "--site", str(results)]) == 0
     assert "index.html" in capsys.readouterr().out
     assert MARK in (results / "index.html").read_text("utf-8")

@@ -87,14 +87,22 @@ def filtered(browser: Any, act: str) -> float:
 def browser_timings(browser: Any, index: Path, repeats: int = 3) -> dict[str, tuple[float, float]]:
     """Of the table page, the list of items, an item and a model: the best and the worst of some repeats. A busy machine moves the worst."""
     rounds = [_round(browser, index) for _ in range(repeats)]
-    return {name: (min(each[name] for each in rounds), max(each[name] for each in rounds)) for name in rounds[0]}
+    return {
+        name: (min(each[name] for each in rounds), max(each[name] for each in rounds))
+        for name in rounds[0]
+    }
 
 
 def _round(browser: Any, index: Path) -> dict[str, float]:
     found: dict[str, float] = {}
-    for name, table, page in (("table", "#board", index), ("items", "#items", index.with_name("items.html"))):
+    for name, table, page in (
+        ("table", "#board", index),
+        ("items", "#items", index.with_name("items.html")),
+    ):
         found |= {f"{name}_{key}": value for key, value in opened(browser, page).items()}
-        found[f"{name}_sort_ms"] = max(taken(browser, _SORT.format(table, head)) for head in (1, 2, 2, 0))
+        found[f"{name}_sort_ms"] = max(
+            taken(browser, _SORT.format(table, head)) for head in (1, 2, 2, 0)
+        )
         found[f"{name}_filter_first_ms"] = filtered(browser, _CHOOSE.format(1))
         found[f"{name}_filter_class_ms"] = filtered(browser, _CHOOSE.format(2))
         found[f"{name}_filter_text_ms"] = filtered(browser, _TYPE.format("snow"))

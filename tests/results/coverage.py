@@ -38,7 +38,9 @@ class Shape:
     clips: Callable[[np.ndarray], np.ndarray] = np.ones_like
     noise: Callable[[Rng, np.ndarray, np.ndarray], np.ndarray] | None = None
 
-    def sums_and_counts(self, rng: Rng, individuals: int, replications: int) -> tuple[np.ndarray, np.ndarray]:
+    def sums_and_counts(
+        self, rng: Rng, individuals: int, replications: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Sums of clips (individuals, replications), numbers of clips (individuals,)."""
         counts_G = self.clips(np.arange(individuals)).astype(float)
         means_GR = self.draw(rng, (individuals, replications))
@@ -71,20 +73,41 @@ PROMISED: Mapping[str, Shape] = {
     "near a bound, 1 - Beta(1, 8)": Shape(lambda rng, size: 1 - rng.beta(1, 8, size), 8 / 9),
     "at a bound, 1 - Beta(0.5, 5)": Shape(lambda rng, size: 1 - rng.beta(0.5, 5, size), 10 / 11),
     "heavy tails, t with 3": Shape(lambda rng, size: rng.standard_t(3, size), 0.0),
-    "difference of skewed": Shape(lambda rng, size: rng.beta(1, 8, size) - rng.normal(1 / 9, 0.05, size), 0.0),
+    "difference of skewed": Shape(
+        lambda rng, size: rng.beta(1, 8, size) - rng.normal(1 / 9, 0.05, size), 0.0
+    ),
     "2 clips each": Shape(lambda rng, size: rng.normal(0, 1, size), 0.0, _two, _normal_clips),
-    "2 clips each, Beta(8, 2)": Shape(lambda rng, size: rng.beta(8, 2, size), 0.8, _two, _bounded_clips),
-    "1 to 6 clips each": Shape(lambda rng, size: rng.normal(0, 1, size), 0.0, _one_to_six, _normal_clips),
-    "1 to 6 clips each, skewed": Shape(lambda rng, size: rng.exponential(1, size) - 1, 0.0, _one_to_six, _normal_clips),
-    "12 clips or 1": Shape(lambda rng, size: rng.normal(0, 1, size), 0.0, lambda n: np.where(n % 5 == 0, 12, 1), _normal_clips),
+    "2 clips each, Beta(8, 2)": Shape(
+        lambda rng, size: rng.beta(8, 2, size), 0.8, _two, _bounded_clips
+    ),
+    "1 to 6 clips each": Shape(
+        lambda rng, size: rng.normal(0, 1, size), 0.0, _one_to_six, _normal_clips
+    ),
+    "1 to 6 clips each, skewed": Shape(
+        lambda rng, size: rng.exponential(1, size) - 1, 0.0, _one_to_six, _normal_clips
+    ),
+    "12 clips or 1": Shape(
+        lambda rng, size: rng.normal(0, 1, size),
+        0.0,
+        lambda n: np.where(n % 5 == 0, 12, 1),
+        _normal_clips,
+    ),
 }
 BEYOND: Mapping[str, Shape] = {
     "lognormal": Shape(lambda rng, size: rng.lognormal(0, 1, size), float(np.exp(0.5))),
-    "one in five is 1, the rest 0": Shape(lambda rng, size: (rng.random(size) < 0.2).astype(float), 0.2),
+    "one in five is 1, the rest 0": Shape(
+        lambda rng, size: (rng.random(size) < 0.2).astype(float), 0.2
+    ),
 }
 
 
-def coverage(shape: Shape, individuals: int, replications: int, methods: Sequence[str] = METHODS, seed: int = 1) -> dict[str, float]:
+def coverage(
+    shape: Shape,
+    individuals: int,
+    replications: int,
+    methods: Sequence[str] = METHODS,
+    seed: int = 1,
+) -> dict[str, float]:
     """Method -> share of replications whose 95 % interval holds the truth.
 
     ``vbbench`` is the report's own; ``studentised`` and ``student`` are its two parts alone (the one is the other where the resamples
@@ -99,7 +122,9 @@ def coverage(shape: Shape, individuals: int, replications: int, methods: Sequenc
     return {method: count / replications for method, count in hits.items()}
 
 
-def _batches(shape: Shape, individuals: int, replications: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _batches(
+    shape: Shape, individuals: int, replications: int, seed: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     rng = np.random.default_rng(seed)
     for start in range(0, replications, AT_ONCE):
         yield shape.sums_and_counts(rng, individuals, min(AT_ONCE, replications - start))
@@ -120,7 +145,9 @@ def _expanded(found: ClusteredMeans, sums_GR: np.ndarray, counts_G: np.ndarray) 
     draws_BG = _resamples(found.clusters, RESAMPLES, SEED)
     means_BR = (draws_BG @ sums_GR) / (draws_BG @ counts_G)[:, None]
     # cut on each side so that the interval is as long as Student's
-    tail = stats.norm.cdf(-np.sqrt(found.clusters / (found.clusters - 1)) * stats.t.ppf(0.975, found.clusters - 1))
+    tail = stats.norm.cdf(
+        -np.sqrt(found.clusters / (found.clusters - 1)) * stats.t.ppf(0.975, found.clusters - 1)
+    )
     return tuple(np.quantile(means_BR, [tail, 1 - tail], axis=0))
 
 
@@ -134,11 +161,18 @@ _INTERVALS: Mapping[str, Callable[[ClusteredMeans, np.ndarray, np.ndarray], Ends
 
 def main(replications: int, individuals: tuple[int, ...] = (5, 9, 20, 45)) -> None:
     """Print the table in Markdown, in %."""
-    print("| individuals | shape | " + " | ".join(METHODS) + " |\n|---:|---|" + "---:|" * len(METHODS))
+    print(
+        "| individuals | shape | " + " | ".join(METHODS) + " |\n|---:|---|" + "---:|" * len(METHODS)
+    )
     for number in individuals:
         for name, shape in (PROMISED | BEYOND).items():
             found = coverage(shape, number, replications)
-            print(f"| {number} | {name} | " + " | ".join(f"{100 * found[method]:.1f}" for method in METHODS) + " |", flush=True)
+            print(
+                f"| {number} | {name} | "
+                + " | ".join(f"{100 * found[method]:.1f}" for method in METHODS)
+                + " |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from PIL import Image
 from vbbench.media.video import video_digest, write_video_lossless
 from vbbench.metrics.encoders.setting import Setting
 from vbbench.metrics.spec import make_spec
-from vbbench.results.format import file_name
+from vbbench.results.formatting import file_name
 from vbbench.types import MetricSpec, Video
 
 FRAMES, SIZE, FPS = 4, 16, 8
@@ -29,7 +29,13 @@ MODELS = {
 }
 
 
-def spec(name: str, *, version: str = "1", higher_is_better: bool = True, bounds: tuple[float, float] = (-1.0, 1.0)) -> MetricSpec:
+def spec(
+    name: str,
+    *,
+    version: str = "1",
+    higher_is_better: bool = True,
+    bounds: tuple[float, float] = (-1.0, 1.0),
+) -> MetricSpec:
     """A metric spec with plain contents."""
     return make_spec(
         Setting(),
@@ -71,13 +77,17 @@ class FakeRun:
     metrics: Sequence[MetricSpec] = METRICS
     failed: Mapping[tuple[str, str], str] = field(default_factory=dict)
     missing: frozenset[tuple[str, str]] = frozenset()
-    suite: Mapping[str, Any] = field(default_factory=lambda: {"name": "tiny", "version": "1.0", "digest": "d1" * 32})
+    suite: Mapping[str, Any] = field(
+        default_factory=lambda: {"name": "tiny", "version": "1.0", "digest": "d1" * 32}
+    )
     settings: Mapping[str, Any] = field(default_factory=lambda: {"steps": 4})
 
 
 def items(individuals: int, each: int = 1) -> list[Item]:
     """Items ``i0``, ``i1`` ... of the individuals ``dog-0``, ``dog-1`` ..., in turn."""
-    return [Item(f"i{number}", f"dog-{number % individuals}") for number in range(individuals * each)]
+    return [
+        Item(f"i{number}", f"dog-{number % individuals}") for number in range(individuals * each)
+    ]
 
 
 def build(root: Path, run: FakeRun, *, videos: bool = True) -> Path:
@@ -114,10 +124,20 @@ def build(root: Path, run: FakeRun, *, videos: bool = True) -> Path:
                 continue
             jobs.append(job)
             if job["status"] == "done":
-                scores += [row for metric in run.metrics if (row := _score(run, model, item, metric, job["digest"]))]
+                scores += [
+                    row
+                    for metric in run.metrics
+                    if (row := _score(run, model, item, metric, job["digest"]))
+                ]
     if "textual-inversion" in run.models:
         jobs += [
-            {"hash": f"fit-{subject}", "kind": "fit", "model": "textual-inversion", "subject_id": subject, "item_id": None}
+            {
+                "hash": f"fit-{subject}",
+                "kind": "fit",
+                "model": "textual-inversion",
+                "subject_id": subject,
+                "item_id": None,
+            }
             | {"status": "done", "reason": None, "seconds": 10.0 + number, "peak_memory_mb": 900.0}
             for number, subject in enumerate(sorted({item.subject for item in run.items}))
         ]
@@ -128,7 +148,12 @@ def build(root: Path, run: FakeRun, *, videos: bool = True) -> Path:
 
 def _write_suite(folder: Path, run: FakeRun) -> None:
     (folder / "images").mkdir(parents=True)
-    lines = [f'name = "{run.suite["name"]}"', f'version = "{run.suite["version"]}"', 'description = "A suite for tests."', 'scale = "mini"']
+    lines = [
+        f'name = "{run.suite["name"]}"',
+        f'version = "{run.suite["version"]}"',
+        'description = "A suite for tests."',
+        'scale = "mini"',
+    ]
     lines += [f"num_frames = {FRAMES}", f"size = {SIZE}", f"fps = {FPS}", "seed = 0"]
     (folder / "suite.toml").write_text("\n".join(lines) + "\n", "utf-8")
     subjects = sorted({item.subject for item in run.items})
@@ -139,21 +164,45 @@ def _write_suite(folder: Path, run: FakeRun) -> None:
     _write_jsonl(
         folder / "items.jsonl",
         [
-            {"id": item.id, "subject": item.subject, "class": item.class_name, "text": item.text, "subject_word": item.subject_word}
+            {
+                "id": item.id,
+                "subject": item.subject,
+                "class": item.class_name,
+                "text": item.text,
+                "subject_word": item.subject_word,
+            }
             | {"image": f"images/{item.subject}.png"}
             for item in run.items
         ],
     )
-    _write_jsonl(folder / "subjects.jsonl", [{"id": subject, "class": "dog", "image": f"images/{subject}.png"} for subject in subjects])
+    _write_jsonl(
+        folder / "subjects.jsonl",
+        [{"id": subject, "class": "dog", "image": f"images/{subject}.png"} for subject in subjects],
+    )
 
 
-def _job(root: Path, run: FakeRun, model: str, item: Item, number: int, *, videos: bool) -> dict[str, Any] | None:
+def _job(
+    root: Path, run: FakeRun, model: str, item: Item, number: int, *, videos: bool
+) -> dict[str, Any] | None:
     key = (model, item.id)
     if key in run.missing:
         return None
-    job: dict[str, Any] = {"hash": f"{model}-{item.id}", "kind": "sample", "model": model, "subject_id": item.subject, "item_id": item.id}
+    job: dict[str, Any] = {
+        "hash": f"{model}-{item.id}",
+        "kind": "sample",
+        "model": model,
+        "subject_id": item.subject,
+        "item_id": item.id,
+    }
     if key in run.failed:
-        return job | {"status": "failed", "reason": run.failed[key], "seconds": 0.1, "peak_memory_mb": None, "file": None, "digest": None}
+        return job | {
+            "status": "failed",
+            "reason": run.failed[key],
+            "seconds": 0.1,
+            "peak_memory_mb": None,
+            "file": None,
+            "digest": None,
+        }
     video = Video(_frames(model, number), FPS)
     file = f"videos/{file_name(model)}/{number}.mkv"
     if videos:
@@ -177,7 +226,9 @@ def _frames(model: str, number: int) -> np.ndarray:
     return frames
 
 
-def _score(run: FakeRun, model: str, item: Item, metric: MetricSpec, digest: str) -> dict[str, Any] | None:
+def _score(
+    run: FakeRun, model: str, item: Item, metric: MetricSpec, digest: str
+) -> dict[str, Any] | None:
     value = run.value(model, item.id, metric.name)
     if value is None:
         return None

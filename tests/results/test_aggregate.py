@@ -23,7 +23,10 @@ from vbbench.results.aggregate import (
 )
 from vbbench.results.run_data import RunData
 
-FEW = {name: MODELS[name] for name in ("videobooth", "text-to-video", "textual-inversion", "real-video")}
+FEW = {
+    name: MODELS[name]
+    for name in ("videobooth", "text-to-video", "textual-inversion", "real-video")
+}
 
 
 def four_items(**changes: object) -> FakeRun:
@@ -51,13 +54,20 @@ def test_means_counts_and_costs_by_hand(tmp_path: Path) -> None:
     assert table.loc["textual-inversion", "fit_seconds"] == pytest.approx(10.5)
     assert table["fit_seconds"].isna().sum() == 3
     assert table.loc["textual-inversion", "peak_memory_mb"] == 900
-    assert table.loc["videobooth", "dino.low":"dino.high"].isna().all()  # two individuals: no interval, no rank
+    assert (
+        table.loc["videobooth", "dino.low":"dino.high"].isna().all()
+    )  # two individuals: no interval, no rank
     assert table["dino.rank"].isna().all()
 
 
 def test_competitors_are_ordered_and_references_stand_below(tmp_path: Path) -> None:
     table = leaderboard_table(load(tmp_path, four_items()))
-    assert list(table["model"]) == ["textual-inversion", "text-to-video", "videobooth", "real-video"]
+    assert list(table["model"]) == [
+        "textual-inversion",
+        "text-to-video",
+        "videobooth",
+        "real-video",
+    ]
     assert list(table["reference"]) == [False, False, False, True]
 
 
@@ -68,11 +78,18 @@ def test_ranks_and_intervals_with_enough_individuals(tmp_path: Path) -> None:
     assert table.loc["videobooth", "dino.rank"] == 3
     assert table["temporal-consistency.rank"].dropna().eq(1).all()  # equal numbers share a rank
     assert table["dino.rank"].isna()["real-video"]
-    assert table.loc["videobooth", "dino.low"] < table.loc["videobooth", "dino"] < table.loc["videobooth", "dino.high"]
+    assert (
+        table.loc["videobooth", "dino.low"]
+        < table.loc["videobooth", "dino"]
+        < table.loc["videobooth", "dino.high"]
+    )
 
 
 def test_lower_is_better_turns_order_ranks_and_verdicts(tmp_path: Path) -> None:
-    run = load(tmp_path, replace(four_items(), items=items(6), metrics=(spec("dino", higher_is_better=False),)))
+    run = load(
+        tmp_path,
+        replace(four_items(), items=items(6), metrics=(spec("dino", higher_is_better=False),)),
+    )
     table = leaderboard_table(run)
     assert list(table["model"][:3]) == ["videobooth", "text-to-video", "textual-inversion"]
     assert list(table["dino.rank"][:3]) == [1, 2, 3]
@@ -119,7 +136,10 @@ def test_every_failure_is_listed_with_its_reason(tmp_path: Path) -> None:
         return 0.5
 
     failed = {("text-to-video", "i3"): "out of memory"}
-    run = load(tmp_path, four_items(value=value, failed=failed, missing=frozenset({("text-to-video", "i2")})))
+    run = load(
+        tmp_path,
+        four_items(value=value, failed=failed, missing=frozenset({("text-to-video", "i2")})),
+    )
     found = {(f.model, f.what, f.reason, f.missing): f.items for f in failures(run)}
     assert found == {
         ("videobooth", "dino", "the frames are black", False): ("i0", "i1"),
@@ -131,21 +151,50 @@ def test_every_failure_is_listed_with_its_reason(tmp_path: Path) -> None:
 
 
 def test_a_failed_fit_is_the_reason_of_its_clips(tmp_path: Path) -> None:
-    path = build(tmp_path / "run", four_items(missing=frozenset({("textual-inversion", "i0")})), videos=False)
-    job = {"hash": "x", "kind": "fit", "model": "textual-inversion", "subject_id": "dog-0", "item_id": None}
+    path = build(
+        tmp_path / "run", four_items(missing=frozenset({("textual-inversion", "i0")})), videos=False
+    )
+    job = {
+        "hash": "x",
+        "kind": "fit",
+        "model": "textual-inversion",
+        "subject_id": "dog-0",
+        "item_id": None,
+    }
     with (path / "jobs.jsonl").open("a") as file:
         file.write(
-            json.dumps(job | {"status": "failed", "reason": "the loss is not finite", "seconds": 1.0, "peak_memory_mb": None}) + "\n"
+            json.dumps(
+                job
+                | {
+                    "status": "failed",
+                    "reason": "the loss is not finite",
+                    "seconds": 1.0,
+                    "peak_memory_mb": None,
+                }
+            )
+            + "\n"
         )
     clip = load_run(path).clips["textual-inversion", "i0"]
     assert (clip.status, clip.reason) == ("failed", "fitting failed: the loss is not finite")
 
 
 def test_the_last_record_of_a_job_counts(tmp_path: Path) -> None:
-    path = build(tmp_path / "run", four_items(failed={("videobooth", "i0"): "killed"}), videos=False)
-    job = {"hash": "x", "kind": "sample", "model": "videobooth", "subject_id": "dog-0", "item_id": "i0", "status": "done"}
+    path = build(
+        tmp_path / "run", four_items(failed={("videobooth", "i0"): "killed"}), videos=False
+    )
+    job = {
+        "hash": "x",
+        "kind": "sample",
+        "model": "videobooth",
+        "subject_id": "dog-0",
+        "item_id": "i0",
+        "status": "done",
+    }
     with (path / "jobs.jsonl").open("a") as file:
-        file.write(json.dumps(job | {"file": "videos/videobooth/0.mkv", "digest": "d", "seconds": 1.0}) + "\n")
+        file.write(
+            json.dumps(job | {"file": "videos/videobooth/0.mkv", "digest": "d", "seconds": 1.0})
+            + "\n"
+        )
     assert load_run(path).clips["videobooth", "i0"].status == "done"
 
 
@@ -170,7 +219,11 @@ def test_a_line_cut_off_by_a_kill_is_passed_over(tmp_path: Path) -> None:
 
 def test_checks_compare_reference_rows(tmp_path: Path) -> None:
     def value(model: str, item: str, metric: str) -> float:
-        return {"real-video": 0.9, "other-individual": 0.4}.get(model, 0.5) if metric == "dino" else 0.5
+        return (
+            {"real-video": 0.9, "other-individual": 0.4}.get(model, 0.5)
+            if metric == "dino"
+            else 0.5
+        )
 
     run = load(tmp_path, FakeRun(items(6), value))
     found = {check.metric: estimate for check, estimate in check_references(run)}
@@ -186,7 +239,13 @@ def test_two_runs_become_one(tmp_path: Path) -> None:
     second = build(tmp_path / "b", four_items(models=more, value=lambda *_: 0.25), videos=False)
     run = merge_runs([load_run(first), load_run(second)])
     table = leaderboard_table(run).set_index("model")
-    assert list(table.index) == ["textual-inversion", "text-to-video", "mine", "videobooth", "real-video"]
+    assert list(table.index) == [
+        "textual-inversion",
+        "text-to-video",
+        "mine",
+        "videobooth",
+        "real-video",
+    ]
     assert table.loc["real-video", "dino"] == pytest.approx(3.15)  # of the run that comes first
 
 
@@ -206,7 +265,9 @@ OTHER_SUITE = {"name": "tiny", "version": "2.0", "digest": "d2" * 32}
         ({"items": items(2)}, "different prompt items"),
     ],
 )
-def test_runs_that_cannot_be_compared_are_refused(tmp_path: Path, changes: dict[str, object], words: str) -> None:
+def test_runs_that_cannot_be_compared_are_refused(
+    tmp_path: Path, changes: dict[str, object], words: str
+) -> None:
     runs = [
         load_run(build(tmp_path / "a", four_items(), videos=False)),
         load_run(build(tmp_path / "b", four_items(**changes), videos=False)),
@@ -258,12 +319,16 @@ def empty_environment(path: Path) -> None:
 
 def text_for_seconds(path: Path) -> None:
     job, *rest = (path / "jobs.jsonl").read_text().splitlines()
-    (path / "jobs.jsonl").write_text("\n".join([json.dumps({**json.loads(job), "seconds": "long"}), *rest]) + "\n")
+    (path / "jobs.jsonl").write_text(
+        "\n".join([json.dumps({**json.loads(job), "seconds": "long"}), *rest]) + "\n"
+    )
 
 
 def half_a_character(path: Path) -> None:
     item, *rest = (path / "suite" / "items.jsonl").read_text().splitlines()
-    (path / "suite" / "items.jsonl").write_text("\n".join([json.dumps({**json.loads(item), "text": "\ud800"}), *rest]) + "\n")
+    (path / "suite" / "items.jsonl").write_text(
+        "\n".join([json.dumps({**json.loads(item), "text": "\ud800"}), *rest]) + "\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -282,7 +347,9 @@ def half_a_character(path: Path) -> None:
         (lambda path: (path / "suite" / "suite.toml").unlink(), r"suite\.toml cannot be read"),
     ],
 )
-def test_damaged_run_folders_are_refused_in_a_sentence(tmp_path: Path, damage: object, words: str) -> None:
+def test_damaged_run_folders_are_refused_in_a_sentence(
+    tmp_path: Path, damage: object, words: str
+) -> None:
     path = build(tmp_path / "run", four_items(), videos=False)
     damage(path)  # type: ignore[operator]
     with pytest.raises(RunFolderError, match=words):
@@ -296,9 +363,15 @@ def test_fake_runs_have_what_real_runs_have() -> None:
 def test_runs_of_which_one_is_restricted_are_compared_on_the_items_of_both(tmp_path: Path) -> None:
     runs = {}
     for name, count in (("whole", None), ("first", 1)):
-        folder = build(tmp_path / name, four_items(models={"real-video": MODELS["real-video"]} if count else FEW), videos=False)
+        folder = build(
+            tmp_path / name,
+            four_items(models={"real-video": MODELS["real-video"]} if count else FEW),
+            videos=False,
+        )
         manifest = json.loads((folder / "manifest.json").read_text())
-        (folder / "manifest.json").write_text(json.dumps({**manifest, "prompts_per_subject": count}))
+        (folder / "manifest.json").write_text(
+            json.dumps({**manifest, "prompts_per_subject": count})
+        )
         runs[name] = load_run(folder)
     assert [item.id for item in runs["first"].items] == ["i0", "i1"]
     assert set(runs["first"].clips) == {("real-video", "i0"), ("real-video", "i1")}

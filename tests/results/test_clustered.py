@@ -42,7 +42,9 @@ def test_every_resample_is_studentised_by_its_own_clips() -> None:
         copies = np.repeat(np.arange(12), draws[number])
         drawn = [values[owner == individual] for individual in copies]
         groups = np.repeat(np.arange(12), [len(own) for own in drawn])
-        fit = OLS(np.concatenate(drawn), np.ones(len(groups))).fit(cov_type="cluster", cov_kwds={"groups": groups})
+        fit = OLS(np.concatenate(drawn), np.ones(len(groups))).fit(
+            cov_type="cluster", cov_kwds={"groups": groups}
+        )
         assert found.t_PB[0, number] == pytest.approx((fit.params[0] - values.mean()) / fit.bse[0])
 
 
@@ -70,7 +72,14 @@ def test_intervals_of_many_normal_values_are_students() -> None:
 @pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])
 def test_p_values_and_intervals_never_contradict_each_other(confidence: float) -> None:
     rng = np.random.default_rng(3)
-    sums = np.concatenate([rng.normal(0.7, 1, (9, 100)), rng.exponential(1, (9, 100)), rng.integers(0, 3, (9, 100)) - 0.5], axis=1)
+    sums = np.concatenate(
+        [
+            rng.normal(0.7, 1, (9, 100)),
+            rng.exponential(1, (9, 100)),
+            rng.integers(0, 3, (9, 100)) - 0.5,
+        ],
+        axis=1,
+    )
     found = clustered_means(sums, np.ones(9))
     low, high = found.interval(confidence)
     clear = (low > 0) | (high < 0)
@@ -111,7 +120,15 @@ def test_series_are_resampled_alike_whichever_stand_beside_them() -> None:
         [1e-13] * 5 + [2e-13] * 4,
         [1e6, *[0.0] * 44],
     ],
-    ids=["one of nine", "one of 45", "rounding", "nearly one", "two values", "below rounding", "one giant"],
+    ids=[
+        "one of nine",
+        "one of 45",
+        "rounding",
+        "nearly one",
+        "two values",
+        "below rounding",
+        "one giant",
+    ],
 )
 def test_few_distinct_values_have_finite_intervals(values: list[float]) -> None:
     found = of(values)
@@ -136,7 +153,11 @@ def test_where_resamples_are_too_alike_student_stands_alone() -> None:
 def test_equal_values_have_no_width_and_a_sure_answer() -> None:
     found = of([0.1] * 6)
     assert (found.interval()[0][0], found.interval()[1][0]) == (0.1, 0.1)
-    assert (found.p_values(0.0)[0], found.p_values(0.1)[0], found.p_values(0.1 + 1e-14)[0]) == (0.0, 1.0, 1.0)
+    assert (found.p_values(0.0)[0], found.p_values(0.1)[0], found.p_values(0.1 + 1e-14)[0]) == (
+        0.0,
+        1.0,
+        1.0,
+    )
     assert (found.p_above(0.0)[0], found.p_below(0.0)[0]) == (0.0, 1.0)
 
 
@@ -169,7 +190,9 @@ def test_series_with_counts_of_their_own_are_what_each_is_alone() -> None:
         assert together.error_P[place] == pytest.approx(alone.error_P[0], rel=1e-14)
         assert together.freedom[place] == alone.freedom  # type: ignore[index]
         assert together.p_values()[place] == pytest.approx(alone.p_values()[0], abs=1e-12)
-        assert [float(end[place]) for end in together.interval()] == pytest.approx([float(end[0]) for end in alone.interval()], abs=1e-12)
+        assert [float(end[place]) for end in together.interval()] == pytest.approx(
+            [float(end[0]) for end in alone.interval()], abs=1e-12
+        )
 
 
 def test_draws_are_kept_small() -> None:

@@ -14,7 +14,7 @@ from tests.results.synthetic import MODELS, FakeRun, build, items
 from vbbench.report.leaderboard import write_report
 from vbbench.results.aggregate import leaderboard_table, load_run, merge_runs
 from vbbench.results.costs import NONE, cost_columns, cost_note, cost_rows
-from vbbench.results.format import NOTHING
+from vbbench.results.formatting import NOTHING
 from vbbench.results.run_data import RunData
 from vbbench.runner.store import RunStore
 from vbbench.types import Adapter, Job, PromptSuite
@@ -23,7 +23,9 @@ FEW = {name: MODELS[name] for name in ("videobooth", "textual-inversion", "real-
 FITS = {"dog-0": (40, 1000), "dog-1": (60, 3000), "dog-2": (50, 2000)}
 
 
-def folder_with_fits(tmp_path: Path, change: Callable[[dict], object] = dict, **models: dict) -> Path:
+def folder_with_fits(
+    tmp_path: Path, change: Callable[[dict], object] = dict, **models: dict
+) -> Path:
     """Six items of three individuals; fits of 10, 11 and 12 seconds; clips of 0.5, 1.5 ... seconds."""
     folder = build(tmp_path / "run", FakeRun(items(3, 2), lambda *_: 0.5, models=FEW), videos=False)
     lines = []
@@ -47,11 +49,15 @@ def cells(run: RunData, title: str) -> dict[str, tuple[str, str]]:
     table = leaderboard_table(run)
     columns = cost_columns(table)
     (row,) = (row for row in cost_rows(table, columns) if row.title == title)
-    return {column.name: (cell.text, cell.note) for column, cell in zip(columns, row.cells, strict=True)}
+    return {
+        column.name: (cell.text, cell.note) for column, cell in zip(columns, row.cells, strict=True)
+    }
 
 
 def test_costs_by_hand(tmp_path: Path) -> None:
-    run = load_run(folder_with_fits(tmp_path, videobooth={"trained": {"steps": 6300, "parameters": 1_250_000}}))
+    run = load_run(
+        folder_with_fits(tmp_path, videobooth={"trained": {"steps": 6300, "parameters": 1_250_000}})
+    )
     row = leaderboard_table(run).set_index("model").loc["textual-inversion"]
     assert (row["fits"], row["fitted"]) == (3, 3)
     assert (row["fit_steps"], row["fit_seconds"], row["stored_bytes"]) == (50, 11, 2000)
@@ -70,8 +76,13 @@ def test_costs_by_hand(tmp_path: Path) -> None:
         "first_clip_seconds": ("14", ""),
     }
     ready = cells(run, "VideoBooth")
-    assert (ready["trained_steps"][0], ready["trained_parameters"][0]) == ("6\N{THIN SPACE}300", "1.25 million")
-    assert {ready[name][0] for name in ("fit_steps", "fit_seconds", "fit_memory_mb", "stored_bytes")} == {NONE}
+    assert (ready["trained_steps"][0], ready["trained_parameters"][0]) == (
+        "6\N{THIN SPACE}300",
+        "1.25 million",
+    )
+    assert {
+        ready[name][0] for name in ("fit_steps", "fit_seconds", "fit_memory_mb", "stored_bytes")
+    } == {NONE}
     assert ready["first_clip_seconds"] == ("3.0", "")
 
 
@@ -124,7 +135,12 @@ def test_a_fitted_model_of_which_no_fit_was_begun_is_not_free(tmp_path: Path) ->
 
 
 def test_merged_runs_keep_what_fits_left_behind(tmp_path: Path) -> None:
-    first = load_run(build(tmp_path / "other", FakeRun(items(3, 2), lambda *_: 0.5, models={"still-image": MODELS["still-image"]})))
+    first = load_run(
+        build(
+            tmp_path / "other",
+            FakeRun(items(3, 2), lambda *_: 0.5, models={"still-image": MODELS["still-image"]}),
+        )
+    )
     merged = merge_runs([first, load_run(folder_with_fits(tmp_path))])
     assert cells(merged, "Textual Inversion")["fit_steps"] == ("50", "")
 
@@ -134,7 +150,9 @@ def test_the_note_names_the_machines(tmp_path: Path) -> None:
     assert cost_note(run.manifests).endswith("steps and bytes anywhere.")
     here = {"environment": {"cpu": "Xeon", "threads": 1, "device": "cpu", "slowness": 1.324}}
     there = {"environment": {"gpu": "H100", "cpu": "Xeon", "device": "cuda", "slowness": 0.02}}
-    assert "measured on Xeon (1 thread, 1.3 times as slow as the reference machine)." in cost_note([here, here])
+    assert "measured on Xeon (1 thread, 1.3 times as slow as the reference machine)." in cost_note(
+        [here, here]
+    )
     assert "H100 (0.02 times as slow as the reference machine)" in cost_note([here, there])
     assert "compare costs within one run alone" in cost_note([here, there])
     assert "within one run alone" not in cost_note([here])
@@ -143,10 +161,17 @@ def test_the_note_names_the_machines(tmp_path: Path) -> None:
 def test_the_size_of_an_adapter_is_recorded(tiny_suite: PromptSuite, tmp_path: Path) -> None:
     job = Job("fit", "mine", "cat-0", None, "ab" * 32)
     with RunStore(tmp_path / "run", tiny_suite, "mini") as store:
-        store.keep_adapter(job, Adapter("cat-0", {"token": torch.zeros(5, 7)}, {"steps": 3}), seconds=1.0, memory_mb=2.0)
+        store.keep_adapter(
+            job,
+            Adapter("cat-0", {"token": torch.zeros(5, 7)}, {"steps": 3}),
+            seconds=1.0,
+            memory_mb=2.0,
+        )
         size = store.adapter_path(job).stat().st_size
         failed = replace(job, subject_id="dog-0")
         store.keep_failure(failed, "no", seconds=1.0, memory_mb=None)
-    records = [json.loads(line) for line in (tmp_path / "run" / "jobs.jsonl").read_text().splitlines()]
+    records = [
+        json.loads(line) for line in (tmp_path / "run" / "jobs.jsonl").read_text().splitlines()
+    ]
     assert [record["bytes"] for record in records] == [size, None]
     assert size > 5 * 7 * 4

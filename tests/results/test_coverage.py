@@ -11,7 +11,12 @@ from tests.results.coverage import BEYOND, PROMISED, coverage
 from vbbench.report.tables import interval_note
 from vbbench.results.statistics import FEW_CLUSTERS
 
-QUICK = ("near a bound, 1 - Beta(1, 8)", "heavy tails, t with 3", "2 clips each", "1 to 6 clips each, skewed")
+QUICK = (
+    "near a bound, 1 - Beta(1, 8)",
+    "heavy tails, t with 3",
+    "2 clips each",
+    "1 to 6 clips each, skewed",
+)
 CHANCE = 0.02  # two standard deviations of a share of 0.95 counted 500 times
 
 
@@ -50,6 +55,9 @@ def test_shapes_beyond_the_promise_are_what_too_few_is_said_for(name: str) -> No
     assert coverage(BEYOND[name], 45, 4000, OWN)["vbbench"] >= 0.93
 
 
-@pytest.mark.parametrize(("individuals", "said"), [(4, True), (9, True), (FEW_CLUSTERS - 1, True), (FEW_CLUSTERS, False), (45, False)])
+@pytest.mark.parametrize(
+    ("individuals", "said"),
+    [(4, True), (9, True), (FEW_CLUSTERS - 1, True), (FEW_CLUSTERS, False), (45, False)],
+)
 def test_too_few_is_said_where_90_percent_are_not_promised(individuals: int, said: bool) -> None:
     assert interval_note(individuals).startswith("Too few individuals") == said

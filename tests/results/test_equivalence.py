@@ -47,11 +47,19 @@ def test_equivalent_is_the_90_percent_interval_inside_the_margin() -> None:
 
 @pytest.mark.parametrize("count", [9, 45])
 @pytest.mark.parametrize("skew", [-1, 0, 1])
-def test_a_difference_as_large_as_the_margin_is_seldom_called_equivalent(count: int, skew: int) -> None:
+def test_a_difference_as_large_as_the_margin_is_seldom_called_equivalent(
+    count: int, skew: int
+) -> None:
     """At the margin itself at most 5 % may be, as far as 2,000 draws tell; with 9 of a long tail it is 7 %, by Student's alone 12 %."""
     rng = np.random.default_rng(3)
-    draws = rng.normal(0, 1, (count, 2000)) if not skew else skew * (1 - rng.beta(1, 8, (count, 2000)) - 8 / 9) * 10
-    p = np.concatenate([clustered_means(part, np.ones(count)).p_below(0.0) for part in np.split(draws, 50, axis=1)])
+    draws = (
+        rng.normal(0, 1, (count, 2000))
+        if not skew
+        else skew * (1 - rng.beta(1, 8, (count, 2000)) - 8 / 9) * 10
+    )
+    p = np.concatenate(
+        [clustered_means(part, np.ones(count)).p_below(0.0) for part in np.split(draws, 50, axis=1)]
+    )
     assert (p <= 0.05).mean() <= (0.06 if count == 45 or skew >= 0 else 0.085)
 
 
@@ -66,7 +74,9 @@ def test_noise_leads_to_undecided_never_to_equivalent() -> None:
 def test_a_clear_difference_is_different_and_a_clear_but_tiny_one_is_equivalent() -> None:
     rng = np.random.default_rng(5)
     values = rng.normal(0.05, 0.01, 20)
-    large, tiny, between = (equivalence(list(values), names(20), margin) for margin in (0.01, 0.2, 0.05))
+    large, tiny, between = (
+        equivalence(list(values), names(20), margin) for margin in (0.01, 0.2, 0.05)
+    )
     assert (large.verdict, large.beyond) == (DIFFERENT, True)
     assert (tiny.verdict, tiny.beyond) == (EQUIVALENT, False)
     assert (between.verdict, between.beyond) == (DIFFERENT, False)
@@ -78,7 +88,12 @@ def test_a_clear_difference_is_different_and_a_clear_but_tiny_one_is_equivalent(
 @pytest.mark.parametrize("count", [0, 1, 4])
 def test_too_few_individuals_decide_nothing(count: int) -> None:
     found = equivalence([0.0] * count * 3, names(count, 3), 0.1)
-    assert (found.verdict, found.p, found.p_difference, found.beyond) == (UNDECIDED, None, None, False)
+    assert (found.verdict, found.p, found.p_difference, found.beyond) == (
+        UNDECIDED,
+        None,
+        None,
+        False,
+    )
     assert found.difference.low is None
     assert found.difference.mean == (0.0 if count else None)
 
@@ -86,7 +101,9 @@ def test_too_few_individuals_decide_nothing(count: int) -> None:
 def test_equal_differences_are_decided_by_where_they_lie() -> None:
     assert equivalence([0.0] * 6, names(6), 0.01).verdict == EQUIVALENT
     assert equivalence([0.02] * 6, names(6), 0.01).verdict == DIFFERENT
-    assert equivalence([0.01] * 6, names(6), 0.01).verdict == DIFFERENT  # the margin itself is outside
+    assert (
+        equivalence([0.01] * 6, names(6), 0.01).verdict == DIFFERENT
+    )  # the margin itself is outside
     assert equivalence([0.1 + 0.2 - 0.3] * 6, names(6), 0.01).p_difference == 1.0
 
 
@@ -109,6 +126,8 @@ def test_clips_of_one_individual_are_not_independent() -> None:
         ([float("nan")], ["a"], 1.0, "finite"),
     ],
 )
-def test_bad_input_is_refused(differences: list[float], clusters: list[str], margin: object, words: str) -> None:
+def test_bad_input_is_refused(
+    differences: list[float], clusters: list[str], margin: object, words: str
+) -> None:
     with pytest.raises(ValueError, match=words):
         equivalence(differences, clusters, margin)  # type: ignore[arg-type]

@@ -29,10 +29,24 @@ MEANS = {  # model -> its value under each of NAMES
 TITLES = {**MODELS, "flicker": ("Flicker", ("references",))}
 
 
-def of(tmp_path: Path, models: tuple[str, ...] = tuple(MEANS), *, higher_is_better: bool = True) -> RunData:
+def of(
+    tmp_path: Path, models: tuple[str, ...] = tuple(MEANS), *, higher_is_better: bool = True
+) -> RunData:
     metrics = tuple(spec(name, higher_is_better=higher_is_better) for name in NAMES)
-    run = FakeRun(items(6), lambda model, item, metric: MEANS[model][NAMES.index(metric)] + (int(item[1:]) - 2.5) / 1000, metrics=metrics)
-    return load_run(build(tmp_path / "run", replace(run, models={name: TITLES[name] for name in models}), videos=False))
+    run = FakeRun(
+        items(6),
+        lambda model, item, metric: (
+            MEANS[model][NAMES.index(metric)] + (int(item[1:]) - 2.5) / 1000
+        ),
+        metrics=metrics,
+    )
+    return load_run(
+        build(
+            tmp_path / "run",
+            replace(run, models={name: TITLES[name] for name in models}),
+            videos=False,
+        )
+    )
 
 
 def test_values_by_hand(tmp_path: Path) -> None:
@@ -43,7 +57,9 @@ def test_values_by_hand(tmp_path: Path) -> None:
     assert row["clip-text.scaled"] == pytest.approx((0.5 - 0.1) / (0.6 - 0.1))
     assert row["temporal-consistency.scaled"] == pytest.approx((0.95 - 0.78) / (0.98 - 0.78))
     assert row["motion.scaled"] == pytest.approx(0.3 / 0.2)
-    assert list(table.loc["real-video", [f"{name}.scaled" for name in NAMES]]) == pytest.approx([1, 1, 1, 1])
+    assert list(table.loc["real-video", [f"{name}.scaled" for name in NAMES]]) == pytest.approx(
+        [1, 1, 1, 1]
+    )
     assert table.loc["other-individual", "dino.scaled"] == 0
     assert table.loc["text-to-video", "dino.scaled"] < 0  # nothing is cut off
     assert table.loc["still-image", "dino.scaled"] > 1
@@ -54,10 +70,18 @@ def test_values_by_hand(tmp_path: Path) -> None:
 def test_which_row_is_the_floor(tmp_path: Path) -> None:
     run = of(tmp_path)
     scales = scales_of(run, leaderboard_table(run))
-    floors = {"dino": "other-individual", "clip-text": "still-image", "temporal-consistency": "shuffled-frames", "motion": "still-image"}
+    floors = {
+        "dino": "other-individual",
+        "clip-text": "still-image",
+        "temporal-consistency": "shuffled-frames",
+        "motion": "still-image",
+    }
     assert {name: scale.floor for name, scale in scales.items()} == floors
     assert {scale.ceiling for scale in scales.values()} == {"real-video"}
-    assert scales["dino"].says({"real-video": "Real video"}) == "0 is other-individual, 1 is Real video."
+    assert (
+        scales["dino"].says({"real-video": "Real video"})
+        == "0 is other-individual, 1 is Real video."
+    )
 
 
 def test_lower_is_better(tmp_path: Path) -> None:
@@ -65,8 +89,17 @@ def test_lower_is_better(tmp_path: Path) -> None:
     values = {"real-video": 0.1, "other-individual": 0.5, "still-image": 0.9, "videobooth": 0.3}
     metrics = (spec("distance", higher_is_better=False), spec("dino", higher_is_better=False))
     models = {name: TITLES[name] for name in values}
-    fake = FakeRun(items(6), lambda model, item, _: values[model] + int(item[1:]) / 1000, models=models, metrics=metrics)
-    row = leaderboard_table(load_run(build(tmp_path / "run", fake, videos=False))).set_index("model").loc["videobooth"]
+    fake = FakeRun(
+        items(6),
+        lambda model, item, _: values[model] + int(item[1:]) / 1000,
+        models=models,
+        metrics=metrics,
+    )
+    row = (
+        leaderboard_table(load_run(build(tmp_path / "run", fake, videos=False)))
+        .set_index("model")
+        .loc["videobooth"]
+    )
     assert row["distance.scaled"] == pytest.approx(0.6 / 0.8)
     assert row["dino.scaled"] == pytest.approx(0.2 / 0.4)
     assert row["dino.scaled_low"] < row["dino.scaled"] < row["dino.scaled_high"]
@@ -77,7 +110,11 @@ def test_lower_is_better(tmp_path: Path) -> None:
     [
         (("videobooth", "other-individual"), "dino", "no score of real-video"),
         (("videobooth", "real-video", "still-image"), "dino", "no score of other-individual"),
-        (("videobooth", "real-video"), "clip-text", "no score of any of other-individual, still-image"),
+        (
+            ("videobooth", "real-video"),
+            "clip-text",
+            "no score of any of other-individual, still-image",
+        ),
     ],
 )
 def test_no_rows_no_scale(tmp_path: Path, models: tuple[str, ...], metric: str, words: str) -> None:
@@ -104,8 +141,17 @@ def test_references_without_scores_are_no_scale(tmp_path: Path) -> None:
 
 
 def test_identity_metrics_are_known_by_name() -> None:
-    assert all(map(is_identity, ("dino", "clip-image", "true-identity", "clip-image-masked", "dino-masked")))
-    assert not any(map(is_identity, ("clip-text", "dino-consistency", "temporal-consistency", "motion", "dinosaur")))
+    assert all(
+        map(
+            is_identity, ("dino", "clip-image", "true-identity", "clip-image-masked", "dino-masked")
+        )
+    )
+    assert not any(
+        map(
+            is_identity,
+            ("clip-text", "dino-consistency", "temporal-consistency", "motion", "dinosaur"),
+        )
+    )
 
 
 def test_a_scale_without_a_value() -> None:
@@ -118,7 +164,15 @@ def test_every_file_has_it(tmp_path: Path) -> None:
     board = make_board(run)
     export.write_csv(tmp_path / "l.csv", board.table)
     export.write_json(tmp_path / "l.json", run, board.table)
-    export.write_markdown(tmp_path / "l.md", run, board.table, board.columns, board.rows, board.references, board.primary)
+    export.write_markdown(
+        tmp_path / "l.md",
+        run,
+        board.table,
+        board.columns,
+        board.rows,
+        board.references,
+        board.primary,
+    )
     row = next(csv.DictReader((tmp_path / "l.csv").read_text().splitlines()))
     record = json.loads((tmp_path / "l.json").read_text())
     assert (row["model"], float(row["dino.scaled"])) == ("videobooth", pytest.approx(0.5))

@@ -18,11 +18,19 @@ RECORD = {"groups": ["ablations"], "digest": "c", "weights": {}, "settings": {}}
 
 
 def test_a_models_recipe_and_training() -> None:
-    model = read_model("videobooth-joint@2", RECORD | {"recipe": "videobooth-joint", "training_seed": 2})
-    assert (model.name, model.recipe, model.training_seed) == ("videobooth-joint@2", "videobooth-joint", 2)
+    model = read_model(
+        "videobooth-joint@2", RECORD | {"recipe": "videobooth-joint", "training_seed": 2}
+    )
+    assert (model.name, model.recipe, model.training_seed) == (
+        "videobooth-joint@2",
+        "videobooth-joint",
+        2,
+    )
 
 
-@pytest.mark.parametrize(("name", "recipe"), [("videobooth-joint@2", "videobooth-joint"), ("elite", "elite")])
+@pytest.mark.parametrize(
+    ("name", "recipe"), [("videobooth-joint@2", "videobooth-joint"), ("elite", "elite")]
+)
 def test_a_record_without_them(name: str, recipe: str) -> None:
     model = read_model(name, RECORD)
     assert (model.recipe, model.training_seed) == (recipe, None)
@@ -46,16 +54,35 @@ def test_paths_lie_inside_of_the_folder_links_followed(tmp_path: Path) -> None:
     (tmp_path / "door").symlink_to(folder)
     for root in (folder, tmp_path / "door"):
         inside = Inside(root)
-        for name in ("videos/a.mkv", "videos/b.mkv", "missing/c.mkv", "near.mkv", "videos/../d.mkv", "."):
+        for name in (
+            "videos/a.mkv",
+            "videos/b.mkv",
+            "missing/c.mkv",
+            "near.mkv",
+            "videos/../d.mkv",
+            ".",
+        ):
             assert inside.path(name) == root / name
-        for name in ("../run-other/secret.mkv", "linked.mkv", "linked/secret.mkv", str(other / "secret.mkv"), "..", "videos/../../x", "/"):
+        for name in (
+            "../run-other/secret.mkv",
+            "linked.mkv",
+            "linked/secret.mkv",
+            str(other / "secret.mkv"),
+            "..",
+            "videos/../../x",
+            "/",
+        ):
             with pytest.raises(RunFolderError, match="outside itself"):
                 inside.path(name)
 
 
 def _change(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """Change the first record of a file of JSON or JSON lines."""
-    first, *others = path.read_text("utf-8").split("\n") if path.suffix == ".jsonl" else [path.read_text("utf-8")]
+    first, *others = (
+        path.read_text("utf-8").split("\n")
+        if path.suffix == ".jsonl"
+        else [path.read_text("utf-8")]
+    )
     record = json.loads(first)
     change(record)
     path.write_text("\n".join([json.dumps(record), *others]), "utf-8")
@@ -66,8 +93,16 @@ def _change(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
     [
         ("manifest.json", lambda record: record.update(models={}), "it names no model"),
         ("suite/items.jsonl", lambda record: record.update(text=5), "text of an item is 5"),
-        ("suite/items.jsonl", lambda record: record.update({"class": None}), "class of an item is None"),
-        ("suite/items.jsonl", lambda record: record.update(id="i1"), "two of its items have one id"),
+        (
+            "suite/items.jsonl",
+            lambda record: record.update({"class": None}),
+            "class of an item is None",
+        ),
+        (
+            "suite/items.jsonl",
+            lambda record: record.update(id="i1"),
+            "two of its items have one id",
+        ),
         ("jobs.jsonl", lambda record: record.update(seconds=float("inf")), "no number of seconds"),
         ("suite/suite.toml", None, "no frame, no pixel"),
     ],

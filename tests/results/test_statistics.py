@@ -22,7 +22,9 @@ def test_mean_is_over_items_and_interval_over_individuals() -> None:
 def test_interval_is_students_or_longer_and_not_much() -> None:
     rng = np.random.default_rng(5)
     means = rng.normal(0.6, 0.1, 24)
-    clips = np.concatenate([means - 0.05, means + 0.05])  # two clips an individual: its mean is the individual's
+    clips = np.concatenate(
+        [means - 0.05, means + 0.05]
+    )  # two clips an individual: its mean is the individual's
     found = mean_with_interval(list(clips), names(24) * 2)
     theirs = stats.ttest_1samp(means, 0).confidence_interval()
     assert theirs.low - 0.01 < found.low <= theirs.low + 1e-9
@@ -39,7 +41,10 @@ def test_clips_of_one_individual_are_not_independent() -> None:
 
 def test_interval_ends_where_values_do() -> None:
     values = [0.99, 0.98, 0.999, 0.9, 0.97, 0.995]
-    free, cut = mean_with_interval(values, names(6)), mean_with_interval(values, names(6), (-1.0, 1.0))
+    free, cut = (
+        mean_with_interval(values, names(6)),
+        mean_with_interval(values, names(6), (-1.0, 1.0)),
+    )
     assert free.high > 1
     assert (cut.low, cut.high) == (free.low, 1.0)
     assert mean_with_interval(values[:3], names(3), (-1.0, 1.0)).high is None

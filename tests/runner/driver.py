@@ -24,5 +24,7 @@ def main(suite_folder: str, out: str, *recipes: str) -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it starts in the background
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell ignores it for what it starts in the background
     sys.exit(main(*sys.argv[1:]))

@@ -15,8 +15,16 @@ from vbbench.types import MetricSpec, Score
 
 
 def spec(name: str, version: str = "1") -> MetricSpec:
-    known = {"name": name, "version": version, "formula": "mean", "unit": "levels", "higher_is_better": True}
-    return replace(make_spec(Setting(), **known, bounds=(0.0, 255.0), reads_text=False), id=f"{name}-{version}")
+    known = {
+        "name": name,
+        "version": version,
+        "formula": "mean",
+        "unit": "levels",
+        "higher_is_better": True,
+    }
+    return replace(
+        make_spec(Setting(), **known, bounds=(0.0, 255.0), reads_text=False), id=f"{name}-{version}"
+    )
 
 
 class MeanScorer:
@@ -35,4 +43,7 @@ class MeanScorer:
             pixels = read_video(clip.video).frames
             values = [float(pixels.mean()), float(pixels[..., 0].mean())]
             frames = tuple(float(np.mean(frame)) for frame in pixels)
-            yield [Score(clip.model, clip.item.id, s.name, s.id, value, None, frames) for s, value in zip(self.specs, values, strict=True)]
+            yield [
+                Score(clip.model, clip.item.id, s.name, s.id, value, None, frames)
+                for s, value in zip(self.specs, values, strict=True)
+            ]

@@ -21,7 +21,11 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
-def start(tiny_suite: PromptSuite, recipe_folder: Callable[[str], Path], subprocess_environment: dict[str, str]) -> Start:
+def start(
+    tiny_suite: PromptSuite,
+    recipe_folder: Callable[[str], Path],
+    subprocess_environment: dict[str, str],
+) -> Start:
     """Starts a run of two models into a folder, in a process of its own."""
     recipes = [str(recipe_folder(name)) for name in ("tinted", "noise")]
 
@@ -57,7 +61,9 @@ def scores(out: Path) -> list[dict]:
 def test_killed_run_goes_on_and_ends_as_an_undisturbed_one(start: Start, tmp_path: Path) -> None:
     assert finish(start(tmp_path / "whole"))[0] == 0
     process = start(tmp_path / "killed", NOISE_PAUSE="0.2")
-    wait_for(tmp_path / "killed" / "jobs.jsonl", 3 + 6 + 2)  # all of tinted, the first batch of noise
+    wait_for(
+        tmp_path / "killed" / "jobs.jsonl", 3 + 6 + 2
+    )  # all of tinted, the first batch of noise
     process.kill()
     assert finish(process)[0] == -signal.SIGKILL
     with (tmp_path / "killed" / "jobs.jsonl").open("a") as file:
@@ -82,7 +88,9 @@ def test_ctrl_c_ends_with_130_a_sentence_and_nothing_lost(start: Start, tmp_path
     assert "Traceback" not in errors
     sentence = errors.splitlines()[-1]
     assert sentence.startswith("vbbench: stopped; 1")
-    assert sentence.endswith("of 15 jobs are done and kept in " + str(out) + ". Run the same command again to go on.")
+    assert sentence.endswith(
+        "of 15 jobs are done and kept in " + str(out) + ". Run the same command again to go on."
+    )
     code, errors = finish(start(out))
     assert code == 0
     assert "kept" in errors
@@ -93,7 +101,9 @@ def test_failed_item_ends_with_3(start: Start, tmp_path: Path) -> None:
     assert finish(start(tmp_path / "run", NOISE_FAILS="cat-0-road"))[0] == 3
 
 
-def test_two_processes_cannot_write_one_run(start: Start, tiny_suite: PromptSuite, tmp_path: Path) -> None:
+def test_two_processes_cannot_write_one_run(
+    start: Start, tiny_suite: PromptSuite, tmp_path: Path
+) -> None:
     process = start(tmp_path / "run", NOISE_PAUSE="5")
     wait_for(tmp_path / "run" / "jobs.jsonl", 1)
     with pytest.raises(RunFolderError, match="another process"):

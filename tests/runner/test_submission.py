@@ -28,8 +28,18 @@ def sources(submission: object) -> dict[str, str | None]:
     return {given.item.id: given.source and given.source.name for given in submission.given}
 
 
-def test_names_are_item_ids_whatever_their_suffix_and_its_case(folder: Path, tiny_suite: PromptSuite) -> None:
-    fill(folder, "cat-0-beach.mp4", "cat-0-road.WebM", "dog-0-beach.gif", "dog-0-road.AVI", "dog-1-road.m4v", ".DS_Store")
+def test_names_are_item_ids_whatever_their_suffix_and_its_case(
+    folder: Path, tiny_suite: PromptSuite
+) -> None:
+    fill(
+        folder,
+        "cat-0-beach.mp4",
+        "cat-0-road.WebM",
+        "dog-0-beach.gif",
+        "dog-0-road.AVI",
+        "dog-1-road.m4v",
+        ".DS_Store",
+    )
     (folder / "dog-1-beach").mkdir()
     submission = match_folder(folder, tiny_suite, "mini")
     assert sources(submission) == {
@@ -47,9 +57,13 @@ def test_names_are_item_ids_whatever_their_suffix_and_its_case(folder: Path, tin
 def test_missing_and_doubled_videos_are_reasons(folder: Path, tiny_suite: PromptSuite) -> None:
     fill(folder, "cat-0-beach.mp4", "cat-0-road.mp4", "cat-0-road.gif", "dog-0-beach.txt")
     (folder / "dog-1-road.mp4").mkdir()  # a folder's whole name is the item's id
-    reasons = {given.item.id: given.reason for given in match_folder(folder, tiny_suite, "mini").given}
+    reasons = {
+        given.item.id: given.reason for given in match_folder(folder, tiny_suite, "mini").given
+    }
     assert reasons["cat-0-beach"] is None
-    assert reasons["cat-0-road"] == "there are 2 videos for this item: cat-0-road.gif, cat-0-road.mp4."
+    assert (
+        reasons["cat-0-road"] == "there are 2 videos for this item: cat-0-road.gif, cat-0-road.mp4."
+    )
     assert reasons["dog-0-road"] == f"there is no video for this item: dog-0-road.* in {folder}."
     assert reasons["dog-0-beach"].startswith(
         f"there is no video for this item: dog-0-beach.* in {folder} (dog-0-beach.txt: known are .mp4,"
@@ -57,11 +71,25 @@ def test_missing_and_doubled_videos_are_reasons(folder: Path, tiny_suite: Prompt
     assert "dog-1-road.mp4: known are" in reasons["dog-1-road"]
 
 
-def test_strangers_are_told_in_one_line_with_what_they_may_be_meant_for(folder: Path, tiny_suite: PromptSuite) -> None:
-    fill(folder, "cat-0-beach.mp4", "Dog-0-Beach.mp4", "dog-0-roda.mp4", "a cat on the road.mp4", "notes.txt", "x1.mp4", "x2.mp4")
+def test_strangers_are_told_in_one_line_with_what_they_may_be_meant_for(
+    folder: Path, tiny_suite: PromptSuite
+) -> None:
+    fill(
+        folder,
+        "cat-0-beach.mp4",
+        "Dog-0-Beach.mp4",
+        "dog-0-roda.mp4",
+        "a cat on the road.mp4",
+        "notes.txt",
+        "x1.mp4",
+        "x2.mp4",
+    )
     (note,) = match_folder(folder, tiny_suite, "mini").notes
     assert note.startswith(f"6 names in {folder} are no item of the suite tiny and left out: ")
-    assert "Dog-0-Beach.mp4 (did you mean dog-0-beach?), dog-0-roda.mp4 (did you mean dog-0-road?)" in note
+    assert (
+        "Dog-0-Beach.mp4 (did you mean dog-0-beach?), dog-0-roda.mp4 (did you mean dog-0-road?)"
+        in note
+    )
     assert note.endswith(" and 1 more.")
     assert "\n" not in note
 
@@ -72,10 +100,13 @@ def test_texts_are_never_read_from_names(folder: Path, tiny_suite: PromptSuite) 
 
 
 @pytest.mark.parametrize("names", [(), ("dog-0-baech.mp4",)])
-def test_folder_without_any_match_is_told(folder: Path, tiny_suite: PromptSuite, names: tuple[str, ...]) -> None:
+def test_folder_without_any_match_is_told(
+    folder: Path, tiny_suite: PromptSuite, names: tuple[str, ...]
+) -> None:
     fill(folder, *names)
     with pytest.raises(
-        InputError, match=r"is called like an item of the suite tiny, whose first video would be cat-0-beach\.mp4\."
+        InputError,
+        match=r"is called like an item of the suite tiny, whose first video would be cat-0-beach\.mp4\.",
     ) as caught:
         match_folder(folder, tiny_suite, "mini")
     assert ("did you mean dog-0-beach?" in str(caught.value)) == bool(names)
@@ -89,7 +120,9 @@ def test_what_is_no_folder_is_told(folder: Path, tiny_suite: PromptSuite) -> Non
         match_folder(folder / "b", tiny_suite, "mini")
 
 
-def test_links_are_followed_and_those_that_lead_out_are_told(folder: Path, tiny_suite: PromptSuite) -> None:
+def test_links_are_followed_and_those_that_lead_out_are_told(
+    folder: Path, tiny_suite: PromptSuite
+) -> None:
     fill(folder, "cat-0-beach.mp4")
     fill(folder.parent, "elsewhere.mp4")
     (folder / "cat-0-road.mp4").symlink_to("cat-0-beach.mp4")
@@ -97,7 +130,9 @@ def test_links_are_followed_and_those_that_lead_out_are_told(folder: Path, tiny_
     (folder / "dog-0-road.mp4").symlink_to("dog-0-road.mp4")  # to itself
     submission = match_folder(folder, tiny_suite, "mini")
     assert len([given for given in submission.given if given.source]) == 4
-    assert submission.notes == (f"1 of the videos are links out of {folder}, which were followed: dog-0-beach.mp4.",)
+    assert submission.notes == (
+        f"1 of the videos are links out of {folder}, which were followed: dog-0-beach.mp4.",
+    )
     shutil.copytree(folder.parent, folder.parent.parent / "copy", symlinks=True)
     os.symlink(folder, folder.parent / "link")  # the folder itself may be one
     assert len(match_folder(folder.parent / "link", tiny_suite, "mini").notes) == 1
@@ -134,5 +169,9 @@ def test_hostile_names_become_safe_and_stay_different(name: str) -> None:
 
 
 def test_safe_names_stay_as_they_are() -> None:
-    assert [safe_name(name) for name in ("a", "dog-0003", "My_Model.v2")] == ["a", "dog-0003", "My_Model.v2"]
+    assert [safe_name(name) for name in ("a", "dog-0003", "My_Model.v2")] == [
+        "a",
+        "dog-0003",
+        "My_Model.v2",
+    ]
     assert len({safe_name(name) for name in HOSTILE}) == len(HOSTILE)

@@ -46,7 +46,12 @@ def test_settings_that_cannot_be_read_are_told(text: str) -> None:
 
 def test_a_small_grid_is_tried_whole_and_in_order() -> None:
     budget = tune.Budget({"lr": (1, 2), "steps": (5, 6)}, 4, 0, "mean")
-    wanted = [{"lr": 1, "steps": 5}, {"lr": 1, "steps": 6}, {"lr": 2, "steps": 5}, {"lr": 2, "steps": 6}]
+    wanted = [
+        {"lr": 1, "steps": 5},
+        {"lr": 1, "steps": 6},
+        {"lr": 2, "steps": 5},
+        {"lr": 2, "steps": 6},
+    ]
     assert tune.trials_of(budget) == wanted
 
 
@@ -63,7 +68,11 @@ def test_a_variant_differs_in_its_settings_alone(recipe_folder: Folder) -> None:
     recipe = load_recipe(recipe_folder("noise"))
     other = tune.variant(recipe, "mini", {"strength": 3, "sampling.guidance_scale": 2})
     assert other.scales["mini"]["strength"] == 3
-    assert other.scales["mini"]["sampling"] == {"num_inference_steps": 4, "guidance_scale": 2.0, "batch_size": 2}
+    assert other.scales["mini"]["sampling"] == {
+        "num_inference_steps": 4,
+        "guidance_scale": 2.0,
+        "batch_size": 2,
+    }
     assert type(other.scales["mini"]["sampling"]["guidance_scale"]) is float
     assert recipe.scales["mini"]["strength"] == 20
     assert recipe.scales["mini"]["sampling"]["guidance_scale"] == 1.0
@@ -81,7 +90,9 @@ def test_a_variant_differs_in_its_settings_alone(recipe_folder: Folder) -> None:
         ({"strength.deep": 1}, "no settings 'strength' to tune"),
     ],
 )
-def test_settings_that_the_recipe_has_not_are_told(recipe_folder: Folder, settings: dict[str, Any], sentence: str) -> None:
+def test_settings_that_the_recipe_has_not_are_told(
+    recipe_folder: Folder, settings: dict[str, Any], sentence: str
+) -> None:
     with pytest.raises(UsageError, match=sentence):
         tune.variant(load_recipe(recipe_folder("noise")), "mini", settings)
 
@@ -95,7 +106,9 @@ def test_held_out_individuals_are_refused(tiny_suite: PromptSuite) -> None:
     from vbbench.data.suites import load_suite
 
     assert tune.refuse_held_out(tiny_suite) == []  # real subjects have no split
-    with pytest.raises(UsageError, match="split 'test', on which methods are scored: tune on a suite made by"):
+    with pytest.raises(
+        UsageError, match="split 'test', on which methods are scored: tune on a suite made by"
+    ):
         tune.refuse_held_out(load_suite("mini"))
 
 
@@ -110,8 +123,13 @@ def test_the_best_mean_is_chosen_whichever_way_is_up() -> None:
 
 
 def test_trials_that_did_not_score_everything_are_not_chosen() -> None:
-    assert tune.choose([trial(0.9, 3, lr=1), trial(0.2, 4, lr=2)], "mean", 4, higher_is_better=True) == {"lr": 2}
-    assert tune.choose([trial(0.9, 3, lr=1), trial(None, 0, lr=2)], "mean", 4, higher_is_better=True) is None
+    assert tune.choose(
+        [trial(0.9, 3, lr=1), trial(0.2, 4, lr=2)], "mean", 4, higher_is_better=True
+    ) == {"lr": 2}
+    assert (
+        tune.choose([trial(0.9, 3, lr=1), trial(None, 0, lr=2)], "mean", 4, higher_is_better=True)
+        is None
+    )
 
 
 def test_a_trial_replaces_the_earlier_one_of_its_settings() -> None:
@@ -132,9 +150,18 @@ def test_the_outcome_is_what_the_run_folder_says(tiny_suite: PromptSuite, tmp_pa
                 continue
             video = Video(np.full((3, 16, 16, 3), 10 * number, np.uint8), 4)
             store.keep_video(job, video, {}, seconds=float(number), memory_mb=1.0)
-            row = {"model": "noise", "item_id": item.id, "metric": "mean", "spec_id": "mean-1", "value": 10.0 * number, "reason": None}
+            row = {
+                "model": "noise",
+                "item_id": item.id,
+                "metric": "mean",
+                "spec_id": "mean-1",
+                "value": 10.0 * number,
+                "reason": None,
+            }
             store.keep_scores([{**row, "per_frame": None, "video_digest": "x"}])
-        store.keep_adapter(Job("fit", "noise", "cat-0", None, "f"), _adapter(), seconds=4.0, memory_mb=1.0)
+        store.keep_adapter(
+            Job("fit", "noise", "cat-0", None, "f"), _adapter(), seconds=4.0, memory_mb=1.0
+        )
         found = tune.outcome(store, tiny_suite, "noise", specs)
     assert found == {
         "means": {"mean": 30.0, "red": None},
@@ -174,9 +201,15 @@ def test_the_record_beside_a_recipe_changes_no_job(recipe_folder: Folder) -> Non
     assert folder_digest(folder) != before[0]
 
 
-def test_the_question_can_be_written_and_read_back(recipe_folder: Folder, tiny_suite: PromptSuite) -> None:
-    budget = tune.Budget({"strength": (1, 2, 3), "sampling.guidance_scale": (1.5, 2.0)}, 4, 9, "motion")
-    question = tune.question_of(load_recipe(recipe_folder("noise")), "mini", tiny_suite, ["val"], budget)
+def test_the_question_can_be_written_and_read_back(
+    recipe_folder: Folder, tiny_suite: PromptSuite
+) -> None:
+    budget = tune.Budget(
+        {"strength": (1, 2, 3), "sampling.guidance_scale": (1.5, 2.0)}, 4, 9, "motion"
+    )
+    question = tune.question_of(
+        load_recipe(recipe_folder("noise")), "mini", tiny_suite, ["val"], budget
+    )
     assert json.loads(json.dumps(question)) == question
     assert question["budget"] == {"trials": 4, "combinations": 6, "seed": 9}
     assert question["suite"]["digest"] == tiny_suite.digest

@@ -17,6 +17,10 @@ __all__ = ["data", "weights_root"]
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingData]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(data_module.VARIANTS, "tiny-models", Variant(Counts(4, 2, 1, 2), Counts(2, 1, 1, 1), seed=5))
+        patch.setitem(
+            data_module.VARIANTS,
+            "tiny-models",
+            Variant(Counts(4, 2, 1, 2), Counts(2, 1, 1, 1), seed=5),
+        )
         folder, _ = rendering.prepare(tmp_path_factory.mktemp("data"), "tiny-models", processes=1)
         yield TrainingData(folder, "tiny-models")

@@ -14,9 +14,17 @@ from vbbench.training import checkpoint
 
 def write(work: Path, step: int) -> Path:
     folder = checkpoint.begin(work, step)
-    checkpoint.write_tensors(folder / checkpoint.MODEL, {"param/w": torch.full((1000,), float(step))})
-    checkpoint.write_tensors(folder / checkpoint.optimizer_name(0), {"step/w": torch.tensor(float(step))})
-    return checkpoint.commit(work, folder, {"name": "toy", "seed": 0, "step": step, "seconds": 1.0, "history": [], "sums": {}})
+    checkpoint.write_tensors(
+        folder / checkpoint.MODEL, {"param/w": torch.full((1000,), float(step))}
+    )
+    checkpoint.write_tensors(
+        folder / checkpoint.optimizer_name(0), {"step/w": torch.tensor(float(step))}
+    )
+    return checkpoint.commit(
+        work,
+        folder,
+        {"name": "toy", "seed": 0, "step": step, "seconds": 1.0, "history": [], "sums": {}},
+    )
 
 
 def found(work: Path) -> checkpoint.Checkpoint:
@@ -34,7 +42,10 @@ def test_newest_is_found_and_the_one_before_is_kept(tmp_path: Path) -> None:
         write(tmp_path, step)
     assert found(tmp_path).step == 15
     assert found(tmp_path).model()["param/w"][0] == 15
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-00000010", "checkpoint-00000015"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "checkpoint-00000010",
+        "checkpoint-00000015",
+    ]
 
 
 def cut(path: Path) -> None:
@@ -63,12 +74,18 @@ def test_where_all_are_torn_nothing_begins_anew_by_itself(tmp_path: Path) -> Non
     cut(write(tmp_path, 10) / checkpoint.MODEL)
     (write(tmp_path, 20) / "state.json").write_text('["not", "a", "state"]')
     told: list[str] = []
-    with pytest.raises(UsageError, match=r"none of the checkpoints in .* is whole: remove them \(checkpoint-\*\)"):
+    with pytest.raises(
+        UsageError, match=r"none of the checkpoints in .* is whole: remove them \(checkpoint-\*\)"
+    ):
         checkpoint.latest(tmp_path, told.append)
-    assert [line.split("/")[-1] for line in told] == [f"checkpoint-000000{step} is damaged, and passed over" for step in (20, 10)]
+    assert [line.split("/")[-1] for line in told] == [
+        f"checkpoint-000000{step} is damaged, and passed over" for step in (20, 10)
+    ]
 
 
-@pytest.mark.parametrize("change", [{"history": "none"}, {"files": {}}, {"step": -1}, {"step": "3"}, {"sums": None}])
+@pytest.mark.parametrize(
+    "change", [{"history": "none"}, {"files": {}}, {"step": -1}, {"step": "3"}, {"sums": None}]
+)
 def test_state_that_means_nothing_is_passed_over(tmp_path: Path, change: dict[str, object]) -> None:
     write(tmp_path, 10)
     state = write(tmp_path, 20) / "state.json"
@@ -78,7 +95,9 @@ def test_state_that_means_nothing_is_passed_over(tmp_path: Path, change: dict[st
 
 def test_unfinished_writing_is_never_read_and_is_cleared(tmp_path: Path) -> None:
     write(tmp_path, 10)
-    checkpoint.write_tensors(checkpoint.begin(tmp_path, 20) / checkpoint.MODEL, {"param/w": torch.zeros(3)})
+    checkpoint.write_tensors(
+        checkpoint.begin(tmp_path, 20) / checkpoint.MODEL, {"param/w": torch.zeros(3)}
+    )
     assert found(tmp_path).step == 10
     checkpoint.clear_unfinished(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-00000010"]

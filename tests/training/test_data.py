@@ -51,7 +51,9 @@ def test_rows_show_what_their_records_say(tiny: TrainingData, split: str) -> Non
         )
         np.testing.assert_array_equal(pictures.frames[row], clip[pictures.frame[row]])
         np.testing.assert_array_equal(pictures.masks[row], masks[pictures.frame[row]])
-    prompt, _ = world.render_image_prompt(part.individual(part.prompts.subject[1]), int(part.prompts.seed[1]))
+    prompt, _ = world.render_image_prompt(
+        part.individual(part.prompts.subject[1]), int(part.prompts.seed[1])
+    )
     np.testing.assert_array_equal(part.prompts.frames[1], prompt)
 
 
@@ -78,7 +80,11 @@ def test_second_asking_renders_nothing(rendered: tuple, monkeypatch: pytest.Monk
 
 def test_another_world_is_rendered_anew(rendered: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
     real = world.render_image_prompts
-    monkeypatch.setattr(world, "render_image_prompts", lambda people, seeds: (real(people, seeds)[0] // 2, real(people, seeds)[1]))
+    monkeypatch.setattr(
+        world,
+        "render_image_prompts",
+        lambda people, seeds: (real(people, seeds)[0] // 2, real(people, seeds)[1]),
+    )
     assert rendering.data_digest("tiny") != rendered[2]
 
 

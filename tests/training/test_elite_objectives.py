@@ -19,7 +19,10 @@ from vbbench.training.objectives import elite as elite_module
 from vbbench.training.objectives import stage as stage_module
 from vbbench.training.recipes import RECIPES
 
-STAGES = {"elite-global": (elite_module.Global, "global", None), "elite": (elite_module.Local, "local", "elite-global")}
+STAGES = {
+    "elite-global": (elite_module.Global, "global", None),
+    "elite": (elite_module.Local, "local", "elite-global"),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +51,9 @@ def seed_of(objective: Any, wanted: str, conditional: bool = True) -> int:
 
 def settled(objective: Any) -> Any:
     """With local values that are not zero, as after some training."""
-    tiny.shaken(torch.nn.ParameterList(parameter for _, parameter in objective.module.trained()), 7, 0.05)
+    tiny.shaken(
+        torch.nn.ParameterList(parameter for _, parameter in objective.module.trained()), 7, 0.05
+    )
     return objective
 
 
@@ -56,11 +61,17 @@ CASES = [(name, kind) for name in STAGES for kind in ("stills", "clips")]
 
 
 @pytest.mark.parametrize(("name", "kind"), CASES)
-def test_the_loss_falls_on_a_batch_that_is_repeated(data: TrainingData, name: str, kind: str) -> None:
+def test_the_loss_falls_on_a_batch_that_is_repeated(
+    data: TrainingData, name: str, kind: str
+) -> None:
     objective = settled(make(name, data))
     seed = seed_of(objective, kind)
-    parameters = [parameter for parameter in objective.module.parameters() if parameter.requires_grad]
-    lr = 3e-3 if name == "elite-global" else 2e-2  # what is added to the text attention has less of a say in a random network
+    parameters = [
+        parameter for parameter in objective.module.parameters() if parameter.requires_grad
+    ]
+    lr = (
+        3e-3 if name == "elite-global" else 2e-2
+    )  # what is added to the text attention has less of a say in a random network
     optimizer, losses = torch.optim.Adam(parameters, lr=lr), []
     for _ in range(12):
         loss, parts = objective.loss(0, seed)
@@ -78,7 +89,9 @@ def test_the_loss_falls_on_a_batch_that_is_repeated(data: TrainingData, name: st
 def test_gradients_reach_exactly_what_is_trained(data: TrainingData, name: str, kind: str) -> None:
     objective = settled(make(name, data))
     objective.loss(0, seed_of(objective, kind))[0].backward()
-    reached = {key for key, parameter in objective.module.named_parameters() if parameter.grad is not None}
+    reached = {
+        key for key, parameter in objective.module.named_parameters() if parameter.grad is not None
+    }
     assert reached == {key for key, _ in objective.module.trained()}
     assert all(parameter.grad.abs().max() > 0 for _, parameter in objective.module.trained())
 
@@ -98,7 +111,10 @@ def test_the_global_stage_learns_without_text_and_image_prompt_too(data: Trainin
     objective = make("elite-global", data)
     objective.loss(0, seed_of(objective, "stills", conditional=False))[0].backward()
     assert all(parameter.grad is None for parameter in objective.module.mapper.parameters())
-    assert all(parameter.grad is not None for _, parameter in objective.module.base.unet.text_kv_parameters())
+    assert all(
+        parameter.grad is not None
+        for _, parameter in objective.module.base.unet.text_kv_parameters()
+    )
 
 
 def test_every_step_of_the_local_stage_has_an_image_prompt(data: TrainingData) -> None:
@@ -138,7 +154,9 @@ def test_masks_are_mirrored_with_their_pictures(data: TrainingData) -> None:
     pixels, foreground = objective._image_prompts(split, rows, torch.Generator().manual_seed(0))
     flipped = 0
     for row, picture, mask in zip(rows, pixels, foreground, strict=True):
-        plain = torch.from_numpy(split.prompts.frames[row].copy()).permute(2, 0, 1).float() / 127.5 - 1
+        plain = (
+            torch.from_numpy(split.prompts.frames[row].copy()).permute(2, 0, 1).float() / 127.5 - 1
+        )
         known = torch.from_numpy(split.prompts.masks[row] > 0).float()
         turned = not torch.allclose(picture, plain, atol=1e-5)
         flipped += turned
@@ -152,7 +170,9 @@ def test_the_penalty_is_the_papers(data: TrainingData) -> None:
     for name, factor in (("elite-global", 1.0), ("elite", 0.01)):
         objective = settled(make(name, data))
         module, split = objective.module, data.train
-        prompts, foreground = objective._image_prompts(split, np.arange(3), torch.Generator().manual_seed(0))
+        prompts, foreground = objective._image_prompts(
+            split, np.arange(3), torch.Generator().manual_seed(0)
+        )
         words = [split.individual(int(s)).class_name for s in split.prompts.subject[:3]]
         texts = [f"a photo of a {word}" for word in words]
         with torch.no_grad():
@@ -163,8 +183,13 @@ def test_the_penalty_is_the_papers(data: TrainingData) -> None:
             if local is None:
                 sizes = [module.words(module.encode_image(prompts)).abs().mean()]
             else:
-                sizes = [(local.features_BMD @ layer.to_v_local.weight.T).abs().mean() for layer in module.base.unet.text_attentions()]
-        assert float(small.abs().mean()) == pytest.approx(factor * float(torch.stack(sizes).mean()), rel=1e-5)
+                sizes = [
+                    (local.features_BMD @ layer.to_v_local.weight.T).abs().mean()
+                    for layer in module.base.unet.text_attentions()
+                ]
+        assert float(small.abs().mean()) == pytest.approx(
+            factor * float(torch.stack(sizes).mean()), rel=1e-5
+        )
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -177,7 +202,9 @@ def test_validation_figures_are_finite_and_repeatable(data: TrainingData, name: 
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_exports_load_as_what_they_were(data: TrainingData, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exports_load_as_what_they_were(
+    data: TrainingData, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     objective, stage = settled(make(name, data)), STAGES[name][1]
     tensors, config = objective.export(objective.module)
     assert set(tensors) == {key for key, _ in objective.module.shipped()}

@@ -19,7 +19,12 @@ from vbbench.metrics.encoders.segmenter import DETAIL, FIRST_MARKING, SEGMENTS
 from vbbench.metrics.encoders.setting import Setting
 from vbbench.training.objectives import augment, clip, dino, image_encoder, segmenter
 
-OBJECTIVES = {"clip": clip.Clip, "dino": dino.Dino, "segmenter": segmenter.Segmenter, "image-encoder": image_encoder.ImageEncoderObjective}
+OBJECTIVES = {
+    "clip": clip.Clip,
+    "dino": dino.Dino,
+    "segmenter": segmenter.Segmenter,
+    "image-encoder": image_encoder.ImageEncoderObjective,
+}
 SMALL = {
     clip: {"STILLS": 12, "CLIP_FRAMES": 6, "PROMPTS": 6},
     dino: {"CLIPS": 8, "STILLS": 4, "PROMPTS": 2},
@@ -32,7 +37,11 @@ SMALL = {
 def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingData]:
     """A few individuals of every class."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(data_module.VARIANTS, "tiny", Variant(Counts(2, 2, 1, 2), Counts(2, 2, 1, 1, first_index=3), seed=5))
+        patch.setitem(
+            data_module.VARIANTS,
+            "tiny",
+            Variant(Counts(2, 2, 1, 2), Counts(2, 2, 1, 1, first_index=3), seed=5),
+        )
         folder, _ = rendering.prepare(tmp_path_factory.mktemp("data"), "tiny", processes=1)
         yield TrainingData(folder, "tiny")
 
@@ -63,7 +72,9 @@ def test_a_batch_is_a_function_of_its_seed(make: Callable, name: str) -> None:
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_some_steps_on_one_batch_lower_its_loss(make: Callable, name: str) -> None:
     objective = make(name)
-    optimizer = torch.optim.AdamW([p for p in objective.module.parameters() if p.requires_grad], lr=2e-3)
+    optimizer = torch.optim.AdamW(
+        [p for p in objective.module.parameters() if p.requires_grad], lr=2e-3
+    )
     losses = []
     for step in range(8):
         loss, parts = objective.loss(step, seed=3)
@@ -81,7 +92,9 @@ def test_some_steps_on_one_batch_lower_its_loss(make: Callable, name: str) -> No
 def test_all_that_is_trained_has_a_gradient(make: Callable, name: str) -> None:
     objective = make(name)
     objective.loss(0, seed=1)[0].backward()
-    without = [n for n, p in objective.module.named_parameters() if p.requires_grad and p.grad is None]
+    without = [
+        n for n, p in objective.module.named_parameters() if p.requires_grad and p.grad is None
+    ]
     assert without == []
 
 
@@ -92,7 +105,16 @@ def test_validation_gives_finite_figures(make: Callable, name: str) -> None:
         figures = objective.validate(objective.module.eval())
     assert figures
     assert all(np.isfinite(value) for value in figures.values())
-    for share in ("pairs", "top1", "class", "scene", "iou", "iou_marking", "val_class", "val_found_in_class"):
+    for share in (
+        "pairs",
+        "top1",
+        "class",
+        "scene",
+        "iou",
+        "iou_marking",
+        "val_class",
+        "val_found_in_class",
+    ):
         assert 0.0 <= figures.get(share, 0.0) <= 1.0
 
 
@@ -101,19 +123,25 @@ def test_what_is_exported_is_the_encoder_metrics_load(make: Callable, name: str,
     objective = make(name)
     tensors, config = objective.export(objective.module.eval())
     save_weights(tmp_path / "x.safetensors", tensors, {"config": config})
-    encoder = encoders.from_weights(encoder_config(name, Setting()), *load_weights(tmp_path / "x.safetensors"))
+    encoder = encoders.from_weights(
+        encoder_config(name, Setting()), *load_weights(tmp_path / "x.safetensors")
+    )
     frames = objective.data.val.stills.frames[:3]
     if name == "segmenter":
         assert encoder.segments(frames).shape == (3, 64, 64)
         return
     with torch.no_grad():
         expected = objective._embed(objective.module, frames)
-    torch.testing.assert_close(encoder.embed_frames(frames), expected, atol=0.02, rtol=0.02)  # float16 in between
+    torch.testing.assert_close(
+        encoder.embed_frames(frames), expected, atol=0.02, rtol=0.02
+    )  # float16 in between
 
 
 def test_the_teacher_follows_slowly_and_is_not_trained(make: Callable) -> None:
     objective = make("dino")
-    student, teacher = (dict(objective.module[who].named_parameters()) for who in ("student", "teacher"))
+    student, teacher = (
+        dict(objective.module[who].named_parameters()) for who in ("student", "teacher")
+    )
     assert not any(p.requires_grad for p in teacher.values())
     with torch.no_grad():
         student["vit.cls_token"].add_(1.0)
@@ -143,7 +171,9 @@ def test_contrastive_loss_counts_equal_captions_as_pairs() -> None:
     same = torch.tensor([[True, True, False], [True, True, False], [False, False, True]])
     shared = torch.stack([image[0] + image[1], image[0] + image[1], image[2]])
     as_pairs = clip.contrastive_loss(image, shared, same, torch.tensor(20.0))
-    as_rivals = clip.contrastive_loss(image, shared, torch.eye(3, dtype=torch.bool), torch.tensor(20.0))
+    as_rivals = clip.contrastive_loss(
+        image, shared, torch.eye(3, dtype=torch.bool), torch.tensor(20.0)
+    )
     reference = -np.log(0.5) * 2 / 3  # each of the two pictures is as near to both captions
     assert float(as_pairs) == pytest.approx(reference, abs=1e-3)
     assert float(as_rivals) == pytest.approx(reference, abs=1e-3)
@@ -188,14 +218,26 @@ class TestAugment:
     def test_no_change_asked_for_is_no_change(self, pictures: torch.Tensor) -> None:
         moved, _ = augment.affine(pictures, self.generator())
         torch.testing.assert_close(moved, pictures, atol=1e-2, rtol=0)
-        torch.testing.assert_close(augment.damage(pictures, self.generator(), noise=9, blocks=9, share=0.0), pictures)
-        torch.testing.assert_close(augment.relight(pictures, self.generator(), brightness=0.0), pictures)
+        torch.testing.assert_close(
+            augment.damage(pictures, self.generator(), noise=9, blocks=9, share=0.0), pictures
+        )
+        torch.testing.assert_close(
+            augment.relight(pictures, self.generator(), brightness=0.0), pictures
+        )
 
     def test_labels_move_with_their_pictures(self) -> None:
         labels = torch.zeros(4, 64, 64, dtype=torch.long)
         labels[:, 10:30, 20:50] = 5
         pictures = labels[:, None].float().expand(-1, 3, -1, -1) * 40
-        moved, moved_labels = augment.affine(pictures, self.generator(), zoom=(0.7, 1.3), shift=0.1, turn=0.2, flip=True, nearest=labels)
+        moved, moved_labels = augment.affine(
+            pictures,
+            self.generator(),
+            zoom=(0.7, 1.3),
+            shift=0.1,
+            turn=0.2,
+            flip=True,
+            nearest=labels,
+        )
         assert set(moved_labels.unique().tolist()) == {0, 5}
         assert ((moved[:, 0] > 100) == (moved_labels == 5)).float().mean() > 0.98
         assert not torch.equal(moved_labels, labels)
@@ -220,7 +262,9 @@ class TestAugment:
         assert float(damaged.min()) >= 0
         assert float(damaged.max()) <= 255
 
-    def test_white_out_keeps_only_subjects(self, data: TrainingData, pictures: torch.Tensor) -> None:
+    def test_white_out_keeps_only_subjects(
+        self, data: TrainingData, pictures: torch.Tensor
+    ) -> None:
         masks = torch.from_numpy(np.array(data.train.stills.masks[:6]))
         keep = torch.tensor([True, False, False, True, False, False])
         cut = augment.white_out(pictures, masks, keep)
@@ -232,4 +276,6 @@ class TestAugment:
         pictures = torch.full((1, 3, 4, 4), 10.0)
         masks = torch.zeros(1, 4, 4, dtype=torch.uint8)
         pictures[:, :, 1:3, 1:3], masks[:, 1:3, 1:3] = 200.0, 1
-        torch.testing.assert_close(dino.borrowed_ground(pictures, masks), torch.full((1, 3, 4, 4), 10.0))
+        torch.testing.assert_close(
+            dino.borrowed_ground(pictures, masks), torch.full((1, 3, 4, 4), 10.0)
+        )

@@ -18,9 +18,13 @@ from vbbench.training import checkpoint
 TOY = Path(__file__).parent / "toy.py"
 
 
-def start(work: Path, environment: dict[str, str], workers: int = 1, pause: float = 0.0) -> subprocess.Popen[str]:
+def start(
+    work: Path, environment: dict[str, str], workers: int = 1, pause: float = 0.0
+) -> subprocess.Popen[str]:
     command = [sys.executable, str(TOY), str(work), "24", str(workers), str(pause)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def finish(process: subprocess.Popen[str]) -> str:
@@ -39,10 +43,14 @@ def wait_for_checkpoint(work: Path, step: int) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_killed_training_ends_as_an_undisturbed_one(tmp_path: Path, subprocess_environment: dict[str, str], workers: int) -> None:
+def test_killed_training_ends_as_an_undisturbed_one(
+    tmp_path: Path, subprocess_environment: dict[str, str], workers: int
+) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as in the other processes
-    whole = fingerprint(train(tmp_path / "whole", dataclasses.replace(SETTINGS, steps=24), workers=workers).module)
+    whole = fingerprint(
+        train(tmp_path / "whole", dataclasses.replace(SETTINGS, steps=24), workers=workers).module
+    )
     torch.set_num_threads(threads)
     process = start(tmp_path / "killed", subprocess_environment, workers, pause=0.05)
     wait_for_checkpoint(tmp_path / "killed", 8)

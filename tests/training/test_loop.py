@@ -43,7 +43,9 @@ def interrupted(work: Path, at: int, settings=SETTINGS) -> None:
 
 @pytest.mark.parametrize("at", [1, 7, 10, 19])
 @pytest.mark.parametrize("bf16", [True, False])
-def test_resumed_training_ends_with_the_very_same_weights(tmp_path: Path, at: int, bf16: bool) -> None:
+def test_resumed_training_ends_with_the_very_same_weights(
+    tmp_path: Path, at: int, bf16: bool
+) -> None:
     settings = dataclasses.replace(SETTINGS, bf16=bf16)
     straight = train(tmp_path / "straight", settings)
     interrupted(tmp_path / "resumed", at, settings)
@@ -59,7 +61,9 @@ def test_resumed_training_ends_with_the_very_same_weights(tmp_path: Path, at: in
 def test_torn_checkpoint_costs_steps_but_not_exactness(tmp_path: Path) -> None:
     straight = train(tmp_path / "straight")
     interrupted(tmp_path / "torn", 5)
-    interrupted_again = Trainer(Toy(), SETTINGS, seed=3, work=tmp_path / "torn", found=checkpoint.latest(tmp_path / "torn"))
+    interrupted_again = Trainer(
+        Toy(), SETTINGS, seed=3, work=tmp_path / "torn", found=checkpoint.latest(tmp_path / "torn")
+    )
     interrupted_again.clock = interrupted_again.saved = interrupted_again.drawn = time.monotonic()
     for _ in range(5):
         interrupted_again._step()
@@ -89,7 +93,9 @@ def test_moving_average_is_numpys(tmp_path: Path) -> None:
         decay = ema_decay_at(SETTINGS, step)
         expected = decay * expected + (1 - decay) * weight
     assert len(Recording.seen) == SETTINGS.steps
-    np.testing.assert_allclose(result.module[0].weight.detach().numpy(), expected, rtol=2e-6, atol=1e-7)
+    np.testing.assert_allclose(
+        result.module[0].weight.detach().numpy(), expected, rtol=2e-6, atol=1e-7
+    )
     assert not np.allclose(expected, Recording.seen[-1], atol=1e-4)
 
 
@@ -160,14 +166,22 @@ def test_another_network_in_the_folder_is_named(tmp_path: Path) -> None:
 
 def test_changed_sources_are_recorded_or_refused(tmp_path: Path) -> None:
     def from_(base: str, steps: int):
-        return fit(Toy(), dataclasses.replace(SETTINGS, steps=steps), seed=3, work=tmp_path, made_from={"base": base, "data": "d"})
+        return fit(
+            Toy(),
+            dataclasses.replace(SETTINGS, steps=steps),
+            seed=3,
+            work=tmp_path,
+            made_from={"base": base, "data": "d"},
+        )
 
     from_("one", 10)
     with pytest.raises(UsageError, match="but base changed since"):
         from_("two", 10)
     result = from_("two", 20)
     assert result.facts["made_from"] == {"base": "two", "data": "d"}
-    assert [(entry["until"], entry["made_from"]["base"]) for entry in result.facts["earlier"]] == [(10, "one")]
+    assert [(entry["until"], entry["made_from"]["base"]) for entry in result.facts["earlier"]] == [
+        (10, "one")
+    ]
 
 
 def test_diverged_loss_is_said_and_never_saved(tmp_path: Path) -> None:
@@ -195,4 +209,12 @@ def test_workers_need_a_factory_and_the_cpu(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="More than one worker"):
         fit(Toy(), SETTINGS, seed=0, work=tmp_path, workers=2)
     with pytest.raises(UsageError, match="More than one worker"):
-        fit(Toy(), SETTINGS, seed=0, work=tmp_path, workers=2, device="cuda", factory=functools.partial(Toy))
+        fit(
+            Toy(),
+            SETTINGS,
+            seed=0,
+            work=tmp_path,
+            workers=2,
+            device="cuda",
+            factory=functools.partial(Toy),
+        )

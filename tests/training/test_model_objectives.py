@@ -26,11 +26,22 @@ from vbbench.training.objectives import base as base_module
 from vbbench.training.objectives import image_encoder as image_encoder_module
 from vbbench.training.objectives import stage as stage_module
 from vbbench.training.objectives import videobooth as videobooth_module
-from vbbench.training.objectives.base import cell_weights, repeated, sample_timesteps, weighted_error
+from vbbench.training.objectives.base import (
+    cell_weights,
+    repeated,
+    sample_timesteps,
+    weighted_error,
+)
 from vbbench.training.objectives.codec import Codec
 from vbbench.training.recipes import RECIPES
 
-VIDEOBOOTH = ("videobooth-coarse", "videobooth", "videobooth-fine", "videobooth-joint", "videobooth-clean-prompt")
+VIDEOBOOTH = (
+    "videobooth-coarse",
+    "videobooth",
+    "videobooth-fine",
+    "videobooth-joint",
+    "videobooth-clean-prompt",
+)
 TRAINED = ("base", "image-encoder", *VIDEOBOOTH)
 
 
@@ -87,11 +98,15 @@ CASES = [(name, kind) for name in TRAINED for kind in kinds_of(name)]
 
 
 @pytest.mark.parametrize(("name", "kind"), CASES)
-def test_the_loss_falls_on_a_batch_that_is_repeated(data: TrainingData, name: str, kind: str) -> None:
+def test_the_loss_falls_on_a_batch_that_is_repeated(
+    data: TrainingData, name: str, kind: str
+) -> None:
     objective = make(name, data)
     step = objective.settings.steps - 1
     seed = seed_of(objective, step, kind)
-    parameters = [parameter for parameter in objective.module.parameters() if parameter.requires_grad]
+    parameters = [
+        parameter for parameter in objective.module.parameters() if parameter.requires_grad
+    ]
     optimizer, losses = torch.optim.Adam(parameters, lr=3e-3), []
     for _ in range(12):
         loss, parts = objective.loss(step, seed)
@@ -123,16 +138,25 @@ def test_gradients_reach_exactly_what_is_trained(data: TrainingData, name: str, 
     objective = make(name, data)
     step = objective.settings.steps - 1
     objective.loss(step, seed_of(objective, step, kind))[0].backward()
-    gradients = {key: parameter.grad is not None for key, parameter in objective.module.named_parameters()}
+    gradients = {
+        key: parameter.grad is not None for key, parameter in objective.module.named_parameters()
+    }
     reached = {key for key, has in gradients.items() if has}
     if name.startswith("videobooth"):
         assert reached == {key for key, _ in objective.module.trained()}
         assert not any(key.startswith("image_encoder.") for key in reached)
     else:
-        idle = {("base", "stills"): r"\.attn_temp\.to_[qk]\.", ("image-encoder", "contrast"): r"\.post_layernorm\."}.get((name, kind), "^$")
+        idle = {
+            ("base", "stills"): r"\.attn_temp\.to_[qk]\.",
+            ("image-encoder", "contrast"): r"\.post_layernorm\.",
+        }.get((name, kind), "^$")
         # one frame attends to itself whatever the query; the final norm is not part of the states that are read
         assert reached == {key for key in gradients if not re.search(idle, key)}
-    assert all(torch.isfinite(parameter.grad).all() for parameter in objective.module.parameters() if parameter.grad is not None)
+    assert all(
+        torch.isfinite(parameter.grad).all()
+        for parameter in objective.module.parameters()
+        if parameter.grad is not None
+    )
 
 
 @pytest.mark.parametrize("name", VIDEOBOOTH)
@@ -160,21 +184,35 @@ def test_validation_figures_are_finite_and_repeatable(data: TrainingData, name: 
 LOADERS: dict[str, Callable[[], torch.nn.Module]] = {
     "base": lambda: loading.load_network("base"),
     "image-encoder": lambda: loading.load_image_encoder("image-encoder"),
-    "videobooth-coarse": lambda: loading.load_videobooth("coarse", "base", "image-encoder", "videobooth-coarse"),
+    "videobooth-coarse": lambda: loading.load_videobooth(
+        "coarse", "base", "image-encoder", "videobooth-coarse"
+    ),
     "videobooth": lambda: loading.load_videobooth("fine", "base", "image-encoder", "videobooth"),
-    "videobooth-fine": lambda: loading.load_videobooth("fine-only", "base", "image-encoder", "videobooth-fine"),
-    "videobooth-joint": lambda: loading.load_videobooth("fine", "base", "image-encoder", "videobooth-joint"),
-    "videobooth-clean-prompt": lambda: loading.load_videobooth("fine", "base", "image-encoder", "videobooth-clean-prompt"),
+    "videobooth-fine": lambda: loading.load_videobooth(
+        "fine-only", "base", "image-encoder", "videobooth-fine"
+    ),
+    "videobooth-joint": lambda: loading.load_videobooth(
+        "fine", "base", "image-encoder", "videobooth-joint"
+    ),
+    "videobooth-clean-prompt": lambda: loading.load_videobooth(
+        "fine", "base", "image-encoder", "videobooth-clean-prompt"
+    ),
 }
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_exports_load_as_what_they_were(data: TrainingData, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exports_load_as_what_they_were(
+    data: TrainingData, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     objective = make(name, data)
-    tiny.shaken(objective.module, 7, 0.05) if name in ("base", "image-encoder") else move_trained(objective)
+    tiny.shaken(objective.module, 7, 0.05) if name in ("base", "image-encoder") else move_trained(
+        objective
+    )
     tensors, config = objective.export(objective.module)
     tiny.write_weights(tmp_path)
-    save_weights(tmp_path / "mini" / f"{name}.safetensors", tensors, {"recipe": name, "config": config})
+    save_weights(
+        tmp_path / "mini" / f"{name}.safetensors", tensors, {"recipe": name, "config": config}
+    )
     monkeypatch.setenv(WEIGHTS_VARIABLE, str(tmp_path))
     loaded = LOADERS[name]().state_dict()
     source = objective.module.encoder if name == "image-encoder" else objective.module
@@ -185,7 +223,9 @@ def test_exports_load_as_what_they_were(data: TrainingData, name: str, tmp_path:
 
 def move_trained(objective: Any) -> None:
     """What training would change, changed; the rest must come from the base on reloading."""
-    tiny.shaken(torch.nn.ParameterList(parameter for _, parameter in objective.module.trained()), 7, 0.05)
+    tiny.shaken(
+        torch.nn.ParameterList(parameter for _, parameter in objective.module.trained()), 7, 0.05
+    )
 
 
 def test_videobooth_ships_only_what_it_trained(data: TrainingData) -> None:
@@ -193,29 +233,53 @@ def test_videobooth_ships_only_what_it_trained(data: TrainingData) -> None:
         objective = make(name, data)
         tensors, config = objective.export(objective.module)
         assert set(tensors) == {key for key, _ in objective.module.trained()}
-        assert config == {"stage": tiny.VIDEOBOOTH[name], "noises_image_prompt": "clean" not in name, "differences": True}
+        assert config == {
+            "stage": tiny.VIDEOBOOTH[name],
+            "noises_image_prompt": "clean" not in name,
+            "differences": True,
+        }
 
 
 def test_the_clean_image_prompt_of_the_ablation_carries_no_noise(data: TrainingData) -> None:
     timesteps, pictures = torch.tensor([300, 900]), torch.rand(2, 3, 64, 64)
     for name, clean in (("videobooth", False), ("videobooth-clean-prompt", True)):
         objective = make(name, data)
-        asked = stage_module.Asked(pictures, pictures[:, 0], [], [], timesteps, objective.alphas[timesteps], torch.zeros(2, 1, 16))
+        asked = stage_module.Asked(
+            pictures,
+            pictures[:, 0],
+            [],
+            [],
+            timesteps,
+            objective.alphas[timesteps],
+            torch.zeros(2, 1, 16),
+        )
         image = objective.image_prompt(asked, torch.Generator().manual_seed(1))
         assert torch.equal(image.latent_BCTHW, objective.encode(pictures[:, None])) is clean
         assert image.timestep_B.tolist() == ([0, 0] if clean else [300, 900])
 
 
 def test_the_fine_stage_starts_where_the_coarse_one_ended(data: TrainingData) -> None:
-    fine, coarse = make("videobooth", data).module.state_dict(), LOADERS["videobooth-coarse"]().state_dict()
+    fine, coarse = (
+        make("videobooth", data).module.state_dict(),
+        LOADERS["videobooth-coarse"]().state_dict(),
+    )
     for key, value in coarse.items():
         assert torch.equal(fine[key], value), key
 
 
-def test_wrong_image_prompts_of_validation_are_other_individuals_of_the_class(data: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_image_prompts_of_validation_are_other_individuals_of_the_class(
+    data: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
     objective, asked = make("videobooth-coarse", data), []
 
-    def spy(module: object, split: Any, use_clips: bool, rows: np.ndarray, subjects: np.ndarray, *_: object) -> tuple[Tensor, None]:
+    def spy(
+        module: object,
+        split: Any,
+        use_clips: bool,
+        rows: np.ndarray,
+        subjects: np.ndarray,
+        *_: object,
+    ) -> tuple[Tensor, None]:
         asked.append((split, (split.clips if use_clips else split.stills).subject[rows], subjects))
         return torch.tensor(float(len(asked))), None
 
@@ -229,17 +293,26 @@ def test_wrong_image_prompts_of_validation_are_other_individuals_of_the_class(da
         assert (split.class_index[wrong] == split.class_index[right]).all()
 
 
-def test_the_codec_is_fitted_and_loads_again(data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_codec_is_fitted_and_loads_again(
+    data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     objective = Codec(data, seed=1, device="cpu")
     figures = objective.solve()
     assert 25 < figures["psnr_db"] < 60
     tensors, config = objective.export(None)
     assert config == {"patch": 8, "components": 48}
-    save_weights(tmp_path / "mini" / "codec.safetensors", tensors, {"recipe": "codec", "config": config})
+    save_weights(
+        tmp_path / "mini" / "codec.safetensors", tensors, {"recipe": "codec", "config": config}
+    )
     monkeypatch.setenv(WEIGHTS_VARIABLE, str(tmp_path))
-    pixels = torch.from_numpy(data.val.stills.frames[:4].copy()).movedim(-1, -3)[:, None].float() / 127.5 - 1
+    pixels = (
+        torch.from_numpy(data.val.stills.frames[:4].copy()).movedim(-1, -3)[:, None].float() / 127.5
+        - 1
+    )
     loaded = loading.load_codec("codec")
-    torch.testing.assert_close(loaded.encode(pixels), objective.codec.encode(pixels), atol=0.02, rtol=0.02)
+    torch.testing.assert_close(
+        loaded.encode(pixels), objective.codec.encode(pixels), atol=0.02, rtol=0.02
+    )
     decoded = loaded.decode(loaded.encode(pixels)).numpy()
     error = np.mean((decoded - pixels.numpy()) ** 2) / 4
     assert -10 * np.log10(error) == pytest.approx(figures["psnr_db"], abs=3)
@@ -249,7 +322,9 @@ def test_the_codec_is_fitted_and_loads_again(data: TrainingData, tmp_path: Path,
 
 
 def test_cells_weigh_by_the_share_that_the_subject_covers() -> None:
-    masks = np.random.default_rng(0).integers(0, 5, (2, 3, 16, 24)).astype(np.uint8) * (np.arange(24) > 9)
+    masks = np.random.default_rng(0).integers(0, 5, (2, 3, 16, 24)).astype(np.uint8) * (
+        np.arange(24) > 9
+    )
     weights = cell_weights(masks, 8)
     assert weights.shape == (2, 1, 3, 2, 3)
     for b, t, row, column in np.ndindex(2, 3, 2, 3):
@@ -267,7 +342,9 @@ def test_the_error_is_weighted_over_places_and_noise_levels() -> None:
         squares = (prediction[row] - target[row]) ** 2
         mean = (squares * weights[row]).sum() / (4 * weights[row].sum())
         expected += mean / max(sigma[row], 0.3) ** 2 / 3
-    tensors = (torch.from_numpy(value.astype(np.float32)) for value in (prediction, target, weights, sigma))
+    tensors = (
+        torch.from_numpy(value.astype(np.float32)) for value in (prediction, target, weights, sigma)
+    )
     assert float(weighted_error(*tensors)) == pytest.approx(expected, rel=1e-5)
 
 
@@ -289,7 +366,9 @@ def test_the_subject_word_is_repeated_in_its_place_and_the_text_still_fits() -> 
     rng = np.random.default_rng(0)
     for name in CLASSES:
         for scene, motion in zip(SCENES, (*MOTIONS, *MOTIONS), strict=False):
-            plain = caption(individual("train", name, 3), scene, motion, rng, colour_probability=0.5)
+            plain = caption(
+                individual("train", name, 3), scene, motion, rng, colour_probability=0.5
+            )
             text = repeated(plain, name)
             words, at = plain.split(), plain.split().index(name)
             assert text.split() == [*words[:at], name, name, name, *words[at + 1 :]]

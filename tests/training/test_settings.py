@@ -12,7 +12,10 @@ from vbbench.training.settings import TrainSettings, batch_seed, ema_decay_at, l
 SETTINGS = TrainSettings(lr=2.0, steps=100, warmup_steps=10, decay_from=0.5, final_lr_fraction=0.1)
 
 
-@pytest.mark.parametrize(("step", "lr"), [(0, 0.2), (4, 1.0), (9, 2.0), (10, 2.0), (50, 2.0), (75, 2.0 * 0.55), (100, 0.2), (1000, 0.2)])
+@pytest.mark.parametrize(
+    ("step", "lr"),
+    [(0, 0.2), (4, 1.0), (9, 2.0), (10, 2.0), (50, 2.0), (75, 2.0 * 0.55), (100, 0.2), (1000, 0.2)],
+)
 def test_learning_rate_warms_up_stays_and_falls_linearly(step: int, lr: float) -> None:
     assert lr_at(SETTINGS, step) == pytest.approx(lr)
 
@@ -35,7 +38,9 @@ def test_moving_average_has_a_short_memory_at_first() -> None:
 
 
 def test_batch_seeds_are_apart_and_stable() -> None:
-    seeds = {batch_seed(seed, step, rank) for seed in range(5) for step in range(50) for rank in range(3)}
+    seeds = {
+        batch_seed(seed, step, rank) for seed in range(5) for step in range(50) for rank in range(3)
+    }
     assert len(seeds) == 5 * 50 * 3
     assert all(0 <= seed < 2**63 for seed in seeds)
     assert batch_seed(0, 0, 0) == BATCH_SEED_OF_ZEROS
@@ -45,7 +50,9 @@ def test_batch_seeds_are_apart_and_stable() -> None:
 BATCH_SEED_OF_ZEROS = 4588227882122708231
 
 
-@pytest.mark.parametrize("change", [{"steps": 0}, {"average_every": 0}, {"ema_decay": 1.0}, {"decay_from": 1.5}])
+@pytest.mark.parametrize(
+    "change", [{"steps": 0}, {"average_every": 0}, {"ema_decay": 1.0}, {"decay_from": 1.5}]
+)
 def test_impossible_settings_are_refused(change: dict) -> None:
     with pytest.raises(UsageError):
         dataclasses.replace(SETTINGS, **change)

@@ -26,10 +26,22 @@ class Toy:
     name = "toy"
     settings = SETTINGS
 
-    def __init__(self, pause: float = 0.0, trace: Path | None = None, nan_at: int = -1, dies_at: int = -1, width: int = 16) -> None:
+    def __init__(
+        self,
+        pause: float = 0.0,
+        trace: Path | None = None,
+        nan_at: int = -1,
+        dies_at: int = -1,
+        width: int = 16,
+    ) -> None:
         torch.manual_seed(0)
         self.module = nn.Sequential(
-            nn.Linear(8, width), nn.BatchNorm1d(width), nn.GELU(), nn.Dropout(0.1), nn.Linear(width, 1), nn.Linear(1, 1)
+            nn.Linear(8, width),
+            nn.BatchNorm1d(width),
+            nn.GELU(),
+            nn.Dropout(0.1),
+            nn.Linear(width, 1),
+            nn.Linear(1, 1),
         )
         self.module[5].requires_grad_(False)  # a frozen part is kept as it is, and kept
         self.pause, self.trace, self.nan_at, self.dies_at = pause, trace, nan_at, dies_at
@@ -67,7 +79,14 @@ def fingerprint(module: nn.Module) -> str:
     return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
 
 
-def train(work: Path, settings: TrainSettings = SETTINGS, *, seed: int = 3, workers: int = 1, **options: Any) -> TrainedModule:
+def train(
+    work: Path,
+    settings: TrainSettings = SETTINGS,
+    *,
+    seed: int = 3,
+    workers: int = 1,
+    **options: Any,
+) -> TrainedModule:
     """Fit the toy."""
     factory = functools.partial(Toy, **options)
     return fit(factory(), settings, seed=seed, work=work, workers=workers, factory=factory)
@@ -79,6 +98,10 @@ if __name__ == "__main__":
     folder, count, processes, wait = sys.argv[1:]
     chosen = dataclasses.replace(SETTINGS, steps=int(count), checkpoint_every_seconds=0.05)
     try:
-        print(fingerprint(train(Path(folder), chosen, workers=int(processes), pause=float(wait)).module))
+        print(
+            fingerprint(
+                train(Path(folder), chosen, workers=int(processes), pause=float(wait)).module
+            )
+        )
     except KeyboardInterrupt:
         sys.exit(130)

@@ -13,7 +13,14 @@ from vbbench.attention.dispatch import choose_backend
 from vbbench.attention.dot_product import attention
 from vbbench.attention.inputs import prepared
 
-__all__ = ["BACKENDS", "Backend", "attention", "choose_backend", "injection_attention", "load_backend"]
+__all__ = [
+    "BACKENDS",
+    "Backend",
+    "attention",
+    "choose_backend",
+    "injection_attention",
+    "load_backend",
+]
 
 
 def injection_attention(
@@ -46,7 +53,9 @@ def injection_attention(
             only one of the image prompt's keys and values, or more rows of them than clips.
     """
     q, k, v, k_image, v_image = prepared(q_BTLND, k_BTLND, v_BTLND, k_image_BMND, v_image_BMND)
-    needs_grad = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in (q, k, v, k_image, v_image))
+    needs_grad = torch.is_grad_enabled() and any(
+        x is not None and x.requires_grad for x in (q, k, v, k_image, v_image)
+    )
     module = load_backend(backend if backend is not None else choose_backend(q, needs_grad))
     if backend is not None and (reason := module.refusal(q, needs_grad)) is not None:
         raise ValueError(f"the attention backend {backend!r} cannot take these queries: {reason}")

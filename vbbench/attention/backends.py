@@ -25,11 +25,20 @@ BACKENDS: Mapping[str, str] = {
 class Backend(Protocol):
     """A way to compute injection attention. B batch, T frames, L tokens, M tokens of the image prompt, N heads, D head dimension."""
 
-    def inject(self, q_BLND: Tensor, k_BLND: Tensor, v_BLND: Tensor, k_image_BMND: Tensor, v_image_BMND: Tensor) -> Tensor:
+    def inject(
+        self,
+        q_BLND: Tensor,
+        k_BLND: Tensor,
+        v_BLND: Tensor,
+        k_image_BMND: Tensor,
+        v_image_BMND: Tensor,
+    ) -> Tensor:
         """Frame 0's new values (B, L, N, D): what it reads from [image prompt; frame 0]."""
         ...
 
-    def across_frames(self, q_BTLND: Tensor, k_BTLND: Tensor, v_BTLND: Tensor, v_first_BLND: Tensor) -> Tensor:
+    def across_frames(
+        self, q_BTLND: Tensor, k_BTLND: Tensor, v_BTLND: Tensor, v_first_BLND: Tensor
+    ) -> Tensor:
         """What every frame reads from [frame 0; previous frame], (B, T, L, N, D); frame 0's values are ``v_first_BLND``."""
         ...
 
@@ -51,4 +60,6 @@ def load_backend(name: str) -> Backend:
     return _loaded[name]
 
 
-_loaded: dict[str, Backend] = {}  # an import in the middle of a network would break its compiled graph
+_loaded: dict[
+    str, Backend
+] = {}  # an import in the middle of a network would break its compiled graph

@@ -45,9 +45,19 @@ _XEON = "Xeon with AMX, one thread, torch 2.15"
 RULES = (
     Rule(lambda case: case.on_cpu and case.needs_grad and case.dtype in HALVES, ("plain",), _XEON),
     Rule(lambda case: case.on_cpu and case.needs_grad and case.head_dim >= 64, ("merge",), _XEON),
-    Rule(lambda case: case.on_cpu and (case.needs_grad or case.dtype in HALVES), ("concat",), _XEON),
-    Rule(lambda case: case.on_cpu and case.head_dim >= 32 and case.tokens * case.head_dim >= 8192, ("merge",), _XEON),
-    Rule(lambda case: True, ("concat",), "GPUs are not measured yet; until they are, what every device has"),
+    Rule(
+        lambda case: case.on_cpu and (case.needs_grad or case.dtype in HALVES), ("concat",), _XEON
+    ),
+    Rule(
+        lambda case: case.on_cpu and case.head_dim >= 32 and case.tokens * case.head_dim >= 8192,
+        ("merge",),
+        _XEON,
+    ),
+    Rule(
+        lambda case: True,
+        ("concat",),
+        "GPUs are not measured yet; until they are, what every device has",
+    ),
 )
 
 

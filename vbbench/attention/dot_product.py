@@ -20,8 +20,14 @@ def attention(q_LND: Tensor, k_MND: Tensor, v_MND: Tensor) -> Tensor:
     Returns:
         (..., L, N, D).
     """
-    training = torch.is_grad_enabled() and (q_LND.requires_grad or k_MND.requires_grad or v_MND.requires_grad)
-    return explicit(q_LND, k_MND, v_MND) if training and q_LND.device.type == "cpu" else fused(q_LND, k_MND, v_MND)
+    training = torch.is_grad_enabled() and (
+        q_LND.requires_grad or k_MND.requires_grad or v_MND.requires_grad
+    )
+    return (
+        explicit(q_LND, k_MND, v_MND)
+        if training and q_LND.device.type == "cpu"
+        else fused(q_LND, k_MND, v_MND)
+    )
 
 
 def explicit(q_LND: Tensor, k_MND: Tensor, v_MND: Tensor) -> Tensor:
@@ -36,4 +42,8 @@ def fused(q_LND: Tensor, k_MND: Tensor, v_MND: Tensor) -> Tensor:
     """PyTorch's fused attention; the logits are never stored."""
     # The fused kernels want exactly one leading axis.
     q_BNLD, k_BNMD, v_BNMD = (x.flatten(0, -4).transpose(1, 2) for x in (q_LND, k_MND, v_MND))
-    return F.scaled_dot_product_attention(q_BNLD, k_BNMD, v_BNMD).transpose(1, 2).unflatten(0, q_LND.shape[:-3])
+    return (
+        F.scaled_dot_product_attention(q_BNLD, k_BNMD, v_BNMD)
+        .transpose(1, 2)
+        .unflatten(0, q_LND.shape[:-3])
+    )

@@ -26,7 +26,9 @@ def refusal(q: Tensor, needs_grad: bool = False) -> str | None:
     return None if q.dtype != torch.float64 else "it takes no float64"
 
 
-def across_frames(q_BTLND: Tensor, k_BTLND: Tensor, v_BTLND: Tensor, v_first_BLND: Tensor) -> Tensor:
+def across_frames(
+    q_BTLND: Tensor, k_BTLND: Tensor, v_BTLND: Tensor, v_first_BLND: Tensor
+) -> Tensor:
     """What every frame reads, (B, T, L, N, D)."""
     frames, tokens = q_BTLND.shape[1:3]
     values = torch.cat([v_first_BLND.unsqueeze(1), v_BTLND[:, 1:]], dim=1)
@@ -44,7 +46,9 @@ def first_and_previous(frames: int, tokens: int, device: str) -> Any:
         return (key < tokens) | (key // tokens == query // tokens - 1)
 
     with torch.inference_mode(False):  # it is kept, and training may be next
-        return create_block_mask(may_read, B=None, H=None, Q_LEN=frames * tokens, KV_LEN=frames * tokens, device=device)
+        return create_block_mask(
+            may_read, B=None, H=None, Q_LEN=frames * tokens, KV_LEN=frames * tokens, device=device
+        )
 
 
 @lru_cache(maxsize=1)

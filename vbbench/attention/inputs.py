@@ -8,7 +8,13 @@ from torch import Tensor
 Inputs = tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor | None]
 
 
-def prepared(q_BTLND: Tensor, k_BTLND: Tensor, v_BTLND: Tensor, k_image_BMND: Tensor | None, v_image_BMND: Tensor | None) -> Inputs:
+def prepared(
+    q_BTLND: Tensor,
+    k_BTLND: Tensor,
+    v_BTLND: Tensor,
+    k_image_BMND: Tensor | None,
+    v_image_BMND: Tensor | None,
+) -> Inputs:
     """The tensors as every backend takes them: of one type, the last axis contiguous.
 
     Raises:
@@ -17,7 +23,9 @@ def prepared(q_BTLND: Tensor, k_BTLND: Tensor, v_BTLND: Tensor, k_image_BMND: Te
     if (k_image_BMND is None) != (v_image_BMND is None):
         raise ValueError("the image prompt's keys and values must be given together")
     if q_BTLND.ndim != 5 or not q_BTLND.numel():
-        raise ValueError(f"queries are clips x frames x tokens x heads x head dimension, none of them 0, not {_shape(q_BTLND)}")
+        raise ValueError(
+            f"queries are clips x frames x tokens x heads x head dimension, none of them 0, not {_shape(q_BTLND)}"
+        )
     for name, x in (("keys", k_BTLND), ("values", v_BTLND)):
         if x.shape != q_BTLND.shape:
             raise ValueError(f"{name} of {_shape(x)} do not fit queries of {_shape(q_BTLND)}")
@@ -34,7 +42,9 @@ def prepared(q_BTLND: Tensor, k_BTLND: Tensor, v_BTLND: Tensor, k_image_BMND: Te
 
 def _check_image(q_BTLND: Tensor, k_BMND: Tensor, v_BMND: Tensor) -> None:
     if k_BMND.shape != v_BMND.shape:
-        raise ValueError(f"the image prompt's keys of {_shape(k_BMND)} do not fit its values of {_shape(v_BMND)}")
+        raise ValueError(
+            f"the image prompt's keys of {_shape(k_BMND)} do not fit its values of {_shape(v_BMND)}"
+        )
     if k_BMND.ndim != 4 or not k_BMND.numel() or k_BMND.shape[2:] != q_BTLND.shape[3:]:
         raise ValueError(
             f"an image prompt of {_shape(k_BMND)} does not fit queries of {_shape(q_BTLND)}: clips x tokens x heads x dimension"
@@ -46,7 +56,11 @@ def _check_image(q_BTLND: Tensor, k_BMND: Tensor, v_BMND: Tensor) -> None:
 def dtype_of(x: Tensor) -> torch.dtype:
     """The type a product of this tensor has: autocast's where it is on."""
     kind = x.device.type
-    if not torch.amp.is_autocast_available(kind) or x.dtype not in (torch.float32, torch.float16, torch.bfloat16):
+    if not torch.amp.is_autocast_available(kind) or x.dtype not in (
+        torch.float32,
+        torch.float16,
+        torch.bfloat16,
+    ):
         return x.dtype
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 

@@ -35,7 +35,11 @@ def refusal(q: Tensor, needs_grad: bool = False) -> str | None:
         return f"on CUDA it takes float16 and bfloat16, not {q.dtype}"
     if torch.cuda.get_device_capability(q.device) < (8, 0):
         return "it needs a GPU of compute capability 8.0 or newer"
-    return None if q.shape[-1] % 8 == 0 and q.shape[-1] <= 256 else "on CUDA its head dimension is a multiple of 8, at most 256"
+    return (
+        None
+        if q.shape[-1] % 8 == 0 and q.shape[-1] <= 256
+        else "on CUDA its head dimension is a multiple of 8, at most 256"
+    )
 
 
 def forward(q_BLND: Tensor, k_BMND: Tensor, v_BMND: Tensor) -> tuple[Tensor, Tensor]:
@@ -49,7 +53,12 @@ def forward(q_BLND: Tensor, k_BMND: Tensor, v_BMND: Tensor) -> tuple[Tensor, Ten
 
 
 def backward(
-    grad_BLND: Tensor, q_BLND: Tensor, k_BMND: Tensor, v_BMND: Tensor, out_BLND: Tensor, lse_BNL: Tensor
+    grad_BLND: Tensor,
+    q_BLND: Tensor,
+    k_BMND: Tensor,
+    v_BMND: Tensor,
+    out_BLND: Tensor,
+    lse_BNL: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients to queries, keys and values of one part, from the whole softmax's output and log-sum-exp.
 
@@ -58,7 +67,9 @@ def backward(
     """
     grad, q, k, v, out = (x.transpose(1, 2) for x in (grad_BLND, q_BLND, k_BMND, v_BMND, out_BLND))
     if q.device.type == "cpu":
-        grads = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(grad, q, k, v, out, lse_BNL, 0.0, False)
+        grads = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
+            grad, q, k, v, out, lse_BNL, 0.0, False
+        )
     else:
         unused = torch.zeros(2, dtype=torch.uint64, device=q.device)  # the dropout's random state
         lengths = (None, None, q.shape[2], k.shape[2])
@@ -81,48 +92,69 @@ HEADS_FIRST_TOKENS = 512
 """Of so many tokens a frame, a group is laid out head by head first: the kernel gains more than that costs."""
 
 
-def inject(q_BLND: Tensor, k_BLND: Tensor, v_BLND: Tensor, k_image_BMND: Tensor, v_image_BMND: Tensor) -> Tensor:
+def inject(
+    q_BLND: Tensor, k_BLND: Tensor, v_BLND: Tensor, k_image_BMND: Tensor, v_image_BMND: Tensor
+) -> Tensor:
     """Frame 0's new values, (B, L, N, D)."""
     tensors = (q_BLND, k_BLND, v_BLND, k_image_BMND, v_image_BMND)
     return _Inject.apply(*tensors) if _needs_grad(*tensors) else forward_inject(*tensors)[0]
 
 
-def across_frames(q_BTLND: Tensor, k_BTLND: Tensor, v_BTLND: Tensor, v_first_BLND: Tensor) -> Tensor:
+def across_frames(
+    q_BTLND: Tensor, k_BTLND: Tensor, v_BTLND: Tensor, v_first_BLND: Tensor
+) -> Tensor:
     """What every frame reads, (B, T, L, N, D)."""
     tensors = (q_BTLND, k_BTLND, v_BTLND, v_first_BLND)
-    return _AcrossFrames.apply(*tensors) if _needs_grad(*tensors) else forward_across_frames(*tensors)[0]
+    return (
+        _AcrossFrames.apply(*tensors)
+        if _needs_grad(*tensors)
+        else forward_across_frames(*tensors)[0]
+    )
 
 
 def _needs_grad(*tensors: Tensor) -> bool:
     return torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
 
 
-def forward_inject(q: Tensor, k: Tensor, v: Tensor, k_image: Tensor, v_image: Tensor, part: Part = forward) -> tuple[Tensor, Tensor]:
+def forward_inject(
+    q: Tensor, k: Tensor, v: Tensor, k_image: Tensor, v_image: Tensor, part: Part = forward
+) -> tuple[Tensor, Tensor]:
     """`inject` without gradients, by any kernel that tells its log-sum-exp: output and log-sum-exp (B, N, L)."""
     out, lse = part(q, k_image, v_image)
     _merge_into(out, lse, *part(q, k, v))
     return out, lse
 
 
-def forward_across_frames(q: Tensor, k: Tensor, v: Tensor, v_first: Tensor, part: Part = forward) -> tuple[Tensor, Tensor]:
+def forward_across_frames(
+    q: Tensor, k: Tensor, v: Tensor, v_first: Tensor, part: Part = forward
+) -> tuple[Tensor, Tensor]:
     """`across_frames` without gradients, by any kernel that tells its log-sum-exp: output and log-sum-exp (B, N, T, L)."""
     if q.device.type != "cpu" or q.numel() * q.element_size() <= WHOLE_BYTES:
         return _frames(q, k[:, 0], v_first, k[:, 1:-1], v[:, 1:-1], part)
     batch, frames, tokens, heads, _ = q.shape
     out = q.new_empty(q.shape)
-    lse = q.new_empty(batch, heads, frames, tokens, dtype=torch.promote_types(q.dtype, torch.float32))
+    lse = q.new_empty(
+        batch, heads, frames, tokens, dtype=torch.promote_types(q.dtype, torch.float32)
+    )
     step = max(1, CACHED_BYTES // (q[0, 0].numel() * q.element_size()))
     lay = _heads_first if tokens >= HEADS_FIRST_TOKENS else _as_it_is
     for clip in range(batch):
         one = slice(clip, clip + 1)
         first = lay(k[one, :1]).squeeze(1), lay(v_first[one].unsqueeze(1)).squeeze(1)
         for start in range(0, frames, step):
-            now, before = slice(start, start + step), slice(max(start, 2) - 1, min(start + step, frames) - 1)
-            out[one, now], lse[one, :, now] = _frames(lay(q[one, now]), *first, lay(k[one, before]), lay(v[one, before]), part)
+            now, before = (
+                slice(start, start + step),
+                slice(max(start, 2) - 1, min(start + step, frames) - 1),
+            )
+            out[one, now], lse[one, :, now] = _frames(
+                lay(q[one, now]), *first, lay(k[one, before]), lay(v[one, before]), part
+            )
     return out, lse
 
 
-def _frames(q: Tensor, k_first: Tensor, v_first: Tensor, k_before: Tensor, v_before: Tensor, part: Part) -> tuple[Tensor, Tensor]:
+def _frames(
+    q: Tensor, k_first: Tensor, v_first: Tensor, k_before: Tensor, v_before: Tensor, part: Part
+) -> tuple[Tensor, Tensor]:
     """All frames read the first, and the last ones, as many as there are in ``k_before``, also a frame of their own."""
     batch, frames = q.shape[:2]
     out, lse = part(q.flatten(1, 2), k_first, v_first)
@@ -137,7 +169,13 @@ def _frames(q: Tensor, k_first: Tensor, v_first: Tensor, k_before: Tensor, v_bef
 
 def _heads_first(x_BTLND: Tensor) -> Tensor:
     """The same tensor, head after head in memory."""
-    return x_BTLND.flatten(1, 2).transpose(1, 2).contiguous().transpose(1, 2).unflatten(1, x_BTLND.shape[1:3])
+    return (
+        x_BTLND.flatten(1, 2)
+        .transpose(1, 2)
+        .contiguous()
+        .transpose(1, 2)
+        .unflatten(1, x_BTLND.shape[1:3])
+    )
 
 
 def _as_it_is(x: Tensor) -> Tensor:
@@ -158,7 +196,9 @@ class _Inject(torch.autograd.Function):
     """`inject` with gradients."""
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, k_image: Tensor, v_image: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, k_image: Tensor, v_image: Tensor
+    ) -> Tensor:
         out, lse = forward_inject(q, k, v, k_image, v_image)
         ctx.save_for_backward(q, k, v, k_image, v_image, out, lse)
         return out
@@ -185,14 +225,18 @@ class _AcrossFrames(torch.autograd.Function):
         q, k, v, v_first, out, lse = ctx.saved_tensors
         frames = q.shape[1]
         whole = (x.flatten(1, 2) for x in (grad, q))
-        dq, dk_first, dv_first = backward(*whole, k[:, 0], v_first, out.flatten(1, 2), lse.flatten(2, 3))
+        dq, dk_first, dv_first = backward(
+            *whole, k[:, 0], v_first, out.flatten(1, 2), lse.flatten(2, 3)
+        )
         dq = dq.unflatten(1, (frames, -1))
         dk, dv = torch.zeros_like(k), torch.zeros_like(v)  # the last frame is nobody's predecessor
         dk[:, 0] = dk_first
         for clip in range(len(q) if frames > 2 else 0):
             late = [x[clip, 2:] for x in (grad, q)]
             before = [x[clip, 1:-1] for x in (k, v)]
-            part = backward(*late, *before, out[clip, 2:], lse[clip, :, 2:].transpose(0, 1).contiguous())
+            part = backward(
+                *late, *before, out[clip, 2:], lse[clip, :, 2:].transpose(0, 1).contiguous()
+            )
             dq[clip, 2:] += part[0]
             dk[clip, 1:-1], dv[clip, 1:-1] = part[1:]
         return dq, dk, dv, dv_first

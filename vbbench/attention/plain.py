@@ -11,11 +11,15 @@ from vbbench.attention.reference import refusal
 __all__ = ["across_frames", "inject", "refusal"]
 
 
-def inject(q_BLND: Tensor, k_BLND: Tensor, v_BLND: Tensor, k_image_BMND: Tensor, v_image_BMND: Tensor) -> Tensor:
+def inject(
+    q_BLND: Tensor, k_BLND: Tensor, v_BLND: Tensor, k_image_BMND: Tensor, v_image_BMND: Tensor
+) -> Tensor:
     """Frame 0's new values, (B, L, N, D)."""
     return concat.inject(q_BLND, k_BLND, v_BLND, k_image_BMND, v_image_BMND, attend=explicit)
 
 
-def across_frames(q_BTLND: Tensor, k_BTLND: Tensor, v_BTLND: Tensor, v_first_BLND: Tensor) -> Tensor:
+def across_frames(
+    q_BTLND: Tensor, k_BTLND: Tensor, v_BTLND: Tensor, v_first_BLND: Tensor
+) -> Tensor:
     """What every frame reads, (B, T, L, N, D)."""
     return concat.across_frames(q_BTLND, k_BTLND, v_BTLND, v_first_BLND, attend=explicit)

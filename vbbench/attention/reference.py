@@ -23,12 +23,18 @@ def attention(q_BLND: Tensor, k_BMND: Tensor, v_BMND: Tensor) -> Tensor:
     return torch.einsum("bnlm,bmnd->blnd", logits_BNLM.softmax(-1), v_BMND)
 
 
-def inject(q_BLND: Tensor, k_BLND: Tensor, v_BLND: Tensor, k_image_BMND: Tensor, v_image_BMND: Tensor) -> Tensor:
+def inject(
+    q_BLND: Tensor, k_BLND: Tensor, v_BLND: Tensor, k_image_BMND: Tensor, v_image_BMND: Tensor
+) -> Tensor:
     """Frame 0's new values: what it reads from [image prompt; frame 0] (VideoBooth, section 3.3)."""
-    return attention(q_BLND, torch.cat([k_image_BMND, k_BLND], dim=1), torch.cat([v_image_BMND, v_BLND], dim=1))
+    return attention(
+        q_BLND, torch.cat([k_image_BMND, k_BLND], dim=1), torch.cat([v_image_BMND, v_BLND], dim=1)
+    )
 
 
-def across_frames(q_BTLND: Tensor, k_BTLND: Tensor, v_BTLND: Tensor, v_first_BLND: Tensor) -> Tensor:
+def across_frames(
+    q_BTLND: Tensor, k_BTLND: Tensor, v_BTLND: Tensor, v_first_BLND: Tensor
+) -> Tensor:
     """What every frame reads from [frame 0; previous frame]; ``v_first_BLND`` are the values of frame 0.
 
     Frame 0 has no predecessor and takes itself, so frames 0 and 1 both read frame 0 twice.
@@ -38,7 +44,9 @@ def across_frames(q_BTLND: Tensor, k_BTLND: Tensor, v_BTLND: Tensor, v_first_BLN
     for frame in range(q_BTLND.shape[1]):
         previous = max(frame - 1, 0)
         keys = torch.cat([k_BTLND[:, 0], k_BTLND[:, previous]], dim=1)
-        frames.append(attention(q_BTLND[:, frame], keys, torch.cat([values[0], values[previous]], dim=1)))
+        frames.append(
+            attention(q_BTLND[:, frame], keys, torch.cat([values[0], values[previous]], dim=1))
+        )
     return torch.stack(frames, dim=1)
 
 

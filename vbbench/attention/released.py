@@ -16,18 +16,26 @@ from vbbench.attention.reference import refusal
 __all__ = ["across_frames", "attend", "inject", "refusal"]
 
 
-def inject(q_BLND: Tensor, k_BLND: Tensor, v_BLND: Tensor, k_image_BMND: Tensor, v_image_BMND: Tensor) -> Tensor:
+def inject(
+    q_BLND: Tensor, k_BLND: Tensor, v_BLND: Tensor, k_image_BMND: Tensor, v_image_BMND: Tensor
+) -> Tensor:
     """Frame 0's new values, (B, L, N, D)."""
-    return attend(q_BLND, torch.cat([k_image_BMND, k_BLND], dim=1), torch.cat([v_image_BMND, v_BLND], dim=1))
+    return attend(
+        q_BLND, torch.cat([k_image_BMND, k_BLND], dim=1), torch.cat([v_image_BMND, v_BLND], dim=1)
+    )
 
 
-def across_frames(q_BTLND: Tensor, k_BTLND: Tensor, v_BTLND: Tensor, v_first_BLND: Tensor) -> Tensor:
+def across_frames(
+    q_BTLND: Tensor, k_BTLND: Tensor, v_BTLND: Tensor, v_first_BLND: Tensor
+) -> Tensor:
     """What every frame reads, (B, T, L, N, D)."""
     batch, frames = q_BTLND.shape[:2]
     values = torch.cat([v_first_BLND.unsqueeze(1), v_BTLND[:, 1:]], dim=1)
     first = torch.zeros(frames, dtype=torch.long, device=q_BTLND.device)
     previous = torch.arange(-1, frames - 1, device=q_BTLND.device).clamp_min(0)
-    k, v = (torch.cat([x[:, first], x[:, previous]], dim=2).flatten(0, 1) for x in (k_BTLND, values))
+    k, v = (
+        torch.cat([x[:, first], x[:, previous]], dim=2).flatten(0, 1) for x in (k_BTLND, values)
+    )
     return attend(q_BTLND.flatten(0, 1), k, v).unflatten(0, (batch, frames))
 
 

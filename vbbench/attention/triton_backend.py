@@ -27,7 +27,9 @@ from vbbench.attention.triton_tiles import LARGEST_HEAD, capability
 OLDEST = (8, 0)  # compute capability; the first with asynchronous copies and bfloat16 tensor cores
 
 
-def inject(q_BLND: Tensor, k_BLND: Tensor, v_BLND: Tensor, k_image_BMND: Tensor, v_image_BMND: Tensor) -> Tensor:
+def inject(
+    q_BLND: Tensor, k_BLND: Tensor, v_BLND: Tensor, k_image_BMND: Tensor, v_image_BMND: Tensor
+) -> Tensor:
     """Frame 0's new values: what its queries read from [image prompt; frame 0] (VideoBooth, section 3.3).
 
     Args:
@@ -42,7 +44,9 @@ def inject(q_BLND: Tensor, k_BLND: Tensor, v_BLND: Tensor, k_image_BMND: Tensor,
     return _call(_Inject, q_BLND, k_BLND, v_BLND, k_image_BMND, v_image_BMND)
 
 
-def across_frames(q_BTLND: Tensor, k_BTLND: Tensor, v_BTLND: Tensor, v_first_BLND: Tensor) -> Tensor:
+def across_frames(
+    q_BTLND: Tensor, k_BTLND: Tensor, v_BTLND: Tensor, v_first_BLND: Tensor
+) -> Tensor:
     """Attention of every frame to [frame 0; previous frame], of frames 0 and 1 to frame 0 alone.
 
     Args:
@@ -63,7 +67,11 @@ def refusal(q: Tensor, needs_grad: bool = False) -> str | None:
     if q.shape[-1] > LARGEST_HEAD:
         return f"heads have {q.shape[-1]} dimensions, more than {LARGEST_HEAD}"
     if _interpreted():
-        return "Triton's interpreter multiplies bfloat16 numbers as if they were integers" if q.dtype is torch.bfloat16 else None
+        return (
+            "Triton's interpreter multiplies bfloat16 numbers as if they were integers"
+            if q.dtype is torch.bfloat16
+            else None
+        )
     if q.device.type != "cuda" or torch.version.hip is not None:
         return f"it needs an NVIDIA GPU, and the queries are on {q.device.type}"
     if capability(q.device) < OLDEST:
@@ -99,11 +107,17 @@ class _AcrossFrames(torch.autograd.Function):
     """`across_frames`."""
 
     @staticmethod
-    def lists(q: Tensor, k: Tensor, v: Tensor, v_first: Tensor) -> tuple[Tensor, tuple[Keys, Keys], int]:
+    def lists(
+        q: Tensor, k: Tensor, v: Tensor, v_first: Tensor
+    ) -> tuple[Tensor, tuple[Keys, Keys], int]:
         frames = q.shape[1]
         shared = _shared(k[:, 0], v_first, frames)
         # Frame t reads frame t - 1 from the third frame on. Without a third frame the second list is read by nobody.
-        return (q, (shared, Keys(k[:, 1:-1], v[:, 1:-1])), 2) if frames > 2 else (q, (shared, shared), frames)
+        return (
+            (q, (shared, Keys(k[:, 1:-1], v[:, 1:-1])), 2)
+            if frames > 2
+            else (q, (shared, shared), frames)
+        )
 
     @staticmethod
     def forward(ctx: FunctionCtx, *inputs: Tensor) -> Tensor:
@@ -126,7 +140,9 @@ class _AcrossFrames(torch.autograd.Function):
         if q.shape[1] > 1:
             d_k[:, -1] = d_v[:, -1] = 0  # the last frame is nobody's predecessor
         if first < q.shape[1]:
-            launches.backward_keys(q, lists[1], d_out, lse, delta, first, 1, Keys(d_k[:, 1:-1], d_v[:, 1:-1]))
+            launches.backward_keys(
+                q, lists[1], d_out, lse, delta, first, 1, Keys(d_k[:, 1:-1], d_v[:, 1:-1])
+            )
         return d_q, d_k, d_v, d_v_first.to(v_first.dtype)
 
 
@@ -134,7 +150,9 @@ class _Inject(torch.autograd.Function):
     """`inject`."""
 
     @staticmethod
-    def lists(q: Tensor, k: Tensor, v: Tensor, k_image: Tensor, v_image: Tensor) -> tuple[Tensor, tuple[Keys, Keys], int]:
+    def lists(
+        q: Tensor, k: Tensor, v: Tensor, k_image: Tensor, v_image: Tensor
+    ) -> tuple[Tensor, tuple[Keys, Keys], int]:
         return q.unsqueeze(1), (_shared(k_image, v_image, 1), _shared(k, v, 1)), 0
 
     @staticmethod
@@ -150,7 +168,10 @@ class _Inject(torch.autograd.Function):
         d_q, delta = launches.backward_queries(q, *lists, first, out, d_out, lse)
         if not any(ctx.needs_input_grad[1:]):
             return d_q.squeeze(1), None, None, None, None
-        gradients = [Keys(launches.empty(keys.k.shape, keys.k), launches.empty(keys.v.shape, keys.v)) for keys in lists]
+        gradients = [
+            Keys(launches.empty(keys.k.shape, keys.k), launches.empty(keys.v.shape, keys.v))
+            for keys in lists
+        ]
         for keys, into in zip(lists, gradients, strict=True):
             launches.backward_keys(q, keys, d_out, lse, delta, 0, 1, into)
         image, frame = ((into.k.squeeze(1), into.v.squeeze(1)) for into in gradients)

@@ -8,7 +8,14 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from vbbench.attention.triton_pieces import add_product, head_base, pieces, products, store_pieces, zeros
+from vbbench.attention.triton_pieces import (
+    add_product,
+    head_base,
+    pieces,
+    products,
+    store_pieces,
+    zeros,
+)
 
 # Triton gives its own meaning to annotations, and compiles only the branch of an `if` that its constants choose.
 # ruff: noqa: ANN001, ANN201, ANN202
@@ -47,11 +54,36 @@ def backward_queries(
     ALIGN: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
     """Gradients of the queries (laid out as ``out``), and delta = sum over D of d_out * out. Grid as in `forward`."""
-    block, t, b, n = tl.program_id(0), tl.program_id(1), tl.program_id(2) // heads, tl.program_id(2) % heads
+    block, t, b, n = (
+        tl.program_id(0),
+        tl.program_id(1),
+        tl.program_id(2) // heads,
+        tl.program_id(2) % heads,
+    )
     rows = block * ROWS + tl.arange(0, ROWS)
-    q0, q1 = pieces(head_base(q, q_strides, b, t, n, ALIGN), q_strides[2], rows, tokens, D, D0, D1, EVEN_ROWS)
-    do0, do1 = pieces(head_base(d_out, d_out_strides, b, t, n, ALIGN), d_out_strides[2], rows, tokens, D, D0, D1, EVEN_ROWS)
-    o0, o1 = pieces(head_base(out, out_strides, b, t, n, ALIGN), out_strides[2], rows, tokens, D, D0, D1, EVEN_ROWS)
+    q0, q1 = pieces(
+        head_base(q, q_strides, b, t, n, ALIGN), q_strides[2], rows, tokens, D, D0, D1, EVEN_ROWS
+    )
+    do0, do1 = pieces(
+        head_base(d_out, d_out_strides, b, t, n, ALIGN),
+        d_out_strides[2],
+        rows,
+        tokens,
+        D,
+        D0,
+        D1,
+        EVEN_ROWS,
+    )
+    o0, o1 = pieces(
+        head_base(out, out_strides, b, t, n, ALIGN),
+        out_strides[2],
+        rows,
+        tokens,
+        D,
+        D0,
+        D1,
+        EVEN_ROWS,
+    )
     own_delta = tl.sum(o0.to(ACC) * do0.to(ACC), 1)
     if D1 > 0:
         own_delta += tl.sum(o1.to(ACC) * do1.to(ACC), 1)
@@ -74,7 +106,18 @@ def backward_queries(
     dq0 = dq0 * to_natural
     if D1 > 0:
         dq1 = dq1 * to_natural
-    store_pieces(head_base(d_q, out_strides, b, t, n, ALIGN), out_strides[2], rows, tokens, dq0, dq1, D, D0, D1, EVEN_ROWS)
+    store_pieces(
+        head_base(d_q, out_strides, b, t, n, ALIGN),
+        out_strides[2],
+        rows,
+        tokens,
+        dq0,
+        dq1,
+        D,
+        D0,
+        D1,
+        EVEN_ROWS,
+    )
 
 
 @triton.jit(do_not_specialize=["frames", "slot_frames", "lse_from", "lse_frames"])
@@ -91,11 +134,20 @@ def backward_keys(
     Grid: key blocks, slots, batch x heads. Query frame f is frame ``lse_from`` + f of ``lse`` and ``delta``. A list of one set
     of keys a frame has a slot a frame; a shared list has frame stride 0 and leaves one partial sum a slot, added up by the caller.
     """
-    block, slot, b, n = tl.program_id(0), tl.program_id(1), tl.program_id(2) // heads, tl.program_id(2) % heads
+    block, slot, b, n = (
+        tl.program_id(0),
+        tl.program_id(1),
+        tl.program_id(2) // heads,
+        tl.program_id(2) % heads,
+    )
     own = block * KEYS + tl.arange(0, KEYS)
     rows = tl.arange(0, ROWS)
-    k0, k1 = pieces(head_base(k, k_strides, b, slot, n, ALIGN), k_strides[2], own, keys, D, D0, D1, EVEN_KEYS)
-    v0, v1 = pieces(head_base(v, v_strides, b, slot, n, ALIGN), v_strides[2], own, keys, D, D0, D1, EVEN_KEYS)
+    k0, k1 = pieces(
+        head_base(k, k_strides, b, slot, n, ALIGN), k_strides[2], own, keys, D, D0, D1, EVEN_KEYS
+    )
+    v0, v1 = pieces(
+        head_base(v, v_strides, b, slot, n, ALIGN), v_strides[2], own, keys, D, D0, D1, EVEN_KEYS
+    )
     dk0, dk1 = zeros(KEYS, D0, D1, ACC)
     dv0, dv1 = zeros(KEYS, D0, D1, ACC)
     f = slot * slot_frames
@@ -126,5 +178,27 @@ def backward_keys(
     dk0 = dk0 * to_natural
     if D1 > 0:
         dk1 = dk1 * to_natural
-    store_pieces(head_base(d_k, d_k_strides, b, slot, n, ALIGN), d_k_strides[2], own, keys, dk0, dk1, D, D0, D1, EVEN_KEYS)
-    store_pieces(head_base(d_v, d_v_strides, b, slot, n, ALIGN), d_v_strides[2], own, keys, dv0, dv1, D, D0, D1, EVEN_KEYS)
+    store_pieces(
+        head_base(d_k, d_k_strides, b, slot, n, ALIGN),
+        d_k_strides[2],
+        own,
+        keys,
+        dk0,
+        dk1,
+        D,
+        D0,
+        D1,
+        EVEN_KEYS,
+    )
+    store_pieces(
+        head_base(d_v, d_v_strides, b, slot, n, ALIGN),
+        d_v_strides[2],
+        own,
+        keys,
+        dv0,
+        dv1,
+        D,
+        D0,
+        D1,
+        EVEN_KEYS,
+    )

@@ -10,7 +10,14 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from vbbench.attention.triton_pieces import add_product, head_base, pieces, products, store_pieces, zeros
+from vbbench.attention.triton_pieces import (
+    add_product,
+    head_base,
+    pieces,
+    products,
+    store_pieces,
+    zeros,
+)
 
 # Triton gives its own meaning to annotations, and compiles only the branch of an `if` that its constants choose.
 # ruff: noqa: ANN001, ANN201, ANN202
@@ -58,9 +65,16 @@ def forward(
 
     Blocks of one frame are launched one after another, and frames of one head likewise: they read the same keys from L2.
     """
-    block, t, b, n = tl.program_id(0), tl.program_id(1), tl.program_id(2) // heads, tl.program_id(2) % heads
+    block, t, b, n = (
+        tl.program_id(0),
+        tl.program_id(1),
+        tl.program_id(2) // heads,
+        tl.program_id(2) % heads,
+    )
     rows = block * ROWS + tl.arange(0, ROWS)
-    q0, q1 = pieces(head_base(q, q_strides, b, t, n, ALIGN), q_strides[2], rows, tokens, D, D0, D1, EVEN_ROWS)
+    q0, q1 = pieces(
+        head_base(q, q_strides, b, t, n, ALIGN), q_strides[2], rows, tokens, D, D0, D1, EVEN_ROWS
+    )
     acc0, acc1 = zeros(ROWS, D0, D1, ACC)
     top = tl.full((ROWS,), float("-inf"), ACC)
     total = tl.zeros((ROWS,), ACC)
@@ -79,7 +93,18 @@ def forward(
     acc0 = acc0 / total[:, None]
     if D1 > 0:
         acc1 = acc1 / total[:, None]
-    store_pieces(head_base(out, out_strides, b, t, n, ALIGN), out_strides[2], rows, tokens, acc0, acc1, D, D0, D1, EVEN_ROWS)
+    store_pieces(
+        head_base(out, out_strides, b, t, n, ALIGN),
+        out_strides[2],
+        rows,
+        tokens,
+        acc0,
+        acc1,
+        D,
+        D0,
+        D1,
+        EVEN_ROWS,
+    )
     if KEEP_LSE:
         at = ((b.to(tl.int64) * heads + n) * tl.num_programs(1) + t) * tokens
         tl.store(lse + at + rows, top + tl.log2(total), mask=rows < tokens)

@@ -39,12 +39,16 @@ def lean(x: Tensor) -> Tensor:
     return x if x.stride(-1) == 1 and reach < LARGEST_OFFSET else x.contiguous()
 
 
-def empty(shape: torch.Size | tuple[int, ...], like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+def empty(
+    shape: torch.Size | tuple[int, ...], like: Tensor, dtype: torch.dtype | None = None
+) -> Tensor:
     """Memory that a kernel fills; all of it comes from here, so that a test may fill it with NaN first."""
     return torch.empty(shape, dtype=dtype or like.dtype, device=like.device)
 
 
-def forward(q: Tensor, a: Keys, b: Keys, first: int, *, keep_lse: bool) -> tuple[Tensor, Tensor | None]:
+def forward(
+    q: Tensor, a: Keys, b: Keys, first: int, *, keep_lse: bool
+) -> tuple[Tensor, Tensor | None]:
     """Output, (B, T, L, N, D), and log2 of the sums of exponentials, (B, N, T, L), or None."""
     batch, frames, tokens, heads, _ = q.shape
     tiles = tiles_for("forward", q, a.k.shape[2], b.k.shape[2])
@@ -54,13 +58,26 @@ def forward(q: Tensor, a: Keys, b: Keys, first: int, *, keep_lse: bool) -> tuple
     launch(
         "forward",
         (blocks(tokens, tiles.rows), frames, batch * heads),
-        (*tensors, out if lse is None else lse, *map(_strides, tensors), tokens, a.k.shape[2], b.k.shape[2], heads, first),
-        _constants(tensors, tiles) | even(tiles, EVEN_ROWS=tokens, EVEN_A=a.k.shape[2], EVEN_B=b.k.shape[2]) | {"KEEP_LSE": keep_lse},
+        (
+            *tensors,
+            out if lse is None else lse,
+            *map(_strides, tensors),
+            tokens,
+            a.k.shape[2],
+            b.k.shape[2],
+            heads,
+            first,
+        ),
+        _constants(tensors, tiles)
+        | even(tiles, EVEN_ROWS=tokens, EVEN_A=a.k.shape[2], EVEN_B=b.k.shape[2])
+        | {"KEEP_LSE": keep_lse},
     )
     return out, lse
 
 
-def backward_queries(q: Tensor, a: Keys, b: Keys, first: int, out: Tensor, d_out: Tensor, lse: Tensor) -> tuple[Tensor, Tensor]:
+def backward_queries(
+    q: Tensor, a: Keys, b: Keys, first: int, out: Tensor, d_out: Tensor, lse: Tensor
+) -> tuple[Tensor, Tensor]:
     """The queries' gradients, (B, T, L, N, D), and delta, (B, N, T, L)."""
     batch, frames, tokens, heads, _ = q.shape
     tiles = tiles_for("backward_queries", q, a.k.shape[2], b.k.shape[2])
@@ -69,13 +86,27 @@ def backward_queries(q: Tensor, a: Keys, b: Keys, first: int, out: Tensor, d_out
     launch(
         "backward_queries",
         (blocks(tokens, tiles.rows), frames, batch * heads),
-        (*tensors, lse, delta, d_q, *map(_strides, tensors), tokens, a.k.shape[2], b.k.shape[2], heads, first),
-        _constants(tensors, tiles) | even(tiles, EVEN_ROWS=tokens, EVEN_A=a.k.shape[2], EVEN_B=b.k.shape[2]),
+        (
+            *tensors,
+            lse,
+            delta,
+            d_q,
+            *map(_strides, tensors),
+            tokens,
+            a.k.shape[2],
+            b.k.shape[2],
+            heads,
+            first,
+        ),
+        _constants(tensors, tiles)
+        | even(tiles, EVEN_ROWS=tokens, EVEN_A=a.k.shape[2], EVEN_B=b.k.shape[2]),
     )
     return d_q, delta
 
 
-def backward_shared(q: Tensor, keys: Keys, d_out: Tensor, lse: Tensor, delta: Tensor) -> tuple[Tensor, Tensor]:
+def backward_shared(
+    q: Tensor, keys: Keys, d_out: Tensor, lse: Tensor, delta: Tensor
+) -> tuple[Tensor, Tensor]:
     """Gradients of keys and values that all frames share, (B, M, N, D) each, in the accumulator's type."""
     batch, frames, tokens, heads, dim = keys.k.shape
     key_blocks = blocks(tokens, tiles_for("backward_keys", q, tokens).keys)
@@ -87,7 +118,16 @@ def backward_shared(q: Tensor, keys: Keys, d_out: Tensor, lse: Tensor, delta: Te
     return partial.k.sum(1), partial.v.sum(1)
 
 
-def backward_keys(q: Tensor, keys: Keys, d_out: Tensor, lse: Tensor, delta: Tensor, first: int, slot_frames: int, into: Keys) -> None:
+def backward_keys(
+    q: Tensor,
+    keys: Keys,
+    d_out: Tensor,
+    lse: Tensor,
+    delta: Tensor,
+    first: int,
+    slot_frames: int,
+    into: Keys,
+) -> None:
     """Writes the gradients of a list of keys that the frames from ``first`` on read, ``slot_frames`` frames a slot of ``into``."""
     tiles = tiles_for("backward_keys", q, keys.k.shape[2])
     batch, slots, tokens, heads, _ = into.k.shape
@@ -96,12 +136,27 @@ def backward_keys(q: Tensor, keys: Keys, d_out: Tensor, lse: Tensor, delta: Tens
     launch(
         "backward_keys",
         (blocks(tokens, tiles.keys), slots, batch * heads),
-        (*tensors[:4], lse, delta, *into, *map(_strides, tensors), q.shape[2], tokens, heads, q.shape[1], slot_frames, first, every),
+        (
+            *tensors[:4],
+            lse,
+            delta,
+            *into,
+            *map(_strides, tensors),
+            q.shape[2],
+            tokens,
+            heads,
+            q.shape[1],
+            slot_frames,
+            first,
+            every,
+        ),
         _constants(tensors, tiles) | even(tiles, EVEN_ROWS=q.shape[2], EVEN_KEYS=tokens),
     )
 
 
-def launch(kernel: str, grid: tuple[int, int, int], arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
+def launch(
+    kernel: str, grid: tuple[int, int, int], arguments: tuple[Any, ...], options: dict[str, Any]
+) -> None:
     """Runs a kernel on the device of its first argument, unless there is nothing to do."""
     if 0 in grid:
         return
@@ -127,7 +182,9 @@ def _constants(tensors: tuple[Tensor, ...], tiles: Tiles) -> dict[str, Any]:
         "SCALE": dim**-0.5 * math.log2(math.e),
         "ROWS": tiles.rows,
         "KEYS": tiles.keys,
-        "ALIGN": math.gcd(16 // q.element_size(), *(stride for x in tensors for stride in _strides(x))),
+        "ALIGN": math.gcd(
+            16 // q.element_size(), *(stride for x in tensors for stride in _strides(x))
+        ),
         "ACC": language.float64 if _accumulator(q.dtype) is torch.float64 else language.float32,
         "num_warps": tiles.warps,
         "num_stages": tiles.stages,

@@ -36,7 +36,16 @@ def _mask(rows, columns, left, D: tl.constexpr, LAST: tl.constexpr, EVEN: tl.con
 
 
 @triton.jit
-def _load(base, stride, rows, left, D: tl.constexpr, FROM: tl.constexpr, WIDTH: tl.constexpr, EVEN: tl.constexpr):
+def _load(
+    base,
+    stride,
+    rows,
+    left,
+    D: tl.constexpr,
+    FROM: tl.constexpr,
+    WIDTH: tl.constexpr,
+    EVEN: tl.constexpr,
+):
     """Columns FROM to FROM + WIDTH of rows; zeros where there is nothing."""
     columns = FROM + tl.arange(0, WIDTH)
     at = base + rows[:, None] * stride + columns[None, :]
@@ -49,15 +58,36 @@ def _load(base, stride, rows, left, D: tl.constexpr, FROM: tl.constexpr, WIDTH: 
 
 
 @triton.jit
-def _store(base, stride, rows, left, tile, D: tl.constexpr, FROM: tl.constexpr, WIDTH: tl.constexpr, EVEN: tl.constexpr):
+def _store(
+    base,
+    stride,
+    rows,
+    left,
+    tile,
+    D: tl.constexpr,
+    FROM: tl.constexpr,
+    WIDTH: tl.constexpr,
+    EVEN: tl.constexpr,
+):
     """The inverse of `_load`, in the type of what is written to."""
     columns = FROM + tl.arange(0, WIDTH)
     mask = _mask(rows, columns, left, D, FROM + WIDTH, EVEN)
-    tl.store(base + rows[:, None] * stride + columns[None, :], tile.to(base.dtype.element_ty), mask=mask)
+    tl.store(
+        base + rows[:, None] * stride + columns[None, :], tile.to(base.dtype.element_ty), mask=mask
+    )
 
 
 @triton.jit
-def pieces(base, stride, rows, left, D: tl.constexpr, D0: tl.constexpr, D1: tl.constexpr, EVEN: tl.constexpr):
+def pieces(
+    base,
+    stride,
+    rows,
+    left,
+    D: tl.constexpr,
+    D0: tl.constexpr,
+    D1: tl.constexpr,
+    EVEN: tl.constexpr,
+):
     """Both pieces of some rows; the second is the first again where D1 is 0, and then nobody reads it."""
     x0 = _load(base, stride, rows, left, D, 0, D0, EVEN)
     if D1 > 0:
@@ -68,7 +98,18 @@ def pieces(base, stride, rows, left, D: tl.constexpr, D0: tl.constexpr, D1: tl.c
 
 
 @triton.jit
-def store_pieces(base, stride, rows, left, x0, x1, D: tl.constexpr, D0: tl.constexpr, D1: tl.constexpr, EVEN: tl.constexpr):
+def store_pieces(
+    base,
+    stride,
+    rows,
+    left,
+    x0,
+    x1,
+    D: tl.constexpr,
+    D0: tl.constexpr,
+    D1: tl.constexpr,
+    EVEN: tl.constexpr,
+):
     """The inverse of `pieces`."""
     _store(base, stride, rows, left, x0, D, 0, D0, EVEN)
     if D1 > 0:

@@ -29,19 +29,64 @@ class Tiles(NamedTuple):
 # kernel -> widest head -> tiles; the first entry wide enough counts.
 Table = Mapping[str, Mapping[int, Tiles]]
 HALF: Table = {  # 16-bit types; within the 99 KB of shared memory that a program has on the smaller GPUs (8.6, 8.9, 12.0)
-    "forward": {48: Tiles(128, 32, 4, 3), 96: Tiles(64, 64, 4, 3), 160: Tiles(64, 32, 4, 2), 256: Tiles(64, 32, 8, 2)},
-    "backward_queries": {48: Tiles(64, 64, 4, 2), 96: Tiles(64, 32, 4, 2), 160: Tiles(64, 32, 4, 2), 256: Tiles(64, 32, 8, 1)},
-    "backward_keys": {48: Tiles(32, 64, 4, 2), 96: Tiles(32, 64, 4, 2), 160: Tiles(16, 64, 4, 2), 256: Tiles(32, 32, 8, 1)},
+    "forward": {
+        48: Tiles(128, 32, 4, 3),
+        96: Tiles(64, 64, 4, 3),
+        160: Tiles(64, 32, 4, 2),
+        256: Tiles(64, 32, 8, 2),
+    },
+    "backward_queries": {
+        48: Tiles(64, 64, 4, 2),
+        96: Tiles(64, 32, 4, 2),
+        160: Tiles(64, 32, 4, 2),
+        256: Tiles(64, 32, 8, 1),
+    },
+    "backward_keys": {
+        48: Tiles(32, 64, 4, 2),
+        96: Tiles(32, 64, 4, 2),
+        160: Tiles(16, 64, 4, 2),
+        256: Tiles(32, 32, 8, 1),
+    },
 }
 HALF_HOPPER: Table = {  # 9.0 and 10.x: 227 KB, and products of 64 rows that read shared memory spare registers
-    "forward": {48: Tiles(128, 64, 8, 2), 96: Tiles(64, 64, 4, 3), 160: Tiles(64, 64, 4, 2), 256: Tiles(64, 32, 8, 2)},
-    "backward_queries": {48: Tiles(64, 64, 4, 2), 96: Tiles(64, 64, 4, 2), 160: Tiles(64, 32, 4, 2), 256: Tiles(64, 32, 8, 2)},
-    "backward_keys": {48: Tiles(64, 64, 4, 2), 96: Tiles(32, 64, 4, 2), 160: Tiles(32, 64, 8, 2), 256: Tiles(32, 32, 8, 1)},
+    "forward": {
+        48: Tiles(128, 64, 8, 2),
+        96: Tiles(64, 64, 4, 3),
+        160: Tiles(64, 64, 4, 2),
+        256: Tiles(64, 32, 8, 2),
+    },
+    "backward_queries": {
+        48: Tiles(64, 64, 4, 2),
+        96: Tiles(64, 64, 4, 2),
+        160: Tiles(64, 32, 4, 2),
+        256: Tiles(64, 32, 8, 2),
+    },
+    "backward_keys": {
+        48: Tiles(64, 64, 4, 2),
+        96: Tiles(32, 64, 4, 2),
+        160: Tiles(32, 64, 8, 2),
+        256: Tiles(32, 32, 8, 1),
+    },
 }
 SINGLE: Table = {  # without tensor cores operands sit in registers, so tiles are small
-    "forward": {48: Tiles(64, 64, 8, 2), 96: Tiles(64, 32, 8, 2), 160: Tiles(32, 32, 8, 2), 256: Tiles(16, 16, 4, 2)},
-    "backward_queries": {48: Tiles(64, 32, 8, 2), 96: Tiles(32, 16, 4, 1), 160: Tiles(16, 16, 4, 2), 256: Tiles(16, 16, 8, 2)},
-    "backward_keys": {48: Tiles(32, 32, 8, 2), 96: Tiles(32, 32, 8, 1), 160: Tiles(16, 32, 8, 1), 256: Tiles(16, 16, 8, 1)},
+    "forward": {
+        48: Tiles(64, 64, 8, 2),
+        96: Tiles(64, 32, 8, 2),
+        160: Tiles(32, 32, 8, 2),
+        256: Tiles(16, 16, 4, 2),
+    },
+    "backward_queries": {
+        48: Tiles(64, 32, 8, 2),
+        96: Tiles(32, 16, 4, 1),
+        160: Tiles(16, 16, 4, 2),
+        256: Tiles(16, 16, 8, 2),
+    },
+    "backward_keys": {
+        48: Tiles(32, 32, 8, 2),
+        96: Tiles(32, 32, 8, 1),
+        160: Tiles(16, 32, 8, 1),
+        256: Tiles(16, 16, 8, 1),
+    },
 }
 
 
@@ -77,7 +122,10 @@ def capability(device: torch.device) -> tuple[int, int]:
 
 def even(tiles: Tiles, **lengths: int) -> dict[str, bool]:
     """Which lengths are whole numbers of tiles, and so need no mask."""
-    return {name: length % (tiles.rows if name == "EVEN_ROWS" else tiles.keys) == 0 for name, length in lengths.items()}
+    return {
+        name: length % (tiles.rows if name == "EVEN_ROWS" else tiles.keys) == 0
+        for name, length in lengths.items()
+    }
 
 
 def blocks(length: int, size: int) -> int:

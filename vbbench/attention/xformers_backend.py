@@ -16,12 +16,16 @@ def refusal(q: Tensor, needs_grad: bool = False) -> str | None:
     return package_refusal("xformers", q, needs_grad)
 
 
-def inject(q_BLND: Tensor, k_BLND: Tensor, v_BLND: Tensor, k_image_BMND: Tensor, v_image_BMND: Tensor) -> Tensor:
+def inject(
+    q_BLND: Tensor, k_BLND: Tensor, v_BLND: Tensor, k_image_BMND: Tensor, v_image_BMND: Tensor
+) -> Tensor:
     """Frame 0's new values, (B, L, N, D)."""
     return forward_inject(q_BLND, k_BLND, v_BLND, k_image_BMND, v_image_BMND, _part)[0]
 
 
-def across_frames(q_BTLND: Tensor, k_BTLND: Tensor, v_BTLND: Tensor, v_first_BLND: Tensor) -> Tensor:
+def across_frames(
+    q_BTLND: Tensor, k_BTLND: Tensor, v_BTLND: Tensor, v_first_BLND: Tensor
+) -> Tensor:
     """What every frame reads, (B, T, L, N, D)."""
     return forward_across_frames(q_BTLND, k_BTLND, v_BTLND, v_first_BLND, _part)[0]
 

@@ -38,8 +38,24 @@ COMMANDS = (
 )
 INTERRUPTED = 130
 # What the machine refuses, not what the program got wrong: told in a sentence.
-_REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EMFILE, errno.EFBIG}
-_REFUSALS |= {errno.EEXIST, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
+_REFUSALS = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.EIO,
+    errno.EMFILE,
+    errno.EFBIG,
+}
+_REFUSALS |= {
+    errno.EEXIST,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+}
 
 
 class Parser(argparse.ArgumentParser):
@@ -59,7 +75,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal cannot show must not end a run
+    if isinstance(
+        sys.stdout, io.TextIOWrapper
+    ):  # a name that the terminal cannot show must not end a run
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return _main(arguments)
@@ -88,7 +106,9 @@ def _main(arguments: list[str]) -> int:
         return int(stop.code or 0)
     if unknown:
         command = f"vbbench {arguments[0]}" if arguments[0] in COMMANDS else "vbbench"
-        raise UsageError(f"unrecognized arguments: {' '.join(unknown)}; `{command} --help` tells more.")
+        raise UsageError(
+            f"unrecognized arguments: {' '.join(unknown)}; `{command} --help` tells more."
+        )
     if not hasattr(options, "command"):
         parser.print_help()
         return UsageError.exit_code
@@ -97,7 +117,10 @@ def _main(arguments: list[str]) -> int:
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line; each command adds its own part."""
-    parser = Parser(prog="vbbench", description="Evaluation and benchmarking of image-prompted video generation.")
+    parser = Parser(
+        prog="vbbench",
+        description="Evaluation and benchmarking of image-prompted video generation.",
+    )
     parser.add_argument("--version", action="version", version=f"vbbench {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
     for name in COMMANDS:

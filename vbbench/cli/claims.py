@@ -26,12 +26,29 @@ def add_parser(commands: Any) -> None:
         "and trainings, and a verdict. Without RUN or --scores it reads the published scores of a checkout. Needs no model. Exit code 3 "
         "when models of some claims were not measured; a claim that is not reproduced is a result, and no error.",
     )
-    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="run folders of one suite")
     parser.add_argument(
-        "--scores", nargs="+", type=Path, default=[], metavar="FILE", help="stored scores (scores.csv), beside RUNs or alone"
+        "runs", nargs="*", type=Path, metavar="RUN", help="run folders of one suite"
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="also write claims.html, claims.md and claims.json there")
-    parser.add_argument("--store", type=Path, metavar="DIR", help="also write the scores there, as scores.csv and scores.json")
+    parser.add_argument(
+        "--scores",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="stored scores (scores.csv), beside RUNs or alone",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="also write claims.html, claims.md and claims.json there",
+    )
+    parser.add_argument(
+        "--store",
+        type=Path,
+        metavar="DIR",
+        help="also write the scores there, as scores.csv and scores.json",
+    )
     parser.set_defaults(command=claims)
 
 
@@ -51,7 +68,9 @@ def claims(options: argparse.Namespace) -> int:
     if options.out is not None:
         from vbbench.report.claims.pages import write_claims
 
-        console().print(f"Claims: {write_claims(run, results, options.out)}", markup=False, soft_wrap=True)
+        console().print(
+            f"Claims: {write_claims(run, results, options.out)}", markup=False, soft_wrap=True
+        )
     if lack := wording.how_to_measure(run, results):
         raise IncompleteError(lack)
     return 0
@@ -87,9 +106,16 @@ def _print(run: RunData, results: Sequence[Result]) -> None:
     for result in results:
         lines = lines_of(result)
         for place, line in enumerate(lines):
-            name, verdict = result.claim.name if place == 0 else "", verdict_cell(result, line, place)
+            name, verdict = (
+                result.claim.name if place == 0 else "",
+                verdict_cell(result, line, place),
+            )
             cells = (name, line.metric, line.amount, line.trainings, line.individuals, verdict)
-            made.add_row(*map(escape, cells), style=None if line.decides else "dim", end_section=place == len(lines) - 1)
+            made.add_row(
+                *map(escape, cells),
+                style=None if line.decides else "dim",
+                end_section=place == len(lines) - 1,
+            )
     out = console()
     out.print(made)
     for result in results:
@@ -97,7 +123,9 @@ def _print(run: RunData, results: Sequence[Result]) -> None:
     out.print()
     for text in wording.lost_items(run, results):
         # a reason is whatever a model said: nothing in it may steer the terminal
-        out.print(f"No value for {''.join(c if c.isprintable() else ' ' for c in text)}", markup=False)
+        out.print(
+            f"No value for {''.join(c if c.isprintable() else ' ' for c in text)}", markup=False
+        )
     about = (wording.counts(results), wording.RULE, wording.INTERVALS, wording.scores_from(run))
     for text in (*about, wording.machines(run), untrained_note(run.metrics)):
         if text:

@@ -30,11 +30,28 @@ def add_dreambooth(actions: Any) -> None:
         description="Make a suite out of photographs, a folder a subject, and the dataset's prompts_and_classes.txt, with the protocol of "
         "the DreamBooth paper (section 4); `vbbench run --suite DIR` takes it. The image prompt is the first photograph by name.",
     )
-    made.add_argument("--photographs", type=Path, required=True, metavar="DIR", help="holds a folder of photographs for each subject")
-    made.add_argument("--prompts", type=Path, required=True, metavar="FILE", help="the dataset's prompts_and_classes.txt")
-    made.add_argument("--out", type=Path, required=True, metavar="DIR", help="the suite's folder, new or empty")
     made.add_argument(
-        "--scale", choices=("sd14", "mini"), default="sd14", help="mini: prompts in the miniature's few words (default: %(default)s)"
+        "--photographs",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="holds a folder of photographs for each subject",
+    )
+    made.add_argument(
+        "--prompts",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="the dataset's prompts_and_classes.txt",
+    )
+    made.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="the suite's folder, new or empty"
+    )
+    made.add_argument(
+        "--scale",
+        choices=("sd14", "mini"),
+        default="sd14",
+        help="mini: prompts in the miniature's few words (default: %(default)s)",
     )
     made.add_argument(
         "--segmenter",
@@ -42,22 +59,42 @@ def add_dreambooth(actions: Any) -> None:
         default=NO_SEGMENTER,
         help="cuts the image prompt out of the first photograph that it finds the subject in (default: %(default)s, used whole)",
     )
-    made.add_argument("--seeds", type=positive, default=4, metavar="N", help="videos of each prompt (default: %(default)s)")
-    made.add_argument("--subjects", default="", metavar="LIST", help="names of folders (default: all)")
+    made.add_argument(
+        "--seeds",
+        type=positive,
+        default=4,
+        metavar="N",
+        help="videos of each prompt (default: %(default)s)",
+    )
+    made.add_argument(
+        "--subjects", default="", metavar="LIST", help="names of folders (default: all)"
+    )
     add_segmenter_options(made)
     made.set_defaults(command=make_dreambooth)
 
 
 def add_segmenter_options(parser: argparse.ArgumentParser) -> None:
     """Options of the segmenter that needs weights."""
-    parser.add_argument("--detector", metavar="WEIGHTS", help="of grounded-sam: Grounding DINO, a folder or owner/name@commit")
-    parser.add_argument("--sam", metavar="WEIGHTS", help="of grounded-sam: SAM, a folder or owner/name@commit")
-    parser.add_argument("--device", metavar="NAME", help="of grounded-sam: cpu or cuda (default: cpu)")
+    parser.add_argument(
+        "--detector",
+        metavar="WEIGHTS",
+        help="of grounded-sam: Grounding DINO, a folder or owner/name@commit",
+    )
+    parser.add_argument(
+        "--sam", metavar="WEIGHTS", help="of grounded-sam: SAM, a folder or owner/name@commit"
+    )
+    parser.add_argument(
+        "--device", metavar="NAME", help="of grounded-sam: cpu or cuda (default: cpu)"
+    )
 
 
 def segmenter_options(options: argparse.Namespace) -> dict[str, str]:
     """Those that were given."""
-    return {name: getattr(options, name) for name in ("detector", "sam", "device") if getattr(options, name) is not None}
+    return {
+        name: getattr(options, name)
+        for name in ("detector", "sam", "device")
+        if getattr(options, name) is not None
+    }
 
 
 def make_dreambooth(options: argparse.Namespace) -> int:
@@ -91,7 +128,9 @@ def _segmenter(options: argparse.Namespace) -> Segmenter | None:
     given = segmenter_options(options)
     if options.segmenter == NO_SEGMENTER:
         if given:
-            raise UsageError(f"--{next(iter(given))} is of grounded-sam: add --segmenter grounded-sam.")
+            raise UsageError(
+                f"--{next(iter(given))} is of grounded-sam: add --segmenter grounded-sam."
+            )
         return None
     return make_segmenter(options.segmenter, given)
 
@@ -100,8 +139,18 @@ _FILTERS = (
     ("--min-score", "min_score", finite, "of the segmenter's score, 0 to 1"),
     ("--min-share", "min_share", finite, "share of the frame that the mask covers at least"),
     ("--max-share", "max_share", finite, "share of the frame that the mask covers at most"),
-    ("--max-sides", "max_sides", partial(at_least, 0), "sides of the frame that the subject may touch, 0 to 4"),
-    ("--min-piece", "min_piece", finite, "share of the mask in its largest connected piece, at least"),
+    (
+        "--max-sides",
+        "max_sides",
+        partial(at_least, 0),
+        "sides of the frame that the subject may touch, 0 to 4",
+    ),
+    (
+        "--min-piece",
+        "min_piece",
+        finite,
+        "share of the mask in its largest connected piece, at least",
+    ),
     ("--min-side", "min_side", positive, "pixels of the shorter side of the box, at least"),
 )
 
@@ -130,14 +179,38 @@ def _add_build(actions: Any) -> None:
         "the image prompt on white, in the layout of the released VideoBooth dataset. manifest.jsonl says of every clip whether it was "
         "kept, and if not, why. Run the same command again to go on after an interruption.",
     )
-    made.add_argument("--videos", type=Path, required=True, metavar="DIR", help="holds <page_dir>/<videoid>.mp4 or <videoid>.mp4")
     made.add_argument(
-        "--captions", type=Path, required=True, metavar="FILE", help="CSV with the columns videoid and name (the caption), as WebVid's"
+        "--videos",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="holds <page_dir>/<videoid>.mp4 or <videoid>.mp4",
     )
-    made.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder, or one to go on with")
-    made.add_argument("--segmenter", default="colour-motion", metavar="NAME", help="colour-motion or grounded-sam (default: %(default)s)")
-    made.add_argument("--classes", default=",".join(CLASSES), metavar="LIST", help="nouns to look for (default: %(default)s)")
-    made.add_argument("--workers", type=positive, default=1, metavar="N", help="processes (default: %(default)s)")
+    made.add_argument(
+        "--captions",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="CSV with the columns videoid and name (the caption), as WebVid's",
+    )
+    made.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="a new folder, or one to go on with"
+    )
+    made.add_argument(
+        "--segmenter",
+        default="colour-motion",
+        metavar="NAME",
+        help="colour-motion or grounded-sam (default: %(default)s)",
+    )
+    made.add_argument(
+        "--classes",
+        default=",".join(CLASSES),
+        metavar="LIST",
+        help="nouns to look for (default: %(default)s)",
+    )
+    made.add_argument(
+        "--workers", type=positive, default=1, metavar="N", help="processes (default: %(default)s)"
+    )
     add_segmenter_options(made)
     for flag, name, kind, what in _FILTERS:
         made.add_argument(flag, dest=name, type=kind, metavar="X", help=what)
@@ -153,15 +226,29 @@ def build_data(options: argparse.Namespace) -> int:
     from vbbench.data.videos.filters import Filters
     from vbbench.data.videos.nouns import check_classes
 
-    chosen = {name: getattr(options, name) for _, name, _, _ in _FILTERS if getattr(options, name) is not None}
+    chosen = {
+        name: getattr(options, name)
+        for _, name, _, _ in _FILTERS
+        if getattr(options, name) is not None
+    }
     classes = check_classes(names_in(options.classes))
-    terms = Terms(options.videos, options.out, classes, options.segmenter, segmenter_options(options), Filters(**chosen))
+    terms = Terms(
+        options.videos,
+        options.out,
+        classes,
+        options.segmenter,
+        segmenter_options(options),
+        Filters(**chosen),
+    )
     captions = read_captions(options.captions)
     print(f"Looking at {len(captions)} clips ...", file=sys.stderr)
     try:
         built = build(terms, captions, workers=options.workers)
     except KeyboardInterrupt:
-        print(f"vbbench: stopped; all that is done is kept in {options.out}. Run the same command again to go on.", file=sys.stderr)
+        print(
+            f"vbbench: stopped; all that is done is kept in {options.out}. Run the same command again to go on.",
+            file=sys.stderr,
+        )
         return 130
     _tell_build(built, options.out / SHEET)
     if built.unjudged:
@@ -189,15 +276,38 @@ def _add_check(actions: Any) -> None:
         "split that are in the other too, by source or as near-duplicates: between the clips that the held-out rule takes and the rest, "
         "or between two datasets with --against. Exit code 1 where there are faults.",
     )
-    made.add_argument("data", type=Path, metavar="DIR", help="the dataset's folder, with <class>.csv in it")
-    made.add_argument("--videos", type=Path, metavar="DIR", help="holds <page_dir>/<videoid>.mp4; without it, videos are not looked at")
-    made.add_argument("--against", type=Path, metavar="DIR", help="another dataset that must share no clip with this one")
-    made.add_argument("--against-videos", type=Path, metavar="DIR", help="its videos (default: those of --videos)")
     made.add_argument(
-        "--embedding", choices=("mini", "sd14"), help="hold image prompts against each other by the DINO scoring encoder of a scale too"
+        "data", type=Path, metavar="DIR", help="the dataset's folder, with <class>.csv in it"
     )
-    made.add_argument("--alike", type=finite, metavar="X", help="cosine from which embeddings count as the same (default: 0.97)")
-    made.add_argument("--workers", type=positive, default=1, metavar="N", help="processes (default: %(default)s)")
+    made.add_argument(
+        "--videos",
+        type=Path,
+        metavar="DIR",
+        help="holds <page_dir>/<videoid>.mp4; without it, videos are not looked at",
+    )
+    made.add_argument(
+        "--against",
+        type=Path,
+        metavar="DIR",
+        help="another dataset that must share no clip with this one",
+    )
+    made.add_argument(
+        "--against-videos", type=Path, metavar="DIR", help="its videos (default: those of --videos)"
+    )
+    made.add_argument(
+        "--embedding",
+        choices=("mini", "sd14"),
+        help="hold image prompts against each other by the DINO scoring encoder of a scale too",
+    )
+    made.add_argument(
+        "--alike",
+        type=finite,
+        metavar="X",
+        help="cosine from which embeddings count as the same (default: 0.97)",
+    )
+    made.add_argument(
+        "--workers", type=positive, default=1, metavar="N", help="processes (default: %(default)s)"
+    )
     made.set_defaults(command=check_data)
 
 
@@ -241,7 +351,9 @@ def _add_heldout(actions: Any) -> None:
         description="List the held-out clips of a dataset, which a rule over their sources decides: everybody with the same dataset gets "
         "the same list. CSV on standard output, the list's digest on standard error.",
     )
-    made.add_argument("data", type=Path, metavar="DIR", help="the dataset's folder, with <class>.csv in it")
+    made.add_argument(
+        "data", type=Path, metavar="DIR", help="the dataset's folder, with <class>.csv in it"
+    )
     made.set_defaults(command=list_heldout)
 
 
@@ -260,5 +372,8 @@ def list_heldout(options: argparse.Namespace) -> int:
     writer.writerow(("class", "videoid", "page_dir", "name"))
     writer.writerows((class_name, row.videoid, row.page_dir, row.name) for class_name, row in held)
     digest = list_digest(f"{class_name}/{row.videoid}" for class_name, row in held)
-    print(f"{len(held)} of {len(every)} clips are held out; digest of the list: {digest[:12]}.", file=sys.stderr)
+    print(
+        f"{len(held)} of {len(every)} clips are held out; digest of the list: {digest[:12]}.",
+        file=sys.stderr,
+    )
     return 0

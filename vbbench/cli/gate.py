@@ -30,17 +30,69 @@ def add_parser(commands: Any) -> None:
         "3: something was not measured or cannot be compared. `vbbench gate record RUN` records new scores.",
     )
     parser.add_argument("run", nargs="?", metavar="RUN", help="run folder, or `record`")
-    parser.add_argument("recorded", nargs="?", type=Path, metavar="RUN", help="with record: run folder whose scores are to be recorded")
-    parser.add_argument("--against", type=Path, metavar="FILE", help="recorded scores (default: the bundled ones of the run's suite)")
-    parser.add_argument("--old", type=Path, metavar="RUN", help="run folder of the recorded scores, to show its videos beside the new ones")
-    parser.add_argument("--models", metavar="LIST", help="recorded models to compare (default: all)")
-    parser.add_argument("--tolerances", type=Path, metavar="FILE", help="tolerances with their reasons (default: the bundled ones)")
-    parser.add_argument("--out", type=Path, metavar="PATH", help="folder of the results; with record: the file to write")
-    parser.add_argument("--quick", action="store_true", help="check the encoders, run a few recorded items anew, and compare")
-    parser.add_argument("--threads", type=threads, metavar="N", help="with --quick: CPU threads (default: 1 at scale mini)")
-    parser.add_argument("--explain", nargs=2, type=Path, metavar=("OLD", "NEW"), help="tell what changed between two recordings")
-    parser.add_argument("--workflow", metavar="NAME", help="print a ready workflow: github or gitlab")
-    parser.add_argument("--reruns", nargs="+", type=Path, default=[], metavar="RUN", help="with record: reruns that tell the noise")
+    parser.add_argument(
+        "recorded",
+        nargs="?",
+        type=Path,
+        metavar="RUN",
+        help="with record: run folder whose scores are to be recorded",
+    )
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="FILE",
+        help="recorded scores (default: the bundled ones of the run's suite)",
+    )
+    parser.add_argument(
+        "--old",
+        type=Path,
+        metavar="RUN",
+        help="run folder of the recorded scores, to show its videos beside the new ones",
+    )
+    parser.add_argument(
+        "--models", metavar="LIST", help="recorded models to compare (default: all)"
+    )
+    parser.add_argument(
+        "--tolerances",
+        type=Path,
+        metavar="FILE",
+        help="tolerances with their reasons (default: the bundled ones)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="PATH",
+        help="folder of the results; with record: the file to write",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="check the encoders, run a few recorded items anew, and compare",
+    )
+    parser.add_argument(
+        "--threads",
+        type=threads,
+        metavar="N",
+        help="with --quick: CPU threads (default: 1 at scale mini)",
+    )
+    parser.add_argument(
+        "--explain",
+        nargs=2,
+        type=Path,
+        metavar=("OLD", "NEW"),
+        help="tell what changed between two recordings",
+    )
+    parser.add_argument(
+        "--workflow", metavar="NAME", help="print a ready workflow: github or gitlab"
+    )
+    parser.add_argument(
+        "--reruns",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="RUN",
+        help="with record: reruns that tell the noise",
+    )
     parser.add_argument("--who", metavar="NAME", help="with record: who records")
     parser.add_argument("--why", metavar="TEXT", help="with record: why the numbers are new")
     parser.set_defaults(command=gate)
@@ -65,7 +117,9 @@ def gate(options: argparse.Namespace) -> int:
     if options.quick:
         return _quick(options)
     if options.run is None:
-        raise UsageError("`vbbench gate` needs a run folder, or --quick, --explain or --workflow; `vbbench gate --help` tells more.")
+        raise UsageError(
+            "`vbbench gate` needs a run folder, or --quick, --explain or --workflow; `vbbench gate --help` tells more."
+        )
     return _gate(Path(options.run), options)
 
 
@@ -93,10 +147,22 @@ def _print(outcome: Outcome) -> None:
     columns = ("model", "metric", "verdict", "recorded", "now", "change", "why")
     shown = table("Gate", *columns, numbers=("recorded", "now", "change"))
     for verdict in outcome.verdicts:
-        change = "" if verdict.change is None or verdict.change.mean is None else f"{verdict.change.mean:+.4f}"
+        change = (
+            ""
+            if verdict.change is None or verdict.change.mean is None
+            else f"{verdict.change.mean:+.4f}"
+        )
         numbers = ["" if value is None else f"{value:.4f}" for value in (verdict.old, verdict.new)]
         style = None if verdict.kind in ("same", "better") else "bold" if verdict.counts else "dim"
-        shown.add_row(verdict.model, verdict.metric, str(verdict.kind), *numbers, change, verdict.sentence, style=style)
+        shown.add_row(
+            verdict.model,
+            verdict.metric,
+            str(verdict.kind),
+            *numbers,
+            change,
+            verdict.sentence,
+            style=style,
+        )
     console().print(shown)
 
 
@@ -132,11 +198,15 @@ def _quick(options: argparse.Namespace) -> int:
     models = chosen_names(options.models) or recording.quick.models
     check_canary(Setting(recording.scale), "cpu")
     root = _run_quick(recording, load_suite(recording.suite["name"]), models, options)
-    held = hold(root, against, models=models, items=recording.quick.items, tolerances=options.tolerances)
+    held = hold(
+        root, against, models=models, items=recording.quick.items, tolerances=options.tolerances
+    )
     return _judge(held, options.old, root / "gate")
 
 
-def _run_quick(recording: Recording, suite: PromptSuite, models: Sequence[str], options: argparse.Namespace) -> Path:
+def _run_quick(
+    recording: Recording, suite: PromptSuite, models: Sequence[str], options: argparse.Namespace
+) -> Path:
     """The recorded items of the recorded models, with the metrics of the recording."""
     from vbbench.cli.run import execute_plan
     from vbbench.metrics.encoders.setting import Setting
@@ -145,17 +215,32 @@ def _run_quick(recording: Recording, suite: PromptSuite, models: Sequence[str], 
     from vbbench.runner.scoring import MetricScorer
     from vbbench.runner.store import RunStore
 
-    chosen = replace(suite, items=tuple(item for item in suite.items if item.id in recording.quick.items))
+    chosen = replace(
+        suite, items=tuple(item for item in suite.items if item.id in recording.quick.items)
+    )
     recipes = resolve_models(",".join(models))
     plan = plans.build(plans.RunConfig(tuple(recipes), recording.scale), chosen)
-    scorer = MetricScorer(recording.metrics, Setting(recording.scale, num_frames=suite.num_frames, fps=suite.fps), "cpu")
+    scorer = MetricScorer(
+        recording.metrics,
+        Setting(recording.scale, num_frames=suite.num_frames, fps=suite.fps),
+        "cpu",
+    )
     root = options.out or Path("runs") / f"gate-{suite.name}"
     if options.out is None:
-        shutil.rmtree(root, ignore_errors=True)  # its own, of an earlier time: other libraries would be told by nobody
+        shutil.rmtree(
+            root, ignore_errors=True
+        )  # its own, of an earlier time: other libraries would be told by nobody
     elif root.is_dir() and any(root.iterdir()):
-        raise UsageError(f"--quick measures everything anew and needs a new folder, but {root} is not empty: name another with --out.")
+        raise UsageError(
+            f"--quick measures everything anew and needs a new folder, but {root} is not empty: name another with --out."
+        )
     with RunStore(root, suite, recording.scale) as store:
-        if execute_plan(plan, store, scorer, device="cpu", threads=options.threads, fresh_process=False) is None:
+        if (
+            execute_plan(
+                plan, store, scorer, device="cpu", threads=options.threads, fresh_process=False
+            )
+            is None
+        ):
             raise KeyboardInterrupt
     return root
 
@@ -169,7 +254,9 @@ def _record(options: argparse.Namespace) -> int:
     from vbbench.results.run_folder import load_run
 
     if options.recorded is None:
-        raise UsageError("`vbbench gate record` needs a run folder: vbbench gate record RUN --who NAME --why TEXT.")
+        raise UsageError(
+            "`vbbench gate record` needs a run folder: vbbench gate record RUN --who NAME --why TEXT."
+        )
     if not (options.who or "").strip() or not (options.why or "").strip():
         raise UsageError("recorded scores say who recorded them and why: --who NAME --why TEXT.")
     run, reruns = load_run(options.recorded), [load_run(rerun) for rerun in options.reruns]
@@ -178,13 +265,23 @@ def _record(options: argparse.Namespace) -> int:
     if not run.has_videos:
         raise IncompleteError("an empty run cannot be recorded: it holds no video.")
     manifest = run.manifests[0]
-    facts = {"who": options.who.strip(), "why": options.why.strip(), "when": datetime.now(UTC).isoformat(timespec="seconds")}
+    facts = {
+        "who": options.who.strip(),
+        "why": options.why.strip(),
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
     facts |= {key: manifest.get(key) for key in ("commit", "vbbench", "environment")}
     path = options.out or bundled_scores(run.suite.name)
     recording = recording_of(run, facts, reruns)
     write_recording(path, recording)
-    noise = f"noise from {len(reruns)} reruns" if reruns else "no noise measured: only equal bits will count as the same"
-    print(f"Recorded {len(recording.models)} models and {len(recording.metrics)} metrics in {path}; {noise}.")
+    noise = (
+        f"noise from {len(reruns)} reruns"
+        if reruns
+        else "no noise measured: only equal bits will count as the same"
+    )
+    print(
+        f"Recorded {len(recording.models)} models and {len(recording.metrics)} metrics in {path}; {noise}."
+    )
     return 0
 
 
@@ -192,5 +289,8 @@ def _explain(old: Path, new: Path) -> int:
     from vbbench.results.gate.compare import changes
     from vbbench.results.gate.scores import read_recording
 
-    print("\n".join(changes(read_recording(old), read_recording(new))) or "The two recordings hold the same.")
+    print(
+        "\n".join(changes(read_recording(old), read_recording(new)))
+        or "The two recordings hold the same."
+    )
     return 0

@@ -29,9 +29,15 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--scale", default="mini", help="mini or sd14 (default: %(default)s)")
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--explain", metavar="NAME", help="print a metric's protocol in words, ready for a paper's appendix")
     what.add_argument(
-        "--check", action="store_true", help="compare the encoders' embeddings of fixed frames and texts with the recorded ones"
+        "--explain",
+        metavar="NAME",
+        help="print a metric's protocol in words, ready for a paper's appendix",
+    )
+    what.add_argument(
+        "--check",
+        action="store_true",
+        help="compare the encoders' embeddings of fixed frames and texts with the recorded ones",
     )
     parser.add_argument(
         "--record",
@@ -40,13 +46,42 @@ def add_parser(commands: Any) -> None:
         metavar="DIR",
         help="with --check: do not compare, but record the embeddings anew, into DIR or where this user's checks look first",
     )
-    what.add_argument("--validate", action="store_true", help="run every metric over damage of known size in the miniature world")
-    parser.add_argument("--run", type=Path, metavar="RUN", help="with --explain: as that run measured it")
-    parser.add_argument("--frames", type=positive, metavar="N", help="with --explain: frames of every video (default: any)")
-    parser.add_argument("--fps", type=rate, metavar="F", help="with --explain: frames a second of every video (default: any)")
-    parser.add_argument("--storage", metavar="KIND", help="with --explain: lossless or lossy videos (default: lossless)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help=f"with --validate: where its tables and pictures go (default: {VALIDITY})")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto; the miniature stays on the CPU)")
+    what.add_argument(
+        "--validate",
+        action="store_true",
+        help="run every metric over damage of known size in the miniature world",
+    )
+    parser.add_argument(
+        "--run", type=Path, metavar="RUN", help="with --explain: as that run measured it"
+    )
+    parser.add_argument(
+        "--frames",
+        type=positive,
+        metavar="N",
+        help="with --explain: frames of every video (default: any)",
+    )
+    parser.add_argument(
+        "--fps",
+        type=rate,
+        metavar="F",
+        help="with --explain: frames a second of every video (default: any)",
+    )
+    parser.add_argument(
+        "--storage",
+        metavar="KIND",
+        help="with --explain: lossless or lossy videos (default: lossless)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help=f"with --validate: where its tables and pictures go (default: {VALIDITY})",
+    )
+    parser.add_argument(
+        "--device",
+        default="auto",
+        help="auto, cpu or cuda (default: auto; the miniature stays on the CPU)",
+    )
     add_encoder_options(parser)
     parser.set_defaults(command=metrics)
 
@@ -56,7 +91,11 @@ def metrics(options: argparse.Namespace) -> int:
     from vbbench.metrics.encoders.configs import check_scale, encoder_config
 
     _check_options(options)
-    videos = {"num_frames": options.frames, "fps": options.fps, "storage": options.storage or "lossless"}
+    videos = {
+        "num_frames": options.frames,
+        "fps": options.fps,
+        "storage": options.storage or "lossless",
+    }
     setting = setting_from(options, check_scale(options.scale), **videos)
     for role, _ in setting.variants:
         encoder_config(role, setting)  # a wrong name is told once, not in every row
@@ -71,12 +110,25 @@ def metrics(options: argparse.Namespace) -> int:
 
 def _check_options(options: argparse.Namespace) -> None:
     """An option that would be passed over in silence is refused."""
-    places = {"run": "explain", "frames": "explain", "fps": "explain", "storage": "explain", "record": "check", "out": "validate"}
+    places = {
+        "run": "explain",
+        "frames": "explain",
+        "fps": "explain",
+        "storage": "explain",
+        "record": "check",
+        "out": "validate",
+    }
     for name, place in places.items():
         if getattr(options, name) is not None and not getattr(options, place):
             raise UsageError(f"--{name} goes with --{place}.")
-    if options.run is not None and (options.frames, options.fps, options.storage) != (None, None, None):
-        raise UsageError("--run tells frames, rate and storage already: leave out --frames, --fps and --storage.")
+    if options.run is not None and (options.frames, options.fps, options.storage) != (
+        None,
+        None,
+        None,
+    ):
+        raise UsageError(
+            "--run tells frames, rate and storage already: leave out --frames, --fps and --storage."
+        )
 
 
 def _list(setting: Setting) -> int:
@@ -84,7 +136,16 @@ def _list(setting: Setting) -> int:
     from vbbench.cli.tables import console, table
     from vbbench.metrics import METRICS
 
-    listed = table(f"Metrics at scale {setting.scale}", "name", "spec", "better", "range", "reads text", "encoder", whole=("name", "spec"))
+    listed = table(
+        f"Metrics at scale {setting.scale}",
+        "name",
+        "spec",
+        "better",
+        "range",
+        "reads text",
+        "encoder",
+        whole=("name", "spec"),
+    )
     missing = None
     for name in METRICS:
         try:
@@ -94,9 +155,19 @@ def _list(setting: Setting) -> int:
             continue
         if found is not None:  # do not look for the same weights again and again
             missing, setting = found, replace(setting, weights="absent")
-        better, reads = "higher" if spec.higher_is_better else "lower", "yes" if spec.reads_text else "no"
+        better, reads = (
+            "higher" if spec.higher_is_better else "lower",
+            "yes" if spec.reads_text else "no",
+        )
         low, high = (f"{bound:g}" for bound in spec.bounds)
-        listed.add_row(name, "none" if missing else spec.id, better, f"{low} to {high} {spec.unit}", reads, spec.encoder or "none")
+        listed.add_row(
+            name,
+            "none" if missing else spec.id,
+            better,
+            f"{low} to {high} {spec.unit}",
+            reads,
+            spec.encoder or "none",
+        )
     console().print(listed)
     print("`vbbench metrics --explain NAME` tells a protocol in full.")
     if missing is not None:
@@ -114,7 +185,10 @@ def _explain(name: str, setting: Setting, run: Path | None) -> int:
     spec, missing = _spec(name, setting)
     print(explain(spec))
     if missing is not None:
-        print(f"Without the weights this id cannot be held against a run's: {missing}", file=sys.stderr)
+        print(
+            f"Without the weights this id cannot be held against a run's: {missing}",
+            file=sys.stderr,
+        )
     return 0
 
 
@@ -144,13 +218,21 @@ def check_canary(setting: Setting, device: str, record: str | None = None) -> in
     """What drifted decides; what could not be measured is no pass either."""
     from vbbench.cli.tables import console, table
     from vbbench.core.environment import choose_device
-    from vbbench.metrics.encoder_check import check as canary
+    from vbbench.metrics.encoder_check import check
 
     device = choose_device(device, setting.scale)
     folder = Path(record) if record else None
-    results = canary.check_encoders(setting, device) if record is None else canary.record(setting, device, folder)
+    results = (
+        check.check_encoders(setting, device)
+        if record is None
+        else check.record(setting, device, folder)
+    )
     columns = ("encoder", "what", "difference", "allowed", "verdict")
-    shown = table(f"Encoders at scale {setting.scale} in {setting.precision}", *columns, numbers=("difference", "allowed"))
+    shown = table(
+        f"Encoders at scale {setting.scale} in {setting.precision}",
+        *columns,
+        numbers=("difference", "allowed"),
+    )
     for result in results:
         shown.add_row(*result.row)
     console().print(shown)
@@ -176,10 +258,14 @@ def _validate(setting: Setting, out: Path, device: str) -> int:
     torch.set_num_threads(default_threads(setting.scale, device))
     with make_progress() as progress:
         start = partial(progress.stage, "damaged clips")
-        findings = write_validation(out, validate(setting, device, start=start, advance=progress.advance))
+        findings = write_validation(
+            out, validate(setting, device, start=start, advance=progress.advance)
+        )
     for name in findings.real:
         print(plain_sentence(findings, name), end="\n\n")
     print(f"All of it, with pictures: {out / 'README.md'}")
     if findings.validation.failures:
-        raise IncompleteError(f"some scores have no value: {'; '.join(findings.validation.failures)}")
+        raise IncompleteError(
+            f"some scores have no value: {'; '.join(findings.validation.failures)}"
+        )
     return 0

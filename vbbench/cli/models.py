@@ -16,7 +16,12 @@ def add_parser(commands: Any) -> None:
         help="list models and groups, or tell what one does",
         description="List models and groups; with names, groups or folders: tell what each sees, tunes, stores and costs.",
     )
-    parser.add_argument("names", nargs="?", metavar="LIST", help="names, groups and recipe folders whose method cards are wanted")
+    parser.add_argument(
+        "names",
+        nargs="?",
+        metavar="LIST",
+        help="names, groups and recipe folders whose method cards are wanted",
+    )
     parser.set_defaults(command=models)
 
 
@@ -27,10 +32,19 @@ def models(options: argparse.Namespace) -> int:
     from vbbench.cli.tables import console, table
     from vbbench.models.registry import all_recipes, groups
 
-    listed = table("Models", "name", "title", "groups", "scales", "fitted to a subject", "what it is")
+    listed = table(
+        "Models", "name", "title", "groups", "scales", "fitted to a subject", "what it is"
+    )
     for name, recipe in sorted(all_recipes().items()):
         scales, fitted = ", ".join(recipe.scales), "yes" if recipe.fitted else ""
-        listed.add_row(name, recipe.title, ", ".join(recipe.groups), scales, fitted, " ".join(recipe.description.split()))
+        listed.add_row(
+            name,
+            recipe.title,
+            ", ".join(recipe.groups),
+            scales,
+            fitted,
+            " ".join(recipe.description.split()),
+        )
     grouped = table("Groups", "name", "models")
     for name, members in groups().items():
         grouped.add_row(name, ", ".join(members))
@@ -58,14 +72,26 @@ def _cards(names: str) -> int:
 
 
 def _facts(recipe: Recipe) -> list[tuple[str, str]]:
-    facts = [("what it is", recipe.description), *recipe.card.items(), ("source", recipe.citation), ("groups", ", ".join(recipe.groups))]
+    facts = [
+        ("what it is", recipe.description),
+        *recipe.card.items(),
+        ("source", recipe.citation),
+        ("groups", ", ".join(recipe.groups)),
+    ]
     for scale, settings in recipe.scales.items():
         facts.append((f"at {scale}", _settings(settings)))
     runs = " ".join(recipe.command) if recipe.command else recipe.entry
-    return [(what, " ".join(text.split())) for what, text in [*facts, ("runs", runs), ("folder", str(recipe.folder))] if text]
+    return [
+        (what, " ".join(text.split()))
+        for what, text in [*facts, ("runs", runs), ("folder", str(recipe.folder))]
+        if text
+    ]
 
 
 def _settings(values: Any) -> str:
     """``{"a": 1, "b": {"c": 2}}`` -> ``a 1; b: c 2``."""
-    parts = [f"{key}: {_settings(value)}" if isinstance(value, dict) else f"{key} {value}" for key, value in values.items()]
+    parts = [
+        f"{key}: {_settings(value)}" if isinstance(value, dict) else f"{key} {value}"
+        for key, value in values.items()
+    ]
     return "; ".join(part.strip() for part in parts) or "no settings"

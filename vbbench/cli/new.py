@@ -22,8 +22,18 @@ def add_parser(commands: Any) -> None:
         help="begin a model of your own",
         description="Write a recipe folder that works as it is, to be changed into a model of your own.",
     )
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder to be made; its name becomes the model's, e.g. my-method")
-    parser.add_argument("--command", dest="program", action="store_true", help="a program in an environment of its own instead of a class")
+    parser.add_argument(
+        "folder",
+        type=Path,
+        metavar="FOLDER",
+        help="folder to be made; its name becomes the model's, e.g. my-method",
+    )
+    parser.add_argument(
+        "--command",
+        dest="program",
+        action="store_true",
+        help="a program in an environment of its own instead of a class",
+    )
     parser.set_defaults(command=new)
 
 
@@ -34,7 +44,9 @@ def new(options: argparse.Namespace) -> int:
     write_recipe(folder, program=options.program)
     shown = os.path.relpath(folder)
     named = shlex.quote(shown if shown.startswith("..") else f"./{shown}")
-    print(f"Written: {', '.join(sorted(os.path.join(shown, path.name) for path in folder.iterdir()))}")
+    print(
+        f"Written: {', '.join(sorted(os.path.join(shown, path.name) for path in folder.iterdir()))}"
+    )
     print(f"Try it:  vbbench run --models videobooth,{named}")
     return 0
 
@@ -53,7 +65,11 @@ def write_recipe(folder: Path, *, program: bool = False) -> None:
             if source.suffix in (".py", ".toml"):
                 shutil.copyfile(source, made / source.name)
         recipe = made / "recipe.toml"
-        text = recipe.read_text(encoding="utf-8").replace("NAME", folder.name).replace("TITLE", title_of(folder.name))
+        text = (
+            recipe.read_text(encoding="utf-8")
+            .replace("NAME", folder.name)
+            .replace("TITLE", title_of(folder.name))
+        )
         recipe.write_text(text, encoding="utf-8")
         made.rename(folder)
 
@@ -73,7 +89,9 @@ def _check(folder: Path) -> None:
     from vbbench.models.registry import all_recipes, groups
 
     if not is_name(folder.name):
-        raise UsageError(f"a model cannot be called {folder.name!r}: its name must be of a-z, 0-9, '.', '_' and '-', as in my-method.")
+        raise UsageError(
+            f"a model cannot be called {folder.name!r}: its name must be of a-z, 0-9, '.', '_' and '-', as in my-method."
+        )
     if folder.name in all_recipes() or folder.name in groups():
         raise UsageError(f"there is a model or group {folder.name!r} already: choose another name.")
     if os.path.lexists(folder):

@@ -69,32 +69,60 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
     """Options of the commands that sample videos; where they are left out the recipes' own settings hold."""
     from vbbench.networks.precision import DTYPES
 
-    parser.add_argument("--steps", type=positive, metavar="N", help="sampling steps instead of the recipe's own")
-    parser.add_argument("--guidance", type=finite, metavar="G", help="guidance scale instead of the recipe's own")
     parser.add_argument(
-        "--scheduler", metavar="NAME", help="ddim, ddpm, dpmsolver++, unipc, euler or faithful (the released code's loop, sd14)"
+        "--steps", type=positive, metavar="N", help="sampling steps instead of the recipe's own"
     )
-    parser.add_argument("--dtype", choices=DTYPES, help="of the networks' weights and activations (default: the recipe's, float32)")
     parser.add_argument(
-        "--offload", action="store_true", help="keep each part of a model on the GPU only while it works: slower, far less GPU memory"
+        "--guidance", type=finite, metavar="G", help="guidance scale instead of the recipe's own"
+    )
+    parser.add_argument(
+        "--scheduler",
+        metavar="NAME",
+        help="ddim, ddpm, dpmsolver++, unipc, euler or faithful (the released code's loop, sd14)",
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=DTYPES,
+        help="of the networks' weights and activations (default: the recipe's, float32)",
+    )
+    parser.add_argument(
+        "--offload",
+        action="store_true",
+        help="keep each part of a model on the GPU only while it works: slower, far less GPU memory",
     )
 
 
 def sampling_overrides(options: argparse.Namespace) -> dict[str, str | int | float]:
     """What the options of `add_sampling_options` put in the place of a recipe's table ``sampling``."""
-    wanted = {"num_inference_steps": options.steps, "guidance_scale": options.guidance, "scheduler": options.scheduler}
+    wanted = {
+        "num_inference_steps": options.steps,
+        "guidance_scale": options.guidance,
+        "scheduler": options.scheduler,
+    }
     return {key: value for key, value in wanted.items() if value is not None}
 
 
 def add_encoder_options(parser: argparse.ArgumentParser) -> None:
     """Options that choose the scoring encoders."""
-    parser.add_argument("--clip", metavar="NAME", help="CLIP of the metrics instead of the usual one (sd14: clip-vit-l-14)")
-    parser.add_argument("--dino", metavar="NAME", help="DINO of the metrics instead of the usual one (sd14: dinov2-vit-s-14)")
     parser.add_argument(
-        "--precision", default="float32", help="of the scoring encoders: float32, bfloat16 or float16 (default: %(default)s)"
+        "--clip",
+        metavar="NAME",
+        help="CLIP of the metrics instead of the usual one (sd14: clip-vit-l-14)",
     )
     parser.add_argument(
-        "--random-weights", action="store_true", help="score with untrained encoders, to try the plumbing; every id says so"
+        "--dino",
+        metavar="NAME",
+        help="DINO of the metrics instead of the usual one (sd14: dinov2-vit-s-14)",
+    )
+    parser.add_argument(
+        "--precision",
+        default="float32",
+        help="of the scoring encoders: float32, bfloat16 or float16 (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--random-weights",
+        action="store_true",
+        help="score with untrained encoders, to try the plumbing; every id says so",
     )
 
 
@@ -108,13 +136,31 @@ def add_scoring_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="frames that a scoring encoder sees at once (default: 16 on the CPU, 64 on a GPU)",
     )
-    parser.add_argument("--no-cache", action="store_true", help="neither read nor keep embeddings in the user's cache folder")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto; the miniature stays on the CPU)")
-    parser.add_argument("--threads", type=threads, metavar="N", help="CPU threads (default: 1 at scale mini, else the usable cores)")
+    parser.add_argument(
+        "--no-cache",
+        action="store_true",
+        help="neither read nor keep embeddings in the user's cache folder",
+    )
+    parser.add_argument(
+        "--device",
+        default="auto",
+        help="auto, cpu or cuda (default: auto; the miniature stays on the CPU)",
+    )
+    parser.add_argument(
+        "--threads",
+        type=threads,
+        metavar="N",
+        help="CPU threads (default: 1 at scale mini, else the usable cores)",
+    )
 
 
 def setting_from(
-    options: argparse.Namespace, scale: str, *, num_frames: int | None = None, fps: float | None = None, storage: str = "lossless"
+    options: argparse.Namespace,
+    scale: str,
+    *,
+    num_frames: int | None = None,
+    fps: float | None = None,
+    storage: str = "lossless",
 ) -> Setting:
     """The setting that the options of `add_encoder_options` ask for.
 
@@ -123,7 +169,11 @@ def setting_from(
     """
     from vbbench.metrics.encoders.setting import Setting
 
-    variants = tuple((role, name) for role, name in (("clip", options.clip), ("dino", options.dino)) if name is not None)
+    variants = tuple(
+        (role, name)
+        for role, name in (("clip", options.clip), ("dino", options.dino))
+        if name is not None
+    )
     weights = "random" if options.random_weights else "trained"
     return Setting(scale, variants, options.precision, weights, num_frames, fps, storage)
 
@@ -133,7 +183,9 @@ def setting_note(left_out: list[str]) -> str:
     return f"Note: earlier scores of {', '.join(left_out)} were measured under another setting and are left out."
 
 
-def scorer_from(options: argparse.Namespace, suite_metrics: tuple[str, ...], setting: Setting, device: str) -> MetricScorer:
+def scorer_from(
+    options: argparse.Namespace, suite_metrics: tuple[str, ...], setting: Setting, device: str
+) -> MetricScorer:
     """The metrics that the options of `add_scoring_options` ask for; made before anything is sampled, so that a wrong name or a
     damaged encoder is told at once.
 
@@ -152,4 +204,6 @@ def scorer_from(options: argparse.Namespace, suite_metrics: tuple[str, ...], set
         if not names:
             raise UsageError("no metric was named.")
     cache = None if options.no_cache else cache_dir() / "embeddings"
-    return MetricScorer(dict.fromkeys(names), setting, device, batch_size=options.scoring_batch, cache=cache)
+    return MetricScorer(
+        dict.fromkeys(names), setting, device, batch_size=options.scoring_batch, cache=cache
+    )

@@ -26,15 +26,33 @@ def add_parser(commands: Any) -> None:
         description="From how much the differences of two models vary between the individuals of a run: the smallest difference that so "
         "many individuals show, and how many a given difference takes. Needs no model.",
     )
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folders of one suite")
-    parser.add_argument("--metric", metavar="LIST", help="names of metrics (default: all of the run)")
     parser.add_argument(
-        "--models", metavar="A,B", help="the two models to compare (default: for each metric those whose differences vary most)"
+        "runs", nargs="+", type=Path, metavar="RUN", help="run folders of one suite"
     )
-    parser.add_argument("--difference", type=finite, metavar="D", help="the difference to see, in the metric's unit")
-    parser.add_argument("--power", type=finite, default=0.8, metavar="P", help="chance to see it (default: %(default)s)")
     parser.add_argument(
-        "--comparisons", type=positive, default=1, metavar="N", help="of how many comparisons it is one (default: %(default)s)"
+        "--metric", metavar="LIST", help="names of metrics (default: all of the run)"
+    )
+    parser.add_argument(
+        "--models",
+        metavar="A,B",
+        help="the two models to compare (default: for each metric those whose differences vary most)",
+    )
+    parser.add_argument(
+        "--difference", type=finite, metavar="D", help="the difference to see, in the metric's unit"
+    )
+    parser.add_argument(
+        "--power",
+        type=finite,
+        default=0.8,
+        metavar="P",
+        help="chance to see it (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--comparisons",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="of how many comparisons it is one (default: %(default)s)",
     )
     parser.set_defaults(command=power)
 
@@ -92,7 +110,9 @@ def _pairs(run: RunData, named: str | None) -> list[tuple[str, str]]:
     if named is None:
         competitors = [model.name for model in run.models if not model.is_reference]
         if len(competitors) < 2:
-            raise UsageError("a difference needs two models, and the run has fewer, besides reference rows: name two with --models A,B.")
+            raise UsageError(
+                "a difference needs two models, and the run has fewer, besides reference rows: name two with --models A,B."
+            )
         return all_pairs(competitors, focus_model(run))
     names = names_in(named)
     if len(names) != 2 or names[0] == names[1]:
@@ -111,7 +131,13 @@ def _widest(run: RunData, spec: MetricSpec, pairs: Sequence[tuple[str, str]]) ->
     values = {model.name: run.values(model.name, spec.name) for model in run.models}
     subject_of = run.subject_of
     rows = [_Row(spec, pair, pilot(values[pair[0]], values[pair[1]], subject_of)) for pair in pairs]
-    return max(rows, key=lambda row: (-1.0 if row.pilot.spread is None else row.pilot.spread, row.pilot.individuals))
+    return max(
+        rows,
+        key=lambda row: (
+            -1.0 if row.pilot.spread is None else row.pilot.spread,
+            row.pilot.individuals,
+        ),
+    )
 
 
 def _check_enough(run: RunData, rows: Sequence[_Row]) -> None:
@@ -130,13 +156,25 @@ def _check_enough(run: RunData, rows: Sequence[_Row]) -> None:
 
 def _print(rows: Sequence[_Row], options: argparse.Namespace) -> None:
     from vbbench.cli.tables import console, table
-    from vbbench.results import format as words
+    from vbbench.results import formatting
 
-    heads = ["metric", "models", "individuals", "clips each", "difference", "spread", "smallest visible"]
+    heads = [
+        "metric",
+        "models",
+        "individuals",
+        "clips each",
+        "difference",
+        "spread",
+        "smallest visible",
+    ]
     heads += [] if options.difference is None else [f"individuals for {options.difference:g}"]
     made = table("What differences can be seen", *heads, numbers=heads[2:], whole=("metric",))
     for row in rows:
-        made.add_row(words.metric_title(row.spec.name), f"{row.models[0]} - {row.models[1]}", *_numbers(row.pilot, options))
+        made.add_row(
+            formatting.metric_title(row.spec.name),
+            f"{row.models[0]} - {row.models[1]}",
+            *_numbers(row.pilot, options),
+        )
     console().print(made)
 
 
@@ -177,9 +215,13 @@ def _notes(rows: Sequence[_Row], options: argparse.Namespace, pairs: int) -> lis
             "planned here for 80 %, and in 62 % as one of 6 comparisons."
         )
     if options.models is None:
-        notes.append("Of all pairs of competitors, those whose differences vary most: what is enough for them is enough for every pair.")
+        notes.append(
+            "Of all pairs of competitors, those whose differences vary most: what is enough for them is enough for every pair."
+        )
     if options.comparisons == 1 and pairs > 1:
-        notes.append(f"The leaderboard corrects for its {pairs} pairs of competitors; --comparisons {pairs} plans for that.")
+        notes.append(
+            f"The leaderboard corrects for its {pairs} pairs of competitors; --comparisons {pairs} plans for that."
+        )
     if options.difference is None:
         notes.append("--difference D tells how many individuals a difference takes.")
     elif any(number[-1] == "too many" for number in (_numbers(row.pilot, options) for row in rows)):

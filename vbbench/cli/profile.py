@@ -39,27 +39,66 @@ class Part:
 
 
 def _step_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--scale", choices=("small", "sd14"), default="small", help="the network's size (default: small, for a CPU)")
-    parser.add_argument("--rounds", type=positive, metavar="N", help="timed rounds (default: by scale and device)")
-    parser.add_argument("--ways", type=_names, metavar="LIST", help="rungs and other ways of the table (default: those quick to set up)")
+    parser.add_argument(
+        "--scale",
+        choices=("small", "sd14"),
+        default="small",
+        help="the network's size (default: small, for a CPU)",
+    )
+    parser.add_argument(
+        "--rounds", type=positive, metavar="N", help="timed rounds (default: by scale and device)"
+    )
+    parser.add_argument(
+        "--ways",
+        type=_names,
+        metavar="LIST",
+        help="rungs and other ways of the table (default: those quick to set up)",
+    )
 
 
 def _clip_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--models", type=_names, metavar="LIST", help="models that need no fitting (default: videobooth, elite, text-to-video)"
+        "--models",
+        type=_names,
+        metavar="LIST",
+        help="models that need no fitting (default: videobooth, elite, text-to-video)",
     )
-    parser.add_argument("--batch", type=positive, metavar="N", help="clips at once (default: the recipe's)")
+    parser.add_argument(
+        "--batch", type=positive, metavar="N", help="clips at once (default: the recipe's)"
+    )
 
 
 def _training_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--scale", choices=("mini", "small", "sd14"), default="mini", help="the network's size (default: mini)")
+    parser.add_argument(
+        "--scale",
+        choices=("mini", "small", "sd14"),
+        default="mini",
+        help="the network's size (default: mini)",
+    )
 
 
 PARTS = (
-    Part("attention", "injection attention, by every backend", "vbbench.profiling.attention:profile"),
-    Part("step", "a denoising step, one removal at a time", "vbbench.profiling.step:profile", _step_options),
-    Part("clip", "a whole clip, from prompt items to frames", "vbbench.profiling.clip:profile", _clip_options),
-    Part("training", "a training step of the fine stage", "vbbench.profiling.training:profile", _training_options),
+    Part(
+        "attention", "injection attention, by every backend", "vbbench.profiling.attention:profile"
+    ),
+    Part(
+        "step",
+        "a denoising step, one removal at a time",
+        "vbbench.profiling.step:profile",
+        _step_options,
+    ),
+    Part(
+        "clip",
+        "a whole clip, from prompt items to frames",
+        "vbbench.profiling.clip:profile",
+        _clip_options,
+    ),
+    Part(
+        "training",
+        "a training step of the fine stage",
+        "vbbench.profiling.training:profile",
+        _training_options,
+    ),
 )
 FEW_CASES = 4
 _SHARED = ("device", "threads", "quick", "backward", "dtype", "backends", "frames", "sizes", "out")
@@ -75,20 +114,50 @@ def add_parser(commands: Any) -> None:
     )
     parts = parser.add_subparsers(title="parts", metavar="PART", parser_class=type(parser))
     for part in PARTS:
-        _add_part(parts.add_parser(part.name, help=part.words, description=f"Profile {part.words}."), part)
+        _add_part(
+            parts.add_parser(part.name, help=part.words, description=f"Profile {part.words}."), part
+        )
     parser.set_defaults(command=_no_part)
 
 
 def _add_part(parser: argparse.ArgumentParser, part: Part) -> None:
-    parser.add_argument("--device", default="cpu", metavar="NAME", help="cpu or cuda (default: cpu)")
+    parser.add_argument(
+        "--device", default="cpu", metavar="NAME", help="cpu or cuda (default: cpu)"
+    )
     parser.add_argument("--quick", action="store_true", help="only what the targets need")
-    parser.add_argument("--backward", action="store_true", help="forward and backward with gradients, instead of forward without")
-    parser.add_argument("--dtype", type=_dtypes, metavar="LIST", help=f"of {', '.join(DTYPES)} (default: float32,bfloat16)")
-    parser.add_argument("--backends", type=_names, metavar="LIST", help="attention backends (default: all)")
-    parser.add_argument("--frames", type=_numbers, metavar="LIST", help="numbers of frames to sweep")
-    parser.add_argument("--sizes", type=_numbers, metavar="LIST", help="sizes of videos to sweep, in pixels")
-    parser.add_argument("--threads", type=threads, default=TARGET_THREADS, metavar="N", help="CPU threads (default: %(default)s)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help=f"folder of the results (default: runs/profile-{part.name})")
+    parser.add_argument(
+        "--backward",
+        action="store_true",
+        help="forward and backward with gradients, instead of forward without",
+    )
+    parser.add_argument(
+        "--dtype",
+        type=_dtypes,
+        metavar="LIST",
+        help=f"of {', '.join(DTYPES)} (default: float32,bfloat16)",
+    )
+    parser.add_argument(
+        "--backends", type=_names, metavar="LIST", help="attention backends (default: all)"
+    )
+    parser.add_argument(
+        "--frames", type=_numbers, metavar="LIST", help="numbers of frames to sweep"
+    )
+    parser.add_argument(
+        "--sizes", type=_numbers, metavar="LIST", help="sizes of videos to sweep, in pixels"
+    )
+    parser.add_argument(
+        "--threads",
+        type=threads,
+        default=TARGET_THREADS,
+        metavar="N",
+        help="CPU threads (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help=f"folder of the results (default: runs/profile-{part.name})",
+    )
     part.add(parser)
     parser.set_defaults(command=lambda options: profile(part, options))
 
@@ -105,7 +174,9 @@ def profile(part: Part, chosen: argparse.Namespace) -> int:
 
     folder = chosen.out or Path("runs") / f"profile-{part.name}"
     device = choose_device(chosen.device, "mini")
-    further = {name: value for name, value in vars(chosen).items() if name not in (*_SHARED, "command")}
+    further = {
+        name: value for name, value in vars(chosen).items() if name not in (*_SHARED, "command")
+    }
     options = Options(
         device=device,
         threads=chosen.threads,
@@ -140,7 +211,14 @@ def show(record: Record) -> None:
         # A few cases are tables of their own: their names, often long, would leave no room for the numbers.
         if len(cases) <= FEW_CASES:
             for case in cases:
-                out.print(_rows_table(record, f"{title}: {case}", [row for row in rows if row.case == case], with_case=False))
+                out.print(
+                    _rows_table(
+                        record,
+                        f"{title}: {case}",
+                        [row for row in rows if row.case == case],
+                        with_case=False,
+                    )
+                )
         else:
             out.print(_rows_table(record, title, rows, with_case=True))
     out.print(escape(words.legend(record)))
@@ -148,9 +226,20 @@ def show(record: Record) -> None:
         out.print(f"Not measured: {words.gap(gap)}", markup=False)
     counted = [check for check in record.checks if check.counts]
     if counted:
-        made = table("Targets", "target", "wanted", "measured", "verdict", numbers=("wanted", "measured"), whole=("wanted", "measured"))
+        made = table(
+            "Targets",
+            "target",
+            "wanted",
+            "measured",
+            "verdict",
+            numbers=("wanted", "measured"),
+            whole=("wanted", "measured"),
+        )
         for check in counted:
-            made.add_row(*map(escape, words.check_cells(check)), style="bold" if check.passed is not True else None)
+            made.add_row(
+                *map(escape, words.check_cells(check)),
+                style="bold" if check.passed is not True else None,
+            )
         out.print(made)
     for line in (*record.notes, *words.aside(record)):
         out.print(line, markup=False)
@@ -164,11 +253,24 @@ def _rows_table(record: Record, title: str, rows: Sequence[Row], *, with_case: b
 
     columns = words.columns(record, rows)
     heads = [column.head.replace(" ", "\n") for column in columns]
-    made = table(escape(title), *(("case",) if with_case else ()), "variant", *heads, numbers=heads, whole=("variant", *heads))
+    made = table(
+        escape(title),
+        *(("case",) if with_case else ()),
+        "variant",
+        *heads,
+        numbers=heads,
+        whole=("variant", *heads),
+    )
     for place, row in enumerate(rows):
         last = place + 1 == len(rows) or rows[place + 1].case != row.case
-        cells = (*((row.case,) if with_case else ()), words.variant(row), *(column.text(row) for column in columns))
-        made.add_row(*map(escape, cells), end_section=last, style="bold" if words.is_chosen(row) else None)
+        cells = (
+            *((row.case,) if with_case else ()),
+            words.variant(row),
+            *(column.text(row) for column in columns),
+        )
+        made.add_row(
+            *map(escape, cells), end_section=last, style="bold" if words.is_chosen(row) else None
+        )
     return made
 
 

@@ -32,7 +32,9 @@ class Gate(pytest.Collector):
             reason = str(self.found) if isinstance(self.found, IncompleteError) else NOTHING_COUNTS
             yield Refusal.from_parent(self, name="comparison", reason=reason)
         for model in dict.fromkeys(row.verdict.model for row in rows):
-            yield Model.from_parent(self, name=model, rows=[row for row in rows if row.verdict.model == model])
+            yield Model.from_parent(
+                self, name=model, rows=[row for row in rows if row.verdict.model == model]
+            )
 
     def tests(self) -> Iterator[pytest.Item]:
         """All tests of the run."""
@@ -98,7 +100,11 @@ def sentence(row: Row) -> str:
 def describe(row: Row) -> str:
     """A row with its means, interval and yardsticks, then the items that moved most, a line each."""
     moved = moved_in_words(row.verdict, len(row.verdict.moved))
-    lines = [sentence(row), f"  {numbers_in_words(row)}", *(["  moved most:", *(f"    {text}" for text in moved)] if moved else [])]
+    lines = [
+        sentence(row),
+        f"  {numbers_in_words(row)}",
+        *(["  moved most:", *(f"    {text}" for text in moved)] if moved else []),
+    ]
     return "\n".join(line for line in lines if line.strip())
 
 
@@ -108,4 +114,6 @@ def describe_all(rows: Sequence[Row]) -> str:
     wrong = [row for row in counted if row.verdict.kind not in PASSES]
     if not counted:
         return NOTHING_COUNTS
-    return "\n".join([f"{len(wrong)} of {len(counted)} rows are not as recorded", *map(describe, wrong)])
+    return "\n".join(
+        [f"{len(wrong)} of {len(counted)} rows are not as recorded", *map(describe, wrong)]
+    )

@@ -35,9 +35,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="RUN",
         help="hold this run folder against recorded scores, each model and metric a test of its own; may be given more than once",
     )
-    group.addoption("--vbbench-against", metavar="FILE", help="the recorded scores (default: vbbench's own of the run's suite)")
-    group.addoption("--vbbench-models", metavar="LIST", help="names of models, with commas (default: all that were recorded)")
-    group.addoption("--vbbench-tolerances", metavar="FILE", help="how much may change (default: vbbench's own)")
+    group.addoption(
+        "--vbbench-against",
+        metavar="FILE",
+        help="the recorded scores (default: vbbench's own of the run's suite)",
+    )
+    group.addoption(
+        "--vbbench-models",
+        metavar="LIST",
+        help="names of models, with commas (default: all that were recorded)",
+    )
+    group.addoption(
+        "--vbbench-tolerances", metavar="FILE", help="how much may change (default: vbbench's own)"
+    )
 
 
 def pytest_plugin_registered(plugin: object, manager: pytest.PytestPluginManager) -> None:
@@ -56,18 +66,26 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """
     config = session.config
     runs = list(dict.fromkeys(config.getoption("--vbbench-gate")))
-    against, models, tolerances = (config.getoption(f"--vbbench-{name}") for name in ("against", "models", "tolerances"))
+    against, models, tolerances = (
+        config.getoption(f"--vbbench-{name}") for name in ("against", "models", "tolerances")
+    )
     try:
         if not runs and (against, models, tolerances) != (None, None, None):
-            raise UsageError("options of the gate are given, but no run: --vbbench-gate RUN names it.")
+            raise UsageError(
+                "options of the gate are given, but no run: --vbbench-gate RUN names it."
+            )
         folder = config.invocation_params.dir
         files = [folder / file if file else None for file in (against, tolerances)]
-        config.stash[_FOUND] = {run: _rows(folder / run, files[0], models, files[1]) for run in runs}
+        config.stash[_FOUND] = {
+            run: _rows(folder / run, files[0], models, files[1]) for run in runs
+        }
     except VBBenchError as error:
         raise pytest.UsageError(f"vbbench: {error}") from None
 
 
-def _rows(run: Path, against: Path | None, models: str | None, tolerances: Path | None) -> list[Row] | IncompleteError:
+def _rows(
+    run: Path, against: Path | None, models: str | None, tolerances: Path | None
+) -> list[Row] | IncompleteError:
     """What cannot be compared at all is a finding too: it becomes a test that fails."""
     try:
         return _hold(run, against, models, None, tolerances)[1]

@@ -21,10 +21,20 @@ def add_parser(commands: Any) -> None:
         description="Write a leaderboard with all videos side by side, as a folder that opens from the disk. Needs no model. "
         "`vbbench report --site DIR` writes one page over all the results that DIR holds.",
     )
-    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="run folders of one suite")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where to write it (default: RUN/report of the first run)")
     parser.add_argument(
-        "--items", type=positive, metavar="N", help="show the videos of N items only; the numbers are of all (default: every item)"
+        "runs", nargs="*", type=Path, metavar="RUN", help="run folders of one suite"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="where to write it (default: RUN/report of the first run)",
+    )
+    parser.add_argument(
+        "--items",
+        type=positive,
+        metavar="N",
+        help="show the videos of N items only; the numbers are of all (default: every item)",
     )
     parser.add_argument(
         "--site",
@@ -40,22 +50,38 @@ def report(options: argparse.Namespace) -> int:
     if options.site is not None:
         return _site(options)
     if not options.runs:
-        raise UsageError("the following arguments are required: RUN (or --site DIR); `vbbench report --help` tells more.")
+        raise UsageError(
+            "the following arguments are required: RUN (or --site DIR); `vbbench report --help` tells more."
+        )
     from vbbench.cli.tables import print_leaderboard
     from vbbench.report.leaderboard import write_report
     from vbbench.results.aggregate import leaderboard_table, load_run, merge_runs
-    from vbbench.results.format import restriction
+    from vbbench.results.formatting import restriction
 
     merged = merge_runs([load_run(run) for run in options.runs])
-    print_leaderboard(leaderboard_table(merged), merged.metrics, restriction(merged.prompts_per_subject))
-    print(f"Report: {write_report(options.runs, options.out or options.runs[0] / 'report', options.items)}")
+    print_leaderboard(
+        leaderboard_table(merged), merged.metrics, restriction(merged.prompts_per_subject)
+    )
+    print(
+        f"Report: {write_report(options.runs, options.out or options.runs[0] / 'report', options.items)}"
+    )
     return 0
 
 
 def _site(options: argparse.Namespace) -> int:
-    given = [name for name, value in (("RUN", options.runs), ("--out", options.out), ("--items", options.items)) if value]
+    given = [
+        name
+        for name, value in (
+            ("RUN", options.runs),
+            ("--out", options.out),
+            ("--items", options.items),
+        )
+        if value
+    ]
     if given:
-        raise UsageError(f"--site takes the folder that its page is of and goes into, and no {given[0]}.")
+        raise UsageError(
+            f"--site takes the folder that its page is of and goes into, and no {given[0]}."
+        )
     from vbbench.report.site.site import write_site
 
     recordings = sorted((options.site.resolve().parent / RECORDED).glob("*.json"))

@@ -40,9 +40,21 @@ def add_parser(commands: Any) -> None:
         description="Sample and score models on a suite, and rank them. Run the same command again to go on after an interruption; "
         "only what is missing, has failed, or was made by other code is done.",
     )
-    parser.add_argument("--models", default=DEFAULT_MODELS, metavar="LIST", help="names, groups and recipe folders (default: %(default)s)")
-    parser.add_argument("--suite", default="mini", metavar="NAME", help="a bundled suite or a suite's folder (default: %(default)s)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/<suite>)")
+    parser.add_argument(
+        "--models",
+        default=DEFAULT_MODELS,
+        metavar="LIST",
+        help="names, groups and recipe folders (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--suite",
+        default="mini",
+        metavar="NAME",
+        help="a bundled suite or a suite's folder (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="run folder (default: runs/<suite>)"
+    )
     parser.add_argument("--scale", metavar="SCALE", help="mini or sd14 (default: the suite's)")
     parser.add_argument(
         "--prompts-per-subject",
@@ -50,11 +62,22 @@ def add_parser(commands: Any) -> None:
         metavar="N",
         help="only the first N prompts of each individual (default: all); a run folder may go on with more, and keeps what is done",
     )
-    parser.add_argument("--no-references", action="store_true", help="leave out the reference rows (real video, still image ...)")
+    parser.add_argument(
+        "--no-references",
+        action="store_true",
+        help="leave out the reference rows (real video, still image ...)",
+    )
     add_sampling_options(parser)
-    parser.add_argument("--batch-size", type=positive, metavar="N", help="items sampled together, instead of the recipes' own")
+    parser.add_argument(
+        "--batch-size",
+        type=positive,
+        metavar="N",
+        help="items sampled together, instead of the recipes' own",
+    )
     add_scoring_options(parser)
-    parser.add_argument("--dry-run", action="store_true", help="print the plan and its cost, and do nothing")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the plan and its cost, and do nothing"
+    )
     parser.add_argument("--no-report", action="store_true", help="do not write the HTML report")
     parser.set_defaults(command=run)
 
@@ -73,22 +96,36 @@ def run(options: argparse.Namespace) -> int:
         recipes = [*recipes, *_references({recipe.name for recipe in recipes}, suite)]
     scale = options.scale or suite.scale
     recipes = _asked(recipes, scale, options)
-    plan = plans.build(plans.RunConfig(tuple(recipes), scale, _overrides(options), options.prompts_per_subject), suite)
+    plan = plans.build(
+        plans.RunConfig(tuple(recipes), scale, _overrides(options), options.prompts_per_subject),
+        suite,
+    )
     root = options.out or Path("runs") / suite.name
     device = choose_device(options.device, scale)
     if options.dry_run:
         return _dry_run(plan, RunStore(root, suite, scale, read_only=True), device, options.threads)
     setting = setting_from(options, scale, num_frames=suite.num_frames, fps=suite.fps)
     scorer = scorer_from(options, suite.metrics, setting, device)
-    _warn_of_memory(warning for _, warning in memory_estimates([(model.recipe, model.params) for model in plan.models], scale, device))
+    _warn_of_memory(
+        warning
+        for _, warning in memory_estimates(
+            [(model.recipe, model.params) for model in plan.models], scale, device
+        )
+    )
     with RunStore(root, suite, scale) as store:
         summary = execute_plan(plan, store, scorer, device=device, threads=options.threads)
     if summary is None:
         return 130
     _tell_results(root, report=not options.no_report)
     if not summary.complete:
-        failed = f"{summary.failed} videos failed" if summary.failed else f"{summary.unscored} videos lack a score"
-        raise IncompleteError(f"the run is incomplete: {failed}; the reasons are in {root}. Run the same command again to retry.")
+        failed = (
+            f"{summary.failed} videos failed"
+            if summary.failed
+            else f"{summary.unscored} videos lack a score"
+        )
+        raise IncompleteError(
+            f"the run is incomplete: {failed}; the reasons are in {root}. Run the same command again to retry."
+        )
     return 0
 
 
@@ -99,10 +136,19 @@ def _references(names: Collection[str], suite: PromptSuite) -> list[Recipe]:
     if REFERENCES not in groups():
         return []
     rows = [recipe for recipe in resolve_models(REFERENCES) if recipe.name not in names]
-    lacking = [row for row in rows if not all(getattr(item, need) is not None for need in row.needs for item in suite.items)]
+    lacking = [
+        row
+        for row in rows
+        if not all(getattr(item, need) is not None for need in row.needs for item in suite.items)
+    ]
     if lacking:
-        what = " and ".join(sorted({need.replace("_", " ") for row in lacking for need in row.needs}))
-        print(f"Note: {', '.join(row.name for row in lacking)} left out: not every item of the suite has its {what}.", file=sys.stderr)
+        what = " and ".join(
+            sorted({need.replace("_", " ") for row in lacking for need in row.needs})
+        )
+        print(
+            f"Note: {', '.join(row.name for row in lacking)} left out: not every item of the suite has its {what}.",
+            file=sys.stderr,
+        )
     return [row for row in rows if row not in lacking]
 
 
@@ -118,7 +164,8 @@ def _asked(recipes: list[Recipe], scale: str, options: argparse.Namespace) -> li
     wanted: dict[str, Any] = {"dtype": options.dtype, "offload": options.offload}
     if left := left_as_they_are(recipes, scale, **wanted):
         print(
-            f"Note: --dtype and --offload are not for {', '.join(left)}: fitted models and those with code of their own.", file=sys.stderr
+            f"Note: --dtype and --offload are not for {', '.join(left)}: fitted models and those with code of their own.",
+            file=sys.stderr,
         )
     return [asked(recipe, scale, **wanted) for recipe in recipes]
 
@@ -130,7 +177,11 @@ def _dry_run(plan: Plan, store: RunStore, device: str, threads: int | None) -> i
 
     speed = _speed(store, plan.scale, device, threads)
     print_plan(plan, estimate(plan, missing_jobs(plan, store), speed.slowness), store.root)
-    estimates = list(memory_estimates([(model.recipe, model.params) for model in plan.models], plan.scale, device))
+    estimates = list(
+        memory_estimates(
+            [(model.recipe, model.params) for model in plan.models], plan.scale, device
+        )
+    )
     for need, _ in estimates:
         print(f"Memory of {need}")
     _warn_of_memory(warning for _, warning in estimates)
@@ -146,11 +197,19 @@ def _speed(store: RunStore, scale: str, device: str, threads: int | None) -> Spe
     """This machine's speed. A run that goes on keeps its number of threads, and with it its last digits."""
     from vbbench.runner.estimate import measure_speed
 
-    return measure_speed(threads or store.manifest.get("environment", {}).get("threads"), scale, device)
+    return measure_speed(
+        threads or store.manifest.get("environment", {}).get("threads"), scale, device
+    )
 
 
 def execute_plan(
-    plan: Plan, store: RunStore, scorer: Scorer, *, device: str, threads: int | None, fresh_process: bool = True
+    plan: Plan,
+    store: RunStore,
+    scorer: Scorer,
+    *,
+    device: str,
+    threads: int | None,
+    fresh_process: bool = True,
 ) -> Summary | None:
     """Do the plan; None when Ctrl-C stopped it.
 
@@ -167,18 +226,30 @@ def execute_plan(
     missing = missing_jobs(plan, store)
     speed = _speed(store, plan.scale, device, threads)
     # the seconds of a finished run belong to the hour in which it was made, not to the one in which it is looked at
-    measured = {"slowness": round(speed.slowness, 3), "resident_mb": round(PeakMemory(device).megabytes(), 1) if fresh_process else None}
+    measured = {
+        "slowness": round(speed.slowness, 3),
+        "resident_mb": round(PeakMemory(device).megabytes(), 1) if fresh_process else None,
+    }
     if not missing:
         measured = {name: store.manifest.get("environment", {}).get(name) for name in measured}
     environment = {**describe(device, speed.threads), **measured}
-    manifest = make_manifest(plan.suite, plan.scale, manifest_models(plan), scorer.specs, environment, plan.prompts_per_subject)
+    manifest = make_manifest(
+        plan.suite,
+        plan.scale,
+        manifest_models(plan),
+        scorer.specs,
+        environment,
+        plan.prompts_per_subject,
+    )
     left_out = store.write_manifest(manifest)
     try:
         with make_progress() as progress:
             if left_out:
                 progress.say(setting_note(left_out))
             progress.say(_announcement(plan, estimate(plan, missing, speed.slowness), store.root))
-            return execute(plan, store, scorer, device=device, threads=speed.threads, progress=progress)
+            return execute(
+                plan, store, scorer, device=device, threads=speed.threads, progress=progress
+            )
     except KeyboardInterrupt:
         left = len(missing_jobs(plan, store))
         print(
@@ -195,17 +266,21 @@ def _announcement(plan: Plan, cost: Estimate, root: Path) -> str:
     if not cost.jobs:
         return f"All {len(plan.jobs)} jobs of this plan are done in {root}."
     kept = len(plan.jobs) - cost.jobs
-    unknown = f" (without {', '.join(cost.unknown)}, whose cost nobody recorded)" if cost.unknown else ""
+    unknown = (
+        f" (without {', '.join(cost.unknown)}, whose cost nobody recorded)" if cost.unknown else ""
+    )
     return f"{cost.jobs} jobs to do{f', {kept} kept' if kept else ''}: about {duration(cost.seconds)}{unknown}. Results go to {root}."
 
 
 def _tell_results(root: Path, *, report: bool) -> None:
     from vbbench.cli.tables import print_leaderboard
     from vbbench.results.aggregate import leaderboard_table, load_run
-    from vbbench.results.format import restriction
+    from vbbench.results.formatting import restriction
 
     found = load_run(root)
-    print_leaderboard(leaderboard_table(found), found.metrics, restriction(found.prompts_per_subject))
+    print_leaderboard(
+        leaderboard_table(found), found.metrics, restriction(found.prompts_per_subject)
+    )
     if report:
         from vbbench.report.leaderboard import write_report
 

@@ -28,17 +28,47 @@ def add_parser(commands: Any) -> None:
         help="make one video from a picture of yours",
         description="Make one video of the subject of a picture. A picture cut out on white works best.",
     )
-    parser.add_argument("--image", type=Path, required=True, metavar="FILE", help="picture of the subject")
-    parser.add_argument("--text", required=True, help='what is to be seen, e.g. "a cat on the beach"')
-    parser.add_argument("--subject", required=True, metavar="WORD", help="the word of the text that the picture shows, e.g. cat")
-    parser.add_argument("--model", default="videobooth", metavar="NAME", help="name or recipe folder (default: %(default)s)")
-    parser.add_argument("--out", type=Path, default=Path("out.mp4"), metavar="FILE", help=".mp4 or .webm (default: %(default)s)")
+    parser.add_argument(
+        "--image", type=Path, required=True, metavar="FILE", help="picture of the subject"
+    )
+    parser.add_argument(
+        "--text", required=True, help='what is to be seen, e.g. "a cat on the beach"'
+    )
+    parser.add_argument(
+        "--subject",
+        required=True,
+        metavar="WORD",
+        help="the word of the text that the picture shows, e.g. cat",
+    )
+    parser.add_argument(
+        "--model",
+        default="videobooth",
+        metavar="NAME",
+        help="name or recipe folder (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("out.mp4"),
+        metavar="FILE",
+        help=".mp4 or .webm (default: %(default)s)",
+    )
     parser.add_argument("--seed", type=seed, default=0, help="(default: %(default)s)")
     parser.add_argument("--scale", default="mini", help="mini or sd14 (default: %(default)s)")
-    parser.add_argument("--num-frames", type=positive, metavar="N", help="frames of the video (default: 8 at scale mini, 16 at sd14)")
+    parser.add_argument(
+        "--num-frames",
+        type=positive,
+        metavar="N",
+        help="frames of the video (default: 8 at scale mini, 16 at sd14)",
+    )
     add_sampling_options(parser)
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
-    parser.add_argument("--threads", type=threads, metavar="N", help="CPU threads (default: 1 at scale mini, else the usable cores)")
+    parser.add_argument(
+        "--threads",
+        type=threads,
+        metavar="N",
+        help="CPU threads (default: 1 at scale mini, else the usable cores)",
+    )
     parser.set_defaults(command=sample)
 
 
@@ -52,7 +82,9 @@ def sample(options: argparse.Namespace) -> int:
     if options.out.is_dir():
         raise UsageError(f"--out {options.out} is a folder, not a file.")
     if options.scale not in VIDEO_SHAPES:
-        raise UsageError(f"there is no scale {options.scale!r}: known are {', '.join(VIDEO_SHAPES)}.")
+        raise UsageError(
+            f"there is no scale {options.scale!r}: known are {', '.join(VIDEO_SHAPES)}."
+        )
     recipe = _choose(options)
     picture, notes = load_image_prompt(options.image, VIDEO_SHAPES[options.scale][1])
     item = single_item(options.image, options.text, options.subject, options.seed)
@@ -76,10 +108,14 @@ def _choose(options: argparse.Namespace) -> Recipe:
         raise UsageError(f"{options.model!r} names {len(recipes)} models; one is wanted.")
     (recipe,) = recipes
     if recipe.fitted:
-        raise UsageError(f"the model {recipe.name!r} must be fitted to several clips of a subject; one picture is not enough.")
+        raise UsageError(
+            f"the model {recipe.name!r} must be fitted to several clips of a subject; one picture is not enough."
+        )
     wanted: dict[str, Any] = {"dtype": options.dtype, "offload": options.offload}
     if left_as_they_are(recipes, options.scale, **wanted):
-        raise UsageError(f"the model {recipe.name!r} does not take --dtype or --offload: its own code or program decides on that.")
+        raise UsageError(
+            f"the model {recipe.name!r} does not take --dtype or --offload: its own code or program decides on that."
+        )
     return asked(recipe, options.scale, **wanted)
 
 
@@ -93,7 +129,14 @@ def _generate(recipe: Recipe, item: PromptItem, options: argparse.Namespace) -> 
 
     num_frames, size, fps = VIDEO_SHAPES[options.scale]
     frames = options.num_frames or num_frames
-    params = sampling_params(recipe, options.scale, num_frames=frames, size=size, fps=fps, overrides=sampling_overrides(options))
+    params = sampling_params(
+        recipe,
+        options.scale,
+        num_frames=frames,
+        size=size,
+        fps=fps,
+        overrides=sampling_overrides(options),
+    )
     device = choose_device(options.device, options.scale)
     for _, warning in memory_estimates([(recipe, params)], options.scale, device):
         if warning:
@@ -114,5 +157,7 @@ def _warnings(picture: np.ndarray, scale: str) -> list[str]:
         )
     border = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
     if (border.min(axis=1) < 240).mean() > 0.5:
-        warnings.append("the picture has a background; models are made for subjects cut out on white")
+        warnings.append(
+            "the picture has a background; models are made for subjects cut out on white"
+        )
     return warnings

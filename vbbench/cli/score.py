@@ -10,7 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vbbench.cli.options import add_scoring_options, positive, rate, scorer_from, setting_from, setting_note
+from vbbench.cli.options import (
+    add_scoring_options,
+    positive,
+    rate,
+    scorer_from,
+    setting_from,
+    setting_note,
+)
 from vbbench.errors import IncompleteError, UsageError
 
 if TYPE_CHECKING:
@@ -32,15 +39,44 @@ def add_parser(commands: Any) -> None:
         "of pictures) for each item of a suite; a manifest is a CSV file with the columns video, image, text, subject (and id, class, "
         "subject_word where known). Run the same command again to score only what is new or has changed.",
     )
-    parser.add_argument("--videos", type=Path, metavar="DIR", help="folder of videos for a suite's items")
-    parser.add_argument("--suite", metavar="NAME", help="a bundled suite or a suite's folder, with --videos")
-    parser.add_argument("--manifest", type=Path, metavar="FILE", help="CSV file that names videos and what they were made from")
-    parser.add_argument("--name", metavar="NAME", help="of the row in the leaderboard (default: the folder's or manifest's name)")
-    parser.add_argument("--title", metavar="TEXT", help="of the row in the leaderboard (default: its name)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/<suite>-<name>)")
-    parser.add_argument("--scale", metavar="SCALE", help="mini or sd14 (default: the suite's; mini for a manifest)")
-    parser.add_argument("--frames", type=positive, metavar="N", help="frames that each video must have (default: the suite's; any)")
-    parser.add_argument("--fps", type=rate, metavar="F", help="frames a second of folders of pictures (default: the suite's; 1)")
+    parser.add_argument(
+        "--videos", type=Path, metavar="DIR", help="folder of videos for a suite's items"
+    )
+    parser.add_argument(
+        "--suite", metavar="NAME", help="a bundled suite or a suite's folder, with --videos"
+    )
+    parser.add_argument(
+        "--manifest",
+        type=Path,
+        metavar="FILE",
+        help="CSV file that names videos and what they were made from",
+    )
+    parser.add_argument(
+        "--name",
+        metavar="NAME",
+        help="of the row in the leaderboard (default: the folder's or manifest's name)",
+    )
+    parser.add_argument(
+        "--title", metavar="TEXT", help="of the row in the leaderboard (default: its name)"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="run folder (default: runs/<suite>-<name>)"
+    )
+    parser.add_argument(
+        "--scale", metavar="SCALE", help="mini or sd14 (default: the suite's; mini for a manifest)"
+    )
+    parser.add_argument(
+        "--frames",
+        type=positive,
+        metavar="N",
+        help="frames that each video must have (default: the suite's; any)",
+    )
+    parser.add_argument(
+        "--fps",
+        type=rate,
+        metavar="F",
+        help="frames a second of folders of pictures (default: the suite's; 1)",
+    )
     add_scoring_options(parser)
     parser.add_argument("--no-report", action="store_true", help="do not write the HTML report")
     parser.set_defaults(command=score)
@@ -57,12 +93,21 @@ def score(options: argparse.Namespace) -> int:
             with make_progress() as progress:
                 _score(store, submission, name, options, progress)
         except KeyboardInterrupt:
-            print(f"vbbench: stopped; all that is done is kept in {store.root}. Run the same command again to go on.", file=sys.stderr)
+            print(
+                f"vbbench: stopped; all that is done is kept in {store.root}. Run the same command again to go on.",
+                file=sys.stderr,
+            )
             return 130
     return _tell(store.root, report=not options.no_report)
 
 
-def _score(store: RunStore, submission: Submission, name: str, options: argparse.Namespace, progress: Progress) -> None:
+def _score(
+    store: RunStore,
+    submission: Submission,
+    name: str,
+    options: argparse.Namespace,
+    progress: Progress,
+) -> None:
     """Read what is new, and score what has no score."""
     import torch
 
@@ -72,10 +117,15 @@ def _score(store: RunStore, submission: Submission, name: str, options: argparse
 
     scale = submission.scale
     suite = None if options.manifest else submission.suite
-    terms = intake.Terms(options.frames or (suite.num_frames if suite else None), options.fps or (suite.fps if suite else None))
+    terms = intake.Terms(
+        options.frames or (suite.num_frames if suite else None),
+        options.fps or (suite.fps if suite else None),
+    )
     threads = options.threads or default_threads(scale, choose_device(options.device, scale))
     torch.set_num_threads(threads)
-    _write_manifest(store, submission, name, options, threads, intake.shared([], terms, suite), None)
+    _write_manifest(
+        store, submission, name, options, threads, intake.shared([], terms, suite), None
+    )
     for note in submission.notes:
         progress.say(f"Note: {note}")
     intake.take_in(store, name, submission.given, terms, progress)
@@ -98,7 +148,9 @@ def _check_options(options: argparse.Namespace) -> None:
         raise UsageError("either --videos DIR with --suite NAME, or --manifest FILE is needed.")
     if (options.suite is None) != (options.videos is None):
         raise UsageError(
-            "--videos needs --suite NAME." if options.videos else "--suite goes with --videos; a manifest brings its own prompts."
+            "--videos needs --suite NAME."
+            if options.videos
+            else "--suite goes with --videos; a manifest brings its own prompts."
         )
 
 
@@ -107,9 +159,13 @@ def _name(options: argparse.Namespace) -> str:
     from vbbench.runner.submission import is_safe, safe_name
 
     if options.name is None:
-        return safe_name(options.videos.absolute().name if options.videos else options.manifest.stem)
+        return safe_name(
+            options.videos.absolute().name if options.videos else options.manifest.stem
+        )
     if not is_safe(options.name):
-        raise UsageError(f"--name {options.name!r} cannot name a folder: letters, digits, '.', '_' and '-' can, at most 64; see --title.")
+        raise UsageError(
+            f"--name {options.name!r} cannot name a folder: letters, digits, '.', '_' and '-' can, at most 64; see --title."
+        )
     return options.name
 
 
@@ -138,14 +194,21 @@ def _opened(options: argparse.Namespace, name: str) -> Iterator[tuple[RunStore, 
     _scorer(options, own_suite.METRICS, scale, expected)
     intake.check_folder(root, name, own_suite=True)
     notes += [MINIATURE] if scale == "mini" else []
-    with own_suite.opened(root, rows, scale=scale, num_frames=options.frames, fps=options.fps) as (store, submission):
+    with own_suite.opened(root, rows, scale=scale, num_frames=options.frames, fps=options.fps) as (
+        store,
+        submission,
+    ):
         yield store, replace(submission, notes=(*notes, *submission.notes))
 
 
-def _scorer(options: argparse.Namespace, metrics: tuple[str, ...], scale: str, shared: Shared) -> MetricScorer:
+def _scorer(
+    options: argparse.Namespace, metrics: tuple[str, ...], scale: str, shared: Shared
+) -> MetricScorer:
     from vbbench.core.environment import choose_device
 
-    setting = setting_from(options, scale, num_frames=shared.num_frames, fps=shared.fps, storage=shared.storage)
+    setting = setting_from(
+        options, scale, num_frames=shared.num_frames, fps=shared.fps, storage=shared.storage
+    )
     return scorer_from(options, metrics, setting, choose_device(options.device, scale))
 
 
@@ -168,7 +231,9 @@ def _write_manifest(
     record = model_record(store, name, title, shared, own_suite=bool(options.manifest))
     environment = describe(choose_device(options.device, submission.scale), threads)
     specs = scorer.specs if scorer else ()
-    return store.write_manifest(make_manifest(submission.suite, submission.scale, {name: record}, specs, environment))
+    return store.write_manifest(
+        make_manifest(submission.suite, submission.scale, {name: record}, specs, environment)
+    )
 
 
 def _tell(root: Path, *, report: bool) -> int:
@@ -185,11 +250,20 @@ def _tell(root: Path, *, report: bool) -> int:
     places = {item.id: place for place, item in enumerate(run.items)}
     failed = sorted(failures(run), key=lambda failure: places[failure.items[0]])
     for failure in failed[:SHOWN_FAILURES]:
-        print(f"No {failure.what} of {_items(failure.items)}: {_short(failure.reason)}", file=sys.stderr)
+        print(
+            f"No {failure.what} of {_items(failure.items)}: {_short(failure.reason)}",
+            file=sys.stderr,
+        )
     if failed:
-        more = f" {len(failed) - SHOWN_FAILURES} more reasons are in {root}." if len(failed) > SHOWN_FAILURES else ""
+        more = (
+            f" {len(failed) - SHOWN_FAILURES} more reasons are in {root}."
+            if len(failed) > SHOWN_FAILURES
+            else ""
+        )
         lost = {item for failure in failed for item in failure.items}
-        raise IncompleteError(f"the scores are incomplete: {len(lost)} of {len(run.items)} items lack a video or a score.{more}")
+        raise IncompleteError(
+            f"the scores are incomplete: {len(lost)} of {len(run.items)} items lack a video or a score.{more}"
+        )
     return 0
 
 

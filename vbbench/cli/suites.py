@@ -21,7 +21,18 @@ def suites(options: argparse.Namespace) -> int:
     from vbbench.data.suite import is_waiting, read_header
     from vbbench.data.suites import load_suite, resolve_suite, suite_names
 
-    listed = table("Suites", "name", "version", "digest", "scale", "items", "subjects", "frames", "metrics", "what it is")
+    listed = table(
+        "Suites",
+        "name",
+        "version",
+        "digest",
+        "scale",
+        "items",
+        "subjects",
+        "frames",
+        "metrics",
+        "what it is",
+    )
     code = 0
     for name in suite_names():
         try:
@@ -36,8 +47,22 @@ def suites(options: argparse.Namespace) -> int:
             listed.add_row(name, "damaged", "", "", "", "", "", "", str(error))
             code = error.exit_code
             continue
-        facts = (header["name"], header["version"], header["digest"][:12], header["scale"], str(items), str(subjects))
-        what = " ".join([*header["description"].split(), *(["(rendered when first used)"] if later else [])])
-        listed.add_row(*facts, f"{header['num_frames']} of {header['size']} px", ", ".join(header["metrics"]), what)
+        facts = (
+            header["name"],
+            header["version"],
+            header["digest"][:12],
+            header["scale"],
+            str(items),
+            str(subjects),
+        )
+        what = " ".join(
+            [*header["description"].split(), *(["(rendered when first used)"] if later else [])]
+        )
+        listed.add_row(
+            *facts,
+            f"{header['num_frames']} of {header['size']} px",
+            ", ".join(header["metrics"]),
+            what,
+        )
     console().print(listed)
     return code

@@ -30,11 +30,18 @@ def console() -> Console:
     return Console(width=width, highlight=False)
 
 
-def table(title: str | None, *columns: str, numbers: Collection[str] = (), whole: Collection[str] = ()) -> Table:
+def table(
+    title: str | None, *columns: str, numbers: Collection[str] = (), whole: Collection[str] = ()
+) -> Table:
     """An empty table; columns named in ``numbers`` are set to the right, those in ``whole`` are not broken into lines."""
     made = Table(title=title, title_justify="left", title_style="bold")
     for column in columns:
-        made.add_column(column, justify="right" if column in numbers else "left", overflow="fold", no_wrap=column in whole)
+        made.add_column(
+            column,
+            justify="right" if column in numbers else "left",
+            overflow="fold",
+            no_wrap=column in whole,
+        )
     return made
 
 
@@ -50,12 +57,19 @@ def print_plan(plan: Plan, cost: Estimate, root: Path) -> None:
     """The plan model by model: what is to do, what is kept, what it costs."""
     columns = ("model", "fits", "videos", "kept", "steps", "guidance", "batch", "scheduler", "cost")
     made = table(
-        f"Plan: suite {plan.suite.name} {plan.suite.version} at scale {plan.scale} into {root}", *columns, numbers=frozenset(columns[1:7])
+        f"Plan: suite {plan.suite.name} {plan.suite.version} at scale {plan.scale} into {root}",
+        *columns,
+        numbers=frozenset(columns[1:7]),
     )
     for model, left in zip(plan.models, cost.models, strict=True):
         kept = len(model.jobs) - left.fits - left.samples
         params = model.params
-        sampled = [str(params.num_inference_steps), f"{params.guidance_scale:g}", str(params.batch_size), params.scheduler]
+        sampled = [
+            str(params.num_inference_steps),
+            f"{params.guidance_scale:g}",
+            str(params.batch_size),
+            params.scheduler,
+        ]
         how = sampled if "sampling" in model.settings else ["", "", str(params.batch_size), ""]
         price = "unknown" if left.seconds is None else duration(left.seconds)
         made.add_row(model.name, str(left.fits or ""), str(left.samples), str(kept), *how, price)
@@ -65,23 +79,52 @@ def print_plan(plan: Plan, cost: Estimate, root: Path) -> None:
     out.print(f"{cost.jobs} jobs, about {duration(cost.seconds)} on this machine{unknown}.")
 
 
-def print_leaderboard(board: pd.DataFrame, specs: Sequence[MetricSpec] = (), restriction: str = "") -> None:
+def print_leaderboard(
+    board: pd.DataFrame, specs: Sequence[MetricSpec] = (), restriction: str = ""
+) -> None:
     """The leaderboard: mean and half the width of its 95 % interval, a row a model, reference rows below a line; then the ids of the
     metric specs."""
     metrics = [name.removesuffix(".low") for name in board.columns if name.endswith(".low")]
-    columns = ("model", *(metric.replace("-", "-\n") for metric in metrics), "fit s", "clip s", "MB", "videos")
-    made = table(f"Leaderboard{f', {restriction}' if restriction else ''}", *columns, numbers=frozenset(columns[1:]))
+    columns = (
+        "model",
+        *(metric.replace("-", "-\n") for metric in metrics),
+        "fit s",
+        "clip s",
+        "MB",
+        "videos",
+    )
+    made = table(
+        f"Leaderboard{f', {restriction}' if restriction else ''}",
+        *columns,
+        numbers=frozenset(columns[1:]),
+    )
     rows: list[dict[str, Any]] = board.to_dict("records")
     for place, row in enumerate(rows):
-        last_competitor = not row["reference"] and (place + 1 == len(rows) or rows[place + 1]["reference"])
+        last_competitor = not row["reference"] and (
+            place + 1 == len(rows) or rows[place + 1]["reference"]
+        )
         cells = [_interval(row, metric) for metric in metrics]
-        cost = [_number(row.get("fit_seconds"), 1), _number(row.get("sample_seconds"), 2), _number(row.get("peak_memory_mb"), 0)]
+        cost = [
+            _number(row.get("fit_seconds"), 1),
+            _number(row.get("sample_seconds"), 2),
+            _number(row.get("peak_memory_mb"), 0),
+        ]
         style = "dim" if row["reference"] else None
-        made.add_row(escape(row["title"]), *cells, *cost, f"{row['sampled']}/{row['items']}", style=style, end_section=last_competitor)
+        made.add_row(
+            escape(row["title"]),
+            *cells,
+            *cost,
+            f"{row['sampled']}/{row['items']}",
+            style=style,
+            end_section=last_competitor,
+        )
     out = console()
     out.print(made)
     _print_costs(board, out)
-    out.print("Metric specs: " + ", ".join(f"{metric} {board[f'{metric}.spec'].iloc[0]}" for metric in metrics))
+    out.print(
+        "Metric specs: "
+        + ", ".join(f"{metric} {board[f'{metric}.spec'].iloc[0]}" for metric in metrics)
+    )
     if untrained := untrained_note(specs):
         out.print(untrained, style="bold")
 
@@ -98,7 +141,10 @@ def _print_costs(board: pd.DataFrame, out: Console) -> None:
     heads = [f"{column.title}\n{column.unit}" for column in columns]
     made = table("Costs, of a new subject and of a clip", "model", *heads, numbers=frozenset(heads))
     for row in cost_rows(board, columns):
-        made.add_row(escape(row.title), *(f"{cell.text} ({cell.note})" if cell.note else cell.text for cell in row.cells))
+        made.add_row(
+            escape(row.title),
+            *(f"{cell.text} ({cell.note})" if cell.note else cell.text for cell in row.cells),
+        )
     out.print(made)
 
 

@@ -21,16 +21,36 @@ def add_parser(commands: Any) -> None:
         description="Train weights, or all of them. Run the same command again to go on where it stopped. On real videos it may run as "
         "many processes: `accelerate launch -m vbbench train ...`, or `torchrun --nproc-per-node N -m vbbench train ...`.",
     )
-    parser.add_argument("recipe", metavar="NAME", help="name of the weights, or all; a wrong name lists them")
-    parser.add_argument("--scale", choices=("mini", REAL), default="mini", help="(default: %(default)s)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the weights (default: where they are read from)")
-    parser.add_argument("--steps", type=positive, metavar="N", help="steps instead of the recipe's own")
+    parser.add_argument(
+        "recipe", metavar="NAME", help="name of the weights, or all; a wrong name lists them"
+    )
+    parser.add_argument(
+        "--scale", choices=("mini", REAL), default="mini", help="(default: %(default)s)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder of the weights (default: where they are read from)",
+    )
+    parser.add_argument(
+        "--steps", type=positive, metavar="N", help="steps instead of the recipe's own"
+    )
     parser.add_argument("--seed", type=seed, default=0, help="(default: %(default)s)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
     parser.add_argument(
-        "--workers", type=positive, default=1, metavar="N", help="mini: processes that train together (default: %(default)s)"
+        "--workers",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="mini: processes that train together (default: %(default)s)",
     )
-    parser.add_argument("--work", type=Path, metavar="DIR", help="folder of data and checkpoints (default: $VBBENCH_WORK or work)")
+    parser.add_argument(
+        "--work",
+        type=Path,
+        metavar="DIR",
+        help="folder of data and checkpoints (default: $VBBENCH_WORK or work)",
+    )
     _add_real(parser)
     parser.set_defaults(command=train)
 
@@ -47,14 +67,22 @@ def _add_real(parser: argparse.ArgumentParser) -> None:
     ):
         group.add_argument(flag, type=Path, metavar=metavar, help=what)
     group.add_argument("--classes", metavar="LIST", help="only these classes of it")
-    group.add_argument("--precision", choices=PRECISIONS, help=f"of the forward pass (default: {PRECISIONS[0]})")
     group.add_argument(
-        "--gradient-checkpointing", dest="recompute", action="store_true", default=None, help="less memory, a third more time"
+        "--precision", choices=PRECISIONS, help=f"of the forward pass (default: {PRECISIONS[0]})"
+    )
+    group.add_argument(
+        "--gradient-checkpointing",
+        dest="recompute",
+        action="store_true",
+        default=None,
+        help="less memory, a third more time",
     )
     for settings, options in ((RealSettings, _LOOP), (ClipSettings, _CLIPS)):
         for flag, (name, kind, what) in options.items():
             metavar, default = "X" if kind is finite else "N", getattr(settings, name)
-            group.add_argument(flag, dest=name, type=kind, metavar=metavar, help=f"{what} (default: {default:g})")
+            group.add_argument(
+                flag, dest=name, type=kind, metavar=metavar, help=f"{what} (default: {default:g})"
+            )
 
 
 def _natural(text: str) -> int:
@@ -63,12 +91,24 @@ def _natural(text: str) -> int:
 
 _LOOP = {
     "--batch-size": ("global_batch", positive, "clips a step, over all processes"),
-    "--micro-batch": ("micro_batch", positive, "clips that a process computes at once; the others of its share are accumulated"),
+    "--micro-batch": (
+        "micro_batch",
+        positive,
+        "clips that a process computes at once; the others of its share are accumulated",
+    ),
     "--lr": ("lr", finite, "learning rate"),
     "--warmup-steps": ("warmup_steps", _natural, "steps of linear warm-up"),
-    "--ema-decay": ("ema_decay", finite, "of the moving average of the weights, which is what is kept"),
+    "--ema-decay": (
+        "ema_decay",
+        finite,
+        "of the moving average of the weights, which is what is kept",
+    ),
     "--validate-every": ("validate_every", positive, "steps between validations on held-out clips"),
-    "--sample-every": ("sample_every", _natural, "steps between samples of held-out image prompts; 0: none"),
+    "--sample-every": (
+        "sample_every",
+        _natural,
+        "steps between samples of held-out image prompts; 0: none",
+    ),
     "--checkpoint-every": ("checkpoint_every_seconds", finite, "seconds between checkpoints"),
     "--loaders": ("loaders", _natural, "threads that read videos ahead"),
 }
@@ -78,7 +118,13 @@ _CLIPS = {
     "--size": ("size", positive, "side of its frames in pixels"),
     "--windows": ("windows", _natural, "places of a video at which a clip may begin; 0: any"),
 }
-_OTHERS = {"--data": "data", "--videos": "videos", "--cache": "cache", "--classes": "classes", "--precision": "precision"}
+_OTHERS = {
+    "--data": "data",
+    "--videos": "videos",
+    "--cache": "cache",
+    "--classes": "classes",
+    "--precision": "precision",
+}
 _OTHERS |= {"--gradient-checkpointing": "recompute"}
 
 
@@ -90,7 +136,9 @@ def train(options: argparse.Namespace) -> int:
 def _train_miniature(options: argparse.Namespace) -> int:
     names = {**{flag: name for flag, (name, _, _) in (_LOOP | _CLIPS).items()}, **_OTHERS}
     if wrong := [flag for flag, name in names.items() if getattr(options, name) is not None]:
-        raise UsageError(f"{', '.join(wrong)}: for trainings on real videos (--scale {REAL}), not for the miniature.")
+        raise UsageError(
+            f"{', '.join(wrong)}: for trainings on real videos (--scale {REAL}), not for the miniature."
+        )
     from vbbench.training.recipes import train as train_weights
 
     train_weights(
@@ -115,12 +163,22 @@ def _train_real(options: argparse.Namespace) -> int:
     from vbbench.training.recipes import WORK_VARIABLE
 
     if options.workers != 1:
-        raise UsageError("--workers is the miniature's; on real videos start the processes with `accelerate launch -m vbbench train ...`.")
+        raise UsageError(
+            "--workers is the miniature's; on real videos start the processes with `accelerate launch -m vbbench train ...`."
+        )
     if options.data is None or options.videos is None:
-        raise UsageError(f"--scale {REAL} is trained on real videos: name --data (as `vbbench data build` writes it) and --videos.")
+        raise UsageError(
+            f"--scale {REAL} is trained on real videos: name --data (as `vbbench data build` writes it) and --videos."
+        )
     if options.device not in ("cpu", "cuda"):
-        raise UsageError(f"there is no device {options.device!r} to train on; there are cpu and cuda.")
-    loop = _given(options, _LOOP) | {name: value for name in ("steps", "recompute") if (value := getattr(options, name)) is not None}
+        raise UsageError(
+            f"there is no device {options.device!r} to train on; there are cpu and cuda."
+        )
+    loop = _given(options, _LOOP) | {
+        name: value
+        for name in ("steps", "recompute")
+        if (value := getattr(options, name)) is not None
+    }
     loop |= {"bf16": options.precision != "float32"}
     run = RealRun(
         options.recipe,
@@ -142,4 +200,8 @@ def _train_real(options: argparse.Namespace) -> int:
 
 
 def _given(options: argparse.Namespace, known: dict[str, tuple[str, Any, str]]) -> dict[str, Any]:
-    return {name: value for name, _, _ in known.values() if (value := getattr(options, name)) is not None}
+    return {
+        name: value
+        for name, _, _ in known.values()
+        if (value := getattr(options, name)) is not None
+    }

@@ -29,7 +29,10 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("model", metavar="MODEL", help="a model's name or recipe folder")
     parser.add_argument(
-        "--suite", required=True, metavar="DIR", help="validation individuals: `vbbench world suite --split val` makes them"
+        "--suite",
+        required=True,
+        metavar="DIR",
+        help="validation individuals: `vbbench world suite --split val` makes them",
     )
     parser.add_argument(
         "--set",
@@ -38,12 +41,38 @@ def add_parser(commands: Any) -> None:
         metavar="KEY=V1,V2",
         help="a setting below [scales.<scale>] and the values to try: lr=0.01,0.03 or sampling.guidance_scale=2.0,4.0; once a setting",
     )
-    parser.add_argument("--metric", default="true-identity", metavar="NAME", help="whose mean decides (default: %(default)s)")
-    parser.add_argument("--trials", type=positive, default=4, metavar="N", help="combinations tried at most (default: %(default)s)")
-    parser.add_argument("--seed", type=seed, default=0, help="of the choice among more combinations (default: %(default)s)")
+    parser.add_argument(
+        "--metric",
+        default="true-identity",
+        metavar="NAME",
+        help="whose mean decides (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--trials",
+        type=positive,
+        default=4,
+        metavar="N",
+        help="combinations tried at most (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=seed,
+        default=0,
+        help="of the choice among more combinations (default: %(default)s)",
+    )
     parser.add_argument("--scale", metavar="SCALE", help="mini or sd14 (default: the suite's)")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="record of the tuning (default: tuning.json in the recipe's folder)")
-    parser.add_argument("--work", type=Path, metavar="DIR", help="run folders of the trials (default: runs/tune-<model>)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="record of the tuning (default: tuning.json in the recipe's folder)",
+    )
+    parser.add_argument(
+        "--work",
+        type=Path,
+        metavar="DIR",
+        help="run folders of the trials (default: runs/tune-<model>)",
+    )
     add_scoring_options(parser)
     parser.set_defaults(command=tune)
 
@@ -56,16 +85,22 @@ def tune(options: argparse.Namespace) -> int:
 
     recipes = resolve_models(options.model)
     if len(recipes) != 1:
-        raise UsageError(f"one model is tuned at a time, and {options.model!r} names {len(recipes)}.")
+        raise UsageError(
+            f"one model is tuned at a time, and {options.model!r} names {len(recipes)}."
+        )
     recipe, suite = recipes[0], load_suite(options.suite)
     scale = options.scale or suite.scale
     budget = tuning.Budget(_grid(options.set), options.trials, options.seed, options.metric)
     question = tuning.question_of(recipe, scale, suite, tuning.refuse_held_out(suite), budget)
     trials = tuning.trials_of(budget)
-    variants = [tuning.variant(recipe, scale, settings) for settings in trials]  # all, so that a wrong value is told before the first trial
+    variants = [
+        tuning.variant(recipe, scale, settings) for settings in trials
+    ]  # all, so that a wrong value is told before the first trial
     path = options.out or recipe.folder / "tuning.json"
     question["trials"] = (tuning.read_record(path, question) or {}).get("trials", [])
-    return _search(options, suite, scale, budget, question, list(zip(trials, variants, strict=True)), path)
+    return _search(
+        options, suite, scale, budget, question, list(zip(trials, variants, strict=True)), path
+    )
 
 
 def _grid(texts: list[str]) -> dict[str, tuple[Any, ...]]:
@@ -78,7 +113,9 @@ def _grid(texts: list[str]) -> dict[str, tuple[Any, ...]]:
             raise UsageError(f"--set names {key!r} twice: give all its values at once.")
         grid[key] = values
     if not grid:
-        raise UsageError("nothing to tune: name settings and their values, as in --set lr=0.01,0.03.")
+        raise UsageError(
+            "nothing to tune: name settings and their values, as in --set lr=0.01,0.03."
+        )
     return grid
 
 
@@ -98,21 +135,41 @@ def _search(
 
     device = choose_device(options.device, scale)
     names = tuple(dict.fromkeys((*suite.metrics, budget.metric)))
-    scorer = scorer_from(options, names, setting_from(options, scale, num_frames=suite.num_frames, fps=suite.fps), device)
+    scorer = scorer_from(
+        options,
+        names,
+        setting_from(options, scale, num_frames=suite.num_frames, fps=suite.fps),
+        device,
+    )
     spec = _deciding(scorer, budget.metric)
     work = options.work or Path("runs") / f"tune-{question['model']}"
     record = {**question, "spec": spec.id, "vbbench": __version__, "commit": commit()}
     for settings, recipe in variants:
-        found = _try(recipe, suite, scale, scorer, work / tuning.trial_name(settings), device, options.threads)
+        found = _try(
+            recipe,
+            suite,
+            scale,
+            scorer,
+            work / tuning.trial_name(settings),
+            device,
+            options.threads,
+        )
         if found is None:
             return INTERRUPTED
         record["trials"] = tuning.with_trial(record["trials"], {"settings": settings, **found})
-        record["chosen"] = tuning.choose(record["trials"], budget.metric, len(suite.items), higher_is_better=spec.higher_is_better)
+        record["chosen"] = tuning.choose(
+            record["trials"],
+            budget.metric,
+            len(suite.items),
+            higher_is_better=spec.higher_is_better,
+        )
         tuning.write_record(path, record)
     _print(record, path)
     failed = sum(bool(trial["failures"]) for trial in record["trials"])
     if failed:
-        raise IncompleteError(f"{failed} of {len(variants)} trials are incomplete; the reasons are in {path}.")
+        raise IncompleteError(
+            f"{failed} of {len(variants)} trials are incomplete; the reasons are in {path}."
+        )
     return 0
 
 
@@ -124,7 +181,13 @@ def _deciding(scorer: MetricScorer, name: str) -> MetricSpec:
 
 
 def _try(
-    recipe: Recipe, suite: PromptSuite, scale: str, scorer: MetricScorer, root: Path, device: str, threads: int | None
+    recipe: Recipe,
+    suite: PromptSuite,
+    scale: str,
+    scorer: MetricScorer,
+    root: Path,
+    device: str,
+    threads: int | None,
 ) -> dict[str, Any] | None:
     """One trial in its own run folder; None when Ctrl-C stopped it."""
     from vbbench.cli.run import execute_plan
@@ -134,7 +197,10 @@ def _try(
 
     plan = plans.build(plans.RunConfig((recipe,), scale), suite)
     with RunStore(root, suite, scale) as store:
-        if execute_plan(plan, store, scorer, device=device, threads=threads, fresh_process=False) is None:
+        if (
+            execute_plan(plan, store, scorer, device=device, threads=threads, fresh_process=False)
+            is None
+        ):
             return None
         return outcome(store, suite, recipe.name, scorer.specs)
 
@@ -143,16 +209,36 @@ def _print(record: Mapping[str, Any], path: Path) -> None:
     from vbbench.cli.tables import console, table
 
     metrics = list(record["trials"][0]["means"])
-    columns = (*record["grid"], *(metric.replace("-", "-\n") for metric in metrics), "fit s", "clip s", "failed")
-    made = table(f"Tuning of {record['model']} on {record['suite']['name']}, by {record['metric']}", *columns, numbers=frozenset(columns))
+    columns = (
+        *record["grid"],
+        *(metric.replace("-", "-\n") for metric in metrics),
+        "fit s",
+        "clip s",
+        "failed",
+    )
+    made = table(
+        f"Tuning of {record['model']} on {record['suite']['name']}, by {record['metric']}",
+        *columns,
+        numbers=frozenset(columns),
+    )
     for trial in record["trials"]:
         means = [_number(trial["means"][metric], 4) for metric in metrics]
         seconds = [_number(trial[f"{kind}_seconds"], 1) for kind in ("fit", "sample")]
         style = "bold" if trial["settings"] == record["chosen"] else None
-        made.add_row(*map(str, trial["settings"].values()), *means, *seconds, str(len(trial["failures"]) or ""), style=style)
+        made.add_row(
+            *map(str, trial["settings"].values()),
+            *means,
+            *seconds,
+            str(len(trial["failures"]) or ""),
+            style=style,
+        )
     console().print(made)
     chosen = record["chosen"]
-    words = ", ".join(f"{key} = {value}" for key, value in chosen.items()) if chosen else "nothing: no trial scored every item"
+    words = (
+        ", ".join(f"{key} = {value}" for key, value in chosen.items())
+        if chosen
+        else "nothing: no trial scored every item"
+    )
     print(f"Chosen: {words}. Record: {path}")
 
 

@@ -28,7 +28,12 @@ def add_fetch(actions: Any) -> None:
         description="Download what the models need of the published files into the hub's cache, and convert it (scale sd14). What is "
         "there already is left alone.",
     )
-    parser.add_argument("--models", default="videobooth", metavar="LIST", help="names, groups and recipe folders (default: %(default)s)")
+    parser.add_argument(
+        "--models",
+        default="videobooth",
+        metavar="LIST",
+        help="names, groups and recipe folders (default: %(default)s)",
+    )
     parser.set_defaults(command=fetch_weights)
 
 
@@ -41,14 +46,32 @@ def add_convert(actions: Any) -> None:
         "that hold them) into weights of scale sd14; or those back into VideoBooth's two files. Tensors stay bit for bit what they were.",
     )
     parser.add_argument(
-        "paths", nargs="*", type=Path, metavar="PATH", help="files and folders; with --to released: a folder of our weights"
+        "paths",
+        nargs="*",
+        type=Path,
+        metavar="PATH",
+        help="files and folders; with --to released: a folder of our weights",
     )
-    parser.add_argument("--to", choices=("vbbench", "released"), default="vbbench", help="(default: %(default)s)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where to (default: the folder of the weights of scale sd14)")
     parser.add_argument(
-        "--weights", default="videobooth", metavar="NAME", help="with --to released: what was trained (default: %(default)s)"
+        "--to", choices=("vbbench", "released"), default="vbbench", help="(default: %(default)s)"
     )
-    parser.add_argument("--coarse-path", action="store_true", help="also write videobooth-coarse: the coarse path of fine weights")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="where to (default: the folder of the weights of scale sd14)",
+    )
+    parser.add_argument(
+        "--weights",
+        default="videobooth",
+        metavar="NAME",
+        help="with --to released: what was trained (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--coarse-path",
+        action="store_true",
+        help="also write videobooth-coarse: the coarse path of fine weights",
+    )
     parser.add_argument("--replace", action="store_true", help="write over files that are there")
     parser.set_defaults(command=convert_weights)
 
@@ -90,7 +113,11 @@ def fetch_weights(options: argparse.Namespace) -> int:
     from vbbench.networks.weights.fetch import fetch_files
 
     recipes, folder = recipes_named(options.models, "sd14"), weights_dir("sd14")
-    wanted = list(dict.fromkeys(each for need in needs(recipes, "sd14") if not need.here for each in need.published))
+    wanted = list(
+        dict.fromkeys(
+            each for need in needs(recipes, "sd14") if not need.here for each in need.published
+        )
+    )
     if wanted:
         print(f"Fetching {', '.join(each.file for each in wanted)} ...", flush=True)
         fetched = fetch_files(wanted)
@@ -99,8 +126,14 @@ def fetch_weights(options: argparse.Namespace) -> int:
     for recipe in recipes:
         _fetch_pretrained(recipe)
     if missing := [need for need in needs(recipes, "sd14") if not need.here]:
-        raise IncompleteError("; ".join(f"{need.name} is not published ({need.source})" for need in missing) + ".")
-    print(f"Everything is in {folder}." if wanted else f"Nothing to fetch: everything is here, in {folder}.")
+        raise IncompleteError(
+            "; ".join(f"{need.name} is not published ({need.source})" for need in missing) + "."
+        )
+    print(
+        f"Everything is in {folder}."
+        if wanted
+        else f"Nothing to fetch: everything is here, in {folder}."
+    )
     return 0
 
 
@@ -113,8 +146,14 @@ def _fetch_pretrained(recipe: Recipe) -> None:
         if source.repository is not None:
             import diffusers
 
-            cls = getattr(diffusers, str(settings.get("pipeline")), None) if source.class_name is None else None
-            print(f"The {source.part} of {recipe.name}: {pretrained.fetch(source, cls)}", flush=True)
+            cls = (
+                getattr(diffusers, str(settings.get("pipeline")), None)
+                if source.class_name is None
+                else None
+            )
+            print(
+                f"The {source.part} of {recipe.name}: {pretrained.fetch(source, cls)}", flush=True
+            )
 
 
 def convert_weights(options: argparse.Namespace) -> int:
@@ -134,11 +173,15 @@ def convert_weights(options: argparse.Namespace) -> int:
                 "--to released takes one folder of weights (default: that of scale sd14) and needs --out; --coarse-path is not for it."
             )
         folder = options.paths[0] if options.paths else weights_dir("sd14")
-        return _tell(conversion.to_released(folder, options.out, options.weights, replace=options.replace))
+        return _tell(
+            conversion.to_released(folder, options.out, options.weights, replace=options.replace)
+        )
     if not options.paths:
         raise UsageError("name the files to convert, or folders that hold them.")
     out = options.out or weights_dir("sd14")
-    done = conversion.from_released(options.paths, out, coarse_path=options.coarse_path, replace=options.replace)
+    done = conversion.from_released(
+        options.paths, out, coarse_path=options.coarse_path, replace=options.replace
+    )
     return _tell(done)
 
 
@@ -157,18 +200,28 @@ _SHOWN_MODELS = 3
 def add_parser(commands: Any) -> None:
     """Add this command's part of the command line."""
     parser = commands.add_parser(
-        "weights", help="list, fetch, verify and convert weights", description="What recipes need, whether it is here, and how to get it."
+        "weights",
+        help="list, fetch, verify and convert weights",
+        description="What recipes need, whether it is here, and how to get it.",
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True)
-    listed = actions.add_parser("list", help="what each recipe needs: size, licence, source, digest, and whether it is here")
+    listed = actions.add_parser(
+        "list", help="what each recipe needs: size, licence, source, digest, and whether it is here"
+    )
     verified = actions.add_parser(
         "verify",
         help="open every file that is here; hold digest, keys and shapes against its card",
         description="A line a file. Exit code 1: something is wrong; 3: something that is needed is not here.",
     )
     for action in (listed, verified):
-        action.add_argument("--scale", choices=SCALES, default="sd14", help="(default: %(default)s)")
-        action.add_argument("--models", metavar="LIST", help="names, groups and recipe folders (default: every model)")
+        action.add_argument(
+            "--scale", choices=SCALES, default="sd14", help="(default: %(default)s)"
+        )
+        action.add_argument(
+            "--models",
+            metavar="LIST",
+            help="names, groups and recipe folders (default: every model)",
+        )
     listed.set_defaults(command=list_weights)
     verified.set_defaults(command=verify_weights)
     add_fetch(actions)
@@ -189,12 +242,32 @@ def list_weights(options: argparse.Namespace) -> int:
     found = needs(recipes_named(options.models, options.scale), options.scale)
     numbers = ("parameters", "size")
     listed = table(
-        f"Weights of scale {options.scale}", "name", "part", "needed by", *numbers, "sha256", "here", numbers=numbers, whole=("name",)
+        f"Weights of scale {options.scale}",
+        "name",
+        "part",
+        "needed by",
+        *numbers,
+        "sha256",
+        "here",
+        numbers=numbers,
+        whole=("name",),
     )
     for need in found:
         count = "" if need.parameters is None else f"{need.parameters:,}"
-        known = need.sha256[:12] if need.sha256 else ("no card" if need.here and need.parameters else "")
-        cells = (need.name, ", ".join(need.roles), _models(need), count, size_text(need.size), known, "yes" if need.here else "no")
+        known = (
+            need.sha256[:12]
+            if need.sha256
+            else ("no card" if need.here and need.parameters else "")
+        )
+        cells = (
+            need.name,
+            ", ".join(need.roles),
+            _models(need),
+            count,
+            size_text(need.size),
+            known,
+            "yes" if need.here else "no",
+        )
         listed.add_row(*map(escape, cells))
     out = console()
     out.print(listed)
@@ -203,7 +276,13 @@ def list_weights(options: argparse.Namespace) -> int:
         out.print(escape(f"  {', '.join(names)}: {source}"), soft_wrap=True)
     out.print(escape(f"Folder: {weights_dir(options.scale)}"), soft_wrap=True)
     if options.scale == "sd14":
-        out.print("Sizes of what is not here are those of float32 weights.", BASE_NOTE, COARSE_NOTE, sep="\n", soft_wrap=True)
+        out.print(
+            "Sizes of what is not here are those of float32 weights.",
+            BASE_NOTE,
+            COARSE_NOTE,
+            sep="\n",
+            soft_wrap=True,
+        )
     return 0
 
 
@@ -212,13 +291,20 @@ def _by_source(found: list[Need]) -> dict[str, list[str]]:
     sources: dict[str, list[str]] = {}
     for need in found:
         licence = f" ({need.licence})" if need.licence else ""
-        each = " + ".join(f"{one.file} of {one.repository} ({one.licence})" for one in need.published) or f"{need.source}{licence}"
+        each = (
+            " + ".join(f"{one.file} of {one.repository} ({one.licence})" for one in need.published)
+            or f"{need.source}{licence}"
+        )
         sources.setdefault(each, []).append(need.name)
     return sources
 
 
 def _models(need: Need) -> str:
-    return ", ".join(need.models) if len(need.models) <= _SHOWN_MODELS else f"{len(need.models)} models"
+    return (
+        ", ".join(need.models)
+        if len(need.models) <= _SHOWN_MODELS
+        else f"{len(need.models)} models"
+    )
 
 
 # --- verify -----------------------------------------------------------------------------------------------------------
@@ -236,7 +322,11 @@ def verify_weights(options: argparse.Namespace) -> int:
     from vbbench.networks.weights.verification import verify_file
 
     found = needs(recipes_named(options.models, options.scale), options.scale)
-    files = [need.path for need in found if need.here and need.path is not None and need.path.suffix == ".safetensors"]
+    files = [
+        need.path
+        for need in found
+        if need.here and need.path is not None and need.path.suffix == ".safetensors"
+    ]
     if options.models is None:
         files += sorted(weights_dir(options.scale).glob("*.safetensors"))
     wrong = []
@@ -244,7 +334,9 @@ def verify_weights(options: argparse.Namespace) -> int:
         finding = verify_file(path, options.scale)
         if finding.sound:
             finding = _as_encoder(finding, options.scale)
-        print(f"{'sound  ' if finding.sound else 'wrong  '} {path.name}: {finding.told}.", flush=True)
+        print(
+            f"{'sound  ' if finding.sound else 'wrong  '} {path.name}: {finding.told}.", flush=True
+        )
         wrong += [] if finding.sound else [path.name]
     missing = [need for need in found if not need.here]
     for need in missing:
@@ -252,7 +344,11 @@ def verify_weights(options: argparse.Namespace) -> int:
     if wrong:
         raise CheckFailed(f"{', '.join(wrong)} {'is' if len(wrong) == 1 else 'are'} not sound.")
     # what nobody has released is missed only by who asked for it
-    if needed := [need.name for need in missing if options.models is not None or options.scale == "mini" or need.published]:
+    if needed := [
+        need.name
+        for need in missing
+        if options.models is not None or options.scale == "mini" or need.published
+    ]:
         raise IncompleteError(f"not here: {', '.join(needed)}{_remedy(options.scale)}.")
     return 0
 
@@ -266,7 +362,15 @@ def _as_encoder(finding: Finding, scale: str) -> Finding:
     from vbbench.errors import WeightsError
     from vbbench.metrics.encoders.configs import ENCODERS
 
-    config = next((each for role in ENCODERS[scale].values() for each in role if each.name == finding.path.stem), None)
+    config = next(
+        (
+            each
+            for role in ENCODERS[scale].values()
+            for each in role
+            if each.name == finding.path.stem
+        ),
+        None,
+    )
     if scale != "mini" or config is None:
         return finding
     from vbbench.core.weights_file import load_weights

@@ -13,11 +13,19 @@ from vbbench.errors import UsageError
 def add_parser(commands: Any) -> None:
     """Add this command's part of the command line."""
     parser = commands.add_parser(
-        "world", help="look at the miniature world, or make suites of it", description="Pictures and suites of the miniature world."
+        "world",
+        help="look at the miniature world, or make suites of it",
+        description="Pictures and suites of the miniature world.",
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     show = actions.add_parser("show", help="write a contact sheet of subjects, scenes and motions")
-    show.add_argument("--out", type=Path, default=Path("world.png"), metavar="FILE", help="a .png (default: %(default)s)")
+    show.add_argument(
+        "--out",
+        type=Path,
+        default=Path("world.png"),
+        metavar="FILE",
+        help="a .png (default: %(default)s)",
+    )
     show.add_argument("--seed", type=seed, default=0, help="(default: %(default)s)")
     show.set_defaults(command=show_world)
     made = actions.add_parser(
@@ -29,11 +37,31 @@ def add_parser(commands: Any) -> None:
     made.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
     made.add_argument("--name", metavar="NAME", help="the suite's name (default: the folder's)")
     made.add_argument("--suite-version", default="1", metavar="V", help="(default: %(default)s)")
-    made.add_argument("--per-class", type=positive, default=5, metavar="N", help="individuals of each class (default: %(default)s)")
-    made.add_argument("--prompts", type=positive, default=4, metavar="N", help="text prompts of each individual (default: %(default)s)")
-    made.add_argument("--seed", type=seed, default=0, help="of places, motions and their order (default: %(default)s)")
     made.add_argument(
-        "--split", choices=("train", "val", "test"), default="test", help="val to tune a method on, test to score it (default: %(default)s)"
+        "--per-class",
+        type=positive,
+        default=5,
+        metavar="N",
+        help="individuals of each class (default: %(default)s)",
+    )
+    made.add_argument(
+        "--prompts",
+        type=positive,
+        default=4,
+        metavar="N",
+        help="text prompts of each individual (default: %(default)s)",
+    )
+    made.add_argument(
+        "--seed",
+        type=seed,
+        default=0,
+        help="of places, motions and their order (default: %(default)s)",
+    )
+    made.add_argument(
+        "--split",
+        choices=("train", "val", "test"),
+        default="test",
+        help="val to tune a method on, test to score it (default: %(default)s)",
     )
     made.set_defaults(command=write_suite)
 
@@ -52,18 +80,31 @@ def show_world(options: argparse.Namespace) -> int:
 
 def write_suite(options: argparse.Namespace) -> int:
     """The command ``vbbench world suite``."""
-    from vbbench.data import rendered_suite as rendered
+    from vbbench.data import rendered_suite, suite
 
     folder = options.out.absolute()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{options.out} is there already and not empty: name a new folder with --out.")
-    table = {"per_class": options.per_class, "prompts": options.prompts, "seed": options.seed, "split": options.split}
-    header = {"name": options.name or folder.name, "version": options.suite_version, "rendered": table}
-    rendered.check_settings(header, options.out)
+        raise UsageError(
+            f"{options.out} is there already and not empty: name a new folder with --out."
+        )
+    table = {
+        "per_class": options.per_class,
+        "prompts": options.prompts,
+        "seed": options.seed,
+        "split": options.split,
+    }
+    header = {
+        "name": options.name or folder.name,
+        "version": options.suite_version,
+        "rendered": table,
+    }
+    suite.check_rendered(header, options.out)
     try:
-        digest = rendered.render_whole(folder, header)
+        digest = rendered_suite.render_whole(folder, header)
     except OSError as error:
         raise UsageError(f"{options.out} cannot be written: {error.strerror or error}.") from None
-    subjects, items = rendered.counts(header)
-    print(f"Suite: {options.out}, {subjects} individuals and {items} prompt items, digest {digest[:12]}.")
+    subjects, items = rendered_suite.counts(header)
+    print(
+        f"Suite: {options.out}, {subjects} individuals and {items} prompt items, digest {digest[:12]}."
+    )
     return 0

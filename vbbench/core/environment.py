@@ -16,12 +16,25 @@ from vbbench.core.paths import PACKAGE
 from vbbench.core.process import high_water_mb
 from vbbench.errors import UsageError
 
-LIBRARIES = ("torch", "diffusers", "transformers", "open_clip_torch", "timm", "numpy", "pillow", "av", "scipy", "safetensors")
+LIBRARIES = (
+    "torch",
+    "diffusers",
+    "transformers",
+    "open_clip_torch",
+    "timm",
+    "numpy",
+    "pillow",
+    "av",
+    "scipy",
+    "safetensors",
+)
 
 
 def usable_cores() -> int:
     """Cores this process may use: what the scheduler and a container's quota allow, not what the machine has."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
         return max(1, min(cores, int(quota) // int(period)))
@@ -59,7 +72,11 @@ def default_threads(scale: str, device: str) -> int:
 
 def describe(device: str, threads: int) -> dict[str, Any]:
     """The manifest's ``environment``."""
-    facts: dict[str, Any] = {"python": platform.python_version(), "platform": platform.platform(), "cpu": _cpu_name()}
+    facts: dict[str, Any] = {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": _cpu_name(),
+    }
     facts |= {"cores": usable_cores(), "threads": threads, "device": device}
     for library in LIBRARIES:
         try:
@@ -79,8 +96,20 @@ def commit() -> str | None:
     if not (root / ".git").exists():
         return None
     try:
-        head = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10)
-        status = subprocess.run(["git", "-C", str(root), "status", "--porcelain"], capture_output=True, text=True, check=True, timeout=10)
+        head = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
+        status = subprocess.run(
+            ["git", "-C", str(root), "status", "--porcelain"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return head.stdout.strip() + ("+changes" if status.stdout.strip() else "")
@@ -121,6 +150,8 @@ class PeakMemory:
 def _cpu_name() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+        return next(
+            line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
+        )
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()

@@ -28,13 +28,26 @@ def read_manifest(root: Path) -> dict[str, Any]:
         raise RunFolderError(f"{root} is a file, not a run folder.")
     path = root / MANIFEST
     if not path.is_file():
-        others = [entry.name for entry in root.iterdir() if entry.name not in (".lock", "suite", NEW_SUITE)] if root.is_dir() else []
+        others = (
+            [
+                entry.name
+                for entry in root.iterdir()
+                if entry.name not in (".lock", "suite", NEW_SUITE)
+            ]
+            if root.is_dir()
+            else []
+        )
         if others:
-            raise RunFolderError(f"{root} is not a run folder and not empty: it holds {sorted(others)[0]}. Name another one with --out.")
+            raise RunFolderError(
+                f"{root} is not a run folder and not empty: it holds {sorted(others)[0]}. Name another one with --out."
+            )
         return {}
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        known = [*(manifest["suite"][key] for key in ("name", "version", "digest")), manifest["scale"]]
+        known = [
+            *(manifest["suite"][key] for key in ("name", "version", "digest")),
+            manifest["scale"],
+        ]
         for key in ("models", "metrics", "environment"):
             dict(manifest.get(key, {}))
         spec_ids(manifest.get("metrics", {}))

@@ -64,7 +64,10 @@ def seeded_name(name: str, training_seed: int) -> str:
 def download_forbidden_by() -> str | None:
     """The environment variable that forbids downloads, None where none does."""
     off = ("", "0", "no", "off", "false")
-    return next((name for name in OFFLINE_VARIABLES if os.environ.get(name, "").strip().lower() not in off), None)
+    return next(
+        (name for name in OFFLINE_VARIABLES if os.environ.get(name, "").strip().lower() not in off),
+        None,
+    )
 
 
 def cache_dir() -> Path:
@@ -74,4 +77,6 @@ def cache_dir() -> Path:
     try:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vbbench"
     except RuntimeError:  # a container's user without an entry and without HOME
-        raise UsageError(f"there is no home folder to keep a cache in: set {CACHE_VARIABLE} to a folder that can be written to.") from None
+        raise UsageError(
+            f"there is no home folder to keep a cache in: set {CACHE_VARIABLE} to a folder that can be written to."
+        ) from None

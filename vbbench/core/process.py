@@ -19,7 +19,10 @@ TAIL_CHARACTERS = 16_384
 LINE_CHARACTERS = 300
 GRACE_SECONDS = 2.0  # between asking a group to end and ending it
 _POLL_SECONDS, _WATCH_SECONDS = 0.02, 0.1
-_SECRET = re.compile(r"key|token|secret|pass|pwd|(^|_)pat(_|$)|credent|auth|cookie|private|dsn|session|(^|_)pin(_|$)", re.IGNORECASE)
+_SECRET = re.compile(
+    r"key|token|secret|pass|pwd|(^|_)pat(_|$)|credent|auth|cookie|private|dsn|session|(^|_)pin(_|$)",
+    re.IGNORECASE,
+)
 _SHORTEST_SECRET = 6
 _IN_ADDRESS = re.compile(r"(?<=://)[^/\s@]+:[^/\s@]+(?=@)")
 
@@ -57,7 +60,12 @@ def run_process(words: Sequence[str], folder: Path, timeout: float) -> Ended:
         OSError: it cannot be started.
     """
     process = subprocess.Popen(
-        list(words), cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+        list(words),
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
     )
     tail, watch = bytearray(), _MemoryWatch(process.pid)
     reader = threading.Thread(target=_keep_tail, args=(process, tail), daemon=True)
@@ -98,7 +106,10 @@ class _MemoryWatch:
             self._next = now + _WATCH_SECONDS
             with contextlib.suppress(psutil.Error):
                 program = psutil.Process(self._pid)
-                seen.append(sum(self._of(each) for each in (program, *program.children(recursive=True))) / 1e6)
+                seen.append(
+                    sum(self._of(each) for each in (program, *program.children(recursive=True)))
+                    / 1e6
+                )
         self.peak_mb = max((each for each in seen if each is not None), default=None)
 
     def _of(self, process: psutil.Process) -> int:
@@ -111,7 +122,11 @@ def high_water_mb(pid: int | str = "self") -> float | None:
     """The most resident memory that a running process held so far, in MB (10^6 bytes); None where the system does not tell (not Linux)."""
     try:
         status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
-        return next(int(line.split()[1]) * 1024 / 1e6 for line in status.splitlines() if line.startswith("VmHWM:"))
+        return next(
+            int(line.split()[1]) * 1024 / 1e6
+            for line in status.splitlines()
+            if line.startswith("VmHWM:")
+        )
     except (OSError, StopIteration):
         return None
 
@@ -138,7 +153,9 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left; macOS says the latter of the dead
+    with contextlib.suppress(
+        ProcessLookupError, PermissionError
+    ):  # nobody is left; macOS says the latter of the dead
         os.killpg(process.pid, number)
 
 

@@ -35,7 +35,9 @@ class Progress:
 
     def due(self) -> bool:
         """Whether it is time to show something new."""
-        return time.monotonic() - self.printed >= (PLAIN_EVERY_SECONDS if self.bar is None else BAR_EVERY_SECONDS)
+        return time.monotonic() - self.printed >= (
+            PLAIN_EVERY_SECONDS if self.bar is None else BAR_EVERY_SECONDS
+        )
 
     def update(self, done: int, loss: float | None = None) -> None:
         """Show that ``done`` steps are done, the last of them at ``loss``."""
@@ -43,7 +45,11 @@ class Progress:
         self.printed = time.monotonic()
         speed = (done - self.first) / max(1e-9, self.printed - self.started)
         if self.bar is not None:
-            self.bar.update(self.task, completed=done, words=f"{speed:.2f} steps/s  {words}  {figures(self.validation)}")
+            self.bar.update(
+                self.task,
+                completed=done,
+                words=f"{speed:.2f} steps/s  {words}  {figures(self.validation)}",
+            )
             return
         left = _clock((self.steps - done) / max(1e-9, speed))
         line = f"{self.title}  {done}/{self.steps}  {speed:.2f} steps/s  {left} left  {words}  {figures(self.validation)}"
@@ -56,7 +62,13 @@ class Progress:
 
     def _open_bar(self, done: int) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
         from rich.progress import Progress as Bar
 
         self.bar = Bar(

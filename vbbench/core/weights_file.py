@@ -29,7 +29,13 @@ def card_path(path: Path | str) -> Path:
     return Path(path).with_suffix(".json")
 
 
-def save_weights(path: Path | str, tensors: Mapping[str, Tensor], card: Mapping[str, Any], *, eight_bit: bool = False) -> None:
+def save_weights(
+    path: Path | str,
+    tensors: Mapping[str, Tensor],
+    card: Mapping[str, Any],
+    *,
+    eight_bit: bool = False,
+) -> None:
     """Write tensors as float16 safetensors, and their card beside them with the file's SHA-256 added.
 
     Args:
@@ -48,7 +54,11 @@ def save_weights(path: Path | str, tensors: Mapping[str, Tensor], card: Mapping[
     path.parent.mkdir(parents=True, exist_ok=True)
     stored = {}
     for name, tensor in tensors.items():
-        half = tensor.detach().to("cpu", torch.float16) if tensor.is_floating_point() else tensor.detach().cpu()
+        half = (
+            tensor.detach().to("cpu", torch.float16)
+            if tensor.is_floating_point()
+            else tensor.detach().cpu()
+        )
         if half.is_floating_point() and not torch.isfinite(half).all():
             raise ValueError(f"{name} holds values that float16 cannot: not finite, or above 65504")
         if eight_bit and half.is_floating_point() and half.dim() >= 2:
@@ -72,7 +82,10 @@ def _in_eight_bits(name: str, tensor: Tensor) -> dict[str, Tensor]:
     largest = tensor.flatten(1).abs().amax(1)
     scale = torch.where(largest > 0, largest, torch.ones_like(largest)) / 127.0
     rows = (-1, *[1] * (tensor.dim() - 1))
-    return {name: (tensor / scale.view(rows)).round().to(torch.int8).contiguous(), name + SCALE_SUFFIX: scale}
+    return {
+        name: (tensor / scale.view(rows)).round().to(torch.int8).contiguous(),
+        name + SCALE_SUFFIX: scale,
+    }
 
 
 def _read(path: Path, dtype: torch.dtype) -> dict[str, Tensor]:
@@ -84,7 +97,9 @@ def _read(path: Path, dtype: torch.dtype) -> dict[str, Tensor]:
 
     with safe_open(path, "pt") as file:
         names = list(file.keys())
-        scales = {name: file.get_tensor(name).clone() for name in names if name.endswith(SCALE_SUFFIX)}
+        scales = {
+            name: file.get_tensor(name).clone() for name in names if name.endswith(SCALE_SUFFIX)
+        }
     pending, tensors = deque(name for name in names if name not in scales), {}
     while pending:
         mapped = 0
@@ -117,7 +132,9 @@ def read_card(path: Path | str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise WeightsError(f"the card {card_file} cannot be read: {error}.") from None
     if not isinstance(card, dict) or not isinstance(card.get("sha256"), str):
-        raise WeightsError(f"the card {card_file} names no sha256, so the weights beside it cannot be verified.")
+        raise WeightsError(
+            f"the card {card_file} names no sha256, so the weights beside it cannot be verified."
+        )
     return card
 
 
@@ -140,7 +157,9 @@ def verified_digest(path: Path | str) -> str:
     return digest
 
 
-def load_weights(path: Path | str, *, verify: bool = True, dtype: torch.dtype | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load_weights(
+    path: Path | str, *, verify: bool = True, dtype: torch.dtype | None = None
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read a weights file and its card.
 
     Args:

@@ -26,7 +26,9 @@ def refuse_unknown(words: Collection[str], known: Collection[str], text: str) ->
     if unknown:
         shown = ", ".join(repr(word) for word in unknown[:_SHOWN])
         rest = f" and {len(unknown) - _SHOWN} more words" if len(unknown) > _SHOWN else ""
-        raise InputError(f"the text encoder has never seen {shown}{rest} (in {text!r}); it knows only: {', '.join(sorted(known))}")
+        raise InputError(
+            f"the text encoder has never seen {shown}{rest} (in {text!r}); it knows only: {', '.join(sorted(known))}"
+        )
 
 
 def refuse_long(words: Collection[str], most: int) -> None:
@@ -36,4 +38,6 @@ def refuse_long(words: Collection[str], most: int) -> None:
         InputError: there are more; reading only the first would answer another text than was asked.
     """
     if len(words) > most:
-        raise InputError(f"the text has {len(words)} words; the miniature text encoder reads at most {most}")
+        raise InputError(
+            f"the text has {len(words)} words; the miniature text encoder reads at most {most}"
+        )

@@ -89,7 +89,9 @@ class FoundSubjects:
     passed_over: tuple[str, ...]
 
 
-def find_subjects(root: Path, file: PromptFile, scale: str, wanted: Collection[str] = ()) -> FoundSubjects:
+def find_subjects(
+    root: Path, file: PromptFile, scale: str, wanted: Collection[str] = ()
+) -> FoundSubjects:
     """Every subject that has a folder, or those that are wanted.
 
     Args:
@@ -104,16 +106,24 @@ def find_subjects(root: Path, file: PromptFile, scale: str, wanted: Collection[s
     folders = _folders(root)
     for name in wanted:
         if name not in folders:
-            raise UsageError(f"{root} has no folder of the subject {name!r}: {nearest(name, folders)}")
+            raise UsageError(
+                f"{root} has no folder of the subject {name!r}: {nearest(name, folders)}"
+            )
     names = [name for name in folders if not wanted or name in wanted]
     if unknown := [name for name in names if name not in file.classes]:
         raise InputError(
             f"{file.path} says no class for {', '.join(unknown)}: add a line like '{unknown[0]},dog' under its heading Classes, or choose "
             "the others with --subjects."
         )
-    words = {name: word_of(name, file.classes[name], scale) for name in file.classes if name in names}
+    words = {
+        name: word_of(name, file.classes[name], scale) for name in file.classes if name in names
+    }
     passed_over: list[str] = []
-    found = tuple(_subject(folders[name], word, file, scale, passed_over) for name, word in words.items() if word is not None)
+    found = tuple(
+        _subject(folders[name], word, file, scale, passed_over)
+        for name, word in words.items()
+        if word is not None
+    )
     without_word = tuple(name for name, word in words.items() if word is None)
     if not found:
         raise InputError(
@@ -132,28 +142,48 @@ def word_of(name: str, class_name: str, scale: str) -> str | None:
     if scale != "mini":
         return class_name
     words = split_words(class_name)
-    candidates = words[-1:] + (split_words(name.replace("-", " ")) if " ".join(words) in LIKENESSES else [])
+    candidates = words[-1:] + (
+        split_words(name.replace("-", " ")) if " ".join(words) in LIKENESSES else []
+    )
     return next((word for word in candidates if word in MINI_CLASSES), None)
 
 
 def _folders(root: Path) -> dict[str, Path]:
     if not root.is_dir():
-        raise InputError(f"{root} is a file, not a folder of photographs." if root.exists() else f"there is no folder {root}.")
-    found = sorted((entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")), key=lambda e: natural(e.name))
+        raise InputError(
+            f"{root} is a file, not a folder of photographs."
+            if root.exists()
+            else f"there is no folder {root}."
+        )
+    found = sorted(
+        (entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")),
+        key=lambda e: natural(e.name),
+    )
     if not found:
-        raise InputError(f"{root} holds no folders: each subject's photographs lie in a folder of their own.")
+        raise InputError(
+            f"{root} holds no folders: each subject's photographs lie in a folder of their own."
+        )
     for entry in found:
         if not is_id(entry.name):
-            raise InputError(f"the folder {entry} has a name that cannot name a subject: letters, digits, '.', '_' and '-' can.")
+            raise InputError(
+                f"the folder {entry} has a name that cannot name a subject: letters, digits, '.', '_' and '-' can."
+            )
     return {entry.name: entry for entry in found}
 
 
-def _subject(folder: Path, word: str, file: PromptFile, scale: str, passed_over: list[str]) -> PhotographedSubject:
-    entries = sorted((entry for entry in folder.iterdir() if not entry.name.startswith(".")), key=lambda entry: natural(entry.name))
+def _subject(
+    folder: Path, word: str, file: PromptFile, scale: str, passed_over: list[str]
+) -> PhotographedSubject:
+    entries = sorted(
+        (entry for entry in folder.iterdir() if not entry.name.startswith(".")),
+        key=lambda entry: natural(entry.name),
+    )
     photographs = [entry for entry in entries if entry.suffix.lower() in SUFFIXES]
     passed_over += [f"{folder.name}/{entry.name}" for entry in entries if entry not in photographs]
     if not photographs:
-        raise InputError(f"the folder {folder} holds no photographs (known: {', '.join(SUFFIXES)}).")
+        raise InputError(
+            f"the folder {folder} holds no photographs (known: {', '.join(SUFFIXES)})."
+        )
     class_name = file.classes[folder.name]
     prompts = _mini_prompts(word) if scale == "mini" else _prompts(folder.name, class_name, file)
     return PhotographedSubject(folder.name, class_name, word, tuple(photographs), tuple(prompts))
@@ -168,7 +198,9 @@ def _prompts(name: str, class_name: str, file: PromptFile) -> Sequence[tuple[str
     prompts = file.live if alive else file.objects
     if not prompts:
         kind, heading = ("a live subject", LIVE) if alive else ("an object", OBJECTS)
-        raise InputError(f"{file.path} has no prompts under {heading}, and {name} ({class_name}) is {kind}.")
+        raise InputError(
+            f"{file.path} has no prompts under {heading}, and {name} ({class_name}) is {kind}."
+        )
     return [(fill_in(prompt, class_name), None) for prompt in prompts]
 
 
@@ -178,9 +210,7 @@ NAMES: Mapping[str, str] = {"sd14": "dreambooth", "mini": "dreambooth-mini"}
 SEEDS = 4  # videos of each prompt, as in the paper
 METRICS = ("dino", "clip-image", "clip-text", "temporal-consistency", "motion")
 WHOLE = "image prompts are whole photographs: no segmenter cut the subjects out"
-UNSEEN = (
-    "the miniature's networks and scoring encoders have only ever seen drawings: on photographs their numbers try the plumbing, no more"
-)
+UNSEEN = "the miniature's networks and scoring encoders have only ever seen drawings: on photographs their numbers try the plumbing, no more"
 
 
 @dataclass(frozen=True)
@@ -227,7 +257,11 @@ def make_suite(
             uncut += [] if is_cut else [subject.name]
         notes = _notes(found, scale, segmenter, uncut)
         suites.write(folder, _settings(found, scale, seeds, notes), rows, items)
-    strange = [f"no pictures by their names, passed over: {', '.join(found.passed_over)}"] if found.passed_over else []
+    strange = (
+        [f"no pictures by their names, passed over: {', '.join(found.passed_over)}"]
+        if found.passed_over
+        else []
+    )
     return MadeSuite(load_suite(out), (*notes, *strange))
 
 
@@ -253,12 +287,16 @@ def _whole_folder(out: Path) -> Iterator[Path]:
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise
-            raise InputError(f"{out} is in use: another process wrote to it in the meantime.") from None
+            raise InputError(
+                f"{out} is in use: another process wrote to it in the meantime."
+            ) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _write_subject(folder: Path, subject: PhotographedSubject, scale: str, segmenter: Segmenter | None) -> tuple[dict[str, Any], bool]:
+def _write_subject(
+    folder: Path, subject: PhotographedSubject, scale: str, segmenter: Segmenter | None
+) -> tuple[dict[str, Any], bool]:
     """The subject's row, and whether its image prompt is cut out; a photograph that it was cut from is not listed a second time."""
     _, size, fps = SHAPES[scale]
     clips, pictures, prompt = [], [], None
@@ -266,8 +304,16 @@ def _write_subject(folder: Path, subject: PhotographedSubject, scale: str, segme
         picture_HW3, name = load_picture(path), f"{subject.name}-{place:02d}"
         clips.append(f"fit/{name}.mkv")
         write_video_lossless(folder / clips[-1], Video(still_frame(picture_HW3, size)[None], fps))
-        cut_HW3 = None if segmenter is None or prompt is not None else _cut(segmenter, picture_HW3, subject.class_name)
-        pictures.append(f"images/{name}{path.suffix.lower()}" if cut_HW3 is None else f"images/{subject.name}-prompt.png")
+        cut_HW3 = (
+            None
+            if segmenter is None or prompt is not None
+            else _cut(segmenter, picture_HW3, subject.class_name)
+        )
+        pictures.append(
+            f"images/{name}{path.suffix.lower()}"
+            if cut_HW3 is None
+            else f"images/{subject.name}-prompt.png"
+        )
         if cut_HW3 is None:
             shutil.copyfile(path, folder / pictures[-1])
         else:
@@ -275,7 +321,13 @@ def _write_subject(folder: Path, subject: PhotographedSubject, scale: str, segme
             Image.fromarray(cut_HW3).save(folder / pictures[-1])
     image = pictures.pop(prompt or 0)
     caption = f"a photo of {article(subject.word.lower())} {subject.word}"
-    row = {"id": subject.name, "class": subject.word, "image": image, "clips": clips, "captions": [caption] * len(clips)}
+    row = {
+        "id": subject.name,
+        "class": subject.word,
+        "image": image,
+        "clips": clips,
+        "captions": [caption] * len(clips),
+    }
     return {**row, "references": pictures}, prompt is not None
 
 
@@ -284,7 +336,9 @@ def still_frame(picture_HW3: np.ndarray, size: int) -> np.ndarray:
     height, width, _ = picture_HW3.shape
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    return resize_frames(picture_HW3[None, top : top + side, left : left + side], size, resample="lanczos")[0]
+    return resize_frames(
+        picture_HW3[None, top : top + side, left : left + side], size, resample="lanczos"
+    )[0]
 
 
 def _cut(segmenter: Segmenter, picture_HW3: np.ndarray, noun: str) -> np.ndarray | None:
@@ -298,24 +352,42 @@ def _cut(segmenter: Segmenter, picture_HW3: np.ndarray, noun: str) -> np.ndarray
 
 def _items(subject: PhotographedSubject, image: str, seeds: int) -> list[dict[str, Any]]:
     """All prompts with the first noise, then all with the next: the first N prompts of a subject are N different texts."""
-    known = {"subject": subject.name, "class": subject.word, "image": image, "subject_word": subject.word}
+    known = {
+        "subject": subject.name,
+        "class": subject.word,
+        "image": image,
+        "subject_word": subject.word,
+    }
     return [
-        {"id": f"{subject.name}-{place:02d}-{seed}", **known, "text": text, **({"scene": scene} if scene else {})}
+        {
+            "id": f"{subject.name}-{place:02d}-{seed}",
+            **known,
+            "text": text,
+            **({"scene": scene} if scene else {}),
+        }
         for seed in range(seeds)
         for place, (text, scene) in enumerate(subject.prompts)
     ]
 
 
-def _notes(found: FoundSubjects, scale: str, segmenter: Segmenter | None, uncut: list[str]) -> list[str]:
+def _notes(
+    found: FoundSubjects, scale: str, segmenter: Segmenter | None, uncut: list[str]
+) -> list[str]:
     """What the suite's description, and with it every report, says beside its counts."""
     notes = [UNSEEN] if scale == "mini" else []
     notes.append(WHOLE if segmenter is None else f"{segmenter.name} cut the image prompts out")
     if segmenter is not None and uncut:
-        notes.append(f"{segmenter.name} found no subject in any photograph of {', '.join(uncut)}: whole photographs")
+        notes.append(
+            f"{segmenter.name} found no subject in any photograph of {', '.join(uncut)}: whole photographs"
+        )
     if found.without_word:
-        notes.append(f"left out, for want of a word that the miniature knows: {', '.join(found.without_word)}")
+        notes.append(
+            f"left out, for want of a word that the miniature knows: {', '.join(found.without_word)}"
+        )
     if found.without_folder:
-        notes.append(f"left out, for want of a folder of photographs: {', '.join(found.without_folder)}")
+        notes.append(
+            f"left out, for want of a folder of photographs: {', '.join(found.without_folder)}"
+        )
     return notes
 
 

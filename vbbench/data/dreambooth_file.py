@@ -17,10 +17,18 @@ from vbbench.data.world.captions import article
 from vbbench.errors import InputError
 
 CLASSES, OBJECTS, LIVE = "Classes", "Object Prompts", "Live Subject Prompts"
-_HEADINGS = {"classes": CLASSES, "prompts": None, "object prompts": OBJECTS, "live subject prompts": LIVE, "live prompts": LIVE}
+_HEADINGS = {
+    "classes": CLASSES,
+    "prompts": None,
+    "object prompts": OBJECTS,
+    "live subject prompts": LIVE,
+    "live prompts": LIVE,
+}
 _TOKEN, _CLASS = "unique_token", "class_token"
 _BRACKETS = re.compile(r"(?:\w+\s*=\s*)?\[|\]")
-_QUOTED = re.compile(r"""[fF]?(?P<quote>['"])(?P<text>.*)(?P=quote)\s*(?:\.\s*format\s*\((?P<arguments>[\w\s,]*)\))?\s*,?""")
+_QUOTED = re.compile(
+    r"""[fF]?(?P<quote>['"])(?P<text>.*)(?P=quote)\s*(?:\.\s*format\s*\((?P<arguments>[\w\s,]*)\))?\s*,?"""
+)
 _PLACE = re.compile(r"\{([^{}]*)\}")
 _CLASS_WORDS = re.compile(r"[^\W\d_]+(?:[ '-][^\W_]+)*")
 _MOST_BYTES = 1 << 20
@@ -44,7 +52,11 @@ class PromptFile:
 
 def fill_in(prompt: str, class_name: str) -> str:
     """The text of a prompt for a class; an article before it is the class's own: ``a {class} in the snow`` -> an owl in the snow."""
-    text = re.sub(r"\b([Aa])n? \{class\}", lambda found: f"{found[1]}{article(class_name.lower())[1:]} {{class}}", prompt)
+    text = re.sub(
+        r"\b([Aa])n? \{class\}",
+        lambda found: f"{found[1]}{article(class_name.lower())[1:]} {{class}}",
+        prompt,
+    )
     return text.replace("{class}", class_name)
 
 
@@ -67,20 +79,30 @@ def read_prompt_file(path: Path) -> PromptFile:
         elif section == CLASSES:
             _add_class(classes, line, where)
         elif section is None:
-            raise InputError(f"{where}: {line[:60]!r} stands under none of the headings {CLASSES}, {OBJECTS} and {LIVE}.")
+            raise InputError(
+                f"{where}: {line[:60]!r} stands under none of the headings {CLASSES}, {OBJECTS} and {LIVE}."
+            )
         elif not _BRACKETS.fullmatch(line):
             _add_prompt(prompts[section], line, where)
     if not classes:
-        raise InputError(f"{path} names no subjects: lines like 'dog2,dog' belong under the heading {CLASSES}.")
+        raise InputError(
+            f"{path} names no subjects: lines like 'dog2,dog' belong under the heading {CLASSES}."
+        )
     if not prompts[OBJECTS] and not prompts[LIVE]:
-        raise InputError(f"{path} holds no prompts: they belong under the headings {OBJECTS} and {LIVE}.")
+        raise InputError(
+            f"{path} holds no prompts: they belong under the headings {OBJECTS} and {LIVE}."
+        )
     return PromptFile(path, classes, tuple(prompts[OBJECTS]), tuple(prompts[LIVE]))
 
 
 def _lines(path: Path) -> Sequence[str]:
     """The lines of the file, stripped."""
     if not path.is_file():
-        raise InputError(f"{path} is a folder, not the file of prompts." if path.is_dir() else f"there is no file {path}.")
+        raise InputError(
+            f"{path} is a folder, not the file of prompts."
+            if path.is_dir()
+            else f"there is no file {path}."
+        )
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise InputError(f"{path} is over 1 MB: it is no file of prompts.")
@@ -96,7 +118,9 @@ def _add_class(classes: dict[str, str], line: str, where: str) -> None:
     if not classes and len(cells) == 2 and cells[1].lower() == "class":
         return  # the header
     if len(cells) != 2 or not is_id(cells[0]):
-        raise InputError(f"{where}: a subject's folder and its class are needed, as in 'dog2,dog', not {line[:60]!r}.")
+        raise InputError(
+            f"{where}: a subject's folder and its class are needed, as in 'dog2,dog', not {line[:60]!r}."
+        )
     if not _CLASS_WORDS.fullmatch(cells[1]):
         raise InputError(f"{where}: {cells[1][:60]!r} is no class: it is a word or several.")
     if cells[0] in classes:
@@ -107,9 +131,15 @@ def _add_class(classes: dict[str, str], line: str, where: str) -> None:
 def _add_prompt(prompts: list[str], line: str, where: str) -> None:
     quoted = _QUOTED.fullmatch(line)
     if quoted is None and (line[-1] in "'\"[]," or line[0] in "'\"[]" or ".format" in line):
-        raise InputError(f"{where}: {line[:80]!r} cannot be understood: one prompt a line is needed, in quotes or without.")
+        raise InputError(
+            f"{where}: {line[:80]!r} cannot be understood: one prompt a line is needed, in quotes or without."
+        )
     text = re.sub(r"\\(['\"\\])", r"\1", quoted["text"]) if quoted else line
-    names = [name.strip() for name in (quoted["arguments"] or "").split(",") if name.strip()] if quoted else []
+    names = (
+        [name.strip() for name in (quoted["arguments"] or "").split(",") if name.strip()]
+        if quoted
+        else []
+    )
     try:
         prompt = _with_class(text, names or [_TOKEN, _CLASS])
     except ValueError as error:
@@ -131,7 +161,9 @@ def _with_class(text: str, arguments: Sequence[str]) -> str:
     numbers = iter(range(len(places)))
     meant = [_meaning(place.strip() or str(next(numbers)), arguments) for place in places]
     if meant.count(_CLASS) != 1 or meant.count(_TOKEN) > 1:
-        raise ValueError("it needs one place for the class, {1}, and at most one for the unique token, {0}")
+        raise ValueError(
+            "it needs one place for the class, {1}, and at most one for the unique token, {0}"
+        )
     fillings = iter("{class}" if name == _CLASS else "" for name in meant)
     return " ".join(_PLACE.sub(lambda _: next(fillings), text).split())
 

@@ -34,7 +34,15 @@ METRICS = ["true-identity", "dino", "clip-image", "clip-text", "temporal-consist
 
 
 def write_suite(
-    root: Path, name: str, version: str, *, per_class: int, prompts: int, seed: int, split: str = "test", rendered: bool = False
+    root: Path,
+    name: str,
+    version: str,
+    *,
+    per_class: int,
+    prompts: int,
+    seed: int,
+    split: str = "test",
+    rendered: bool = False,
 ) -> str:
     """Render and write a suite; returns its digest.
 
@@ -51,7 +59,9 @@ def write_suite(
     from vbbench.data import suite
 
     if not 1 <= per_class <= OTHER_OFFSET:
-        raise UsageError(f"a suite of the miniature world has 1 to {OTHER_OFFSET} individuals of each class, not {per_class}.")
+        raise UsageError(
+            f"a suite of the miniature world has 1 to {OTHER_OFFSET} individuals of each class, not {per_class}."
+        )
     for folder in ("images", "masks", "real", "other", "fit"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng([seed, SPLIT_SALT])
@@ -64,7 +74,10 @@ def write_suite(
             asked = [(deck[SCENES].pop(), deck[MOTIONS].pop()) for _ in range(prompts)]
             subjects.append(_write_subject(root, person, asked, rng))
             other = individual(split, class_name, index + OTHER_OFFSET)
-            items += [_write_item(root, person, other, number, *ask, rng) for number, ask in enumerate(asked)]
+            items += [
+                _write_item(root, person, other, number, *ask, rng)
+                for number, ask in enumerate(asked)
+            ]
     settings = {
         "name": name,
         "version": version,
@@ -77,7 +90,12 @@ def write_suite(
         "metrics": METRICS,
     }
     if rendered:
-        settings[suite.RENDERED] = {"per_class": per_class, "prompts": prompts, "seed": seed, "split": split}
+        settings[suite.RENDERED] = {
+            "per_class": per_class,
+            "prompts": prompts,
+            "seed": seed,
+            "split": split,
+        }
     return suite.write(root, settings, subjects, items)
 
 
@@ -98,7 +116,9 @@ def _subject_id(person: Individual) -> str:
     return f"{person.class_name}-{person.index:04d}"
 
 
-def _write_subject(root: Path, person: Individual, asked: list[tuple[str, str]], rng: np.random.Generator) -> Mapping[str, Any]:
+def _write_subject(
+    root: Path, person: Individual, asked: list[tuple[str, str]], rng: np.random.Generator
+) -> Mapping[str, Any]:
     """The image prompt and its mask, and clips to fit on in other scenes than those asked for."""
     from PIL import Image
 
@@ -108,27 +128,44 @@ def _write_subject(root: Path, person: Individual, asked: list[tuple[str, str]],
     image, mask = render_image_prompt(person, _seed(rng))
     Image.fromarray(image).save(root / "images" / f"{name}.png")
     Image.fromarray(mask > 0).save(root / "masks" / f"{name}.png")
-    scenes = rng.permutation([scene for scene in SCENES if scene not in {a for a, _ in asked}])[:FIT_CLIPS]
+    scenes = rng.permutation([scene for scene in SCENES if scene not in {a for a, _ in asked}])[
+        :FIT_CLIPS
+    ]
     motions = rng.permutation(MOTIONS)[:FIT_CLIPS]
     clips, captions = [], []
     for number, (scene, motion) in enumerate(zip(map(str, scenes), map(str, motions), strict=True)):
         clips.append(f"fit/{name}-{number}.mkv")
         captions.append(caption(person.class_name, scene, motion))
-        write_video_lossless(root / clips[-1], Video(render_clip(person, scene, motion, _seed(rng))[0], FPS))
+        write_video_lossless(
+            root / clips[-1], Video(render_clip(person, scene, motion, _seed(rng))[0], FPS)
+        )
     world = {"split": person.split, "class": person.class_name, "index": person.index}
-    row = {"id": name, "class": person.class_name, "image": f"images/{name}.png", "masks": [f"masks/{name}.png"]}
+    row = {
+        "id": name,
+        "class": person.class_name,
+        "image": f"images/{name}.png",
+        "masks": [f"masks/{name}.png"],
+    }
     return {**row, "clips": clips, "captions": captions, "world": world}
 
 
 def _write_item(
-    root: Path, person: Individual, other: Individual, number: int, scene: str, motion: str, rng: np.random.Generator
+    root: Path,
+    person: Individual,
+    other: Individual,
+    number: int,
+    scene: str,
+    motion: str,
+    rng: np.random.Generator,
 ) -> Mapping[str, Any]:
     """A text prompt and the real videos that answer it: of the subject, and of another individual at the same seed."""
     from vbbench.media.video import write_video_lossless
 
     name, item, seed = _subject_id(person), f"{_subject_id(person)}-{number}", _seed(rng)
     for folder, who in (("real", person), ("other", other)):
-        write_video_lossless(root / folder / f"{item}.mkv", Video(render_clip(who, scene, motion, seed)[0], FPS))
+        write_video_lossless(
+            root / folder / f"{item}.mkv", Video(render_clip(who, scene, motion, seed)[0], FPS)
+        )
     return {
         "id": item,
         "subject": name,
@@ -162,13 +199,19 @@ def from_cache(header: Mapping[str, Any], read: Callable[[Path], PromptSuite]) -
     Raises:
         SuiteError: the cache cannot be written to, or other pixels come out here than those recorded.
     """
-    folder = cache_dir() / "suites" / f"{header['name']}-{header['version']}-{str(header.get('digest'))[:12]}"
+    folder = (
+        cache_dir()
+        / "suites"
+        / f"{header['name']}-{header['version']}-{str(header.get('digest'))[:12]}"
+    )
     try:
         found = _read_whole(folder, header, read)
         if found is not None:
             return found
         with _locked(folder):
-            found = _read_whole(folder, header, read)  # another process may have rendered it in the meantime
+            found = _read_whole(
+                folder, header, read
+            )  # another process may have rendered it in the meantime
             if found is None:
                 _tell(header, folder)
                 render_whole(folder, header)
@@ -180,7 +223,9 @@ def from_cache(header: Mapping[str, Any], read: Callable[[Path], PromptSuite]) -
         ) from None
 
 
-def _read_whole(folder: Path, header: Mapping[str, Any], read: Callable[[Path], PromptSuite]) -> PromptSuite | None:
+def _read_whole(
+    folder: Path, header: Mapping[str, Any], read: Callable[[Path], PromptSuite]
+) -> PromptSuite | None:
     """The rendered suite; None where it is not there, or not as it was recorded."""
     if not folder.is_dir():
         return None
@@ -210,8 +255,14 @@ def _locked(folder: Path) -> Iterator[None]:
 def _tell(header: Mapping[str, Any], folder: Path) -> None:
     subjects, items = counts(header)
     seconds = SECONDS_A_CLIP * (subjects * FIT_CLIPS + 2 * items)
-    what = "is damaged and rendered anew" if folder.exists() else f"is rendered once ({subjects} individuals, {items} prompts)"
-    _say(f"the suite {header['name']} {what}, into {folder}; this takes about {max(1, round(seconds))} s.")
+    what = (
+        "is damaged and rendered anew"
+        if folder.exists()
+        else f"is rendered once ({subjects} individuals, {items} prompts)"
+    )
+    _say(
+        f"the suite {header['name']} {what}, into {folder}; this takes about {max(1, round(seconds))} s."
+    )
 
 
 def _say(text: str) -> None:
@@ -231,7 +282,9 @@ def render_whole(folder: Path, header: Mapping[str, Any]) -> str:
     for left_over in (partial, old):  # by a process that was killed
         shutil.rmtree(left_over, ignore_errors=True)
     try:
-        digest = write_suite(partial, header["name"], header["version"], **header["rendered"], rendered=True)
+        digest = write_suite(
+            partial, header["name"], header["version"], **header["rendered"], rendered=True
+        )
         if digest != header.get("digest", digest):
             raise SuiteError(
                 f"the suite {header['name']} comes out differently here: its digest is {digest[:12]}, {header['digest'][:12]} is recorded. "

@@ -70,10 +70,17 @@ def read_folder(root: Path, header: Mapping[str, Any] | None = None) -> PromptSu
     image_digests = {row["id"]: digests[row["image"]] for row in subject_rows}
     items = tuple(_item(root, row, subjects, image_digests, header["seed"]) for row in item_rows)
     settings = {key: header[key] for key in SETTINGS if key != "metrics"}
-    return PromptSuite(**settings, digest=digest, metrics=tuple(header["metrics"]), items=items, root=root)
+    return PromptSuite(
+        **settings, digest=digest, metrics=tuple(header["metrics"]), items=items, root=root
+    )
 
 
-def write(root: Path, settings: Mapping[str, Any], subjects: Sequence[Mapping[str, Any]], items: Sequence[Mapping[str, Any]]) -> str:
+def write(
+    root: Path,
+    settings: Mapping[str, Any],
+    subjects: Sequence[Mapping[str, Any]],
+    items: Sequence[Mapping[str, Any]],
+) -> str:
     """Write suite.toml, subjects.jsonl and items.jsonl; the files they name must already lie in the folder.
 
     Args:
@@ -87,7 +94,9 @@ def write(root: Path, settings: Mapping[str, Any], subjects: Sequence[Mapping[st
     """
     _check_settings(settings, root)
     root.mkdir(parents=True, exist_ok=True)
-    digest = compute_digest(settings, subjects, items, _file_digests(root, settings, subjects, items))
+    digest = compute_digest(
+        settings, subjects, items, _file_digests(root, settings, subjects, items)
+    )
     lines = [*_toml_lines({key: settings[key] for key in SETTINGS}), f'digest = "{digest}"']
     if RENDERED in settings:
         lines += ["", f"[{RENDERED}]", *_toml_lines(settings[RENDERED])]
@@ -100,7 +109,9 @@ def write(root: Path, settings: Mapping[str, Any], subjects: Sequence[Mapping[st
 
 def derive_seed(suite_seed: int, key: str) -> int:
     """A seed for anything in a suite: the first 8 bytes of SHA-256 over ``"<suite seed>:<key>"``, sign bit cleared."""
-    return int.from_bytes(hashlib.sha256(f"{suite_seed}:{key}".encode()).digest()[:8], "big") & (2**63 - 1)
+    return int.from_bytes(hashlib.sha256(f"{suite_seed}:{key}".encode()).digest()[:8], "big") & (
+        2**63 - 1
+    )
 
 
 def single_item(image: Path, text: str, subject_word: str, seed: int) -> PromptItem:
@@ -113,7 +124,14 @@ def single_item(image: Path, text: str, subject_word: str, seed: int) -> PromptI
         raise InputError(f"the subject word {subject_word!r} is not a word of the text {text!r}.")
     subject = Subject(id=image.stem, class_name=subject_word, image=image)
     image_seed = derive_seed(seed, file_digest(image))
-    return PromptItem("sample", subject, text, subject_word, seed=derive_seed(seed, "sample"), image_seed=image_seed)
+    return PromptItem(
+        "sample",
+        subject,
+        text,
+        subject_word,
+        seed=derive_seed(seed, "sample"),
+        image_seed=image_seed,
+    )
 
 
 def first_prompts(items: Sequence[T], subject_of: Callable[[T], str], count: int) -> tuple[T, ...]:
@@ -129,20 +147,31 @@ def first_prompts(items: Sequence[T], subject_of: Callable[[T], str], count: int
 
 def has_word(text: str, word: str) -> bool:
     """Whether the text holds the word as a whole word, whatever its case."""
-    return bool(word.strip()) and re.search(rf"(?<!\w){re.escape(word.strip())}(?!\w)", text, re.IGNORECASE) is not None
+    return (
+        bool(word.strip())
+        and re.search(rf"(?<!\w){re.escape(word.strip())}(?!\w)", text, re.IGNORECASE) is not None
+    )
 
 
 def compute_digest(
-    settings: Mapping[str, Any], subjects: Sequence[Mapping[str, Any]], items: Sequence[Mapping[str, Any]], files: Mapping[str, str]
+    settings: Mapping[str, Any],
+    subjects: Sequence[Mapping[str, Any]],
+    items: Sequence[Mapping[str, Any]],
+    files: Mapping[str, str],
 ) -> str:
     """SHA-256 over the settings, the rows and the digest of every file they name; line ends and the order of keys do not count."""
     content = {
-        "settings": {key: settings.get(key) for key in (*SETTINGS, *([RENDERED] if RENDERED in settings else []))},
+        "settings": {
+            key: settings.get(key)
+            for key in (*SETTINGS, *([RENDERED] if RENDERED in settings else []))
+        },
         "subjects": [dict(row) for row in subjects],
         "items": [dict(row) for row in items],
         "files": dict(files),
     }
-    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps(content, sort_keys=True, ensure_ascii=False).encode()
+    ).hexdigest()
 
 
 def read_header(root: Path) -> dict[str, Any]:
@@ -168,10 +197,16 @@ def is_waiting(root: Path, header: Mapping[str, Any]) -> bool:
 
 
 def _file_digests(
-    root: Path, settings: Mapping[str, Any], subjects: Sequence[Mapping[str, Any]], items: Sequence[Mapping[str, Any]]
+    root: Path,
+    settings: Mapping[str, Any],
+    subjects: Sequence[Mapping[str, Any]],
+    items: Sequence[Mapping[str, Any]],
 ) -> dict[str, str]:
     """Digest of every file that the rows name: of its bytes, or of its pixels in a rendered suite."""
-    files = {name: _inside(root, name) for name in sorted({name for row in (*subjects, *items) for name in _paths(row)})}
+    files = {
+        name: _inside(root, name)
+        for name in sorted({name for row in (*subjects, *items) for name in _paths(row)})
+    }
     if RENDERED not in settings:
         return {name: file_digest(path) for name, path in files.items()}
     from vbbench.data.pixels import pixel_digests
@@ -190,18 +225,24 @@ def _check_settings(settings: Mapping[str, Any], root: Path) -> None:
     for key, kind in SETTINGS.items():
         value = settings.get(key)
         if not isinstance(value, kind) or isinstance(value, bool):
-            raise SuiteError(f"the suite {root} needs the setting {key} ({kind.__name__}), not {value!r}.")
+            raise SuiteError(
+                f"the suite {root} needs the setting {key} ({kind.__name__}), not {value!r}."
+            )
     if not _ID.fullmatch(settings["name"]):
-        raise SuiteError(f"the suite {root} has a name that cannot name a folder: {settings['name']!r}.")
+        raise SuiteError(
+            f"the suite {root} has a name that cannot name a folder: {settings['name']!r}."
+        )
     if min(settings["num_frames"], settings["size"], settings["fps"]) < 1:
-        raise SuiteError(f"the suite {root} needs at least one frame, one pixel and one frame a second.")
+        raise SuiteError(
+            f"the suite {root} needs at least one frame, one pixel and one frame a second."
+        )
     if not all(isinstance(name, str) for name in settings["metrics"]):
         raise SuiteError(f"the suite {root} lists metrics that are not names.")
     if RENDERED in settings:
-        _check_rendered(settings, root)
+        check_rendered(settings, root)
 
 
-def _check_rendered(settings: Mapping[str, Any], root: Path) -> None:
+def check_rendered(settings: Mapping[str, Any], root: Path) -> None:
     """Whether a suite.toml says soundly how its suite is rendered.
 
     Raises:
@@ -209,17 +250,31 @@ def _check_rendered(settings: Mapping[str, Any], root: Path) -> None:
     """
     table = settings[RENDERED]
     good = isinstance(table, Mapping) and set(table) == set(RENDERED_TABLE)
-    if not good or any(not isinstance(table[key], kind) or isinstance(table[key], bool) for key, kind in RENDERED_TABLE.items()):
-        raise SuiteError(f"the suite {root} must say {', '.join(RENDERED_TABLE)} in [rendered], not {table!r}.")
-    if not 1 <= table["per_class"] <= OTHER_OFFSET or table["prompts"] < 1 or table["seed"] < 0 or table["split"] not in SPLITS:
+    if not good or any(
+        not isinstance(table[key], kind) or isinstance(table[key], bool)
+        for key, kind in RENDERED_TABLE.items()
+    ):
+        raise SuiteError(
+            f"the suite {root} must say {', '.join(RENDERED_TABLE)} in [rendered], not {table!r}."
+        )
+    if (
+        not 1 <= table["per_class"] <= OTHER_OFFSET
+        or table["prompts"] < 1
+        or table["seed"] < 0
+        or table["split"] not in SPLITS
+    ):
         raise SuiteError(f"the suite {root} cannot be rendered with {table!r}.")
-    if not _VERSION.fullmatch(settings["version"]) or not _DIGEST.fullmatch(str(settings.get("digest", "0" * 64))):
+    if not _VERSION.fullmatch(settings["version"]) or not _DIGEST.fullmatch(
+        str(settings.get("digest", "0" * 64))
+    ):
         raise SuiteError(f"the suite {root} has a version or a digest that cannot name a folder.")
 
 
 def _read_rows(path: Path) -> list[dict[str, Any]]:
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")  # not splitlines: texts may hold other line ends, like U+2028
+        lines = path.read_text(encoding="utf-8").split(
+            "\n"
+        )  # not splitlines: texts may hold other line ends, like U+2028
     except (OSError, ValueError) as error:
         raise SuiteError(f"{path} cannot be read: {error}.") from None
     rows = []
@@ -238,15 +293,25 @@ def _read_rows(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _check_rows(root: Path, rows: Iterable[Mapping[str, Any]], name: str, required: Sequence[str], optional: Sequence[str]) -> None:
+def _check_rows(
+    root: Path,
+    rows: Iterable[Mapping[str, Any]],
+    name: str,
+    required: Sequence[str],
+    optional: Sequence[str],
+) -> None:
     seen: set[str] = set()
     for row in rows:
         where = f"{row.get('id')!r} in {root / name}"
         _check_encodable(row, where)
-        missing = [key for key in required if not isinstance(row.get(key), str) or not row[key].strip()]
+        missing = [
+            key for key in required if not isinstance(row.get(key), str) or not row[key].strip()
+        ]
         unknown = sorted(set(row) - set(required) - set(optional))
         if missing or unknown:
-            raise SuiteError(f"{where} {'lacks ' + ', '.join(missing) if missing else 'has unknown ' + ', '.join(unknown)}.")
+            raise SuiteError(
+                f"{where} {'lacks ' + ', '.join(missing) if missing else 'has unknown ' + ', '.join(unknown)}."
+            )
         for key, value in row.items():
             if value is not None and not _OPTIONAL_KINDS.get(key, _is_text)(value):
                 raise SuiteError(f"{where} has {key} that cannot be understood: {value!r}.")
@@ -264,7 +329,9 @@ def _check_encodable(row: Mapping[str, Any], where: str) -> None:
     try:
         json.dumps(row, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
-        raise SuiteError(f"{where} holds half of a surrogate pair, which is no character.") from None
+        raise SuiteError(
+            f"{where} holds half of a surrogate pair, which is no character."
+        ) from None
 
 
 def _is_text(value: Any) -> bool:
@@ -280,12 +347,17 @@ def _is_table(value: Any) -> bool:
 
 
 _FILE_LISTS = ("clips", "references", "masks")
-_OPTIONAL_KINDS: Mapping[str, Callable[[Any], bool]] = {**dict.fromkeys((*_FILE_LISTS, "captions"), _are_texts), "world": _is_table}
+_OPTIONAL_KINDS: Mapping[str, Callable[[Any], bool]] = {
+    **dict.fromkeys((*_FILE_LISTS, "captions"), _are_texts),
+    "world": _is_table,
+}
 
 
 def _paths(row: Mapping[str, Any]) -> list[str]:
     """Every file a row names."""
-    single = [row[key] for key in ("image", "reference_video", "other_video") if row.get(key) is not None]
+    single = [
+        row[key] for key in ("image", "reference_video", "other_video") if row.get(key) is not None
+    ]
     return [*single, *(name for key in _FILE_LISTS for name in row.get(key) or ())]
 
 
@@ -293,23 +365,46 @@ def _inside(root: Path, name: Any) -> Path:
     """The file of that name inside the suite; a name that leads out of the folder is refused."""
     parts = PurePosixPath(name).parts if isinstance(name, str) and "\0" not in name else ()
     path = root.joinpath(*parts)
-    if not parts or PurePosixPath(name).is_absolute() or not path.resolve().is_relative_to(root.resolve()):
+    if (
+        not parts
+        or PurePosixPath(name).is_absolute()
+        or not path.resolve().is_relative_to(root.resolve())
+    ):
         raise SuiteError(f"the suite {root} names {name!r}, which does not lie inside of it.")
     return path
 
 
 def _subject(root: Path, row: Mapping[str, Any]) -> Subject:
     where = f"{row['id']!r} in {root / 'subjects.jsonl'}"
-    clips, references, masks = (tuple(_inside(root, name) for name in row.get(key) or ()) for key in _FILE_LISTS)
+    clips, references, masks = (
+        tuple(_inside(root, name) for name in row.get(key) or ()) for key in _FILE_LISTS
+    )
     captions = tuple(row.get("captions") or ())
     if len(clips) != len(captions):
         raise SuiteError(f"{where} has {len(clips)} clips but {len(captions)} captions.")
     if masks and len(masks) != 1 + len(references):
-        raise SuiteError(f"{where} has {len(masks)} masks for its image prompt and {len(references)} references: one each is needed.")
-    return Subject(row["id"], row["class"], _inside(root, row["image"]), clips, captions, references, masks, row.get("world"))
+        raise SuiteError(
+            f"{where} has {len(masks)} masks for its image prompt and {len(references)} references: one each is needed."
+        )
+    return Subject(
+        row["id"],
+        row["class"],
+        _inside(root, row["image"]),
+        clips,
+        captions,
+        references,
+        masks,
+        row.get("world"),
+    )
 
 
-def _item(root: Path, row: Mapping[str, Any], subjects: Mapping[str, Subject], image_digests: Mapping[str, str], seed: int) -> PromptItem:
+def _item(
+    root: Path,
+    row: Mapping[str, Any],
+    subjects: Mapping[str, Subject],
+    image_digests: Mapping[str, str],
+    seed: int,
+) -> PromptItem:
     where = f"{row['id']!r} in {root / 'items.jsonl'}"
     subject = subjects.get(row["subject"])
     if subject is None:
@@ -317,8 +412,13 @@ def _item(root: Path, row: Mapping[str, Any], subjects: Mapping[str, Subject], i
     if subject.class_name != row["class"] or subject.image != _inside(root, row["image"]):
         raise SuiteError(f"{where} and its subject {subject.id!r} differ in class or image.")
     if not has_word(row["text"], row["subject_word"]):
-        raise SuiteError(f"{where} has the subject word {row['subject_word']!r}, which is not a word of its text.")
-    videos = [_inside(root, row[key]) if row.get(key) else None for key in ("reference_video", "other_video")]
+        raise SuiteError(
+            f"{where} has the subject word {row['subject_word']!r}, which is not a word of its text."
+        )
+    videos = [
+        _inside(root, row[key]) if row.get(key) else None
+        for key in ("reference_video", "other_video")
+    ]
     return PromptItem(
         id=row["id"],
         subject=subject,

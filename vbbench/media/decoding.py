@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 MAX_BYTES = 2_000_000_000  # of decoded frames; twice as many are needed for a moment
-_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own leave the transparency of a WebM out
+_ALPHA_DECODERS = {
+    "vp8": "libvpx",
+    "vp9": "libvpx-vp9",
+}  # FFmpeg's own leave the transparency of a WebM out
 
 
 def decode_file(path: Path) -> tuple[np.ndarray, float]:
@@ -41,14 +44,18 @@ def decode_file(path: Path) -> tuple[np.ndarray, float]:
         matrix = None
         for frame in decoded(container.demux(stream), stream):
             if frame.is_corrupt:
-                raise InputError(f"{path} is damaged: frame {len(frames) + 1} cannot be decoded whole.")
+                raise InputError(
+                    f"{path} is damaged: frame {len(frames) + 1} cannot be decoded whole."
+                )
             check_bytes((len(frames) + 1) * frame.width * frame.height * 3, path)
             frames.append(to_rgb(frame))
             if len(frames) == 1:
                 start, matrix = frame.time, frame.side_data.get(SideData.DISPLAYMATRIX)
             end = _end_of(frame, stream)
         check_whole(path, container, stream, end)
-        rate = _rate(stream, len(frames), end - start if end is not None and start is not None else None)
+        rate = _rate(
+            stream, len(frames), end - start if end is not None and start is not None else None
+        )
         return upright(stack(frames, path), bytes(matrix) if matrix else None), rate
 
 
@@ -65,7 +72,9 @@ def decode_start(path: Path, count: int) -> np.ndarray:
         matrix = None
         for frame in islice(decoded(container.demux(stream), stream), count):
             if frame.is_corrupt:
-                raise InputError(f"{path} is damaged: frame {len(frames) + 1} cannot be decoded whole.")
+                raise InputError(
+                    f"{path} is damaged: frame {len(frames) + 1} cannot be decoded whole."
+                )
             check_bytes((len(frames) + 1) * frame.width * frame.height * 3, path)
             frames.append(to_rgb(frame))
             matrix = frame.side_data.get(SideData.DISPLAYMATRIX) if len(frames) == 1 else matrix
@@ -92,7 +101,9 @@ def check_bytes(decoded: int, path: Path) -> None:
         InputError: there are more than `MAX_BYTES`.
     """
     if decoded > MAX_BYTES:
-        raise InputError(f"{path} is too large: its decoded frames take more than {MAX_BYTES / 10**9:g} GB. Cut or shrink it.")
+        raise InputError(
+            f"{path} is too large: its decoded frames take more than {MAX_BYTES / 10**9:g} GB. Cut or shrink it."
+        )
 
 
 def upright(frames_THWC: np.ndarray, matrix: bytes | None) -> np.ndarray:
@@ -110,14 +121,22 @@ def upright(frames_THWC: np.ndarray, matrix: bytes | None) -> np.ndarray:
 
 def decoded(packets: Iterable[Any], stream: VideoStream) -> Iterator[Any]:
     """The frames in a stream's packets; these begin with a keyframe, and the last one is empty, or not all frames are asked for."""
-    name = _ALPHA_DECODERS.get(stream.codec_context.name) if stream.metadata.get("alpha_mode") == "1" else None
+    name = (
+        _ALPHA_DECODERS.get(stream.codec_context.name)
+        if stream.metadata.get("alpha_mode") == "1"
+        else None
+    )
     decoder = av.CodecContext.create(name, "r") if name in av.codecs_available else None
-    return chain.from_iterable(packet.decode() if decoder is None else decoder.decode(packet) for packet in packets)
+    return chain.from_iterable(
+        packet.decode() if decoder is None else decoder.decode(packet) for packet in packets
+    )
 
 
 def to_rgb(frame: Any) -> np.ndarray:
     """A decoded frame, uint8 (H, W, 3); what is transparent becomes white."""
-    if not frame.format.has_palette and not any(component.is_alpha for component in frame.format.components):
+    if not frame.format.has_palette and not any(
+        component.is_alpha for component in frame.format.components
+    ):
         return frame.to_ndarray(format="rgb24", interpolation="BICUBIC")
     rgba = frame.to_ndarray(format="rgba", interpolation="BICUBIC")
     opacity = rgba[..., 3:].astype(np.uint16)
@@ -143,7 +162,9 @@ def _rate(stream: VideoStream, count: int, seconds: float | None) -> float:
     return count / seconds if seconds and seconds > 0 else float(rate or 1)
 
 
-def check_whole(path: Path, container: InputContainer, stream: VideoStream, end: float | None) -> None:
+def check_whole(
+    path: Path, container: InputContainer, stream: VideoStream, end: float | None
+) -> None:
     """Does nothing where a file is not cut off: FFmpeg takes the end of a cut-off Matroska, AVI or GIF file for the end of the video.
 
     Args:
@@ -155,7 +176,9 @@ def check_whole(path: Path, container: InputContainer, stream: VideoStream, end:
         raise InputError(f"{path} is cut off: the end mark of a GIF is missing.")
     promised, rate = promised_seconds(container, stream), header_rate(stream)
     if promised is not None and rate and promised - (end or 0) > 1.5 / rate:
-        raise InputError(f"{path} is cut off: its header speaks of {promised:.2f} s, its frames end after {end or 0:.2f} s.")
+        raise InputError(
+            f"{path} is cut off: its header speaks of {promised:.2f} s, its frames end after {end or 0:.2f} s."
+        )
 
 
 def _tail(path: Path) -> bytes:

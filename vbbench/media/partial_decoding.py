@@ -34,7 +34,21 @@ if TYPE_CHECKING:
 
 # Codecs whose packets hold a frame each (vp8, vp9: or one that is never shown), and whose keyframes need nothing from before them.
 _KNOWN = frozenset(
-    {"av1", "dnxhd", "ffv1", "ffvhuff", "gif", "h264", "hevc", "huffyuv", "magicyuv", "mjpeg", "mpeg1video", "mpeg2video", "mpeg4"}
+    {
+        "av1",
+        "dnxhd",
+        "ffv1",
+        "ffvhuff",
+        "gif",
+        "h264",
+        "hevc",
+        "huffyuv",
+        "magicyuv",
+        "mjpeg",
+        "mpeg1video",
+        "mpeg2video",
+        "mpeg4",
+    }
     | {"png", "prores", "qtrle", "rawvideo", "utvideo", "vp8", "vp9"}
 )
 _FROM_START = frozenset({"gif"})  # each picture may leave parts of any picture before it
@@ -100,14 +114,25 @@ def _table(packets: list[_Packet], codec: str, *, reorders: bool) -> Table:
         and all(packet.shown in (0, 1) for packet in packets)
         and len(set(shown)) == len(shown) > 0
         and packets[0].key
-        and every[0] == min(every)  # else frames are left out that need what was cut off before the first packet
-        and not (reorders and shown == sorted(shown) and not all(packet.key for packet in packets))  # times of decoding, not of showing
+        and every[0]
+        == min(every)  # else frames are left out that need what was cut off before the first packet
+        and not (
+            reorders and shown == sorted(shown) and not all(packet.key for packet in packets)
+        )  # times of decoding, not of showing
     )
     if not certain:
         return Table(None, {})
     latest = [every[0] - 1, *accumulate(every, max)]  # of all packets before each
-    keys = {place: packet.time for place, packet in enumerate(packets) if packet.key and packet.time is not None}
-    keys = {place: time for place, time in keys.items() if time > latest[place] and (place == 0 or codec not in _FROM_START)}
+    keys = {
+        place: packet.time
+        for place, packet in enumerate(packets)
+        if packet.key and packet.time is not None
+    }
+    keys = {
+        place: time
+        for place, time in keys.items()
+        if time > latest[place] and (place == 0 or codec not in _FROM_START)
+    }
     return Table(sorted(shown), keys)
 
 
@@ -129,7 +154,10 @@ def _vp9_frames(data: memoryview) -> list[memoryview]:
     index = 2 + count * width
     if mark & 0xE0 != 0xC0 or len(data) < index or data[-index] != mark:
         return [data]
-    sizes = [int.from_bytes(data[place : place + width], "little") for place in range(len(data) - index + 1, len(data) - 1, width)]
+    sizes = [
+        int.from_bytes(data[place : place + width], "little")
+        for place in range(len(data) - index + 1, len(data) - 1, width)
+    ]
     ends = list(accumulate(sizes))
     return [data[end - size : end] for size, end in zip(sizes, ends, strict=True) if size]
 
@@ -146,7 +174,11 @@ def _end_of(packet: Any, stream: VideoStream) -> float | None:
     """Second at which a packet's frame ends, as `vbbench.media.decoding` has it of the frame."""
     if packet.pts is None or packet.time_base is None:
         return None
-    length = packet.duration * packet.time_base if packet.duration else 1 / (header_rate(stream) or Fraction(1))
+    length = (
+        packet.duration * packet.time_base
+        if packet.duration
+        else 1 / (header_rate(stream) or Fraction(1))
+    )
     return float(packet.pts * packet.time_base + length)
 
 
@@ -181,7 +213,9 @@ def read_pictures(folder: Path, wanted: Sequence[int]) -> np.ndarray:
     pictures = pictures_in(folder)
     if max(wanted) >= len(pictures):
         raise too_few(folder, len(pictures), max(wanted))
-    return _in_order({place: load_picture(pictures[place]) for place in set(wanted)}, wanted, folder)
+    return _in_order(
+        {place: load_picture(pictures[place]) for place in set(wanted)}, wanted, folder
+    )
 
 
 def _in_order(frames: dict[int, np.ndarray], wanted: Sequence[int], path: Path) -> np.ndarray:
@@ -214,7 +248,9 @@ def _refuse_damaged(frame: Any, number: int, path: Path) -> None:
 
 def too_few(path: Path, count: int, wanted: int) -> InputError:
     """The error of a frame that is not there."""
-    return InputError(f"{path} has {count} frame{'s' if count > 1 else ''}; number {wanted + 1} was asked for.")
+    return InputError(
+        f"{path} has {count} frame{'s' if count > 1 else ''}; number {wanted + 1} was asked for."
+    )
 
 
 Found = tuple[dict[int, np.ndarray], bytes | None]  # frames by place, and the display matrix
@@ -254,7 +290,9 @@ class _Some:
         frames: dict[int, np.ndarray] = {}
         matrix, place = None, -1
         with opened(self._path) as (container, stream):
-            for place, frame in enumerate(islice(decoded(self._fed(container, stream, 0), stream), self._last + 1)):
+            for place, frame in enumerate(
+                islice(decoded(self._fed(container, stream, 0), stream), self._last + 1)
+            ):
                 _refuse_damaged(frame, place + 1, self._path)
                 matrix = frame.side_data.get(SideData.DISPLAYMATRIX) if place == 0 else matrix
                 self._keep(frames, place, frame)

@@ -14,7 +14,15 @@ from vbbench.media.video_file import VideoFacts
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".avif")
 _EXACT = frozenset({"png", "bmp", "ppm", "tiff"})
-_MARKS = {b"\x89PNG": "png", b"\xff\xd8": "jpeg", b"BM": "bmp", b"P5": "ppm", b"P6": "ppm", b"II*\0": "tiff", b"MM\0*": "tiff"}
+_MARKS = {
+    b"\x89PNG": "png",
+    b"\xff\xd8": "jpeg",
+    b"BM": "bmp",
+    b"P5": "ppm",
+    b"P6": "ppm",
+    b"II*\0": "tiff",
+    b"MM\0*": "tiff",
+}
 _DIGITS = re.compile(r"([0-9]+)")
 
 
@@ -25,12 +33,17 @@ def pictures_in(folder: Path) -> list[Path]:
         InputError: there is none, or something else lies among them.
     """
     try:
-        found = sorted((entry for entry in folder.iterdir() if not entry.name.startswith(".")), key=lambda entry: natural(entry.name))
+        found = sorted(
+            (entry for entry in folder.iterdir() if not entry.name.startswith(".")),
+            key=lambda entry: natural(entry.name),
+        )
     except OSError as error:
         raise InputError(f"the folder {folder} cannot be read: {error.strerror}.") from None
     for entry in found:
         if entry.suffix.lower() not in SUFFIXES or not entry.is_file():
-            raise InputError(f"the folder {folder} holds {entry.name}, which is no picture: only frames may lie in it.")
+            raise InputError(
+                f"the folder {folder} holds {entry.name}, which is no picture: only frames may lie in it."
+            )
     if not found:
         raise InputError(f"the folder {folder} holds no picture.")
     return found
@@ -66,7 +79,13 @@ def probe_folder(folder: Path) -> VideoFacts:
     paths = pictures_in(folder)
     height, width, _ = load_picture(paths[0]).shape
     kinds = {_kind(path) for path in paths}
-    return VideoFacts("+".join(sorted(name for name, _ in kinds)), all(exact for _, exact in kinds), None, (height, width), len(paths))
+    return VideoFacts(
+        "+".join(sorted(name for name, _ in kinds)),
+        all(exact for _, exact in kinds),
+        None,
+        (height, width),
+        len(paths),
+    )
 
 
 def _kind(path: Path) -> tuple[str, bool]:

@@ -85,9 +85,13 @@ def load_mask(mask: Path | str, path: Path | str, size: int) -> np.ndarray:
 
 def _load_square_mask(mask: Path, path: Path, side: int) -> Image.Image:
     """The mask of a picture of that side, in black and white."""
-    shown = _pad_to_square(_to_rgb_on_white(_open_upright(mask)[0], mask, []).convert("L"), colour=0)
+    shown = _pad_to_square(
+        _to_rgb_on_white(_open_upright(mask)[0], mask, []).convert("L"), colour=0
+    )
     if shown.width != side:
-        raise InputError(f"the mask {mask} is {shown.width} pixels wide or high, its picture {path} {side}: they must be of one size.")
+        raise InputError(
+            f"the mask {mask} is {shown.width} pixels wide or high, its picture {path} {side}: they must be of one size."
+        )
     subject_HW = np.asarray(shown) > 127
     if not subject_HW.any():
         raise InputError(f"the mask {mask} shows no subject: it is dark all over.")
@@ -106,7 +110,11 @@ def _load_square(path: Path) -> tuple[Image.Image, list[str]]:
 def _open_upright(path: Path) -> tuple[Image.Image, list[str]]:
     """Decode the first frame and turn it as its EXIF data say; every way in which that fails becomes a sentence."""
     if not path.is_file():
-        raise InputError(f"{path} is a folder, not a picture." if path.is_dir() else f"there is no picture {path}.")
+        raise InputError(
+            f"{path} is a folder, not a picture."
+            if path.is_dir()
+            else f"there is no picture {path}."
+        )
     Image.init()
     formats = [name for name in FORMATS if name in Image.OPEN]
     try:
@@ -117,10 +125,19 @@ def _open_upright(path: Path) -> tuple[Image.Image, list[str]]:
                 _check_size(picture.width, picture.height, path)
                 return ImageOps.exif_transpose(picture), _notes(picture)
     except Image.DecompressionBombError:
-        raise InputError(f"{path} is too large: at most {MAX_PIXELS // 10**6} million pixels are read.") from None
+        raise InputError(
+            f"{path} is too large: at most {MAX_PIXELS // 10**6} million pixels are read."
+        ) from None
     except UnidentifiedImageError:
-        raise InputError(f"{path} is not a picture that can be read (known formats: {', '.join(formats)}).") from None
-    except (OSError, ValueError, SyntaxError, EOFError) as error:  # Pillow's readers raise all of these on damaged files
+        raise InputError(
+            f"{path} is not a picture that can be read (known formats: {', '.join(formats)})."
+        ) from None
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        EOFError,
+    ) as error:  # Pillow's readers raise all of these on damaged files
         raise InputError(f"{path} is damaged and cannot be read: {error}.") from None
 
 
@@ -137,9 +154,13 @@ def _notes(picture: Image.Image) -> list[str]:
 
 def _check_size(width: int, height: int, path: Path) -> None:
     if min(width, height) < MIN_SIDE:
-        raise InputError(f"{path} is {width} x {height} pixels; a picture of at least {MIN_SIDE} x {MIN_SIDE} is needed.")
+        raise InputError(
+            f"{path} is {width} x {height} pixels; a picture of at least {MIN_SIDE} x {MIN_SIDE} is needed."
+        )
     if width * height > MAX_PIXELS:
-        raise InputError(f"{path} is too large: {width} x {height} pixels, at most {MAX_PIXELS // 10**6} million are read.")
+        raise InputError(
+            f"{path} is too large: {width} x {height} pixels, at most {MAX_PIXELS // 10**6} million are read."
+        )
 
 
 def _to_rgb_on_white(picture: Image.Image, path: Path, notes: list[str]) -> Image.Image:
@@ -168,8 +189,15 @@ def _to_rgb_on_white(picture: Image.Image, path: Path, notes: list[str]) -> Imag
 def _to_8_bit(picture: Image.Image, path: Path) -> Image.Image:
     """16-bit grey to 8 bits. Pillow's own conversion clips at 255 and leaves a white picture."""
     values = np.asarray(picture).astype(np.float64)
-    if picture.mode == "F" or not np.isfinite(values).all() or values.min() < 0 or values.max() > 65535:
-        raise InputError(f"{path} holds numbers outside of 16 bits, not colours: save it as an 8-bit PNG.")
+    if (
+        picture.mode == "F"
+        or not np.isfinite(values).all()
+        or values.min() < 0
+        or values.max() > 65535
+    ):
+        raise InputError(
+            f"{path} holds numbers outside of 16 bits, not colours: save it as an 8-bit PNG."
+        )
     return Image.fromarray(np.round(values / 257).astype(np.uint8))
 
 

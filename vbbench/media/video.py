@@ -50,7 +50,11 @@ _FILTERS = {
 }
 # suffix -> (codec, pixel format, codec options); 4:2:0 costs nothing where every pixel was doubled before
 _PAGE_CODECS: dict[str, tuple[str, str, dict[str, str]]] = {
-    ".mp4": ("libx264", "yuv420p", {"crf": "14", "preset": "slow", "x264-params": "log-level=none"}),
+    ".mp4": (
+        "libx264",
+        "yuv420p",
+        {"crf": "14", "preset": "slow", "x264-params": "log-level=none"},
+    ),
     ".webm": ("libvpx-vp9", "yuv420p", {"crf": "18", "b": "0"}),
 }
 
@@ -140,10 +144,19 @@ def content_digest(path: Path | str) -> str:
 
 def write_video_lossless(path: Path | str, video: Video) -> None:
     """Write a ``.mkv`` (FFV1, RGB) that `read_video` gives back bit for bit. Equal videos give equal files."""
-    _encode(Path(path), check_frames(video.frames), video.fps, "ffv1", "bgr0", {"level": "3", "slicecrc": "1"})
+    _encode(
+        Path(path),
+        check_frames(video.frames),
+        video.fps,
+        "ffv1",
+        "bgr0",
+        {"level": "3", "slicecrc": "1"},
+    )
 
 
-def write_page_video(path: Path | str, video: Video, scale: int = 4, *, resample: str = "lanczos") -> None:
+def write_page_video(
+    path: Path | str, video: Video, scale: int = 4, *, resample: str = "lanczos"
+) -> None:
     """Write an enlarged copy for pages and people; lossy, never scored.
 
     Args:
@@ -162,7 +175,9 @@ def write_page_video(path: Path | str, video: Video, scale: int = 4, *, resample
     _encode(path, np.pad(frames, odd, mode="edge"), video.fps, codec, pixel_format, options)
 
 
-def resize_frames(frames_THWC: np.ndarray, size: int | tuple[int, int], *, resample: str = "bicubic") -> np.ndarray:
+def resize_frames(
+    frames_THWC: np.ndarray, size: int | tuple[int, int], *, resample: str = "bicubic"
+) -> np.ndarray:
     """Resize each frame by Pillow, whose filters widen when shrinking (antialiased).
 
     Args:
@@ -177,7 +192,9 @@ def resize_frames(frames_THWC: np.ndarray, size: int | tuple[int, int], *, resam
     if frames.shape[1:3] == (height, width):
         return frames.copy()
     method = _FILTERS[resample]
-    return np.stack([np.asarray(Image.fromarray(frame).resize((width, height), method)) for frame in frames])
+    return np.stack(
+        [np.asarray(Image.fromarray(frame).resize((width, height), method)) for frame in frames]
+    )
 
 
 def video_digest(video: Video) -> str:
@@ -202,14 +219,30 @@ def check_frames(frames: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: anything else.
     """
-    good = isinstance(frames, np.ndarray) and frames.dtype == np.uint8 and frames.ndim == 4 and frames.shape[3] == 3
+    good = (
+        isinstance(frames, np.ndarray)
+        and frames.dtype == np.uint8
+        and frames.ndim == 4
+        and frames.shape[3] == 3
+    )
     if not good or 0 in frames.shape:
-        kind = f"{frames.dtype} {frames.shape}" if isinstance(frames, np.ndarray) else type(frames).__name__
+        kind = (
+            f"{frames.dtype} {frames.shape}"
+            if isinstance(frames, np.ndarray)
+            else type(frames).__name__
+        )
         raise ValueError(f"frames must be uint8 (T, H, W, 3) with at least one frame, not {kind}")
     return frames
 
 
-def _encode(path: Path, frames: np.ndarray, fps: float, codec: str, pixel_format: str, options: dict[str, str]) -> None:
+def _encode(
+    path: Path,
+    frames: np.ndarray,
+    fps: float,
+    codec: str,
+    pixel_format: str,
+    options: dict[str, str],
+) -> None:
     """Encode beside the target and rename, so that a file under its own name is always whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.stem}.tmp{path.suffix}")
@@ -217,12 +250,24 @@ def _encode(path: Path, frames: np.ndarray, fps: float, codec: str, pixel_format
     flags: dict[str, Any] = {"options": {"fflags": "+bitexact"}}
     try:
         with av.open(str(partial), "w", **flags) as container:
-            stream = container.add_stream(codec, rate=_fraction(fps), options={**options, "flags": "+bitexact", "threads": "1"})
-            stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], pixel_format
+            stream = container.add_stream(
+                codec,
+                rate=_fraction(fps),
+                options={**options, "flags": "+bitexact", "threads": "1"},
+            )
+            stream.height, stream.width, stream.pix_fmt = (
+                frames.shape[1],
+                frames.shape[2],
+                pixel_format,
+            )
             if pixel_format.startswith("yuv"):
                 _tag_colours(stream.codec_context)
             for frame in frames:
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
+                container.mux(
+                    stream.encode(
+                        av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+                    )
+                )
             container.mux(stream.encode())
         os.replace(partial, path)
     finally:

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif")
-LOSSLESS_CODECS = frozenset({"apng", "ffv1", "ffvhuff", "huffyuv", "magicyuv", "png", "qtrle", "rawvideo", "utvideo"})
+LOSSLESS_CODECS = frozenset(
+    {"apng", "ffv1", "ffvhuff", "huffyuv", "magicyuv", "png", "qtrle", "rawvideo", "utvideo"}
+)
 _CONTAINERS = "mov,matroska,avi,gif"
 _OPTIONS = {"max_pixels": str(MAX_PIXELS)}
 
@@ -62,7 +64,9 @@ def probe_file(path: Path) -> VideoFacts:
         codec, pixels = stream.codec_context.codec.canonical_name, stream.codec_context.pix_fmt
         exact = codec in LOSSLESS_CODECS and _holds_rgb(pixels)
         shown = codec if exact or codec not in LOSSLESS_CODECS else f"{codec} in {pixels}"
-        return VideoFacts(shown, exact, float(rate) if rate else None, (stream.height, stream.width), frames)
+        return VideoFacts(
+            shown, exact, float(rate) if rate else None, (stream.height, stream.width), frames
+        )
 
 
 @contextmanager
@@ -101,7 +105,9 @@ def check_file(path: Path) -> None:
         InputError: nothing there, an empty file, or a pipe or device, which would be waited for.
     """
     if not path.exists():
-        raise InputError(f"{path} is a link to nothing." if path.is_symlink() else f"there is no video {path}.")
+        raise InputError(
+            f"{path} is a link to nothing." if path.is_symlink() else f"there is no video {path}."
+        )
     if not path.is_file():
         raise InputError(f"{path} is neither a file nor a folder.")
     if not path.stat().st_size:
@@ -114,7 +120,9 @@ def _check_size(path: Path, width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise InputError(f"{path} is too large: its header claims {width} x {height}; {most}.")
     if width * height == 0:
-        raise InputError(f"{path} has frames of no size that can be told, or of too large a one: {most}.")
+        raise InputError(
+            f"{path} has frames of no size that can be told, or of too large a one: {most}."
+        )
 
 
 def header_rate(stream: VideoStream) -> Fraction | None:
@@ -142,4 +150,7 @@ def _holds_rgb(pixels: str | None) -> bool:
     if not pixels:
         return False
     known = av.VideoFormat(pixels)
-    return known.has_palette or ((known.is_rgb or pixels.startswith("gray")) and min(component.bits for component in known.components) >= 8)
+    return known.has_palette or (
+        (known.is_rgb or pixels.startswith("gray"))
+        and min(component.bits for component in known.components) >= 8
+    )

@@ -39,7 +39,9 @@ METRICS: dict[str, Entry] = {
     "dino-consistency": Entry(_CONSISTENCY, {"role": "dino", "pairs": "consecutive"}),
     "dino-consistency-first": Entry(_CONSISTENCY, {"role": "dino", "pairs": "first"}),
     "dino-consistency-all": Entry(_CONSISTENCY, {"role": "dino", "pairs": "all"}),
-    "subject-consistency": Entry("vbbench.metrics.temporal_consistency:SubjectConsistency", named=False),
+    "subject-consistency": Entry(
+        "vbbench.metrics.temporal_consistency:SubjectConsistency", named=False
+    ),
     "motion": Entry("vbbench.metrics.motion:Motion", named=False),
     "true-identity": Entry("vbbench.metrics.true_identity:TrueIdentity", named=False),
 }

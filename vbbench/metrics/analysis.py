@@ -38,7 +38,9 @@ class Encoders:
         batch_size: frames that an encoder sees at once; `BATCH_SIZE` by default.
     """
 
-    def __init__(self, setting: Setting, device: str = "cpu", batch_size: int | None = None) -> None:
+    def __init__(
+        self, setting: Setting, device: str = "cpu", batch_size: int | None = None
+    ) -> None:
         self.setting, self.device = setting, device
         self.batch_size = batch_size or BATCH_SIZE[device.partition(":")[0]]
         self.memory: dict[tuple[str, str], np.ndarray] = {}
@@ -56,7 +58,12 @@ class Encoders:
         if role not in self._keys:
             config = encoder_config(role, self.setting)
             weights = encoder_digest(config, self.setting)
-            self._keys[role] = key_of(config=repr(config), weights=weights, precision=self.setting.precision, device=self.device)
+            self._keys[role] = key_of(
+                config=repr(config),
+                weights=weights,
+                precision=self.setting.precision,
+                device=self.device,
+            )
         return key_of(encoder=self._keys[role], **what)
 
     def key_of(self, analysis: Analysis) -> str:
@@ -70,7 +77,8 @@ class Encoders:
         encoder = self.get(role)
         together = np.concatenate(list(crops))
         batches = [
-            encoder.embed_pictures(together[start : start + self.batch_size]).numpy() for start in range(0, len(together), self.batch_size)
+            encoder.embed_pictures(together[start : start + self.batch_size]).numpy()
+            for start in range(0, len(together), self.batch_size)
         ]
         return np.split(np.concatenate(batches), np.cumsum([len(part) for part in crops])[:-1])
 
@@ -121,7 +129,9 @@ class FrameEmbeddings(Analysis):
 
     def key(self, encoders: Encoders) -> str:
         """The encoder, and the segmenter where it is asked."""
-        return encoders.key(self.role, what="frames", mask=encoders.key("segmenter") if self.masked else None)
+        return encoders.key(
+            self.role, what="frames", mask=encoders.key("segmenter") if self.masked else None
+        )
 
     def prepare(self, video: Video, encoders: Encoders) -> np.ndarray:
         """uint8 crops, (T, crop, crop, 3)."""
@@ -163,16 +173,24 @@ class Regions(Analysis):
     def prepare(self, video: Video, encoders: Encoders) -> np.ndarray:
         """The array itself."""
         crops = encoders.get("segmenter").prepared(video.frames)
-        return np.stack([regions_of(*pair) for pair in zip(crops, encoders.segments(video.frames), strict=True)])
+        return np.stack(
+            [regions_of(*pair) for pair in zip(crops, encoders.segments(video.frames), strict=True)]
+        )
 
 
 def regions_of(frame_HWC: np.ndarray, segments_HW: np.ndarray) -> np.ndarray:
     """One row of `Regions`, from a frame and its segments."""
     marked_HW = (segments_HW >= FIRST_MARKING) & (segments_HW < DETAIL)
-    kinds_K = np.bincount(segments_HW[marked_HW].astype(np.int64) - FIRST_MARKING, minlength=len(world.MARKINGS)).astype(np.float64)
+    kinds_K = np.bincount(
+        segments_HW[marked_HW].astype(np.int64) - FIRST_MARKING, minlength=len(world.MARKINGS)
+    ).astype(np.float64)
     colours = []
     for mask in (segments_HW == BASE, segments_HW == SECONDARY, marked_HW):
-        colours.append(np.median(frame_HWC[mask], axis=0) if mask.sum() >= SMALLEST_REGION else np.full(3, np.nan))
+        colours.append(
+            np.median(frame_HWC[mask], axis=0)
+            if mask.sum() >= SMALLEST_REGION
+            else np.full(3, np.nan)
+        )
     if np.isnan(colours[-1]).any():
         kinds_K[:] = 0
     return np.concatenate([[(segments_HW > 0).mean()], *colours, kinds_K])
@@ -182,6 +200,8 @@ def on_white(crops_THWC: np.ndarray, masks_THW: np.ndarray) -> np.ndarray:
     """The frames with everything outside of the masks white. Masks of another size are stretched (nearest)."""
     size = crops_THWC.shape[1:3]
     if masks_THW.shape[1:] != size:
-        stretched = resize_frames(np.repeat(masks_THW[..., None].astype(np.uint8), 3, axis=-1), size, resample="nearest")
+        stretched = resize_frames(
+            np.repeat(masks_THW[..., None].astype(np.uint8), 3, axis=-1), size, resample="nearest"
+        )
         masks_THW = stretched[..., 0] > 0
     return np.where(masks_THW[..., None], crops_THWC, np.uint8(255))

@@ -53,7 +53,13 @@ def cosine_spec(setting: Setting, role: str, **known: Any) -> MetricSpec:
         WeightsError: its weights are missing or damaged.
     """
     config = encoder_config(role, setting)
-    usual = {"version": "1", "unit": "cosine", "higher_is_better": True, "bounds": (-1.0, 1.0), "reads_text": False}
+    usual = {
+        "version": "1",
+        "unit": "cosine",
+        "higher_is_better": True,
+        "bounds": (-1.0, 1.0),
+        "reads_text": False,
+    }
     return make_spec(setting, config, encoder_digest(config, setting), **{**usual, **known})
 
 

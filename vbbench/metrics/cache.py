@@ -76,7 +76,9 @@ class EmbeddingCache:
 
 def key_of(**what: Any) -> str:
     """Digest of everything beside the content that decides an array, the code and the libraries that compute it included."""
-    text = json.dumps({**what, "libraries": _versions(), "code": _code()}, sort_keys=True, default=str)
+    text = json.dumps(
+        {**what, "libraries": _versions(), "code": _code()}, sort_keys=True, default=str
+    )
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -16,7 +16,14 @@ class ClipText:
     reads: tuple[Analysis, ...] = (FrameEmbeddings("clip"),)
 
     def __init__(self, setting: Setting) -> None:
-        self.spec = cosine_spec(setting, "clip", name="clip-text", formula="cos(text, frame)", prompt=WHOLE_PROMPT, reads_text=True)
+        self.spec = cosine_spec(
+            setting,
+            "clip",
+            name="clip-text",
+            formula="cos(text, frame)",
+            prompt=WHOLE_PROMPT,
+            reads_text=True,
+        )
 
     def score(self, clip: EmbeddedClip) -> Measurement:
         """Cosine with the text, -1..1; raises InputError for a text that the encoder cannot read."""

@@ -44,22 +44,39 @@ def title(name: str) -> str:
     if head not in known:
         return " ".join([head.capitalize(), *rest])
     tail = rest[1:] if head == "clip" else rest
-    return known[head] + (", masked" if tail == ["masked"] else "".join(f" {word}" for word in tail))
+    return known[head] + (
+        ", masked" if tail == ["masked"] else "".join(f" {word}" for word in tail)
+    )
 
 
 def untrained_note(specs: Iterable[MetricSpec]) -> str:
     """The warning that belongs to numbers of encoders with random weights; empty where there are none."""
-    names = [title(spec.name) for spec in specs if is_untrained({"encoder_digest": spec.encoder_digest})]
-    return f"Measured by untrained encoders with random weights: {', '.join(names)}. These numbers mean nothing." if names else ""
+    names = [
+        title(spec.name) for spec in specs if is_untrained({"encoder_digest": spec.encoder_digest})
+    ]
+    return (
+        f"Measured by untrained encoders with random weights: {', '.join(names)}. These numbers mean nothing."
+        if names
+        else ""
+    )
 
 
 def rows(spec: MetricSpec) -> list[tuple[str, str]]:
     """A metric spec as (what, words) pairs in reading order; what does not apply is left out."""
     told = [
-        (words, _value(spec, name)) for name, words in _ROWS.items() if getattr(spec, name) is not None or name in ("num_frames", "fps")
+        (words, _value(spec, name))
+        for name, words in _ROWS.items()
+        if getattr(spec, name) is not None or name in ("num_frames", "fps")
     ]
-    unit = f"{spec.unit}, {_bounds(spec)}; {'higher' if spec.higher_is_better else 'lower'} is better"
-    return [("Text prompt", "read" if spec.reads_text else "not read"), *told, ("Unit", unit), ("Version", spec.version)]
+    unit = (
+        f"{spec.unit}, {_bounds(spec)}; {'higher' if spec.higher_is_better else 'lower'} is better"
+    )
+    return [
+        ("Text prompt", "read" if spec.reads_text else "not read"),
+        *told,
+        ("Unit", unit),
+        ("Version", spec.version),
+    ]
 
 
 def _value(spec: MetricSpec, name: str) -> str:
@@ -87,7 +104,11 @@ def explain(spec: MetricSpec) -> str:
         _encoder(spec),
         _pooling(spec),
     ]
-    return "\n\n".join(fill(text, WIDTH, break_long_words=False, break_on_hyphens=False) for text in paragraphs if text)
+    return "\n\n".join(
+        fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
+        for text in paragraphs
+        if text
+    )
 
 
 def _what(spec: MetricSpec) -> str:
@@ -104,8 +125,14 @@ def _what(spec: MetricSpec) -> str:
 def _pixels(spec: MetricSpec) -> str:
     count = f"{spec.num_frames} frames" if spec.num_frames is not None else "any number of frames"
     rate = f"{spec.fps:g} frames a second" if spec.fps is not None else "any rate"
-    steps = [step for step in (spec.resize, spec.interpolation, spec.crop, spec.normalisation) if step]
-    stored = "stored without loss" if spec.storage == "lossless" else "stored by a codec that loses detail"
+    steps = [
+        step for step in (spec.resize, spec.interpolation, spec.crop, spec.normalisation) if step
+    ]
+    stored = (
+        "stored without loss"
+        if spec.storage == "lossless"
+        else "stored by a codec that loses detail"
+    )
     told = f"Videos have {count} at {rate}, {stored}; they are decoded by {spec.decoder}. Frames read: {spec.frames}."
     return f"{told} Preprocessing: {', '.join(steps)}." if steps else told
 
@@ -119,7 +146,11 @@ def _encoder(spec: MetricSpec) -> str:
 
 def _pooling(spec: MetricSpec) -> str:
     pairs = f"Pairs: {spec.pairs}. " if spec.pairs else ""
-    factor = "no factor is applied" if spec.factor == 1 else f"the number is multiplied by {spec.factor:g}"
+    factor = (
+        "no factor is applied"
+        if spec.factor == 1
+        else f"the number is multiplied by {spec.factor:g}"
+    )
     clamp = "nothing is clamped" if spec.clamp == "none" else f"clamped: {spec.clamp}"
     better = "higher" if spec.higher_is_better else "lower"
     return (

@@ -29,10 +29,15 @@ def cosine_to_each(emb_TD: Tensor, reference_RD: Tensor) -> Tensor:
         ValueError: no frame, no reference, or embeddings of different length.
     """
     if emb_TD.ndim != 2 or reference_RD.ndim != 2 or emb_TD.shape[1] != reference_RD.shape[1]:
-        raise ValueError(f"embeddings must be (T, D) and (R, D), got {tuple(emb_TD.shape)} and {tuple(reference_RD.shape)}")
+        raise ValueError(
+            f"embeddings must be (T, D) and (R, D), got {tuple(emb_TD.shape)} and {tuple(reference_RD.shape)}"
+        )
     if len(emb_TD) == 0 or len(reference_RD) == 0:
         raise ValueError("a cosine needs at least one frame and one reference")
-    frames_TD, references_RD = F.normalize(emb_TD.float(), dim=-1), F.normalize(reference_RD.float(), dim=-1)
+    frames_TD, references_RD = (
+        F.normalize(emb_TD.float(), dim=-1),
+        F.normalize(reference_RD.float(), dim=-1),
+    )
     return (frames_TD @ references_RD.T).mean(dim=1)
 
 
@@ -87,12 +92,16 @@ def flow_magnitudes(frames_THWC: np.ndarray, fps: float) -> Tensor:
         raise ValueError(f"motion needs frames (T >= 2, H, W, 3), got {tuple(frames_THWC.shape)}")
     if not fps > 0:
         raise ValueError(f"motion needs a positive frame rate, got {fps}")
-    luma_THW = frames_THWC.astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32) / 255
+    luma_THW = (
+        frames_THWC.astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32) / 255
+    )
     short_side = min(luma_THW.shape[1:])
     lengths = []
     for before_HW, after_HW in zip(luma_THW[:-1], luma_THW[1:], strict=True):
         flow_2HW = optical_flow_ilk(before_HW, after_HW, radius=FLOW_RADIUS, num_warp=FLOW_WARPS)
-        lengths.append(float(np.minimum(np.hypot(flow_2HW[0], flow_2HW[1]), short_side * FLOW_LONGEST).mean()))
+        lengths.append(
+            float(np.minimum(np.hypot(flow_2HW[0], flow_2HW[1]), short_side * FLOW_LONGEST).mean())
+        )
     return torch.tensor(lengths, dtype=torch.float32) * (fps / short_side)
 
 
@@ -100,12 +109,18 @@ def colour_difference(seen_RGB: np.ndarray, true_RGB: np.ndarray) -> float:
     """CIEDE2000 difference of two sRGB colours given in 0..255: 0 equal, about 2 just noticeable, black to white 100."""
     from skimage.color import deltaE_ciede2000, rgb2lab
 
-    seen, true = (rgb2lab(np.asarray(colour, dtype=np.float64) / 255) for colour in (seen_RGB, true_RGB))
+    seen, true = (
+        rgb2lab(np.asarray(colour, dtype=np.float64) / 255) for colour in (seen_RGB, true_RGB)
+    )
     return float(deltaE_ciede2000(seen, true))
 
 
 def true_identity(
-    seen: dict[str, np.ndarray | None], seen_kind_K: np.ndarray, truth: dict[str, np.ndarray], true_kind: int, tau: float = IDENTITY_TAU
+    seen: dict[str, np.ndarray | None],
+    seen_kind_K: np.ndarray,
+    truth: dict[str, np.ndarray],
+    true_kind: int,
+    tau: float = IDENTITY_TAU,
 ) -> float:
     """How much of an individual is found again in one frame.
 
@@ -126,7 +141,9 @@ def true_identity(
     for region, true_RGB in truth.items():
         seen_RGB = seen.get(region)
         if seen_RGB is not None:
-            score += IDENTITY_WEIGHTS[region] * float(np.exp(-colour_difference(seen_RGB, true_RGB) / tau))
+            score += IDENTITY_WEIGHTS[region] * float(
+                np.exp(-colour_difference(seen_RGB, true_RGB) / tau)
+            )
     if seen_kind_K.sum() > 0 and int(seen_kind_K.argmax()) == true_kind:
         score += IDENTITY_WEIGHTS["kind"]
     return score

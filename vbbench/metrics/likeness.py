@@ -25,7 +25,9 @@ class Likeness:
 
     def __init__(self, setting: Setting, *, name: str, role: str, masked: bool = False) -> None:
         self._role, self._masked = role, masked
-        self._frames = FrameEmbeddings(role, masked=masked and "segmenter" in ENCODERS[check_scale(setting.scale)])
+        self._frames = FrameEmbeddings(
+            role, masked=masked and "segmenter" in ENCODERS[check_scale(setting.scale)]
+        )
         self.reads: tuple[Analysis, ...] = (self._frames,)
         self.spec = cosine_spec(
             setting,
@@ -33,14 +35,22 @@ class Likeness:
             name=name,
             formula="mean over references of cos(reference, frame)",
             references=REFERENCES,
-            reference_mask="the suite's mask, white outside" if masked else "none: the whole picture",
-            frame_mask=_segmenter_in_words(setting) if self._frames.masked else "none: the whole frame",
+            reference_mask="the suite's mask, white outside"
+            if masked
+            else "none: the whole picture",
+            frame_mask=_segmenter_in_words(setting)
+            if self._frames.masked
+            else "none: the whole frame",
         )
 
     def score(self, clip: EmbeddedClip) -> Measurement:
         """Cosine with the references, -1..1; raises InputError where a picture cannot be read, or a mask is wanted and there is none."""
         frames = clip.frame_embeddings(self._role, masked=self._frames.masked)
-        return pooled(functional.cosine_to_each(frames, clip.reference_embeddings(self._role, masked=self._masked)))
+        return pooled(
+            functional.cosine_to_each(
+                frames, clip.reference_embeddings(self._role, masked=self._masked)
+            )
+        )
 
 
 def _segmenter_in_words(setting: Setting) -> str:

@@ -33,14 +33,19 @@ class ClipToScore:
 
 
 def score_clips(
-    clips: Iterable[ClipToScore], metrics: Sequence[Metric], encoders: Encoders, cache: EmbeddingCache | None = None
+    clips: Iterable[ClipToScore],
+    metrics: Sequence[Metric],
+    encoders: Encoders,
+    cache: EmbeddingCache | None = None,
 ) -> Iterator[list[Score]]:
     """One list a clip, in the order of the clips; in it one score a metric, in the order of the metrics.
 
     Where a video is missing, unreadable, of another length than the setting says, or a metric cannot be computed or is not finite,
     the score holds the reason. At most `WINDOW` videos are looked at together, so memory does not grow with their number.
     """
-    analyses: list[Analysis] = list(dict.fromkeys([FACTS, *(analysis for metric in metrics for analysis in metric.reads)]))
+    analyses: list[Analysis] = list(
+        dict.fromkeys([FACTS, *(analysis for metric in metrics for analysis in metric.reads)])
+    )
     coming = iter(clips)
     while window := list(islice(coming, WINDOW)):
         embedded = [EmbeddedClip(clip.video, clip.item, encoders, cache) for clip in window]
@@ -49,7 +54,9 @@ def score_clips(
             yield _scores(clip, ready, metrics, encoders.setting.num_frames)
 
 
-def _scores(clip: ClipToScore, ready: EmbeddedClip, metrics: Sequence[Metric], num_frames: int | None) -> list[Score]:
+def _scores(
+    clip: ClipToScore, ready: EmbeddedClip, metrics: Sequence[Metric], num_frames: int | None
+) -> list[Score]:
     reason = _refusal(ready, num_frames)
     if reason is not None:
         return [_without_value(metric, clip, reason) for metric in metrics]
@@ -74,7 +81,15 @@ def _score(metric: Metric, clip: ClipToScore, ready: EmbeddedClip) -> Score:
         return _without_value(metric, clip, one_line(error))
     if not math.isfinite(measured.value):
         return _without_value(metric, clip, f"the value is {measured.value}, not a finite number")
-    return Score(clip.model, clip.item.id, metric.spec.name, metric.spec.id, measured.value, None, measured.per_frame)
+    return Score(
+        clip.model,
+        clip.item.id,
+        metric.spec.name,
+        metric.spec.id,
+        measured.value,
+        None,
+        measured.per_frame,
+    )
 
 
 def _without_value(metric: Metric, clip: ClipToScore, reason: str) -> Score:

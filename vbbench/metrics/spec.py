@@ -16,13 +16,17 @@ if TYPE_CHECKING:
 
 ID_LENGTH = 12
 DECODER = "PyAV (FFmpeg) to rgb24, chroma bicubic, transparency on white, turned upright, every frame in order; pictures by Pillow"
-AVERAGING = "mean over the frames (or pairs) of a video, then over a model's videos, each counting the same"
+AVERAGING = (
+    "mean over the frames (or pairs) of a video, then over a model's videos, each counting the same"
+)
 FAILURES = "a video without a number is listed with its reason and counted beside the mean, never replaced or dropped in silence"
 WHOLE_PROMPT = "the text as it is written, the subject word in it, no placeholder"
 NAMES = tuple(field.name for field in fields(MetricSpec) if field.name != "id")
 
 
-def make_spec(setting: Setting, config: EncoderConfig | None = None, digest: str | None = None, **known: Any) -> MetricSpec:
+def make_spec(
+    setting: Setting, config: EncoderConfig | None = None, digest: str | None = None, **known: Any
+) -> MetricSpec:
     """A spec with its id.
 
     Args:
@@ -52,8 +56,19 @@ def make_spec(setting: Setting, config: EncoderConfig | None = None, digest: str
     return MetricSpec(**values, id=spec_id(values))
 
 
-def _encoder_fields(setting: Setting, config: EncoderConfig | None, digest: str | None) -> dict[str, Any]:
-    names = ("encoder", "patch_size", "encoder_digest", "precision", "resize", "interpolation", "crop", "normalisation")
+def _encoder_fields(
+    setting: Setting, config: EncoderConfig | None, digest: str | None
+) -> dict[str, Any]:
+    names = (
+        "encoder",
+        "patch_size",
+        "encoder_digest",
+        "precision",
+        "resize",
+        "interpolation",
+        "crop",
+        "normalisation",
+    )
     if config is None:
         return dict.fromkeys(names)
     mean, std = (" ".join(map(str, channel)) for channel in (config.mean, config.std))
@@ -72,7 +87,9 @@ def _encoder_fields(setting: Setting, config: EncoderConfig | None, digest: str 
 def spec_id(known: dict[str, Any]) -> str:
     """First `ID_LENGTH` hex digits of the SHA-256 over all fields but the id, as canonical JSON."""
     content = {key: _canonical(value) for key, value in known.items() if key != "id"}
-    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:ID_LENGTH]
+    return hashlib.sha256(
+        json.dumps(content, sort_keys=True, ensure_ascii=False).encode()
+    ).hexdigest()[:ID_LENGTH]
 
 
 def _canonical(value: Any) -> Any:
@@ -90,7 +107,9 @@ def spec_from_json(record: dict[str, Any]) -> MetricSpec:
     """
     lacks, strange = sorted({*NAMES, "id"} - set(record)), sorted(set(record) - {*NAMES, "id"})
     if lacks or strange:
-        wrong = [f"lacks {', '.join(lacks)}"] * bool(lacks) + [f"has the unknown {', '.join(strange)}"] * bool(strange)
+        wrong = [f"lacks {', '.join(lacks)}"] * bool(lacks) + [
+            f"has the unknown {', '.join(strange)}"
+        ] * bool(strange)
         raise ValueError(f"the spec of metric {record.get('name')!r} {' and '.join(wrong)}")
     spec = MetricSpec(**{**record, "bounds": tuple(record["bounds"])})
     if spec_id(asdict(spec)) != spec.id:
@@ -101,7 +120,9 @@ def spec_from_json(record: dict[str, Any]) -> MetricSpec:
 def under_one_setting(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
     """Whether two specs, as records, say the same of the videos and of the encoders' precision."""
     same_videos = all(a.get(name) == b.get(name) for name in ("num_frames", "fps", "storage"))
-    return same_videos and (None in (a.get("precision"), b.get("precision")) or a["precision"] == b["precision"])
+    return same_videos and (
+        None in (a.get("precision"), b.get("precision")) or a["precision"] == b["precision"]
+    )
 
 
 def is_untrained(record: Mapping[str, Any]) -> bool:

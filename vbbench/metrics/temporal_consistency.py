@@ -24,7 +24,9 @@ class TemporalConsistency:
         pairs: which pairs: a key of `PAIRS`.
     """
 
-    def __init__(self, setting: Setting, *, name: str, role: str = "clip", pairs: str = "consecutive") -> None:
+    def __init__(
+        self, setting: Setting, *, name: str, role: str = "clip", pairs: str = "consecutive"
+    ) -> None:
         words, self._cosines = PAIRS[pairs]
         self._role = role
         self.reads: tuple[Analysis, ...] = (FrameEmbeddings(role),)

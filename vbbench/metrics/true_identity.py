@@ -35,7 +35,9 @@ class Truth:
 
 def truth_of(people: world.IndividualBatch, row: int) -> Truth:
     """What is true of one individual of a batch."""
-    colours = dict(zip(("base", "secondary", "marking"), people.colours[row].astype(float), strict=True))
+    colours = dict(
+        zip(("base", "secondary", "marking"), people.colours[row].astype(float), strict=True)
+    )
     return Truth(colours, int(people.marking[row]))
 
 
@@ -48,9 +50,13 @@ def individual_of(reference: Mapping[str, object] | None) -> world.Individual:
     if reference is None:
         raise InputError("true identity is known only for subjects of the miniature world.")
     try:
-        return world.individual(str(reference["split"]), str(reference["class"]), int(reference["index"]))  # type: ignore[call-overload]
+        return world.individual(
+            str(reference["split"]), str(reference["class"]), int(reference["index"])
+        )  # type: ignore[call-overload]
     except (KeyError, TypeError, ValueError):
-        raise InputError(f"the subject's world entry {dict(reference)!r} needs split, class and index.") from None
+        raise InputError(
+            f"the subject's world entry {dict(reference)!r} needs split, class and index."
+        ) from None
 
 
 def frame_identities(regions_TN: np.ndarray, truth: Truth) -> list[float]:
@@ -58,8 +64,15 @@ def frame_identities(regions_TN: np.ndarray, truth: Truth) -> list[float]:
     scores = []
     for row in regions_TN:
         share, colours, kinds = row[0], row[1:10].reshape(3, 3), row[10:]
-        found = {name: None if np.isnan(colour).any() else colour for name, colour in zip(REGIONS, colours, strict=True)}
-        scores.append(functional.true_identity(found, kinds, dict(truth.colours), truth.kind) if share >= SMALLEST_SUBJECT else 0.0)
+        found = {
+            name: None if np.isnan(colour).any() else colour
+            for name, colour in zip(REGIONS, colours, strict=True)
+        }
+        scores.append(
+            functional.true_identity(found, kinds, dict(truth.colours), truth.kind)
+            if share >= SMALLEST_SUBJECT
+            else 0.0
+        )
     return scores
 
 
@@ -72,7 +85,9 @@ class TrueIdentity:
         if setting.scale != "mini":
             raise UsageError("true identity is known only in the miniature world, at scale mini.")
         config = encoder_config("segmenter", setting)
-        weights = ", ".join(f"{name} {weight}" for name, weight in functional.IDENTITY_WEIGHTS.items())
+        weights = ", ".join(
+            f"{name} {weight}" for name, weight in functional.IDENTITY_WEIGHTS.items()
+        )
         self.spec = make_spec(
             setting,
             config,

@@ -43,6 +43,8 @@ class FittedVideoModel(Protocol):
         """Learn the subject from its clips. The adapter is stored, and handed back to every `generate` of the subject."""
         ...
 
-    def generate(self, items: Sequence[PromptItem], params: SamplingParams, adapter: Adapter) -> list[Video]:
+    def generate(
+        self, items: Sequence[PromptItem], params: SamplingParams, adapter: Adapter
+    ) -> list[Video]:
         """As `VideoModel.generate`; every item is of the subject that the adapter was fitted to."""
         ...

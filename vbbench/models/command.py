@@ -46,8 +46,14 @@ class CommandModel:
         self._words = [sys.executable if word == PYTHON else word for word in settings["command"]]
         self._shown = " ".join(settings["command"])
         timeout = settings.get("timeout_seconds", TIMEOUT_SECONDS)
-        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < 1e7:
-            raise RecipeError(f"timeout_seconds in [scales.{settings['scale']}] must be a number of seconds above 0, not {timeout!r}.")
+        if (
+            isinstance(timeout, bool)
+            or not isinstance(timeout, int | float)
+            or not 0 < timeout < 1e7
+        ):
+            raise RecipeError(
+                f"timeout_seconds in [scales.{settings['scale']}] must be a number of seconds above 0, not {timeout!r}."
+            )
         self._timeout = float(timeout)
         self.process_memory_mb: float | None = None  # most memory that the last program held, in MB
 
@@ -61,11 +67,15 @@ class CommandModel:
             folder = Path(name).resolve()
             jobs = self._jobs(items, params, folder / "videos")
             (folder / "videos").mkdir()
-            (folder / "jobs.json").write_text(json.dumps(jobs, indent=1, ensure_ascii=False, default=str), encoding="utf-8")
+            (folder / "jobs.json").write_text(
+                json.dumps(jobs, indent=1, ensure_ascii=False, default=str), encoding="utf-8"
+            )
             self._run(folder / "jobs.json", len(items))
             return [_read(Path(job["output"]), params, folder / "videos") for job in jobs["items"]]
 
-    def _jobs(self, items: Sequence[PromptItem], params: SamplingParams, folder: Path) -> dict[str, Any]:
+    def _jobs(
+        self, items: Sequence[PromptItem], params: SamplingParams, folder: Path
+    ) -> dict[str, Any]:
         """What the program is told; nothing of the real videos that it is held against."""
         rows = [
             {
@@ -80,9 +90,16 @@ class CommandModel:
             }
             for place, item in enumerate(items)
         ]
-        settings = {key: value for key, value in self._settings.items() if key not in ("command", "scale")}
+        settings = {
+            key: value for key, value in self._settings.items() if key not in ("command", "scale")
+        }
         asked = {name: getattr(params, name) for name in _PARAMS}
-        told = {"protocol": PROTOCOL, "scale": self._settings["scale"], "device": self._device, "settings": settings}
+        told = {
+            "protocol": PROTOCOL,
+            "scale": self._settings["scale"],
+            "device": self._device,
+            "settings": settings,
+        }
         return {**told, "params": asked, "items": rows}
 
     def _run(self, jobs: Path, count: int) -> None:
@@ -90,15 +107,24 @@ class CommandModel:
         try:
             ended = run_process([*self._words, str(jobs)], self._folder, limit)
         except OSError as error:
-            raise CommandError(f"the command {self._shown!r} cannot be started in {self._folder}: {error.strerror}.") from None
+            raise CommandError(
+                f"the command {self._shown!r} cannot be started in {self._folder}: {error.strerror}."
+            ) from None
         self.process_memory_mb = ended.memory_mb
         if ended.code is None:
             raise CommandError(
-                f"the command {self._shown!r} was stopped: it took longer than {limit:g} seconds{_last(ended, jobs)}.", ended.tail
+                f"the command {self._shown!r} was stopped: it took longer than {limit:g} seconds{_last(ended, jobs)}.",
+                ended.tail,
             )
         if ended.code:
-            how = f"ended with exit code {ended.code}" if ended.code > 0 else f"was killed by signal {-ended.code}"
-            raise CommandError(f"the command {self._shown!r} {how}{_last(ended, jobs)}.", ended.tail)
+            how = (
+                f"ended with exit code {ended.code}"
+                if ended.code > 0
+                else f"was killed by signal {-ended.code}"
+            )
+            raise CommandError(
+                f"the command {self._shown!r} {how}{_last(ended, jobs)}.", ended.tail
+            )
 
 
 def _last(ended: Ended, jobs: Path) -> str:
@@ -118,16 +144,22 @@ def _read(output: Path, params: SamplingParams, folder: Path) -> Video:
     places = [output, *(output.with_name(output.name + suffix) for suffix in SUFFIXES)]
     found = [path for path in places if path.exists() or path.is_symlink()]
     if not found:
-        raise CommandError(f"the command left no video: no folder of the name given as output, and no file of it ({', '.join(SUFFIXES)}).")
+        raise CommandError(
+            f"the command left no video: no folder of the name given as output, and no file of it ({', '.join(SUFFIXES)})."
+        )
     if len(found) > 1:
-        raise CommandError(f"the command left {len(found)} videos for one item: {', '.join(path.suffix or 'a folder' for path in found)}.")
+        raise CommandError(
+            f"the command left {len(found)} videos for one item: {', '.join(path.suffix or 'a folder' for path in found)}."
+        )
     inside = [found[0], *(found[0].iterdir() if found[0].is_dir() else ())]
     if not all(path.resolve().is_relative_to(folder) for path in inside):
         raise CommandError("the video is a link that leads out of the folder for videos.")
     try:
         frames = read_video(found[0], fps=params.fps).frames
     except InputError as error:
-        raise CommandError(f"the video is of no use: {str(error).replace(f'{folder}/', '')}") from None
+        raise CommandError(
+            f"the video is of no use: {str(error).replace(f'{folder}/', '')}"
+        ) from None
     count, height, width, _ = frames.shape
     if (count, height, width) != (params.num_frames, params.size, params.size):
         asked = f"{params.num_frames} of {params.size} x {params.size} are asked for"

@@ -13,7 +13,10 @@ LATENT_MODELS = (
     "vbbench.models.videobooth.model:VideoBooth",
     "vbbench.models.elite.model:Elite",
 )
-TAKES = {**dict.fromkeys(LATENT_MODELS, ("dtype", "offload")), "vbbench.models.pipeline:DiffusersPipeline": ("dtype",)}
+TAKES = {
+    **dict.fromkeys(LATENT_MODELS, ("dtype", "offload")),
+    "vbbench.models.pipeline:DiffusersPipeline": ("dtype",),
+}
 """Entry of a recipe -> what can be asked of its model."""
 
 
@@ -32,14 +35,28 @@ def asked(recipe: Recipe, scale: str, *, dtype: str | None = None, offload: bool
         changes["dtype"] = dtype
     if offload and "offload" in takes and settings is not None:
         changes["memory"] = {**settings.get("memory", {}), "offload": True}
-    return replace(recipe, scales={**recipe.scales, scale: {**(settings or {}), **changes}}) if changes else recipe
+    return (
+        replace(recipe, scales={**recipe.scales, scale: {**(settings or {}), **changes}})
+        if changes
+        else recipe
+    )
 
 
-def left_as_they_are(recipes: Sequence[Recipe], scale: str, *, dtype: str | None = None, offload: bool = False) -> list[str]:
+def left_as_they_are(
+    recipes: Sequence[Recipe], scale: str, *, dtype: str | None = None, offload: bool = False
+) -> list[str]:
     """Names of models that sample by steps and do not take all that is asked."""
-    wanted = [name for name, is_asked in (("dtype", dtype not in (None, DTYPES[0])), ("offload", offload)) if is_asked]
+    wanted = [
+        name
+        for name, is_asked in (("dtype", dtype not in (None, DTYPES[0])), ("offload", offload))
+        if is_asked
+    ]
 
     def takes_all(recipe: Recipe) -> bool:
         return not wanted or (not recipe.fitted and set(wanted) <= set(TAKES.get(recipe.entry, ())))
 
-    return [recipe.name for recipe in recipes if recipe.scales.get(scale, {}).get("sampling") and not takes_all(recipe)]
+    return [
+        recipe.name
+        for recipe in recipes
+        if recipe.scales.get(scale, {}).get("sampling") and not takes_all(recipe)
+    ]

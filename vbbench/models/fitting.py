@@ -14,7 +14,9 @@ from vbbench.networks.codec import FrameCodec, to_unit
 from vbbench.types import Subject
 
 LOGIT_SPREAD = 1.3  # standard deviation of `draw_timesteps`
-SIGMA_FLOOR = 0.3  # of the loss weight 1 / max(sigma, floor) ** 2 of networks that predict the clean latent
+SIGMA_FLOOR = (
+    0.3  # of the loss weight 1 / max(sigma, floor) ** 2 of networks that predict the clean latent
+)
 
 
 def clip_latents(subject: Subject, codec: FrameCodec, device: str) -> list[Tensor]:
@@ -29,19 +31,25 @@ def clip_latents(subject: Subject, codec: FrameCodec, device: str) -> list[Tenso
     with torch.no_grad():
         latents = [codec.encode(to_unit(clip)[None])[0] for clip in frames]
     if len({clip.shape[2:] for clip in latents}) > 1:
-        raise InputError(f"the clips of the subject {subject.id} are of different sizes: they must be of one to be fitted on together.")
+        raise InputError(
+            f"the clips of the subject {subject.id} are of different sizes: they must be of one to be fitted on together."
+        )
     return latents
 
 
 def frames_of(clips: list[Tensor], captions: tuple[str, ...]) -> tuple[Tensor, list[str], Tensor]:
     """All frames of clips as clips of one: latents (N, C, 1, h, w), the caption of each, and its index in its clip (N, 1)."""
     latents = torch.cat([clip.transpose(0, 1).unsqueeze(2) for clip in clips])
-    texts = [caption for clip, caption in zip(clips, captions, strict=True) for _ in range(clip.shape[1])]
+    texts = [
+        caption for clip, caption in zip(clips, captions, strict=True) for _ in range(clip.shape[1])
+    ]
     index = torch.cat([torch.arange(clip.shape[1], device=clip.device) for clip in clips])
     return latents, texts, index[:, None]
 
 
-def draw_timesteps(count: int, logit_mean: float | None, steps: int, generator: torch.Generator) -> Tensor:
+def draw_timesteps(
+    count: int, logit_mean: float | None, steps: int, generator: torch.Generator
+) -> Tensor:
     """(count,) whole timesteps below ``steps``: uniform, or logit-normal around a mean (Esser et al. 2024, section 3.1).
 
     The miniature base was trained on the latter: which colours a subject has is settled while the noise is still very strong.
@@ -52,7 +60,9 @@ def draw_timesteps(count: int, logit_mean: float | None, steps: int, generator: 
     return (share * steps).long().clamp_max(steps - 1)
 
 
-def denoising_loss(prediction: Tensor, x: Tensor, noise: Tensor, alpha_bar_B: Tensor, prediction_type: str) -> Tensor:
+def denoising_loss(
+    prediction: Tensor, x: Tensor, noise: Tensor, alpha_bar_B: Tensor, prediction_type: str
+) -> Tensor:
     """Mean squared error of what the network predicts, in float32.
 
     ``epsilon``: against the noise (Ho et al. 2020, equation 14). ``sample``: against the clean latent, each video's error divided by
@@ -65,9 +75,15 @@ def denoising_loss(prediction: Tensor, x: Tensor, noise: Tensor, alpha_bar_B: Te
         RecipeError: an unknown prediction type.
     """
     a = alpha_bar_B.view(-1, 1, 1, 1, 1)
-    targets = {"epsilon": noise, "sample": x, "v_prediction": a.sqrt() * noise - (1.0 - a).sqrt() * x}
+    targets = {
+        "epsilon": noise,
+        "sample": x,
+        "v_prediction": a.sqrt() * noise - (1.0 - a).sqrt() * x,
+    }
     if prediction_type not in targets:
-        raise RecipeError(f"a network that predicts {prediction_type!r} cannot be fitted; known are {', '.join(targets)}.")
+        raise RecipeError(
+            f"a network that predicts {prediction_type!r} cannot be fitted; known are {', '.join(targets)}."
+        )
     error_B = (prediction.float() - targets[prediction_type]).square().mean((1, 2, 3, 4))
     if prediction_type == "sample":
         error_B = error_B / (1.0 - alpha_bar_B).sqrt().clamp_min(SIGMA_FLOOR).square()

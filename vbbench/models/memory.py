@@ -66,7 +66,10 @@ class MemoryEstimate:
         if not self.offload:
             return self.all_weights + max(self.denoising, self.decoding) + self.kept + self.overhead
         decoder = self.weights.get("autoencoder", 0) + self.decoding
-        others = max(size for part, size in self.weights.items() if part != "autoencoder") + self.denoising
+        others = (
+            max(size for part, size in self.weights.items() if part != "autoencoder")
+            + self.denoising
+        )
         return max(decoder, others) + self.kept + self.overhead
 
     def __str__(self) -> str:
@@ -79,7 +82,9 @@ def _gb(size: float) -> str:
     return f"{size / GIGABYTE:.1f} GB"
 
 
-def estimate_memory(recipe: Recipe, scale: str, params: SamplingParams, device: str) -> MemoryEstimate | None:
+def estimate_memory(
+    recipe: Recipe, scale: str, params: SamplingParams, device: str
+) -> MemoryEstimate | None:
     """What sampling takes; None for models of other kinds, whose sizes are not known. Reads configurations and no weights.
 
     Args:
@@ -92,15 +97,31 @@ def estimate_memory(recipe: Recipe, scale: str, params: SamplingParams, device: 
         return None
     parts = parts_of(model.network, model._base, model.codec)
     size = torch.finfo(model.dtype).bits // 8
-    weights = {name: _bytes(part, 4 if name == "autoencoder" else size) for name, part in parts.items()}
+    weights = {
+        name: _bytes(part, 4 if name == "autoencoder" else size) for name, part in parts.items()
+    }
     cells = (params.size // model.codec.factor) ** 2
     clips = params.batch_size
-    branches = 2 if device == "cuda" and params.guidance_scale != 1.0 else 1  # guidance's branches are one batch there
-    denoising = clips * branches * params.num_frames * cells * _unet_widths(model._base.unet.config) * size
+    branches = (
+        2 if device == "cuda" and params.guidance_scale != 1.0 else 1
+    )  # guidance's branches are one batch there
+    denoising = (
+        clips * branches * params.num_frames * cells * _unet_widths(model._base.unet.config) * size
+    )
     frames = 1 if model.memory.vae_slicing else clips * params.num_frames
-    decoding = frames * params.size**2 * 4 * _decoder_channels(model.codec) + clips * params.num_frames * params.size**2 * 3 * 8
+    decoding = (
+        frames * params.size**2 * 4 * _decoder_channels(model.codec)
+        + clips * params.num_frames * params.size**2 * 3 * 8
+    )
     kept = _kept(model, params, cells, size)
-    return MemoryEstimate(weights, denoising, decoding, kept, OVERHEAD[device], model.memory.offload and device == "cuda")
+    return MemoryEstimate(
+        weights,
+        denoising,
+        decoding,
+        kept,
+        OVERHEAD[device],
+        model.memory.offload and device == "cuda",
+    )
 
 
 def _bytes(part: nn.Module, size: int) -> int:
@@ -110,12 +131,18 @@ def _bytes(part: nn.Module, size: int) -> int:
 def _unet_widths(config: UNetConfig) -> float:
     """Channels that are alive at once at the first level, a cell and frame: its widest layer, and the skips of all levels."""
     widths = config.block_out_channels
-    skips = sum((config.layers_per_block + 1) * width / 4**level for level, width in enumerate(widths))
+    skips = sum(
+        (config.layers_per_block + 1) * width / 4**level for level, width in enumerate(widths)
+    )
     return UNET_WIDTHS * widths[0] + skips
 
 
 def _decoder_channels(codec: object) -> float:
-    return DECODER_WIDTHS * codec.vae.config.block_out_channels[0] if isinstance(codec, VaeCodec) else 6
+    return (
+        DECODER_WIDTHS * codec.vae.config.block_out_channels[0]
+        if isinstance(codec, VaeCodec)
+        else 6
+    )
 
 
 def _kept(model: LatentVideoModel, params: SamplingParams, cells: int, size: int) -> float:
@@ -126,10 +153,14 @@ def _kept(model: LatentVideoModel, params: SamplingParams, cells: int, size: int
     layers = 2 * config.layers_per_block + 1
     step = sum(
         2 * layers * width * cells / 4**level * size
-        for level, (width, attends) in enumerate(zip(config.block_out_channels, config.attention_levels, strict=True))
+        for level, (width, attends) in enumerate(
+            zip(config.block_out_channels, config.attention_levels, strict=True)
+        )
         if attends
     )
-    return params.batch_size * (step + min(step * params.num_inference_steps, model.speed.image_cache_mb * 2**20))
+    return params.batch_size * (
+        step + min(step * params.num_inference_steps, model.speed.image_cache_mb * 2**20)
+    )
 
 
 def free_memory(device: str) -> float:
@@ -140,13 +171,23 @@ def free_memory(device: str) -> float:
 
     free = float(psutil.virtual_memory().available)
     try:
-        limit, used = ((CGROUP / f"memory.{name}").read_text(encoding="ascii").strip() for name in ("max", "current"))
+        limit, used = (
+            (CGROUP / f"memory.{name}").read_text(encoding="ascii").strip()
+            for name in ("max", "current")
+        )
         return min(free, float(int(limit) - int(used)))
     except (OSError, ValueError):  # no such file, or "max": no limit
         return free
 
 
-def what_helps(estimate: MemoryEstimate, recipe: Recipe, scale: str, params: SamplingParams, device: str, free: float) -> str:
+def what_helps(
+    estimate: MemoryEstimate,
+    recipe: Recipe,
+    scale: str,
+    params: SamplingParams,
+    device: str,
+    free: float,
+) -> str:
     """A sentence where an estimate is above what is free, with what would help; empty where it fits."""
     if estimate.total <= free:
         return ""
@@ -160,8 +201,19 @@ def what_helps(estimate: MemoryEstimate, recipe: Recipe, scale: str, params: Sam
             wanted["both"] = asked(recipe, scale, dtype="bfloat16", offload=True), params
     if params.batch_size > 1:
         wanted["--batch-size 1"] = recipe, replace(params, batch_size=1)
-    found = {words: estimate_memory(changed, scale, those, device) for words, (changed, those) in wanted.items()}
-    helps = [f"{words} {_gb(less.total)}" for words, less in found.items() if less is not None and less.total < 0.95 * estimate.total]
-    advice = f"less is needed with {', '.join(helps)}, or with fewer frames" if helps else "fewer frames need less"
+    found = {
+        words: estimate_memory(changed, scale, those, device)
+        for words, (changed, those) in wanted.items()
+    }
+    helps = [
+        f"{words} {_gb(less.total)}"
+        for words, less in found.items()
+        if less is not None and less.total < 0.95 * estimate.total
+    ]
+    advice = (
+        f"less is needed with {', '.join(helps)}, or with fewer frames"
+        if helps
+        else "fewer frames need less"
+    )
     place = "on the GPU" if device == "cuda" else "in memory"
     return f"{recipe.name} will not fit: it needs {estimate}, and {_gb(free)} are free {place}; {advice}."

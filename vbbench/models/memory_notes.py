@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from vbbench.types import Recipe, SamplingParams
 
 
-def memory_estimates(wanted: Iterable[tuple[Recipe, SamplingParams]], scale: str, device: str) -> Iterator[tuple[str, str]]:
+def memory_estimates(
+    wanted: Iterable[tuple[Recipe, SamplingParams]], scale: str, device: str
+) -> Iterator[tuple[str, str]]:
     """For each model whose sizes are known, what it needs, and a warning where that will not fit (else empty).
 
     Args:
@@ -31,4 +33,7 @@ def memory_estimates(wanted: Iterable[tuple[Recipe, SamplingParams]], scale: str
         except VBBenchError:  # told when the model is built
             continue
         if estimate is not None:
-            yield f"{recipe.name}: {estimate}", what_helps(estimate, recipe, scale, params, device, free)
+            yield (
+                f"{recipe.name}: {estimate}",
+                what_helps(estimate, recipe, scale, params, device, free),
+            )

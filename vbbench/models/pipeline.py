@@ -53,7 +53,10 @@ WORDS: Mapping[str, Value] = {
     "steps": lambda item, params: params.num_inference_steps,
     "guidance": lambda item, params: params.guidance_scale,
 }
-OBJECTS: Mapping[str, Value] = {"image": _image, "generator": _generator}  # cannot stand inside of a longer text
+OBJECTS: Mapping[str, Value] = {
+    "image": _image,
+    "generator": _generator,
+}  # cannot stand inside of a longer text
 PLACEHOLDERS: Mapping[str, Value] = {**WORDS, **OBJECTS}
 
 
@@ -74,16 +77,22 @@ def check_arguments(pipeline: Any, arguments: Any, where: str) -> None:
         )
     for name in arguments:
         if name not in named and len(named) == len(parameters):
-            raise RecipeError(f"{where}: {pipeline.__name__} takes no argument {name!r}: {nearest(name, named)}")
+            raise RecipeError(
+                f"{where}: {pipeline.__name__} takes no argument {name!r}: {nearest(name, named)}"
+            )
     required = {name for name in named if parameters[name].default is inspect.Parameter.empty}
     if missing := sorted(required - set(arguments)):
         raise RecipeError(f"{where}: {pipeline.__name__} needs the argument {missing[0]!r}.")
     for text in _texts(arguments):
         for name in _HOLE.findall(text):
             if name not in PLACEHOLDERS:
-                raise RecipeError(f"{where} has the unknown placeholder {{{name}}}: {nearest(name, PLACEHOLDERS)}")
+                raise RecipeError(
+                    f"{where} has the unknown placeholder {{{name}}}: {nearest(name, PLACEHOLDERS)}"
+                )
             if name in OBJECTS and text != f"{{{name}}}":
-                raise RecipeError(f"{where}: {{{name}}} is no text and must stand alone, not in {text!r}.")
+                raise RecipeError(
+                    f"{where}: {{{name}}} is no text and must stand alone, not in {text!r}."
+                )
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -134,7 +143,9 @@ def frames_of(output: Any) -> np.ndarray:
     if found is None and isinstance(output, tuple | list) and output:
         found = output[0]
     if found is None:
-        raise InputError(f"the pipeline gave a {type(output).__name__}, in which there are no {', '.join(FIELDS[:-1])} or {FIELDS[-1]}.")
+        raise InputError(
+            f"the pipeline gave a {type(output).__name__}, in which there are no {', '.join(FIELDS[:-1])} or {FIELDS[-1]}."
+        )
     if isinstance(found, list | tuple):
         return _of_list(list(found))
     return _of_array(found)
@@ -146,7 +157,9 @@ def _of_list(found: list[Any]) -> np.ndarray:
     if isinstance(found[0], list | tuple) or getattr(found[0], "ndim", 0) >= 4:
         if len(found) > 1:
             raise InputError(f"the pipeline gave {len(found)} videos for one item.")
-        return _of_list(list(found[0])) if isinstance(found[0], list | tuple) else _of_array(found[0])
+        return (
+            _of_list(list(found[0])) if isinstance(found[0], list | tuple) else _of_array(found[0])
+        )
     frames = [_frame(frame) for frame in found]
     if len({frame.shape for frame in frames}) > 1:
         raise InputError("the pipeline gave frames that are not all of one size.")
@@ -161,19 +174,29 @@ def _frame(frame: Any) -> np.ndarray:
 
 def _of_array(found: Any) -> np.ndarray:
     if not isinstance(found, np.ndarray | torch.Tensor) or found.ndim not in (4, 5):
-        kind = f"an array of {found.ndim} axes" if isinstance(found, np.ndarray | torch.Tensor) else f"a {type(found).__name__}"
+        kind = (
+            f"an array of {found.ndim} axes"
+            if isinstance(found, np.ndarray | torch.Tensor)
+            else f"a {type(found).__name__}"
+        )
         raise InputError(f"the pipeline gave {kind} where frames are wanted.")
     if found.ndim == 5:
         if len(found) != 1:
             raise InputError(f"the pipeline gave {len(found)} videos for one item.")
         found = found[0]
     first = isinstance(found, torch.Tensor)
-    pixels = found.detach().float().cpu().numpy() if first and found.is_floating_point() else np.asarray(found)
+    pixels = (
+        found.detach().float().cpu().numpy()
+        if first and found.is_floating_point()
+        else np.asarray(found)
+    )
     # tensors have their channels before the picture, arrays behind it; the other order only where that one cannot be
     axes = (1, 3, 0) if first else (3, 1, 0)
     axis = next((axis for axis in axes if pixels.shape[axis] == 3), None)
     if axis is None:
-        raise InputError(f"the pipeline gave an array of shape {tuple(pixels.shape)}, in which no axis holds three colours.")
+        raise InputError(
+            f"the pipeline gave an array of shape {tuple(pixels.shape)}, in which no axis holds three colours."
+        )
     return to_uint8(np.moveaxis(pixels, axis, -1))
 
 
@@ -190,11 +213,15 @@ def to_uint8(pixels: np.ndarray) -> np.ndarray:
     if not np.isfinite(pixels).all():
         raise InputError("the pipeline gave numbers that are not finite.")
     if pixels.min() < -_SLACK or pixels.max() > 1 + _SLACK:
-        raise InputError(f"the pipeline gave numbers from {pixels.min():.2f} to {pixels.max():.2f}, not pixels within 0..1 (latents?).")
+        raise InputError(
+            f"the pipeline gave numbers from {pixels.min():.2f} to {pixels.max():.2f}, not pixels within 0..1 (latents?)."
+        )
     return np.ascontiguousarray(np.clip(np.round(pixels * 255), 0, 255).astype(np.uint8))
 
 
-def taken(frames_THWC: np.ndarray, num_frames: int, size: int, *, frames: str, resize: bool) -> np.ndarray:
+def taken(
+    frames_THWC: np.ndarray, num_frames: int, size: int, *, frames: str, resize: bool
+) -> np.ndarray:
     """A video that is longer or larger than asked for, as the recipe wants it; others are left as they are.
 
     Args:
@@ -212,7 +239,11 @@ def taken(frames_THWC: np.ndarray, num_frames: int, size: int, *, frames: str, r
         return frames_THWC
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    return resize_frames(np.ascontiguousarray(frames_THWC[:, top : top + side, left : left + side]), size, resample="lanczos")
+    return resize_frames(
+        np.ascontiguousarray(frames_THWC[:, top : top + side, left : left + side]),
+        size,
+        resample="lanczos",
+    )
 
 
 PIPELINE = "pipeline"
@@ -299,9 +330,13 @@ def _pipeline_class(name: Any, where: str) -> Any:
             f"pipeline in {where} must name a pipeline of diffusers {diffusers.__version__}, not {name!r}: {_near(name, known)}"
         )
     if hasattr(cls, "_backends"):  # diffusers' stand-in for a class whose packages are missing
-        raise PrerequisiteError(f"the pipeline {name} needs packages that are not installed: {', '.join(cls._backends)}.")
+        raise PrerequisiteError(
+            f"the pipeline {name} needs packages that are not installed: {', '.join(cls._backends)}."
+        )
     if not issubclass(cls, diffusers.DiffusionPipeline) or cls._load_connected_pipes:
-        raise RecipeError(f"the pipeline {name} in {where} is put together of others at run time; name one that stands alone.")
+        raise RecipeError(
+            f"the pipeline {name} in {where} is put together of others at run time; name one that stands alone."
+        )
     return cls
 
 
@@ -317,9 +352,13 @@ def _output_settings(settings: Mapping[str, Any], where: str) -> dict[str, Any]:
         raise RecipeError(f"output in {where} must be a table, not {given!r}.")
     for key, value in given.items():
         if key not in OUTPUT_KEYS:
-            raise RecipeError(f"output in {where} has the unknown key {key!r}: {nearest(key, OUTPUT_KEYS)}")
+            raise RecipeError(
+                f"output in {where} has the unknown key {key!r}: {nearest(key, OUTPUT_KEYS)}"
+            )
         if value not in OUTPUT_KEYS[key]:
-            raise RecipeError(f"{key} of output in {where} must be one of {', '.join(map(repr, OUTPUT_KEYS[key]))}, not {value!r}.")
+            raise RecipeError(
+                f"{key} of output in {where} must be one of {', '.join(map(repr, OUTPUT_KEYS[key]))}, not {value!r}."
+            )
     return {"frames": given.get("frames", "all"), "resize": given.get("resize", False)}
 
 
@@ -327,27 +366,47 @@ def _load(cls: Any, settings: Mapping[str, Any], folder: Path, dtype: torch.dtyp
     named = sources(settings)
     main = named.pop(PIPELINE, None)
     if main is None:
-        raise RecipeError(f"[scales.{settings['scale']}.pretrained.{PIPELINE}] is missing: it says where the pipeline's weights are.")
-    components = {part: _component(source, cls, settings, folder, dtype) for part, source in named.items()}
-    place = fetch(main, cls) if main.folder is None else local_folder(main, settings["scale"], folder)
+        raise RecipeError(
+            f"[scales.{settings['scale']}.pretrained.{PIPELINE}] is missing: it says where the pipeline's weights are."
+        )
+    components = {
+        part: _component(source, cls, settings, folder, dtype) for part, source in named.items()
+    }
+    place = (
+        fetch(main, cls) if main.folder is None else local_folder(main, settings["scale"], folder)
+    )
     check_safe(place)
     return _read(cls, place, main, dtype, **components)
 
 
-def _component(source: Source, pipeline: Any, settings: Mapping[str, Any], folder: Path, dtype: torch.dtype) -> Any:
+def _component(
+    source: Source, pipeline: Any, settings: Mapping[str, Any], folder: Path, dtype: torch.dtype
+) -> Any:
     import diffusers
     import transformers
 
     where = f"[scales.{settings['scale']}.pretrained.{source.part}]"
     parts = [name for name in inspect.signature(pipeline.__init__).parameters if name != "self"]
     if source.part not in parts:
-        raise RecipeError(f"{where}: {pipeline.__name__} has no component {source.part!r}: {nearest(source.part, parts)}")
+        raise RecipeError(
+            f"{where}: {pipeline.__name__} has no component {source.part!r}: {nearest(source.part, parts)}"
+        )
     if source.class_name is None:
-        raise RecipeError(f"{where} must name the component's class, of diffusers or of transformers.")
-    cls = getattr(diffusers, source.class_name, None) or getattr(transformers, source.class_name, None)
+        raise RecipeError(
+            f"{where} must name the component's class, of diffusers or of transformers."
+        )
+    cls = getattr(diffusers, source.class_name, None) or getattr(
+        transformers, source.class_name, None
+    )
     if not hasattr(cls, "from_pretrained"):
-        raise RecipeError(f"{where}: neither diffusers nor transformers has a component {source.class_name!r}.")
-    place = fetch(source, None) if source.folder is None else local_folder(source, settings["scale"], folder)
+        raise RecipeError(
+            f"{where}: neither diffusers nor transformers has a component {source.class_name!r}."
+        )
+    place = (
+        fetch(source, None)
+        if source.folder is None
+        else local_folder(source, settings["scale"], folder)
+    )
     return _read(cls, place / source.subfolder, source, dtype).to(dtype)
 
 
@@ -356,8 +415,16 @@ def _read(cls: Any, place: Path, source: Source, dtype: torch.dtype, **options: 
     if dtype is not torch.float32:  # which is what diffusers reads into by itself
         options["torch_dtype"] = dtype
     try:
-        return cls.from_pretrained(str(place), use_safetensors=True, local_files_only=True, trust_remote_code=False, **options)
-    except Exception as error:  # every class has errors of its own for files that are missing or do not fit
+        return cls.from_pretrained(
+            str(place),
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            **options,
+        )
+    except (
+        Exception
+    ) as error:  # every class has errors of its own for files that are missing or do not fit
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise WeightsError(
             f"the weights of the {source.part} in {place} cannot be loaded as {cls.__name__} (safetensors only): {reason}."

@@ -77,7 +77,9 @@ def load_recipe(folder: Path | str) -> Recipe:
         card=table.get("card", {}),
         command=tuple(table.get("command", ())),
         needs=tuple(table.get("needs", ())),
-        training_seed=0 if any(settings.get("own") for settings in table["scales"].values()) else None,
+        training_seed=0
+        if any(settings.get("own") for settings in table["scales"].values())
+        else None,
     )
 
 
@@ -94,9 +96,15 @@ def with_training_seed(recipe: Recipe, training_seed: int) -> Recipe:
     scales = {}
     for scale, settings in recipe.scales.items():
         own = settings.get("own", ())
-        weights = {part: seeded_name(name, training_seed if part in own else 0) for part, name in settings.get("weights", {}).items()}
+        weights = {
+            part: seeded_name(name, training_seed if part in own else 0)
+            for part, name in settings.get("weights", {}).items()
+        }
         scales[scale] = {**settings, "weights": weights} if weights else settings
-    name, title = f"{recipe.name}{SEED_MARK}{training_seed}", f"{recipe.title} (training {training_seed})"
+    name, title = (
+        f"{recipe.name}{SEED_MARK}{training_seed}",
+        f"{recipe.title} (training {training_seed})",
+    )
     return replace(recipe, name=name, title=title, scales=scales, training_seed=training_seed)
 
 
@@ -110,16 +118,22 @@ def _check_recipe(table: Mapping[str, Any], path: Path) -> None:
         if not table.get(key):
             raise RecipeError(f"{path} lacks {key}.")
     if not is_name(table["name"]):
-        raise RecipeError(f"the name {table['name']!r} in {path} must be of a-z, 0-9, '.', '_' and '-'.")
+        raise RecipeError(
+            f"the name {table['name']!r} in {path} must be of a-z, 0-9, '.', '_' and '-'."
+        )
     if not all(isinstance(settings, dict) for settings in table["scales"].values()):
         raise RecipeError(f"scales in {path} must be tables: [scales.mini], for one.")
     for key, value in table.get("card", {}).items():
         if key not in CARD_KEYS or not isinstance(value, str):
-            raise RecipeError(f"card in {path} holds sentences called {', '.join(CARD_KEYS)}, not {key} = {value!r}.")
+            raise RecipeError(
+                f"card in {path} holds sentences called {', '.join(CARD_KEYS)}, not {key} = {value!r}."
+            )
     if not all(isinstance(group, str) for group in table.get("groups", [])):
         raise RecipeError(f"groups in {path} must be a list of names, not {table['groups']!r}.")
     if not all(need in NEEDS for need in table.get("needs", [])):
-        raise RecipeError(f"needs in {path} must list what items of a suite may lack, {' and '.join(NEEDS)}, not {table['needs']!r}.")
+        raise RecipeError(
+            f"needs in {path} must list what items of a suite may lack, {' and '.join(NEEDS)}, not {table['needs']!r}."
+        )
     for settings in table["scales"].values():
         _check_settings(settings, path)
     _check_what_runs(table, path)
@@ -131,21 +145,29 @@ def _check_settings(settings: Mapping[str, Any], path: Path) -> None:
         if not isinstance(settings.get(key, {}), dict):
             raise RecipeError(f"{key} in {path} must be a table, not {settings[key]!r}.")
     own, weights = settings.get("own", []), settings.get("weights", {})
-    if not isinstance(own, list) or not all(isinstance(part, str) and part in weights for part in own):
+    if not isinstance(own, list) or not all(
+        isinstance(part, str) and part in weights for part in own
+    ):
         raise RecipeError(f"own in {path} must list parts that stand under weights, not {own!r}.")
 
 
 def _check_what_runs(table: Mapping[str, Any], path: Path) -> None:
     command = table.get("command")
     if command is None and not table.get("entry"):
-        raise RecipeError(f"{path} lacks entry, the class that makes the videos, or command, a program that does.")
+        raise RecipeError(
+            f"{path} lacks entry, the class that makes the videos, or command, a program that does."
+        )
     if command is not None:
         _check_command(command, table, path)
         return
     entry = _ENTRY.fullmatch(table["entry"])
     if entry is None:
-        raise RecipeError(f"entry in {path} must be 'file.py:Class' or 'module:Class', not {table['entry']!r}.")
-    if entry[1].endswith(".py") and not (path.parent / entry[1]).resolve().is_relative_to(path.parent.resolve()):
+        raise RecipeError(
+            f"entry in {path} must be 'file.py:Class' or 'module:Class', not {table['entry']!r}."
+        )
+    if entry[1].endswith(".py") and not (path.parent / entry[1]).resolve().is_relative_to(
+        path.parent.resolve()
+    ):
         raise RecipeError(f"entry in {path} names {entry[1]}, which lies outside of its folder.")
     if entry[1].endswith(".py") and not (path.parent / entry[1]).is_file():
         raise RecipeError(f"entry in {path} names {entry[1]}, which does not lie beside it.")
@@ -153,11 +175,19 @@ def _check_what_runs(table: Mapping[str, Any], path: Path) -> None:
 
 def _check_command(command: list[Any], table: Mapping[str, Any], path: Path) -> None:
     if "entry" in table:
-        raise RecipeError(f"{path} has both entry and command: a class or a program makes the videos, not both.")
-    if not command or not all(isinstance(word, str) and word and "\0" not in word for word in command):
-        raise RecipeError(f"command in {path} must be a list of words, as in ['python3', 'generate.py'], not {command!r}.")
+        raise RecipeError(
+            f"{path} has both entry and command: a class or a program makes the videos, not both."
+        )
+    if not command or not all(
+        isinstance(word, str) and word and "\0" not in word for word in command
+    ):
+        raise RecipeError(
+            f"command in {path} must be a list of words, as in ['python3', 'generate.py'], not {command!r}."
+        )
     if table.get("fitted"):
-        raise RecipeError(f"{path} has both command and fitted: programs are not fitted; write a class with fit, named by entry.")
+        raise RecipeError(
+            f"{path} has both command and fitted: programs are not fitted; write a class with fit, named by entry."
+        )
     if any("command" in settings for settings in table["scales"].values()):
         raise RecipeError(f"command in {path} stands above all tables, not in one of a scale.")
 
@@ -169,7 +199,9 @@ def scale_settings(recipe: Recipe, scale: str) -> dict[str, Any]:
         UsageError: the recipe has none for it.
     """
     if scale not in recipe.scales:
-        raise UsageError(f"the model {recipe.name!r} has no scale {scale!r}: it has {', '.join(recipe.scales)}.")
+        raise UsageError(
+            f"the model {recipe.name!r} has no scale {scale!r}: it has {', '.join(recipe.scales)}."
+        )
     command = {"command": list(recipe.command)} if recipe.command else {}
     return {**recipe.scales[scale], **command, "scale": scale}
 
@@ -193,9 +225,13 @@ def _import_entry(recipe: Recipe) -> Any:
         try:
             module = importlib.import_module(module_name)
         except ModuleNotFoundError as error:
-            raise RecipeError(f"the model {recipe.name!r} needs the module {error.name!r}, which is not installed.") from error
+            raise RecipeError(
+                f"the model {recipe.name!r} needs the module {error.name!r}, which is not installed."
+            ) from error
     if not hasattr(module, class_name):
-        raise RecipeError(f"the entry {recipe.entry!r} of the model {recipe.name!r} names a class that is not there.")
+        raise RecipeError(
+            f"the entry {recipe.entry!r} of the model {recipe.name!r} names a class that is not there."
+        )
     return getattr(module, class_name)
 
 
@@ -210,8 +246,13 @@ def _import_from_folder(recipe: Recipe, file_name: str) -> types.ModuleType:
         package.__path__ = [str(recipe.folder)]
         sys.modules[package_name] = package
     importlib.invalidate_caches()
-    writes_bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # leave no caches in a user's folder
+    writes_bytecode, sys.dont_write_bytecode = (
+        sys.dont_write_bytecode,
+        True,
+    )  # leave no caches in a user's folder
     try:
-        return importlib.import_module(f"{package_name}.{file_name.removesuffix('.py').replace('/', '.')}")
+        return importlib.import_module(
+            f"{package_name}.{file_name.removesuffix('.py').replace('/', '.')}"
+        )
     finally:
         sys.dont_write_bytecode = writes_bytecode

@@ -73,6 +73,10 @@ class Flicker(_Reference):
 
     def _one(self, item: PromptItem, params: SamplingParams) -> Video:
         video = _read(item.reference_video, item, "real video")
-        gain_T = 1 + FLICKER_GAIN * np.random.default_rng(item.seed).standard_normal(len(video.frames))
-        frames = np.clip(np.round(video.frames * gain_T[:, None, None, None]), 0, 255).astype(np.uint8)
+        gain_T = 1 + FLICKER_GAIN * np.random.default_rng(item.seed).standard_normal(
+            len(video.frames)
+        )
+        frames = np.clip(np.round(video.frames * gain_T[:, None, None, None]), 0, 255).astype(
+            np.uint8
+        )
         return Video(frames, video.fps)

@@ -29,7 +29,9 @@ def all_recipes() -> dict[str, Recipe]:
     for folder in _known_folders():
         recipe = load_recipe(folder)
         if recipe.name in recipes:
-            raise RecipeError(f"two models are called {recipe.name!r}: {recipes[recipe.name].folder} and {recipe.folder}.")
+            raise RecipeError(
+                f"two models are called {recipe.name!r}: {recipes[recipe.name].folder} and {recipe.folder}."
+            )
         recipes[recipe.name] = recipe
     return recipes
 
@@ -39,8 +41,12 @@ def _known_folders() -> Iterator[Path]:
     for entry_point in entry_points(group=ENTRY_POINT_GROUP):
         try:
             yield from sorted(Path(folder) for folder in entry_point.load()())
-        except Exception as error:  # another package's code: whatever goes wrong in it is told as its fault
-            raise RecipeError(f"the entry point {entry_point.name!r} of {ENTRY_POINT_GROUP} fails: {error}.") from error
+        except (
+            Exception
+        ) as error:  # another package's code: whatever goes wrong in it is told as its fault
+            raise RecipeError(
+                f"the entry point {entry_point.name!r} of {ENTRY_POINT_GROUP} fails: {error}."
+            ) from error
 
 
 def model_names() -> list[str]:
@@ -71,7 +77,9 @@ def resolve_models(text: str) -> list[Recipe]:
     for word in names_in(text):
         for recipe in _resolve_one(word):
             if chosen.setdefault(recipe.name, recipe).folder != recipe.folder:
-                raise RecipeError(f"two models are called {recipe.name!r}: rename the one in {recipe.folder}.")
+                raise RecipeError(
+                    f"two models are called {recipe.name!r}: rename the one in {recipe.folder}."
+                )
     if not chosen:
         raise UsageError("no model was named.")
     return list(chosen.values())

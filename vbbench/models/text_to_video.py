@@ -55,7 +55,9 @@ class LatentVideoModel:
 
     def __init__(self, settings: Mapping[str, Any], *, device: str, folder: Path) -> None:
         self._take_settings(settings, device)
-        self.codec: FrameCodec = load_codec(settings["weights"]["codec"], self.scale, self._home, torch.float32)
+        self.codec: FrameCodec = load_codec(
+            settings["weights"]["codec"], self.scale, self._home, torch.float32
+        )
         self.network = self._load_network()
         apply_speed(self._base.unet, self.speed)
         apply_memory(self.codec, self.memory)
@@ -72,7 +74,9 @@ class LatentVideoModel:
         self.dtype, self.memory = dtype_of(settings), memory_of(settings, self.speed)
         self._offload: Offload | None = None
         if hasattr(self, "fit") and (self.dtype != torch.float32 or self.memory.offload):
-            raise RecipeError(f"a model that is fitted can be neither offloaded nor of another dtype than float32: [scales.{self.scale}].")
+            raise RecipeError(
+                f"a model that is fitted can be neither offloaded nor of another dtype than float32: [scales.{self.scale}]."
+            )
 
     @property
     def _home(self) -> str:
@@ -80,7 +84,9 @@ class LatentVideoModel:
         return "cpu" if self.memory.offload and self.device != META else self.device
 
     @classmethod
-    def around(cls, network: nn.Module, codec: FrameCodec, settings: Mapping[str, Any], *, device: str) -> Self:
+    def around(
+        cls, network: nn.Module, codec: FrameCodec, settings: Mapping[str, Any], *, device: str
+    ) -> Self:
         """A model around a network that is in memory, for samples in the middle of training; reads no weights.
 
         The network is evaluated as it is, in whatever mode it is, and stays so: of the ``speed`` table only what is up to the sampling
@@ -119,7 +125,10 @@ class LatentVideoModel:
         """
         check_sampling(params, self._diffusion)
         config = self._base.unet.config
-        most = min((codes for codes in (config.frame_codes, config.temporal_codes) if codes), default=params.num_frames)
+        most = min(
+            (codes for codes in (config.frame_codes, config.temporal_codes) if codes),
+            default=params.num_frames,
+        )
         if params.num_frames > most:
             raise UsageError(f"this network knows {most} frames at most, not {params.num_frames}.")
 
@@ -130,10 +139,18 @@ class LatentVideoModel:
         """The network bound to text states, and to the null text's for guidance."""
         return self._bind(conditional_BLD)
 
-    def _bind(self, conditional_BLD: Tensor, *, unet: VideoUNet | None = None, **conditions: Any) -> GuidedUNet:
+    def _bind(
+        self, conditional_BLD: Tensor, *, unet: VideoUNet | None = None, **conditions: Any
+    ) -> GuidedUNet:
         """The UNet (or another in its place) bound to text states, the null text's, and what else its conditional branch reads."""
-        switches = {"speed": self.speed, "approximate": self.approximate, "graphed": self._graphed if unet is None else None}
-        return GuidedUNet(unet or self._base.unet, conditional_BLD, self._null_text(), **switches, **conditions)
+        switches = {
+            "speed": self.speed,
+            "approximate": self.approximate,
+            "graphed": self._graphed if unet is None else None,
+        }
+        return GuidedUNet(
+            unet or self._base.unet, conditional_BLD, self._null_text(), **switches, **conditions
+        )
 
     def _null_text(self) -> Tensor:
         """Text states (1, L, D) of guidance's other branch."""
@@ -144,13 +161,25 @@ class LatentVideoModel:
         """CUDA graphs of the base's UNet, kept from clip to clip."""
         return GraphedUNet(self._base.unet)
 
-    def _sample(self, items: Sequence[PromptItem], params: SamplingParams, denoise: Denoiser) -> list[Video]:
+    def _sample(
+        self, items: Sequence[PromptItem], params: SamplingParams, denoise: Denoiser
+    ) -> list[Video]:
         """Denoise each item's own noise and decode it."""
         self._check(params)
         self.on_part(DENOISING)
         generators = [torch.Generator().manual_seed(item.seed) for item in items]
-        noise = torch.cat([self._noise(generator, params) for generator in generators]).to(self.device)
-        latents = denoised(denoise, noise, items, params, self._diffusion, generators, hint=OVERFLOW if self.dtype == torch.float16 else "")
+        noise = torch.cat([self._noise(generator, params) for generator in generators]).to(
+            self.device
+        )
+        latents = denoised(
+            denoise,
+            noise,
+            items,
+            params,
+            self._diffusion,
+            generators,
+            hint=OVERFLOW if self.dtype == torch.float16 else "",
+        )
         self.on_part(DECODING)
         pixels = self.codec.decode(latents)
         check_pixels(pixels, items)

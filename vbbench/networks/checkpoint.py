@@ -38,7 +38,12 @@ _NOT_IN_STABLE_DIFFUSION = (".attn_temp.", ".norm_temp.", "watermark_")
 
 
 def load_strictly(
-    module: nn.Module, state: Mapping[str, Tensor], *, source: str, may_lack: Collection[str] = (), assign: bool = False
+    module: nn.Module,
+    state: Mapping[str, Tensor],
+    *,
+    source: str,
+    may_lack: Collection[str] = (),
+    assign: bool = False,
 ) -> None:
     """Copy weights into a module, refusing anything that does not fit.
 
@@ -52,7 +57,9 @@ def load_strictly(
         WeightsError: names every missing, unexpected and misshapen key.
     """
     wanted = module.state_dict()
-    missing = [key for key in wanted if key not in state and not any(part in key for part in may_lack)]
+    missing = [
+        key for key in wanted if key not in state and not any(part in key for part in may_lack)
+    ]
     unexpected = [key for key in state if key not in wanted]
     misshapen = [
         f"{key} {tuple(state[key].shape)} for {tuple(wanted[key].shape)}"
@@ -69,7 +76,9 @@ def load_strictly(
 # --- names ------------------------------------------------------------------------------------------------------------
 
 
-def config_from_diffusers(config: Mapping[str, Any], *, watermark_removal: bool, injection: bool) -> UNetConfig:
+def config_from_diffusers(
+    config: Mapping[str, Any], *, watermark_removal: bool, injection: bool
+) -> UNetConfig:
     """Our configuration from a diffusers UNet's (its ``attention_head_dim`` is the *number* of heads in SD 1.4)."""
     widths = tuple(config["block_out_channels"])
     types = config.get("down_block_types", ["CrossAttn"] * (len(widths) - 1) + [""])
@@ -87,7 +96,9 @@ def config_from_diffusers(config: Mapping[str, Any], *, watermark_removal: bool,
     )
 
 
-def unet_from_released(unet: Mapping[str, Tensor], mapper: Mapping[str, Tensor] | None, stage: Stage) -> StateDict:
+def unet_from_released(
+    unet: Mapping[str, Tensor], mapper: Mapping[str, Tensor] | None, stage: Stage
+) -> StateDict:
     """The released UNet in our names, with the projections of a stage.
 
     Args:
@@ -121,12 +132,17 @@ def mapper_from_released(mapper: Mapping[str, Tensor]) -> StateDict:
     return {key: value for key, value in renamed.items() if key.startswith("mapping")}
 
 
-def to_released(unet: Mapping[str, Tensor], mapper: Mapping[str, Tensor]) -> tuple[StateDict, StateDict]:
+def to_released(
+    unet: Mapping[str, Tensor], mapper: Mapping[str, Tensor]
+) -> tuple[StateDict, StateDict]:
     """Our weights as the contents of the two released files (UNet, mapper), for use with the released code.
 
     Projections that the released code replaces keep their place in the UNet file, with the tuned values.
     """
-    released_mapper = {re.sub(r"(mapping(?:_patch)?)\.(\d+)\.", r"\1_\2.", key): value for key, value in mapper.items()}
+    released_mapper = {
+        re.sub(r"(mapping(?:_patch)?)\.(\d+)\.", r"\1_\2.", key): value
+        for key, value in mapper.items()
+    }
     fine = any(".to_k_image." in key for key in unet)
     for key, value in unet.items():
         layer, _, name = key.removesuffix(".weight").rpartition(".")
@@ -137,11 +153,17 @@ def to_released(unet: Mapping[str, Tensor], mapper: Mapping[str, Tensor]) -> tup
             released_mapper[f"{flat}_{name}_new.weight"] = value
         elif name in ("to_k_image", "to_v_image"):
             released_mapper[f"{flat}_{name.replace('image', 'exemplar')}.weight"] = value
-    released_unet = {key: value for key, value in unet.items() if ".to_k_image." not in key and ".to_v_image." not in key}
+    released_unet = {
+        key: value
+        for key, value in unet.items()
+        if ".to_k_image." not in key and ".to_v_image." not in key
+    }
     return released_unet, released_mapper
 
 
-def load_stable_diffusion(unet: VideoUNet, state: Mapping[str, Tensor], *, source: str = "Stable Diffusion") -> None:
+def load_stable_diffusion(
+    unet: VideoUNet, state: Mapping[str, Tensor], *, source: str = "Stable Diffusion"
+) -> None:
     """Start a video UNet from an image one: temporal attention and watermark removal begin as no-ops.
 
     Raises:
@@ -159,7 +181,11 @@ def load_stable_diffusion(unet: VideoUNet, state: Mapping[str, Tensor], *, sourc
 
 def clip_text_from_released(state: Mapping[str, Tensor]) -> StateDict:
     """A CLIP text model's weights without the ``text_model.`` level that transformers 5 no longer has."""
-    return {key.removeprefix("text_model."): value for key, value in state.items() if not key.endswith(".position_ids")}
+    return {
+        key.removeprefix("text_model."): value
+        for key, value in state.items()
+        if not key.endswith(".position_ids")
+    }
 
 
 def _take(state: Mapping[str, Tensor], key: str) -> Tensor:

@@ -47,8 +47,15 @@ class PatchCodec(nn.Module):
         mean = rows.mean(0)
         covariance = (rows - mean).T @ (rows - mean) / len(rows)
         values, vectors = torch.linalg.eigh(covariance)
-        values, vectors = values.flip(0)[: self.latent_channels], vectors.flip(1)[:, : self.latent_channels].T
-        vectors = vectors * torch.where(vectors.abs().max(1, keepdim=True).values == vectors.max(1, keepdim=True).values, 1.0, -1.0)
+        values, vectors = (
+            values.flip(0)[: self.latent_channels],
+            vectors.flip(1)[:, : self.latent_channels].T,
+        )
+        vectors = vectors * torch.where(
+            vectors.abs().max(1, keepdim=True).values == vectors.max(1, keepdim=True).values,
+            1.0,
+            -1.0,
+        )
         scale = values.clamp_min(1e-12) ** -0.25  # sd ** -0.5
         rms = (values * scale**2).mean().sqrt()
         self.mean.copy_(mean)
@@ -71,7 +78,11 @@ class PatchCodec(nn.Module):
         b, _, t, h, w = latents_BCThw.shape
         p = self.factor
         rows = (latents_BCThw.float().permute(0, 2, 3, 4, 1) / self.scale) @ self.basis + self.mean
-        pixels = rows.reshape(b, t, h, w, 3, p, p).permute(0, 1, 4, 2, 5, 3, 6).reshape(b, t, 3, h * p, w * p)
+        pixels = (
+            rows.reshape(b, t, h, w, 3, p, p)
+            .permute(0, 1, 4, 2, 5, 3, 6)
+            .reshape(b, t, 3, h * p, w * p)
+        )
         return pixels.clamp(-1.0, 1.0)
 
 

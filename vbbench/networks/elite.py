@@ -38,7 +38,9 @@ class LocalMapper(nn.Module):
 
     def __init__(self, levels: int, input_dim: int, hidden_dim: int, output_dim: int) -> None:
         super().__init__()
-        self.mapping_patch = nn.ModuleList(perceptron(input_dim, hidden_dim, output_dim) for _ in range(levels))
+        self.mapping_patch = nn.ModuleList(
+            perceptron(input_dim, hidden_dim, output_dim) for _ in range(levels)
+        )
 
     def forward(self, states: Sequence[Tensor], foreground_BHW: Tensor) -> Tensor:
         """Features of the patches that show the subject.
@@ -52,7 +54,9 @@ class LocalMapper(nn.Module):
             ValueError: as many states as levels are needed.
         """
         if len(states) != len(self.mapping_patch):
-            raise ValueError(f"{len(states)} hidden states for a local mapper of {len(self.mapping_patch)} levels")
+            raise ValueError(
+                f"{len(states)} hidden states for a local mapper of {len(self.mapping_patch)} levels"
+            )
         levels = [patch(x[:, 1:]) for x, patch in zip(states, self.mapping_patch, strict=True)]
         features = torch.stack(levels).mean(0)
         return features * covered_patches(foreground_BHW, features.shape[1]).unsqueeze(-1)
@@ -95,7 +99,12 @@ class EliteNetwork(nn.Module):
             raise ValueError(f"unknown stage {stage!r}; there are {', '.join(STAGES)}")
         self.base, self.stage = base, stage
         self.image_encoder = image_encoder.eval()
-        sizes = (image_encoder.num_levels, image_encoder.config.width, image_encoder.config.width, base.config.text.width)
+        sizes = (
+            image_encoder.num_levels,
+            image_encoder.config.width,
+            image_encoder.config.width,
+            base.config.text.width,
+        )
         self.mapper = Mapper(*sizes)
         self.local_mapper = LocalMapper(*sizes) if stage == LOCAL else None
         if stage == LOCAL:
@@ -112,13 +121,24 @@ class EliteNetwork(nn.Module):
         yield from self._local()
 
     def _global(self) -> Iterator[tuple[str, nn.Parameter]]:
-        yield from ((f"mapper.{name}", parameter) for name, parameter in self.mapper.named_parameters())
-        yield from ((f"base.unet.{name}", parameter) for name, parameter in self.base.unet.text_kv_parameters())
+        yield from (
+            (f"mapper.{name}", parameter) for name, parameter in self.mapper.named_parameters()
+        )
+        yield from (
+            (f"base.unet.{name}", parameter)
+            for name, parameter in self.base.unet.text_kv_parameters()
+        )
 
     def _local(self) -> Iterator[tuple[str, nn.Parameter]]:
         if self.local_mapper is not None:
-            yield from ((f"local_mapper.{name}", parameter) for name, parameter in self.local_mapper.named_parameters())
-        yield from ((f"base.unet.{name}", parameter) for name, parameter in self.base.unet.local_parameters())
+            yield from (
+                (f"local_mapper.{name}", parameter)
+                for name, parameter in self.local_mapper.named_parameters()
+            )
+        yield from (
+            (f"base.unet.{name}", parameter)
+            for name, parameter in self.base.unet.local_parameters()
+        )
 
     def encode_image(self, pixels_B3HW: Tensor) -> list[Tensor]:
         """Hidden states (B, 1 + P, D) of image prompts in [-1, 1], deepest first; without gradients."""
@@ -133,7 +153,9 @@ class EliteNetwork(nn.Module):
         """The primary word (B, 1, D) alone."""
         return self.mapper(states)[:, :1]
 
-    def encode_text(self, texts: Sequence[str], subject_words: Sequence[str], words_BED: Tensor) -> Tensor:
+    def encode_text(
+        self, texts: Sequence[str], subject_words: Sequence[str], words_BED: Tensor
+    ) -> Tensor:
         """Text states (B, L, D) of texts whose subject word is replaced by words of an image prompt.
 
         Raises:
@@ -142,7 +164,12 @@ class EliteNetwork(nn.Module):
         return self.base.encode_text_with(texts, subject_words, words_BED)
 
     def local_prompt(
-        self, states: Sequence[Tensor], foreground_BHW: Tensor, texts: Sequence[str], subject_words: Sequence[str], strength: float = 1.0
+        self,
+        states: Sequence[Tensor],
+        foreground_BHW: Tensor,
+        texts: Sequence[str],
+        subject_words: Sequence[str],
+        strength: float = 1.0,
     ) -> LocalPrompt | None:
         """What the local attention reads; None in the global stage.
 
@@ -156,7 +183,10 @@ class EliteNetwork(nn.Module):
         """
         if self.local_mapper is None:
             return None
-        places = [self.base.tokenizer.locate(text, word)[0] for text, word in zip(texts, subject_words, strict=True)]
+        places = [
+            self.base.tokenizer.locate(text, word)[0]
+            for text, word in zip(texts, subject_words, strict=True)
+        ]
         word_B = torch.tensor(places, device=foreground_BHW.device)
         return LocalPrompt(self.local_mapper(states, foreground_BHW), word_B, strength)
 
@@ -182,12 +212,21 @@ def load_elite(
     Raises:
         WeightsError: weights are missing, damaged, or of another stage or shape.
     """
-    parts = load_network(base, scale, device, dtype), load_image_encoder(image_encoder, scale, device, dtype)
+    parts = (
+        load_network(base, scale, device, dtype),
+        load_image_encoder(image_encoder, scale, device, dtype),
+    )
     with torch.device(device):
         network = EliteNetwork(*parts, stage).eval().to(dtype)
     if weights is None or device == META:
         return network
-    config = load_trained(network, {name for name, _ in network.shipped()}, weights, scale, may_lack=((GLOBAL, LOCAL),))
+    config = load_trained(
+        network,
+        {name for name, _ in network.shipped()},
+        weights,
+        scale,
+        may_lack=((GLOBAL, LOCAL),),
+    )
     if config["stage"] != stage:
         network.base.unet.reset_local_attention()
     return network

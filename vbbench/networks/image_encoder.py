@@ -56,10 +56,17 @@ class ImageEncoderConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ImageEncoderConfig:
         """The inverse of ``as_dict`` after a trip through JSON."""
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+        return cls(
+            **{
+                key: tuple(value) if isinstance(value, list) else value
+                for key, value in values.items()
+            }
+        )
 
 
-MINI_IMAGE_ENCODER = ImageEncoderConfig(size=16, patch=2, width=128, feed_forward=256, layers=4, heads=4, stem=(32, 64), levels=(1, 3))
+MINI_IMAGE_ENCODER = ImageEncoderConfig(
+    size=16, patch=2, width=128, feed_forward=256, layers=4, heads=4, stem=(32, 64), levels=(1, 3)
+)
 
 
 class ImageEncoder(nn.Module):
@@ -73,7 +80,9 @@ class ImageEncoder(nn.Module):
         channels = (3, *config.stem)
         self.stem = nn.Sequential(
             *(
-                nn.Sequential(nn.Conv2d(a, b, 3, stride=2, padding=1), nn.GroupNorm(8, b), nn.GELU())
+                nn.Sequential(
+                    nn.Conv2d(a, b, 3, stride=2, padding=1), nn.GroupNorm(8, b), nn.GELU()
+                )
                 for a, b in zip(channels[:-1], channels[1:], strict=True)
             )
         )
@@ -110,10 +119,15 @@ class ImageEncoder(nn.Module):
         """Pixels at the size and in the range that the first layer expects."""
         side = self.config.picture_size
         if pixels_B3HW.shape[-2:] != (side, side):
-            pixels_B3HW = F.interpolate(pixels_B3HW, (side, side), mode="bicubic", antialias=True).clamp(-1.0, 1.0)
+            pixels_B3HW = F.interpolate(
+                pixels_B3HW, (side, side), mode="bicubic", antialias=True
+            ).clamp(-1.0, 1.0)
         if not self.config.pixel_mean:
             return pixels_B3HW
-        mean, std = (pixels_B3HW.new_tensor(values).view(1, 3, 1, 1) for values in (self.config.pixel_mean, self.config.pixel_std))
+        mean, std = (
+            pixels_B3HW.new_tensor(values).view(1, 3, 1, 1)
+            for values in (self.config.pixel_mean, self.config.pixel_std)
+        )
         return ((pixels_B3HW + 1.0) / 2.0 - mean) / std
 
     def class_token(self, pixels_B3HW: Tensor) -> Tensor:

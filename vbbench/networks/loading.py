@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from vbbench.core import paths as resources
+from vbbench.core import paths
 from vbbench.core.weights_file import load_weights, read_card
 from vbbench.errors import WeightsError
 from vbbench.networks.checkpoint import load_strictly
@@ -27,7 +27,11 @@ T = TypeVar("T")
 
 
 def read_weights(
-    name: str, scale: str, build: Callable[[Mapping[str, Any]], T], device: str = "cpu", dtype: torch.dtype | None = None
+    name: str,
+    scale: str,
+    build: Callable[[Mapping[str, Any]], T],
+    device: str = "cpu",
+    dtype: torch.dtype | None = None,
 ) -> tuple[dict[str, Tensor] | None, T]:
     """The tensors stored under ``name`` (None on the device meta), and what ``build`` makes of the configuration in their card.
 
@@ -37,13 +41,15 @@ def read_weights(
     """
     tensors, config = None, _configuration(name, scale) if device == META else None
     if config is None:
-        tensors, card = load_weights(resources.weights_path(name, scale), dtype=dtype)
+        tensors, card = load_weights(paths.weights_path(name, scale), dtype=dtype)
         config = card.get("config", {})
     try:
         with torch.device(META if device == META or dtype is not None else "cpu"):
             return tensors, build(config)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise WeightsError(f"the card of the weights {name!r} has no configuration that can be built from: {error!r}.") from error
+        raise WeightsError(
+            f"the card of the weights {name!r} has no configuration that can be built from: {error!r}."
+        ) from error
 
 
 def _configuration(name: str, scale: str) -> Mapping[str, Any]:
@@ -51,12 +57,14 @@ def _configuration(name: str, scale: str) -> Mapping[str, Any]:
     from vbbench.networks import sd14
 
     known = sd14.configurations() if scale == "sd14" else {}
-    if name in known and not (resources.weights_dir(scale) / f"{name}.safetensors").is_file():
+    if name in known and not (paths.weights_dir(scale) / f"{name}.safetensors").is_file():
         return known[name]
-    return read_card(resources.weights_path(name, scale)).get("config", {})
+    return read_card(paths.weights_path(name, scale)).get("config", {})
 
 
-def _filled(module: nn.Module, tensors: dict[str, Tensor] | None, name: str, *, assign: bool = False) -> None:
+def _filled(
+    module: nn.Module, tensors: dict[str, Tensor] | None, name: str, *, assign: bool = False
+) -> None:
     """Give a module its weights; what was built without any gets the tensors themselves, so that they are in memory once."""
     if tensors is not None:
         load_strictly(module, tensors, source=name, assign=assign)
@@ -70,36 +78,60 @@ def _number_positions(module: nn.Module) -> None:
         for key, buffer in owner.named_buffers(recurse=False):
             if buffer.is_meta:
                 if key != "position_ids":
-                    raise ValueError(f"the buffer {key} is in no weights file and cannot be made anew")
+                    raise ValueError(
+                        f"the buffer {key} is in no weights file and cannot be made anew"
+                    )
                 setattr(owner, key, torch.arange(buffer.shape[-1]).expand(buffer.shape).clone())
 
 
 def _codec(config: Mapping[str, Any]) -> PatchCodec | VaeCodec:
-    return VaeCodec(config["vae"]) if "vae" in config else PatchCodec(config["patch"], config["components"])
+    return (
+        VaeCodec(config["vae"])
+        if "vae" in config
+        else PatchCodec(config["patch"], config["components"])
+    )
 
 
-def load_codec(name: str, scale: str = "mini", device: str = "cpu", dtype: torch.dtype | None = None) -> PatchCodec | VaeCodec:
+def load_codec(
+    name: str, scale: str = "mini", device: str = "cpu", dtype: torch.dtype | None = None
+) -> PatchCodec | VaeCodec:
     """The latent codec stored under ``name``."""
     tensors, codec = read_weights(name, scale, _codec, device, dtype)
     _filled(codec, tensors, name, assign=dtype is not None)
     return codec.to(device)
 
 
-def load_network(name: str, scale: str = "mini", device: str = "cpu", dtype: torch.dtype | None = None) -> TextToVideoNetwork:
+def load_network(
+    name: str, scale: str = "mini", device: str = "cpu", dtype: torch.dtype | None = None
+) -> TextToVideoNetwork:
     """The text-to-video network stored under ``name``, frozen.
 
     Args:
         dtype: read straight into it, without a copy in another; None: float32, copied into a network whose weights were drawn first
             (which moves the global generator, as trainings that were recorded count on).
     """
-    tensors, network = read_weights(name, scale, lambda config: TextToVideoNetwork(NetworkConfig.from_dict(config)), device, dtype)
+    tensors, network = read_weights(
+        name,
+        scale,
+        lambda config: TextToVideoNetwork(NetworkConfig.from_dict(config)),
+        device,
+        dtype,
+    )
     _filled(network, tensors, name, assign=dtype is not None)
     return network.to(device)
 
 
-def load_image_encoder(name: str, scale: str = "mini", device: str = "cpu", dtype: torch.dtype | None = None) -> ImageEncoder:
+def load_image_encoder(
+    name: str, scale: str = "mini", device: str = "cpu", dtype: torch.dtype | None = None
+) -> ImageEncoder:
     """The conditioning image encoder stored under ``name``, frozen; ``dtype`` as in `load_network`."""
-    tensors, encoder = read_weights(name, scale, lambda config: ImageEncoder(ImageEncoderConfig.from_dict(config)), device, dtype)
+    tensors, encoder = read_weights(
+        name,
+        scale,
+        lambda config: ImageEncoder(ImageEncoderConfig.from_dict(config)),
+        device,
+        dtype,
+    )
     _filled(encoder, tensors, name, assign=dtype is not None)
     return encoder.to(device)
 
@@ -126,13 +158,25 @@ def load_videobooth(
     Raises:
         WeightsError: weights are missing, damaged, or of another stage or shape.
     """
-    parts = load_network(base, scale, device, dtype), load_image_encoder(image_encoder, scale, device, dtype)
+    parts = (
+        load_network(base, scale, device, dtype),
+        load_image_encoder(image_encoder, scale, device, dtype),
+    )
     with torch.device(device):
-        network = VideoBoothNetwork(*parts, stage, noises_image_prompt=noises_image_prompt).eval().to(dtype)
+        network = (
+            VideoBoothNetwork(*parts, stage, noises_image_prompt=noises_image_prompt)
+            .eval()
+            .to(dtype)
+        )
     if weights is None or device == META:
         return network
     config = load_trained(
-        network, {name for name, _ in network.trained()}, weights, scale, may_lack=((COARSE, FINE),), takes_part=((FINE, COARSE),)
+        network,
+        {name for name, _ in network.trained()},
+        weights,
+        scale,
+        may_lack=((COARSE, FINE),),
+        takes_part=((FINE, COARSE),),
     )
     if COARSE not in (config["stage"], stage):
         network.noises_image_prompt = bool(config.get("noises_image_prompt", True))
@@ -157,11 +201,17 @@ def load_trained(
     Raises:
         WeightsError: weights are missing, damaged, or of another stage or shape.
     """
-    tensors, config = read_weights(weights, scale, lambda config: {"stage": str(config["stage"]), **config})
+    tensors, config = read_weights(
+        weights, scale, lambda config: {"stage": str(config["stage"]), **config}
+    )
     stages = (config["stage"], network.stage)
     if stages[0] != stages[1] and stages not in (*may_lack, *takes_part):
         raise WeightsError(f"the weights {weights} are of the stage {stages[0]}, not {stages[1]}.")
-    stored = {name: tensor for name, tensor in (tensors or {}).items() if name in own or stages not in takes_part}
+    stored = {
+        name: tensor
+        for name, tensor in (tensors or {}).items()
+        if name in own or stages not in takes_part
+    }
     lacking = own - set(stored) if stages not in may_lack else set()
     if misfits := lacking | (set(stored) - own):
         raise WeightsError(f"the weights {weights} do not fit: {', '.join(sorted(misfits))}.")
@@ -169,7 +219,9 @@ def load_trained(
     return config
 
 
-def fill(network: nn.Module, stored: Mapping[str, Tensor], config: Mapping[str, Any], name: str) -> None:
+def fill(
+    network: nn.Module, stored: Mapping[str, Tensor], config: Mapping[str, Any], name: str
+) -> None:
     """Put what a method trained into its network, in place of the base's own.
 
     Args:
@@ -181,9 +233,12 @@ def fill(network: nn.Module, stored: Mapping[str, Tensor], config: Mapping[str, 
     if config.get("differences"):
         shapes = [key for key, value in stored.items() if value.shape != before[key].shape]
         if shapes:
-            raise WeightsError(f"the weights {name} do not fit: {', '.join(shapes)} of another shape.")
+            raise WeightsError(
+                f"the weights {name} do not fit: {', '.join(shapes)} of another shape."
+            )
         stored = {
-            key: value.to(before[key].device) + (before[key] if _in_base(key) else 0.0) for key, value in stored.items()
+            key: value.to(before[key].device) + (before[key] if _in_base(key) else 0.0)
+            for key, value in stored.items()
         }  # in float32
     load_strictly(network, {**before, **stored}, source=name)
 
@@ -202,4 +257,9 @@ def differences(network: nn.Module, untrained: nn.Module, names: set[str]) -> di
         names: of the trained parameters.
     """
     before, after = untrained.state_dict(), network.state_dict()
-    return {name: after[name].detach() - before[name].to(after[name].device) if _in_base(name) else after[name].detach() for name in names}
+    return {
+        name: after[name].detach() - before[name].to(after[name].device)
+        if _in_base(name)
+        else after[name].detach()
+        for name in names
+    }

@@ -73,7 +73,9 @@ class WordTokenizer:
         for at in range(len(words) - len(wanted) + 1):
             if wanted and words[at : at + len(wanted)] == wanted:
                 return at + 1, len(wanted)
-        raise InputError(f"the subject word {word!r} does not stand in the text {text!r}; the text must hold it as a word")
+        raise InputError(
+            f"the subject word {word!r} does not stand in the text {text!r}; the text must hold it as a word"
+        )
 
 
 class ClipTokenizer:
@@ -114,7 +116,9 @@ class ClipTokenizer:
         for at in range(len(tokens) - len(wanted) + 1):
             if wanted and tokens[at : at + len(wanted)] == wanted:
                 return at + 1, len(wanted)
-        raise InputError(f"the subject word {word!r} does not stand in the text {text!r}; the text must hold it as a word")
+        raise InputError(
+            f"the subject word {word!r} does not stand in the text {text!r}; the text must hold it as a word"
+        )
 
 
 @dataclass(frozen=True)
@@ -172,7 +176,12 @@ class NetworkConfig:
     def from_dict(cls, values: Mapping[str, Any]) -> NetworkConfig:
         """The inverse of ``as_dict`` after a trip through JSON (lists become tuples)."""
         unet = {key: _tuple(value) for key, value in values["unet"].items()}
-        return cls(UNetConfig(**unet), TextConfig(**values["text"]), DiffusionConfig(**values["diffusion"]), tuple(values["vocabulary"]))
+        return cls(
+            UNetConfig(**unet),
+            TextConfig(**values["text"]),
+            DiffusionConfig(**values["diffusion"]),
+            tuple(values["vocabulary"]),
+        )
 
 
 def _tuple(value: Any) -> Any:
@@ -200,8 +209,17 @@ def mini_config(vocabulary: Sequence[str], latent_channels: int = 48) -> Network
             temporal_codes=8,
             zero_init=True,
         ),
-        text=TextConfig(vocab_size=len(vocabulary) + 2, width=128, feed_forward=256, layers=2, heads=4, max_length=16),
-        diffusion=DiffusionConfig(prediction_type="sample", beta_schedule="squaredcos_cap_v2", shared_noise=0.5),
+        text=TextConfig(
+            vocab_size=len(vocabulary) + 2,
+            width=128,
+            feed_forward=256,
+            layers=2,
+            heads=4,
+            max_length=16,
+        ),
+        diffusion=DiffusionConfig(
+            prediction_type="sample", beta_schedule="squaredcos_cap_v2", shared_noise=0.5
+        ),
         vocabulary=tuple(vocabulary),
     )
 
@@ -234,7 +252,9 @@ class TextToVideoNetwork(nn.Module):
         """
         return self.text_encoder(input_ids=self.tokenizer(texts).to(self.device)).last_hidden_state
 
-    def encode_text_with(self, texts: Sequence[str], subject_words: Sequence[str], embeddings_BED: Tensor) -> Tensor:
+    def encode_text_with(
+        self, texts: Sequence[str], subject_words: Sequence[str], embeddings_BED: Tensor
+    ) -> Tensor:
         """Text states (B, L, D) of texts whose subject word is replaced by embeddings (VideoBooth, section 3.2).
 
         Args:
@@ -244,7 +264,12 @@ class TextToVideoNetwork(nn.Module):
         Raises:
             InputError: a subject word that does not stand in its text, or words the text encoder does not know.
         """
-        places = [self.tokenizer.locate(text, word) for text, word in zip(texts, subject_words, strict=True)]
+        places = [
+            self.tokenizer.locate(text, word)
+            for text, word in zip(texts, subject_words, strict=True)
+        ]
         ids = self.tokenizer(texts).to(embeddings_BED.device)
         starts, counts = [[at] for at, _ in places], [count for _, count in places]
-        return encode_text_with_embeddings(self.text_encoder, ids, embeddings_BED, starts, counts).last_hidden_BLD
+        return encode_text_with_embeddings(
+            self.text_encoder, ids, embeddings_BED, starts, counts
+        ).last_hidden_BLD

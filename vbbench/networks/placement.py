@@ -43,7 +43,9 @@ def memory_of(settings: Mapping[str, Any], speed: Speed | None = None) -> Memory
     memory = read_table(Memory(), "memory", settings)
     for name in ("compiled", "cuda_graph"):
         if memory.offload and speed is not None and getattr(speed, name):
-            raise RecipeError(f"[memory] offload and [speed] {name} exclude each other: what is compiled or captured stays in its place.")
+            raise RecipeError(
+                f"[memory] offload and [speed] {name} exclude each other: what is compiled or captured stays in its place."
+            )
     return memory
 
 
@@ -57,7 +59,11 @@ def apply_memory(codec: FrameCodec, memory: Memory) -> None:
 
 def parts_of(network: nn.Module, base: nn.Module, codec: FrameCodec) -> dict[str, nn.Module]:
     """The parts of a model that work one after another."""
-    own = {name: child for name, child in network.named_children() if child is not base} if network is not base else {}
+    own = (
+        {name: child for name, child in network.named_children() if child is not base}
+        if network is not base
+        else {}
+    )
     parts = {"text encoder": base.text_encoder, **own, "UNet": base.unet}
     return {**parts, "autoencoder": codec} if isinstance(codec, nn.Module) else parts
 
@@ -72,7 +78,9 @@ class Offload:
         to_device: a tensor's copy on the device.
     """
 
-    def __init__(self, parts: Mapping[str, nn.Module], to_device: Callable[[Tensor], Tensor]) -> None:
+    def __init__(
+        self, parts: Mapping[str, nn.Module], to_device: Callable[[Tensor], Tensor]
+    ) -> None:
         self._parts, self._to_device = dict(parts), to_device
         self.here: str | None = None
         self._waiting: list[tuple[Tensor, Tensor]] = []
@@ -88,7 +96,9 @@ class Offload:
         if self.here == name:
             return
         self.release()
-        with torch.inference_mode(False):  # else the copies could not be held by ordinary parameters
+        with torch.inference_mode(
+            False
+        ):  # else the copies could not be held by ordinary parameters
             for tensor in _tensors(self._parts[name]):
                 self._waiting.append((tensor, tensor.data))
                 tensor.data = self._to_device(tensor.data)

@@ -32,7 +32,9 @@ def dtype_name(settings: Mapping[str, Any]) -> str:
     """
     name = settings.get("dtype", DTYPES[0])
     if name not in DTYPES:
-        raise RecipeError(f"dtype in [scales.{settings['scale']}] must be one of {', '.join(DTYPES)}, not {name!r}.")
+        raise RecipeError(
+            f"dtype in [scales.{settings['scale']}] must be one of {', '.join(DTYPES)}, not {name!r}."
+        )
     return name
 
 

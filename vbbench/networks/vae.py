@@ -33,7 +33,10 @@ class VaeCodec(nn.Module):
     def encode(self, pixels_BTCHW: Tensor) -> Tensor:
         """Pixels in [-1, 1] (sides divisible by the factor) to latents (B, C, T, h, w)."""
         with torch.no_grad():
-            latents = self.vae.encode(pixels_BTCHW.flatten(0, 1)).latent_dist.mode() * self.vae.config.scaling_factor
+            latents = (
+                self.vae.encode(pixels_BTCHW.flatten(0, 1)).latent_dist.mode()
+                * self.vae.config.scaling_factor
+            )
         return latents.unflatten(0, pixels_BTCHW.shape[:2]).transpose(1, 2)
 
     def decode(self, latents_BCThw: Tensor) -> Tensor:

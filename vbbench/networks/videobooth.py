@@ -31,14 +31,25 @@ class VideoBoothNetwork(nn.Module):
         mapper: None where there is no coarse path.
     """
 
-    def __init__(self, base: TextToVideoNetwork, image_encoder: ImageEncoder, stage: str, *, noises_image_prompt: bool = True) -> None:
+    def __init__(
+        self,
+        base: TextToVideoNetwork,
+        image_encoder: ImageEncoder,
+        stage: str,
+        *,
+        noises_image_prompt: bool = True,
+    ) -> None:
         super().__init__()
         if stage not in STAGES:
             raise ValueError(f"unknown stage {stage!r}; there are {', '.join(STAGES)}")
         self.base, self.stage, self.noises_image_prompt = base, stage, noises_image_prompt
         self.image_encoder = image_encoder.eval()
         width = image_encoder.config.width
-        self.mapper = None if stage == FINE_ONLY else Mapper(image_encoder.num_levels, width, width, base.config.text.width)
+        self.mapper = (
+            None
+            if stage == FINE_ONLY
+            else Mapper(image_encoder.num_levels, width, width, base.config.text.width)
+        )
         if self.injects:
             base.unet.enable_injection()
         self.requires_grad_(False)
@@ -51,10 +62,18 @@ class VideoBoothNetwork(nn.Module):
     def trained(self) -> Iterator[tuple[str, nn.Parameter]]:
         """What the stage trains: mapper and text K, V (section 3.2); for the fine path the cross-frame K, V (section 3.3)."""
         if self.mapper is not None:
-            yield from ((f"mapper.{name}", parameter) for name, parameter in self.mapper.named_parameters())
-            yield from ((f"base.unet.{name}", parameter) for name, parameter in self.base.unet.text_kv_parameters())
+            yield from (
+                (f"mapper.{name}", parameter) for name, parameter in self.mapper.named_parameters()
+            )
+            yield from (
+                (f"base.unet.{name}", parameter)
+                for name, parameter in self.base.unet.text_kv_parameters()
+            )
         if self.injects:
-            yield from ((f"base.unet.{name}", parameter) for name, parameter in self.base.unet.injection_parameters())
+            yield from (
+                (f"base.unet.{name}", parameter)
+                for name, parameter in self.base.unet.injection_parameters()
+            )
 
     def embed_image(self, pixels_B3HW: Tensor) -> Tensor | None:
         """Word embeddings (B, E, D) of image prompts in [-1, 1]; None where there is no coarse path."""
@@ -64,7 +83,9 @@ class VideoBoothNetwork(nn.Module):
             states = self.image_encoder(pixels_B3HW)
         return self.mapper(states)
 
-    def encode_text(self, texts: Sequence[str], subject_words: Sequence[str], embeddings_BED: Tensor | None) -> Tensor:
+    def encode_text(
+        self, texts: Sequence[str], subject_words: Sequence[str], embeddings_BED: Tensor | None
+    ) -> Tensor:
         """Text states (B, L, D) of texts whose subject word is replaced by an image prompt's embeddings, if there are any.
 
         Raises:

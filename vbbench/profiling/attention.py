@@ -20,7 +20,17 @@ from vbbench.profiling.finite import worst
 from vbbench.profiling.measure import clock_for, clock_words
 from vbbench.profiling.options import Options, command, refuse_unknown_names
 from vbbench.profiling.record import Ceiling, Check, Gap, Record, Row
-from vbbench.profiling.targets import CHOSEN, LAYERS, MEMORY_SHARE, SPEEDUP, SYSTEM_SHARE, TARGETS, Target, checks_of, system_notes
+from vbbench.profiling.targets import (
+    CHOSEN,
+    LAYERS,
+    MEMORY_SHARE,
+    SPEEDUP,
+    SYSTEM_SHARE,
+    TARGETS,
+    Target,
+    checks_of,
+    system_notes,
+)
 
 # How injection attention is measured, in words for the page.
 
@@ -65,7 +75,9 @@ def how(options: Options) -> tuple[str, ...]:
 
 
 def _of(options: Options) -> str:
-    return ", of the output and of every gradient that these frames give" if options.backward else ""
+    return (
+        ", of the output and of every gradient that these frames give" if options.backward else ""
+    )
 
 
 # All attention layers of a network together, from the rows of its levels.
@@ -81,35 +93,61 @@ class _Sum:
     layers: tuple[int, ...]
 
     def total(self, name: str) -> float:
-        return sum(getattr(row, name) * count for row, count in zip(self.rows, self.layers, strict=True))
+        return sum(
+            getattr(row, name) * count for row, count in zip(self.rows, self.layers, strict=True)
+        )
 
     def system_share(self) -> float | None:
         """Of the sum's time; None unless known of all."""
-        shares = [row.facts[SYSTEM_SHARE] for row in self.rows if row.facts.get(SYSTEM_SHARE) is not None]
+        shares = [
+            row.facts[SYSTEM_SHARE] for row in self.rows if row.facts.get(SYSTEM_SHARE) is not None
+        ]
         if len(shares) < len(self.rows):
             return None
-        taken = (share * row.median_seconds * count for share, row, count in zip(shares, self.rows, self.layers, strict=True))
+        taken = (
+            share * row.median_seconds * count
+            for share, row, count in zip(shares, self.rows, self.layers, strict=True)
+        )
         return float(sum(taken) / self.total("median_seconds"))
 
     def spread(self) -> float:
         """Of a sum of medians whose noise is independent."""
-        parts = (row.spread * row.median_seconds * count for row, count in zip(self.rows, self.layers, strict=True))
+        parts = (
+            row.spread * row.median_seconds * count
+            for row, count in zip(self.rows, self.layers, strict=True)
+        )
         return math.hypot(*parts) / self.total("median_seconds")
 
 
 def layer_rows(measured: Sequence[tuple[Case, Row]], ceilings: Sequence[Ceiling]) -> list[Row]:
     """All attn1 layers of a network together, wherever every level of a size was measured; and what the dispatch gives."""
     found = []
-    keys = dict.fromkeys((size, row.section, row.device) for case, row in measured for size in case.layers)
+    keys = dict.fromkeys(
+        (size, row.section, row.device) for case, row in measured for size in case.layers
+    )
     for size, section, device in keys:
-        same = [(case, row) for case, row in measured if size in case.layers and (row.section, row.device) == (section, device)]
+        same = [
+            (case, row)
+            for case, row in measured
+            if size in case.layers and (row.section, row.device) == (section, device)
+        ]
         for name in dict.fromkeys(row.variant for _, row in same):
-            found.append(_together(size, name, [(case, row) for case, row in same if row.variant == name], ceilings))
-        found.append(_together(size, DISPATCHED, [(case, row) for case, row in same if row.facts[CHOSEN]], ceilings))
+            found.append(
+                _together(
+                    size, name, [(case, row) for case, row in same if row.variant == name], ceilings
+                )
+            )
+        found.append(
+            _together(
+                size, DISPATCHED, [(case, row) for case, row in same if row.facts[CHOSEN]], ceilings
+            )
+        )
     return [row for row in found if row is not None]
 
 
-def _together(size: int, name: str, levels: Sequence[tuple[Case, Row]], ceilings: Sequence[Ceiling]) -> Row | None:
+def _together(
+    size: int, name: str, levels: Sequence[tuple[Case, Row]], ceilings: Sequence[Ceiling]
+) -> Row | None:
     """A network's layers as one row; None unless all of its levels were measured."""
     counts = tuple(case.layers[size] for case, _ in levels)
     if sum(counts) != sum(layers for _, layers in LEVELS):
@@ -202,7 +240,11 @@ def _dtypes(options: Options) -> tuple[str, ...]:
 
 
 def _measure(
-    cases: Sequence[Case], backends: Sequence[str], options: Options, environment: Mapping[str, Any], started: float
+    cases: Sequence[Case],
+    backends: Sequence[str],
+    options: Options,
+    environment: Mapping[str, Any],
+    started: float,
 ) -> tuple[list[Row], list[Gap], tuple[Ceiling, ...]]:
     clock = clock_for(options.device, options.threads)
     options.tell("ceilings of this device")
@@ -214,7 +256,9 @@ def _measure(
             bench = Bench(case, dtype, backends, options, clock)
             benches.append(bench)
             bench.measure(_remembered(case, options), _rounds(options))
-            if options.quick:  # the slow yardstick is far from its bound, and runs again only if it is not
+            if (
+                options.quick
+            ):  # the slow yardstick is far from its bound, and runs again only if it is not
                 for _ in range(FURTHER_ROUNDS):
                     bench.again([name for name in bench.names if name != SLOW])
             else:
@@ -234,26 +278,44 @@ def _rounds(options: Options) -> Any:
     """How many rounds, of how long one takes."""
     if options.quick:
         return lambda seconds: QUICK_ROUNDS if seconds > LARGE_SECONDS else SMALL_ROUNDS
-    return lambda seconds: int(min(MOST_ROUNDS, max(FEWEST_ROUNDS, CASE_SECONDS / max(seconds, 1e-9))))
+    return lambda seconds: int(
+        min(MOST_ROUNDS, max(FEWEST_ROUNDS, CASE_SECONDS / max(seconds, 1e-9)))
+    )
 
 
 def _remembered(case: Case, options: Options) -> bool:
     """Whether memory is measured: a fresh process each takes seconds, so a quick profile does what the targets are for."""
-    return not options.quick or any(target.quantity == MEMORY_SHARE and target.case == case.name for target in ATTENTION_TARGETS)
+    return not options.quick or any(
+        target.quantity == MEMORY_SHARE and target.case == case.name for target in ATTENTION_TARGETS
+    )
 
 
 def _settle(
-    benches: Sequence[Bench], ceilings: Sequence[Ceiling], options: Options, environment: Mapping[str, Any], deadline: float
+    benches: Sequence[Bench],
+    ceilings: Sequence[Ceiling],
+    options: Options,
+    environment: Mapping[str, Any],
+    deadline: float,
 ) -> None:
     """Further rounds of those whose verdict lies within its spread, while there is time."""
     while True:
         checks = checks_of(ATTENTION_TARGETS, _rows(benches, ceilings), options, environment)
-        close = [target for target, check in zip(ATTENTION_TARGETS, checks, strict=True) if undecided(target, check)]
+        close = [
+            target
+            for target, check in zip(ATTENTION_TARGETS, checks, strict=True)
+            if undecided(target, check)
+        ]
         turns = [(bench, names) for bench in benches if (names := _in_doubt(bench, close))]
-        turns = [(bench, names) for bench, names in turns if bench.round_seconds(names) < deadline - time.monotonic()]
+        turns = [
+            (bench, names)
+            for bench, names in turns
+            if bench.round_seconds(names) < deadline - time.monotonic()
+        ]
         if not turns:
             return
-        options.tell(f"a further round, as a verdict is close: {', '.join(target.name for target in close)}")
+        options.tell(
+            f"a further round, as a verdict is close: {', '.join(target.name for target in close)}"
+        )
         for bench, names in turns:
             bench.again(names)
 
@@ -263,13 +325,21 @@ def _in_doubt(bench: Bench, close: Sequence[Target]) -> set[str]:
     names: set[str] = set()
     for target in close:
         if target.case == bench.case.name or (target.case == LAYERS and bench.case.layers):
-            names |= {bench.chosen, *(name for name in bench.names if name.split()[0] == target.baseline)}
+            names |= {
+                bench.chosen,
+                *(name for name in bench.names if name.split()[0] == target.baseline),
+            }
     return names
 
 
 def undecided(target: Target, check: Check) -> bool:
     """Whether a speed-up is nearer to its bound than twice what it may be off."""
-    if target.quantity != SPEEDUP or not check.counts or check.measured is None or check.uncertainty is None:
+    if (
+        target.quantity != SPEEDUP
+        or not check.counts
+        or check.measured is None
+        or check.uncertainty is None
+    ):
         return False
     return abs(check.measured / check.wanted - 1) < 2 * check.uncertainty
 
@@ -279,5 +349,10 @@ def _merged(gaps: Sequence[Gap], cases: int) -> list[Gap]:
     found: dict[tuple[str, str, str], list[str]] = {}
     for gap in gaps:
         found.setdefault((gap.variant, gap.dtype, gap.reason), []).append(gap.case)
-    named = {key: list(dict.fromkeys(names)) for key, names in found.items()}  # weighed and timed, it may fail twice
-    return [Gap(PART, "" if len(names) == cases else "; ".join(names), *key) for key, names in named.items()]
+    named = {
+        key: list(dict.fromkeys(names)) for key, names in found.items()
+    }  # weighed and timed, it may fail twice
+    return [
+        Gap(PART, "" if len(names) == cases else "; ".join(names), *key)
+        for key, names in named.items()
+    ]

@@ -72,20 +72,35 @@ def rotating_inputs(work: Work) -> list[Inputs]:
     """So many that the last ones have left the caches when they come again."""
     first = make_inputs(work)
     size = sum(x.numel() * x.element_size() for x in first.tensors)
-    beyond = 2 * torch.cuda.get_device_properties(0).L2_cache_size if work.device == "cuda" else CACHE
+    beyond = (
+        2 * torch.cuda.get_device_properties(0).L2_cache_size if work.device == "cuda" else CACHE
+    )
     count = min(MOST_INPUTS, max(FEWEST_INPUTS, math.ceil(beyond / size)))
     return [first, *(make_inputs(work, SEED + number) for number in range(1, count))]
 
 
 def variants_for(backends: Sequence[str], device: str) -> list[str]:
     """Backends by name; on CUDA ``concat`` with each of PyTorch's kernels too."""
-    kernels = [f"concat {kernel}" for kernel in SDPA_KERNELS] if device == "cuda" and "concat" in backends else []
+    kernels = (
+        [f"concat {kernel}" for kernel in SDPA_KERNELS]
+        if device == "cuda" and "concat" in backends
+        else []
+    )
     return [*backends, *kernels]
 
 
 def refusal(variant: str, work: Work) -> str | None:
     """Why a variant cannot do the work, or None."""
-    query = torch.empty(1, 1, 1, work.shape.heads, work.shape.head_dim, device=work.device, dtype=work.torch_dtype, requires_grad=work.grad)
+    query = torch.empty(
+        1,
+        1,
+        1,
+        work.shape.heads,
+        work.shape.head_dim,
+        device=work.device,
+        dtype=work.torch_dtype,
+        requires_grad=work.grad,
+    )
     try:
         return load_backend(variant.split()[0]).refusal(query, work.grad)
     except ImportError as error:
@@ -97,7 +112,11 @@ def call(variant: str, inputs: Inputs) -> tuple[Tensor, ...]:
     backend, _, kernel = variant.partition(" ")
     with torch.set_grad_enabled(inputs.grad_output is not None), _kernel(kernel):
         out = injection_attention(*inputs.tensors, backend=backend)
-        return (out,) if inputs.grad_output is None else (out, *torch.autograd.grad(out, inputs.tensors, inputs.grad_output))
+        return (
+            (out,)
+            if inputs.grad_output is None
+            else (out, *torch.autograd.grad(out, inputs.tensors, inputs.grad_output))
+        )
 
 
 def _kernel(name: str) -> AbstractContextManager[Any]:
@@ -106,7 +125,11 @@ def _kernel(name: str) -> AbstractContextManager[Any]:
         return nullcontext()
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
-    kernels = {"flash": SDPBackend.FLASH_ATTENTION, "efficient": SDPBackend.EFFICIENT_ATTENTION, "cudnn": SDPBackend.CUDNN_ATTENTION}
+    kernels = {
+        "flash": SDPBackend.FLASH_ATTENTION,
+        "efficient": SDPBackend.EFFICIENT_ATTENTION,
+        "cudnn": SDPBackend.CUDNN_ATTENTION,
+    }
     context: AbstractContextManager[Any] = sdpa_kernel(kernels[name])
     return context
 
@@ -132,17 +155,30 @@ class Runner:
         return self._system_time.share
 
 
-def prepared(variant: str, shape: dict[str, int], device: str, dtype: str, grad: bool) -> Callable[[], object]:
+def prepared(
+    variant: str, shape: dict[str, int], device: str, dtype: str, grad: bool
+) -> Callable[[], object]:
     """What a fresh process calls: inputs made, and the code loaded by a tiny call."""
     work = Work(Shape(**shape), device, dtype, grad)
-    call(variant, make_inputs(replace(work, shape=replace(TINY, head_dim=work.shape.head_dim, heads=work.shape.heads))))
+    call(
+        variant,
+        make_inputs(
+            replace(work, shape=replace(TINY, head_dim=work.shape.head_dim, heads=work.shape.heads))
+        ),
+    )
     inputs = make_inputs(work)
     return lambda: call(variant, inputs)
 
 
 def preparation(variant: str, work: Work) -> dict[str, Any]:
     """`prepared`'s arguments, as JSON can hold them."""
-    return {"variant": variant, "shape": asdict(work.shape), "device": work.device, "dtype": work.dtype, "grad": work.grad}
+    return {
+        "variant": variant,
+        "shape": asdict(work.shape),
+        "device": work.device,
+        "dtype": work.dtype,
+        "grad": work.grad,
+    }
 
 
 def operations(variant: str, work: Work) -> Operations | None:
@@ -165,7 +201,9 @@ def operations(variant: str, work: Work) -> Operations | None:
         except Exception:  # whatever a kernel says to tensors without numbers
             return None
     if not counted.flops:
-        raise RuntimeError(f"no operation of the attention {variant!r} was counted, though it computes products.")
+        raise RuntimeError(
+            f"no operation of the attention {variant!r} was counted, though it computes products."
+        )
     return counted
 
 
@@ -175,7 +213,10 @@ def make_inputs_without_numbers(work: Work) -> Inputs:
     frames = (shape.batch, shape.frames, shape.tokens, shape.heads, shape.head_dim)
     image = (shape.batch, shape.image_tokens, shape.heads, shape.head_dim)
     how: dict[str, Any] = {"device": work.device, "dtype": work.torch_dtype}
-    tensors = tuple(torch.empty(sizes, requires_grad=work.grad, **how) for sizes in (frames, frames, frames, image, image))
+    tensors = tuple(
+        torch.empty(sizes, requires_grad=work.grad, **how)
+        for sizes in (frames, frames, frames, image, image)
+    )
     return Inputs(tensors, torch.empty(frames, **how) if work.grad else None)
 
 
@@ -223,9 +264,14 @@ class Errors:
         # A clip of the checked frames and their predecessors, each right before its successor.
         few = sorted({each for frame in self._checked for each in (max(frame - 1, 0), frame)})
         clip, images = inputs.tensors[:3], inputs.tensors[3:]
-        wide = tuple(x.detach().double().requires_grad_(work.grad) for x in (*(x[:, few] for x in clip), *images))
+        wide = tuple(
+            x.detach().double().requires_grad_(work.grad)
+            for x in (*(x[:, few] for x in clip), *images)
+        )
         grad = inputs.grad_output
-        out, *gradients = call("reference", Inputs(wide, None if grad is None else grad[:, few].double()))
+        out, *gradients = call(
+            "reference", Inputs(wide, None if grad is None else grad[:, few].double())
+        )
         found = [out[:, [few.index(frame) for frame in self._checked]]]
         for x, gradient in zip(clip, gradients[:3], strict=False):
             whole = torch.zeros_like(x, dtype=torch.float64)
@@ -244,4 +290,7 @@ class Errors:
         if not bool(out.isfinite().all()):
             return float("nan")
         found = (out[:, self._checked], *gradients)
-        return worst(float((x.double() - y).abs().max() / y.abs().max()) for x, y in zip(found, self._expected, strict=True))
+        return worst(
+            float((x.double() - y).abs().max() / y.abs().max())
+            for x, y in zip(found, self._expected, strict=True)
+        )

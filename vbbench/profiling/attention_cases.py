@@ -54,7 +54,9 @@ def cases_for(options: Options) -> list[Case]:
     """
     if options.quick:
         if options.frames or options.sizes:
-            raise UsageError("--quick measures what the targets are for: it takes neither --frames nor --sizes.")
+            raise UsageError(
+                "--quick measures what the targets are for: it takes neither --frames nor --sizes."
+            )
         return _size(SIZE)
     swept = options.frames is not None or options.sizes is not None
     found = [] if swept else [*_size(SIZE), *_miniature()]
@@ -69,9 +71,16 @@ def _size(size: int) -> list[Case]:
     """A layer a level, of a video of so many pixels."""
     smallest = LATENT * 2 ** (len(LEVELS) - 1)
     if size % smallest:
-        raise UsageError(f"--sizes takes multiples of {smallest} pixels, not {size}: the network halves {len(LEVELS) - 1} times.")
+        raise UsageError(
+            f"--sizes takes multiples of {smallest} pixels, not {size}: the network halves {len(LEVELS) - 1} times."
+        )
     return [
-        Case(_shape((size // LATENT // 2**level) ** 2, dim, FRAME_COUNT), "sd14", {size: layers}, (BY_SIZE,))
+        Case(
+            _shape((size // LATENT // 2**level) ** 2, dim, FRAME_COUNT),
+            "sd14",
+            {size: layers},
+            (BY_SIZE,),
+        )
         for level, (dim, layers) in enumerate(LEVELS)
     ]
 
@@ -81,7 +90,9 @@ def _frames(count: int) -> Case:
 
 
 def _miniature() -> list[Case]:
-    return [Case(Shape(tokens, dim, heads, MINI_FRAMES, tokens), "mini") for tokens, dim, heads in MINI]
+    return [
+        Case(Shape(tokens, dim, heads, MINI_FRAMES, tokens), "mini") for tokens, dim, heads in MINI
+    ]
 
 
 def _shape(tokens: int, dim: int, frames: int) -> Shape:
@@ -93,7 +104,9 @@ def _once(cases: Iterable[Case]) -> list[Case]:
     found: dict[Shape, Case] = {}
     for case in cases:
         known = found.setdefault(case.shape, case)
-        layers = {size: max(count, known.layers.get(size, 0)) for size, count in case.layers.items()}
+        layers = {
+            size: max(count, known.layers.get(size, 0)) for size, count in case.layers.items()
+        }
         sweeps = tuple(dict.fromkeys((*known.sweeps, *case.sweeps)))
         found[case.shape] = replace(known, layers={**known.layers, **layers}, sweeps=sweeps)
     return list(found.values())

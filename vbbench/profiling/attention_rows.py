@@ -34,7 +34,9 @@ class Bench:
         clock: see `vbbench.profiling.measure.clock_for`.
     """
 
-    def __init__(self, case: Case, dtype: str, backends: Sequence[str], options: Options, clock: Clock) -> None:
+    def __init__(
+        self, case: Case, dtype: str, backends: Sequence[str], options: Options, clock: Clock
+    ) -> None:
         self.case = case
         self.work = bench.Work(case.shape, options.device, dtype, options.backward)
         self.gaps: list[Gap] = []
@@ -44,14 +46,22 @@ class Bench:
         self._memory: dict[str, float] = {}
         self._errors: dict[str, float | None] = {}
         self._runners: dict[str, bench.Runner] = {}
-        tried = bench.variants_for([name for name in backends if not options.quick or self._needed(name)], options.device)
+        tried = bench.variants_for(
+            [name for name in backends if not options.quick or self._needed(name)], options.device
+        )
         counted = {name: bench.operations(name, self.work) for name in tried if self._takes(name)}
-        self._operations = {name: found for name, found in counted.items() if self._fits(name, found)}
+        self._operations = {
+            name: found for name, found in counted.items() if self._fits(name, found)
+        }
         self.names = list(self._operations)
 
     def round_seconds(self, names: Collection[str] | None = None) -> float:
         """About what a round of some variants, or of all, takes."""
-        return sum(timing.median for name, timing in self._timed().items() if names is None or name in names)
+        return sum(
+            timing.median
+            for name, timing in self._timed().items()
+            if names is None or name in names
+        )
 
     def measure(self, memory: bool, rounds: Callable[[float], int]) -> None:
         """Everything, the clock last.
@@ -62,17 +72,25 @@ class Bench:
         """
         quick = self._options.quick  # then the targets' figures alone
         if memory:
-            for name in [name for name in self.names if not quick or name in ("released", self.chosen)]:
+            for name in [
+                name for name in self.names if not quick or name in ("released", self.chosen)
+            ]:
                 self._attempt(name, self._weigh)
         errors = Errors(self.work) if self.names else None
         for name in [name for name in self.names if not quick or name == self.chosen]:
-            if not self._attempt(name, lambda name: self._errors.update({name: errors.of(name) if errors else None})):
+            if not self._attempt(
+                name, lambda name: self._errors.update({name: errors.of(name) if errors else None})
+            ):
                 self.names.remove(name)
         if self.names:
             inputs = bench.rotating_inputs(self.work)
             self._meter = meter = Meter({}, self._clock, sample_seconds=SAMPLE_SECONDS)
             self._runners = {name: bench.Runner(name, inputs) for name in self.names}
-            self.names = [name for name in self.names if self._attempt(name, lambda name: meter.add(name, self._runners[name]))]
+            self.names = [
+                name
+                for name in self.names
+                if self._attempt(name, lambda name: meter.add(name, self._runners[name]))
+            ]
         if self.names and self._meter is not None:
             self._meter.run(1)
             if (more := rounds(self.round_seconds()) - 1) > 0:
@@ -98,7 +116,10 @@ class Bench:
     def _row(self, name: str, ceilings: Sequence[Ceiling]) -> Row:
         work, shape = self.work, self.case.shape
         timing = self._timed()[name]
-        flops, moved = needed_flops(shape, work.grad), least_bytes(shape, work.torch_dtype.itemsize, work.grad)
+        flops, moved = (
+            needed_flops(shape, work.grad),
+            least_bytes(shape, work.torch_dtype.itemsize, work.grad),
+        )
         floor = floor_seconds(ceilings, work.dtype, flops, moved)
         counted = self._operations[name]
         return Row(
@@ -138,7 +159,13 @@ class Bench:
     def _chosen(self) -> str:
         shape = self.case.shape
         query = torch.empty(
-            1, shape.frames, shape.tokens, shape.heads, shape.head_dim, device=self.work.device, dtype=self.work.torch_dtype
+            1,
+            shape.frames,
+            shape.tokens,
+            shape.heads,
+            shape.head_dim,
+            device=self.work.device,
+            dtype=self.work.torch_dtype,
         )
         return choose_backend(query.requires_grad_(self.work.grad), self.work.grad)
 
@@ -157,7 +184,10 @@ class Bench:
         """Not what would swap, or be killed: one of its operations alone touches more than there is."""
         if counted is None or counted.largest <= (free := free_bytes(self.work.device)):
             return True
-        self._gap(name, f"it holds {counted.largest / 1e9:.0f} GB at once, and {free / 1e9:.0f} GB may be taken here")
+        self._gap(
+            name,
+            f"it holds {counted.largest / 1e9:.0f} GB at once, and {free / 1e9:.0f} GB may be taken here",
+        )
         return False
 
     def _weigh(self, name: str) -> None:
@@ -167,13 +197,22 @@ class Bench:
             self._memory[name] = peak_of(lambda: bench.call(name, inputs), "cuda")
             return
         target = f"{bench.__name__}:{bench.prepared.__name__}"
-        self._memory[name] = peak_in_fresh_process(target, bench.preparation(name, self.work), threads=self._options.threads)
+        self._memory[name] = peak_in_fresh_process(
+            target, bench.preparation(name, self.work), threads=self._options.threads
+        )
 
     def _attempt(self, name: str, step: Callable[[str], None]) -> bool:
         """Whatever a kernel says is its gap, and does not end the profile."""
         try:
             step(name)
-        except (RuntimeError, ValueError, MemoryError, ImportError, NotImplementedError, IncompleteError) as error:
+        except (
+            RuntimeError,
+            ValueError,
+            MemoryError,
+            ImportError,
+            NotImplementedError,
+            IncompleteError,
+        ) as error:
             self._gap(name, one_line(error)[:300])
             return False
         return True

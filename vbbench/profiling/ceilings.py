@@ -29,7 +29,10 @@ def measure_ceilings(device: str, dtypes: Iterable[str], clock: Clock) -> tuple[
         dtypes: names of element types.
         clock: see `vbbench.profiling.measure.clock_for`.
     """
-    found = [Ceiling("matmul", dtype, _matmul(device, getattr(torch, dtype), clock)) for dtype in dict.fromkeys(dtypes)]
+    found = [
+        Ceiling("matmul", dtype, _matmul(device, getattr(torch, dtype), clock))
+        for dtype in dict.fromkeys(dtypes)
+    ]
     return (*found, Ceiling("copy", "", _copy(device, clock)))
 
 
@@ -50,7 +53,9 @@ def _seconds(run: Callable[[], object], clock: Clock) -> list[float]:
     return [clock(run) for _ in range(ROUNDS)]
 
 
-def floor_seconds(ceilings: Sequence[Ceiling], dtype: str, flops: float, moved: float) -> float | None:
+def floor_seconds(
+    ceilings: Sequence[Ceiling], dtype: str, flops: float, moved: float
+) -> float | None:
     """The least time for so many operations and bytes; None where a ceiling was not measured."""
     matmul, copy = ceiling(ceilings, "matmul", dtype), ceiling(ceilings, "copy")
     return None if not matmul or not copy else max(flops / matmul, moved / copy)

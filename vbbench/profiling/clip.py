@@ -63,7 +63,11 @@ class Stopwatch:
     def _now(self) -> float:
         if self.device == "cuda":
             torch.cuda.synchronize()
-        return time.process_time() if self.device == "cpu" and self.threads == 1 else time.perf_counter()
+        return (
+            time.process_time()
+            if self.device == "cpu" and self.threads == 1
+            else time.perf_counter()
+        )
 
 
 def profile(options: Options) -> Record:
@@ -76,18 +80,26 @@ def profile(options: Options) -> Record:
             or more clips at once than the suite has items.
     """
     if options.backward or options.backends or options.dtypes or options.frames or options.sizes:
-        raise UsageError("a clip is measured as its recipe makes it: --models, --batch, --device, --threads and --quick are what it takes.")
+        raise UsageError(
+            "a clip is measured as its recipe makes it: --models, --batch, --device, --threads and --quick are what it takes."
+        )
     chosen, asked = load_suite(SUITE), options.further.get("batch")
     if asked and asked > len(chosen.items):
-        raise UsageError(f"--batch {asked}: the suite {SUITE} has {len(chosen.items)} items, so no more clips can be made at once.")
+        raise UsageError(
+            f"--batch {asked}: the suite {SUITE} has {len(chosen.items)} items, so no more clips can be made at once."
+        )
     environment = describe(options.device, options.threads) | {"commit": commit()}
     rows: list[Row] = []
     gaps: list[Gap] = []
     with torch_threads(options.threads):
-        ceilings = measure_ceilings(options.device, ("float32",), clock_for(options.device, options.threads))
+        ceilings = measure_ceilings(
+            options.device, ("float32",), clock_for(options.device, options.threads)
+        )
         for recipe in resolve_models(",".join(options.further.get("models") or DEFAULT_MODELS)):
             if recipe.fitted:
-                raise UsageError(f"the model {recipe.name!r} must be fitted to a subject first; its report says what a clip costs.")
+                raise UsageError(
+                    f"the model {recipe.name!r} must be fitted to a subject first; its report says what a clip costs."
+                )
             options.tell(recipe.name)
             rows.append(_row(batch_of(recipe, chosen, asked), options, ceilings, gaps))
     return Record(
@@ -135,28 +147,39 @@ class Batch:
         """
         model = build_model(self.recipe, SCALE, device)
         if not isinstance(model, LatentVideoModel):
-            raise UsageError(f"the model {self.recipe.name!r} is no latent video model: its parts cannot be told apart.")
+            raise UsageError(
+                f"the model {self.recipe.name!r} is no latent video model: its parts cannot be told apart."
+            )
         return model
 
 
 def batch_of(recipe: Recipe, chosen: PromptSuite, clips: int | None = None) -> Batch:
     """The suite's first items; ``clips`` None: as many as the recipe makes at once."""
-    params = sampling_params(recipe, SCALE, num_frames=chosen.num_frames, size=chosen.size, fps=chosen.fps, overrides={})
+    params = sampling_params(
+        recipe, SCALE, num_frames=chosen.num_frames, size=chosen.size, fps=chosen.fps, overrides={}
+    )
     return Batch(recipe, chosen.items[: clips or params.batch_size], params)
 
 
 def _row(batch: Batch, options: Options, ceilings: Sequence[Ceiling], gaps: list[Gap]) -> Row:
     clips, params = len(batch.items), batch.params
-    case = (
-        f"{params.num_frames} frames, {params.size} px, {params.num_inference_steps} steps, {clips} clip{'' if clips == 1 else 's'} at once"
+    case = f"{params.num_frames} frames, {params.size} px, {params.num_inference_steps} steps, {clips} clip{'' if clips == 1 else 's'} at once"
+    first, *rounds = [
+        _measured(batch, options) for _ in range(1 + (QUICK_ROUNDS if options.quick else ROUNDS))
+    ]
+    timing = Timing(
+        tuple(sum(each[part] for part in PARTS) / clips for each in rounds),
+        sum(first[part] for part in PARTS) / clips,
     )
-    first, *rounds = [_measured(batch, options) for _ in range(1 + (QUICK_ROUNDS if options.quick else ROUNDS))]
-    timing = Timing(tuple(sum(each[part] for part in PARTS) / clips for each in rounds), sum(first[part] for part in PARTS) / clips)
     parts = {part: median(each[part] / clips for each in rounds) for part in PARTS}
     model = batch.load(options.device)
     flops = operations(batch, model.approximate.reuse_features, options.device) / clips
     peak = ceiling(ceilings, "matmul", "float32")
-    facts = {"seconds_by_part": parts, "outside": 1 - parts["denoising"] / sum(parts.values()), LOADING: median(x[LOADING] for x in rounds)}
+    facts = {
+        "seconds_by_part": parts,
+        "outside": 1 - parts["denoising"] / sum(parts.values()),
+        LOADING: median(x[LOADING] for x in rounds),
+    }
     return Row(
         part=PART,
         case=case,
@@ -182,11 +205,21 @@ def settings_facts(model: LatentVideoModel, params: SamplingParams) -> dict[str,
     facts: dict[str, Any] = {"steps": params.num_inference_steps}
     if model.approximate != Approximate():
         settings = ", ".join(f"{key} = {value}" for key, value in asdict(model.approximate).items())
-        facts["approximate"] = f"the UNet's inner levels are not evaluated at every step ({settings})"
+        facts["approximate"] = (
+            f"the UNet's inner levels are not evaluated at every step ({settings})"
+        )
     if isinstance(model, VideoBooth) and model.network.injects:
         per_frame = model.settings.get("image_prompt_noise") == "per-frame"
-        noise = "with a noise of its own each" if per_frame else "with noise" if model.network.noises_image_prompt else "without noise"
-        facts["image prompt"] = f"{params.num_frames if per_frame else 1} frame{'s' if per_frame else ''} {noise}"
+        noise = (
+            "with a noise of its own each"
+            if per_frame
+            else "with noise"
+            if model.network.noises_image_prompt
+            else "without noise"
+        )
+        facts["image prompt"] = (
+            f"{params.num_frames if per_frame else 1} frame{'s' if per_frame else ''} {noise}"
+        )
     return facts
 
 
@@ -217,7 +250,11 @@ def _measured(batch: Batch, options: Options) -> dict[str, float]:
 def prepared(folder: str, training_seed: int, clips: int) -> Callable[[], object]:
     """For a fresh process on the CPU: making a batch, the model loaded and the code too, by a clip of a step and few frames."""
     recipe = load_recipe(Path(folder))
-    batch = batch_of(with_training_seed(recipe, training_seed) if training_seed else recipe, load_suite(SUITE), clips)
+    batch = batch_of(
+        with_training_seed(recipe, training_seed) if training_seed else recipe,
+        load_suite(SUITE),
+        clips,
+    )
     model = batch.load("cpu")
     model.generate(batch.items[:1], replace(batch.params, **SHORT))
     return_freed_memory()
@@ -236,9 +273,15 @@ def _memory(batch: Batch, case: str, options: Options, gaps: list[Gap]) -> float
     if options.device == "cuda":
         return peak_of(partial(batch.load("cuda").generate, batch.items, batch.params), "cuda")
     recipe = batch.recipe
-    arguments = {"folder": str(recipe.folder), "training_seed": recipe.training_seed or 0, "clips": len(batch.items)}
+    arguments = {
+        "folder": str(recipe.folder),
+        "training_seed": recipe.training_seed or 0,
+        "clips": len(batch.items),
+    }
     try:
-        return peak_in_fresh_process(f"{__name__}:{prepared.__name__}", arguments, threads=options.threads)
+        return peak_in_fresh_process(
+            f"{__name__}:{prepared.__name__}", arguments, threads=options.threads
+        )
     except IncompleteError as error:
         gaps.append(Gap(PART, case, f"memory of {recipe.name}", "float32", one_line(error)[:300]))
         return None
@@ -246,7 +289,9 @@ def _memory(batch: Batch, case: str, options: Options, gaps: list[Gap]) -> float
 
 def _check(row: Row) -> Check:
     name = f"{row.variant}: share of a clip outside of the denoising steps"
-    return Check(name, OUTSIDE, False, "", row.facts["outside"], "", "target: at most 5 %", counts=True)
+    return Check(
+        name, OUTSIDE, False, "", row.facts["outside"], "", "target: at most 5 %", counts=True
+    )
 
 
 def _command(options: Options) -> str:

@@ -38,7 +38,9 @@ BACKWARD = tuple(f"{name}_backward" for name in FORWARD)
 """Operators of their gradients; their arguments begin with the output's gradient, query, key, value."""
 
 
-def forward_flops(query: Sequence[int], key: Sequence[int], value: Sequence[int], *_: Any, **__: Any) -> int:
+def forward_flops(
+    query: Sequence[int], key: Sequence[int], value: Sequence[int], *_: Any, **__: Any
+) -> int:
     """Operations of the two products of an attention: scores (Q x D x K) and weighted values (Q x K x E); 2 a multiply-add.
 
     Args:
@@ -49,7 +51,14 @@ def forward_flops(query: Sequence[int], key: Sequence[int], value: Sequence[int]
     return 2 * batch * heads * queries * keys * (head_dim + value_dim)
 
 
-def backward_flops(_: Sequence[int], query: Sequence[int], key: Sequence[int], value: Sequence[int], *__: Any, **___: Any) -> int:
+def backward_flops(
+    _: Sequence[int],
+    query: Sequence[int],
+    key: Sequence[int],
+    value: Sequence[int],
+    *__: Any,
+    **___: Any,
+) -> int:
     """Operations of the five products of a fused attention's gradients.
 
     The kernels do not store the scores: they compute them again (D), and then the gradients of values and of probabilities (E each), of
@@ -66,7 +75,11 @@ def backward_flops(_: Sequence[int], query: Sequence[int], key: Sequence[int], v
 def attention_formulas() -> Mapping[Any, Formula]:
     """Operator -> formula of shapes, for the operators that this version of PyTorch has; a ``custom_mapping`` of its counter."""
     named = {**dict.fromkeys(FORWARD, forward_flops), **dict.fromkeys(BACKWARD, backward_flops)}
-    return {getattr(torch.ops.aten, name): formula for name, formula in named.items() if hasattr(torch.ops.aten, name)}
+    return {
+        getattr(torch.ops.aten, name): formula
+        for name, formula in named.items()
+        if hasattr(torch.ops.aten, name)
+    }
 
 
 BACKWARD_PRODUCTS = 2.0
@@ -130,10 +143,14 @@ def count_operations(run: Callable[[], object]) -> Operations:
     counter = FlopCounterMode(display=False, custom_mapping=dict(attention_formulas()))
     with counter, _Traffic() as traffic:
         run()
-    uncounted = {name for packet, name in traffic.products.items() if packet not in counter.flop_registry}
+    uncounted = {
+        name for packet, name in traffic.products.items() if packet not in counter.flop_registry
+    }
     if uncounted:
         raise UncountedError(uncounted)
-    return Operations(float(counter.get_total_flops()), float(traffic.total), float(traffic.largest))
+    return Operations(
+        float(counter.get_total_flops()), float(traffic.total), float(traffic.largest)
+    )
 
 
 class UncountedError(RuntimeError):
@@ -145,7 +162,9 @@ class UncountedError(RuntimeError):
 
     def __init__(self, operators: Iterable[str]) -> None:
         self.operators = tuple(sorted(operators))
-        super().__init__(f"no formula counts the operations of {', '.join(self.operators)}: add one in vbbench.profiling.costs.")
+        super().__init__(
+            f"no formula counts the operations of {', '.join(self.operators)}: add one in vbbench.profiling.costs."
+        )
 
     @property
     def is_foreign(self) -> bool:
@@ -171,17 +190,30 @@ class _Traffic(TorchDispatchMode):
         if _PRODUCTS.search(func.overloadpacket.__name__):
             self.products[func.overloadpacket] = f"{func.namespace}.{func.overloadpacket.__name__}"
         if not _moves_nothing(func):
-            moved = sum(map(stored_bytes, _read(func, args, kwargs))) + sum(map(stored_bytes, _tensors(out)))
+            moved = sum(map(stored_bytes, _read(func, args, kwargs))) + sum(
+                map(stored_bytes, _tensors(out))
+            )
             self.total += moved
             self.largest = max(self.largest, moved)
         return out
 
 
-_EMPTY = ("empty", "new_empty", "empty_like", "empty_strided", "new_empty_strided", "detach", "_unsafe_view", "lift_fresh")
+_EMPTY = (
+    "empty",
+    "new_empty",
+    "empty_like",
+    "empty_strided",
+    "new_empty_strided",
+    "detach",
+    "_unsafe_view",
+    "lift_fresh",
+)
 
 
 def _moves_nothing(func: Any) -> bool:
-    if func.namespace == "prim" or func.overloadpacket.__name__ in _EMPTY:  # prim: questions about a tensor
+    if (
+        func.namespace == "prim" or func.overloadpacket.__name__ in _EMPTY
+    ):  # prim: questions about a tensor
         return True
     returns = [value.alias_info for value in func._schema.returns]
     return any(alias is not None and not alias.is_write for alias in returns)

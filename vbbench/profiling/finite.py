@@ -29,8 +29,16 @@ def finite(record: Record) -> Record:
     """The same record as JSON can hold it: a number that is none becomes None, a row without a time a gap."""
     good = [row for row in record.rows if all(math.isfinite(getattr(row, name)) for name in TIMES)]
     lost = [row for row in record.rows if not any(row is other for other in good)]
-    gaps = (*record.gaps, *(Gap(row.part, row.case, row.variant, row.dtype, "its time is no finite number") for row in lost))
-    return replace(record, rows=tuple(map(_row, good)), gaps=gaps, checks=tuple(map(_check, record.checks)))
+    gaps = (
+        *record.gaps,
+        *(
+            Gap(row.part, row.case, row.variant, row.dtype, "its time is no finite number")
+            for row in lost
+        ),
+    )
+    return replace(
+        record, rows=tuple(map(_row, good)), gaps=gaps, checks=tuple(map(_check, record.checks))
+    )
 
 
 def _row(row: Row) -> Row:

@@ -81,11 +81,17 @@ def clock_words(device: str, threads: int) -> str:
     """`clock_for` in words."""
     if device == "cuda":
         return "between two events of the GPU's stream"
-    return "CPU time of the process, one thread" if threads == 1 else f"on the wall, {threads} threads"
+    return (
+        "CPU time of the process, one thread" if threads == 1 else f"on the wall, {threads} threads"
+    )
 
 
 def interleaved(
-    variants: Mapping[str, Callable[[], object]], *, rounds: int, device: str = "cpu", clock: Clock | None = None
+    variants: Mapping[str, Callable[[], object]],
+    *,
+    rounds: int,
+    device: str = "cpu",
+    clock: Clock | None = None,
 ) -> dict[str, Timing]:
     """Time variants side by side: a first call each, then rounds in each of which every variant runs once.
 
@@ -116,7 +122,13 @@ class Meter:
             near what the clock itself costs. 0: every figure is one call.
     """
 
-    def __init__(self, variants: Mapping[str, Callable[[], object]], clock: Clock, *, sample_seconds: float = 0.0) -> None:
+    def __init__(
+        self,
+        variants: Mapping[str, Callable[[], object]],
+        clock: Clock,
+        *,
+        sample_seconds: float = 0.0,
+    ) -> None:
         self._clock = clock
         self._variants: dict[str, Callable[[], object]] = {}
         self._first: dict[str, float] = {}
@@ -154,7 +166,9 @@ class Meter:
             seconds = self._clock(variant)
             if seconds >= self._sample_seconds or self._seconds[name]:
                 return seconds
-            calls = self._calls[name] = math.ceil(self._sample_seconds / max(seconds, self._sample_seconds / MOST_CALLS))
+            calls = self._calls[name] = math.ceil(
+                self._sample_seconds / max(seconds, self._sample_seconds / MOST_CALLS)
+            )
 
         def several() -> None:
             for _ in range(calls):
@@ -164,7 +178,10 @@ class Meter:
 
     def timings(self) -> dict[str, Timing]:
         """What was measured so far, in the order the variants were given."""
-        return {name: Timing(tuple(seconds), self._first[name]) for name, seconds in self._seconds.items()}
+        return {
+            name: Timing(tuple(seconds), self._first[name])
+            for name, seconds in self._seconds.items()
+        }
 
 
 def ratio(slow: Timing, fast: Timing) -> float:

@@ -37,7 +37,9 @@ def peak_of(run: Callable[[], object], device: str) -> float:
     return max(0.0, peak - before)
 
 
-def peak_in_fresh_process(target: str, arguments: Mapping[str, Any], *, threads: int, timeout: float = TIMEOUT_SECONDS) -> float:
+def peak_in_fresh_process(
+    target: str, arguments: Mapping[str, Any], *, threads: int, timeout: float = TIMEOUT_SECONDS
+) -> float:
     """The peak of a call on the CPU, in MB, by `vbbench.profiling.worker`.
 
     Args:
@@ -64,7 +66,13 @@ def peak_in_fresh_process(target: str, arguments: Mapping[str, Any], *, threads:
         raise IncompleteError(f"a fresh process took longer than {timeout:g} seconds") from None
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
-        why = f"was ended by signal {-done.returncode}" if done.returncode < 0 else lines[-1] if lines else f"ended with {done.returncode}"
+        why = (
+            f"was ended by signal {-done.returncode}"
+            if done.returncode < 0
+            else lines[-1]
+            if lines
+            else f"ended with {done.returncode}"
+        )
         raise IncompleteError(f"a fresh process {'failed: ' if done.returncode > 0 else ''}{why}")
     return float(json.loads(done.stdout.splitlines()[-1])["peak_mb"])
 
@@ -95,4 +103,9 @@ def _environment(threads: int) -> dict[str, str]:
     """The other Python finds this very package, and its libraries start no more threads than asked for."""
     here = str(PACKAGE.parent)
     paths = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
-    return {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    return {
+        **os.environ,
+        "PYTHONPATH": paths,
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+    }

@@ -48,7 +48,16 @@ class Options:
     @property
     def narrowed(self) -> bool:
         """Whether less than all was asked for, so that a target may lack its figures."""
-        return any(chosen is not None for chosen in (self.dtypes, self.backends, self.frames, self.sizes, self.further.get("ways")))
+        return any(
+            chosen is not None
+            for chosen in (
+                self.dtypes,
+                self.backends,
+                self.frames,
+                self.sizes,
+                self.further.get("ways"),
+            )
+        )
 
 
 def command(part: str, options: Options) -> str:
@@ -56,7 +65,12 @@ def command(part: str, options: Options) -> str:
     words = ["vbbench", "profile", part, "--device", options.device]
     words += ["--threads", str(options.threads)] if options.threads != TARGET_THREADS else []
     words += [f"--{name}" for name in ("quick", "backward") if getattr(options, name)]
-    lists = {"dtype": options.dtypes, "backends": options.backends, "frames": options.frames, "sizes": options.sizes}
+    lists = {
+        "dtype": options.dtypes,
+        "backends": options.backends,
+        "frames": options.frames,
+        "sizes": options.sizes,
+    }
     for name, values in lists.items():
         words += [f"--{name}", ",".join(map(str, values))] if values else []
     return " ".join(words)

@@ -167,10 +167,20 @@ class Record:
 def best_peer(rows: Sequence[Row], row: Row, name: str) -> Row | None:
     """The quickest row that did the same work as ``row`` in the same run by the variant ``name`` or a kind of it (``concat``, ``concat
     cudnn``); None if there is none."""
-    same = (other for other in rows if (other.case, other.device, other.section) == (row.case, row.device, row.section))
-    return min((other for other in same if other.variant.split()[0] == name), key=lambda other: other.median_seconds, default=None)
+    same = (
+        other
+        for other in rows
+        if (other.case, other.device, other.section) == (row.case, row.device, row.section)
+    )
+    return min(
+        (other for other in same if other.variant.split()[0] == name),
+        key=lambda other: other.median_seconds,
+        default=None,
+    )
 
 
 def ceiling(ceilings: Sequence[Ceiling], kind: str, dtype: str = "") -> float | None:
     """One of them, a second; None if it was not measured."""
-    return next((each.per_second for each in ceilings if (each.kind, each.dtype) == (kind, dtype)), None)
+    return next(
+        (each.per_second for each in ceilings if (each.kind, each.dtype) == (kind, dtype)), None
+    )

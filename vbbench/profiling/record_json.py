@@ -22,7 +22,12 @@ def write_record(record: Record, path: Path) -> None:
     Raises:
         ValueError: a number in it is not finite.
     """
-    text = json.dumps({"format": FORMAT, "version": VERSION, **dataclasses.asdict(record)}, indent=1, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(
+        {"format": FORMAT, "version": VERSION, **dataclasses.asdict(record)},
+        indent=1,
+        ensure_ascii=False,
+        allow_nan=False,
+    )
     path.write_text(text + "\n", "utf-8")
 
 
@@ -41,7 +46,9 @@ def read_record(path: Path) -> Record:
     if not isinstance(data, dict) or data.pop("format", None) != FORMAT:
         raise RunFolderError(f"{path} is no profile.")
     if (version := data.pop("version", None)) != VERSION:
-        raise RunFolderError(f"{path} is of another version ({version!r}); this program reads version {VERSION}.")
+        raise RunFolderError(
+            f"{path} is of another version ({version!r}); this program reads version {VERSION}."
+        )
     try:
         return _made(Record, data, "the profile")
     except ValueError as error:
@@ -57,10 +64,22 @@ def _made(kind: type[Kind], data: Any, where: str) -> Kind:
     if not isinstance(data, dict):
         raise ValueError(f"{where} is no object")
     hints = get_type_hints(kind)
-    needed = {each.name for each in dataclasses.fields(kind) if each.default is each.default_factory is dataclasses.MISSING}
-    if wrong := sorted((needed - set(data)) | (set(data) - {each.name for each in dataclasses.fields(kind)})):
-        raise ValueError(f"{where} lacks {wrong[0]!r}" if wrong[0] in hints else f"{where} has an unknown {wrong[0]!r}")
-    return kind(**{name: _value(hints[name], value, f"{name!r} of {where}") for name, value in data.items()})
+    needed = {
+        each.name
+        for each in dataclasses.fields(kind)
+        if each.default is each.default_factory is dataclasses.MISSING
+    }
+    if wrong := sorted(
+        (needed - set(data)) | (set(data) - {each.name for each in dataclasses.fields(kind)})
+    ):
+        raise ValueError(
+            f"{where} lacks {wrong[0]!r}"
+            if wrong[0] in hints
+            else f"{where} has an unknown {wrong[0]!r}"
+        )
+    return kind(
+        **{name: _value(hints[name], value, f"{name!r} of {where}") for name, value in data.items()}
+    )
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:
@@ -69,12 +88,19 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if get_origin(hint) is tuple:
         if not isinstance(value, list):
             raise ValueError(f"{where} is no list")
-        return tuple(_value(get_args(hint)[0], each, f"{where}, number {place}") for place, each in enumerate(value))
+        return tuple(
+            _value(get_args(hint)[0], each, f"{where}, number {place}")
+            for place, each in enumerate(value)
+        )
     if dataclasses.is_dataclass(hint):
         return _made(hint, value, where)
     kind = get_origin(hint) or hint
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool) or (kind is float and not math.isfinite(value)):
+    if (
+        not isinstance(value, kind)
+        or (isinstance(value, bool) and kind is not bool)
+        or (kind is float and not math.isfinite(value))
+    ):
         raise ValueError(f"{where} is {value!r}")
     return value

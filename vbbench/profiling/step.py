@@ -33,7 +33,17 @@ _GPU = "target for an H100: 256 px, 16 frames"
 
 
 def _same_precision(device: str, dtype: str, case: str, wanted: float, source: str) -> Target:
-    return Target(f"step faster than the released one, {dtype}", PART, device, dtype, case, SPEEDUP, wanted, source, RELEASED)
+    return Target(
+        f"step faster than the released one, {dtype}",
+        PART,
+        device,
+        dtype,
+        case,
+        SPEEDUP,
+        wanted,
+        source,
+        RELEASED,
+    )
 
 
 STEP_TARGETS = (
@@ -59,7 +69,9 @@ def profile(options: Options) -> Record:
         UsageError: unknown names, sizes that cannot be, or options of other profiles.
     """
     if options.backward or options.backends:
-        raise UsageError("a step has no gradients and chooses its attention itself: `vbbench profile attention` takes these options.")
+        raise UsageError(
+            "a step has no gradients and chooses its attention itself: `vbbench profile attention` takes these options."
+        )
     scale = options.further.get("scale") or "small"
     chosen = cases(scale, options.sizes, options.frames)
     ways, gaps = _ways(options)
@@ -73,9 +85,7 @@ def profile(options: Options) -> Record:
             for dtype in _dtypes(options):
                 stored, free = stored_bytes(case, dtype), free_bytes(options.device)
                 if stored > free:
-                    reason = (
-                        f"the released formulation would hold {stored / 1e9:.1f} GB of scores at once, and {free / 1e9:.1f} GB may be taken"
-                    )
+                    reason = f"the released formulation would hold {stored / 1e9:.1f} GB of scores at once, and {free / 1e9:.1f} GB may be taken"
                     gaps.append(Gap(PART, case.words, "", dtype, reason))
                     continue
                 found, missing = _measure(case, dtype, ways, options, clock, ceilings)
@@ -102,7 +112,12 @@ def profile(options: Options) -> Record:
 
 
 def _measure(
-    case: Case, dtype: str, ways: Sequence[StepWay], options: Options, clock: Clock, ceilings: Sequence[Ceiling]
+    case: Case,
+    dtype: str,
+    ways: Sequence[StepWay],
+    options: Options,
+    clock: Clock,
+    ceilings: Sequence[Ceiling],
 ) -> tuple[list[Row], list[Gap]]:
     """A case in one type; if memory runs out, the other cases are measured all the same."""
     with _compiler(any(way.compiled for way in ways)):
@@ -136,9 +151,18 @@ def _ways(options: Options) -> tuple[list[StepWay], list[Gap]]:
     ways = options.further.get("ways")
     named = ways or (QUICK if options.quick else None)
     refuse_unknown_names("way {!r} to compute a step", named, [way.name for way in WAYS])
-    wanted = [way for way in WAYS if way.name == RELEASED or (way.name in named if named else not way.asked or options.device == "cuda")]
+    wanted = [
+        way
+        for way in WAYS
+        if way.name == RELEASED
+        or (way.name in named if named else not way.asked or options.device == "cuda")
+    ]
     here = [way for way in wanted if way.device in ("", options.device)]
-    gaps = [Gap(PART, "", way.name, "", f"it needs {way.device}") for way in wanted if way not in here and (ways or not options.quick)]
+    gaps = [
+        Gap(PART, "", way.name, "", f"it needs {way.device}")
+        for way in wanted
+        if way not in here and (ways or not options.quick)
+    ]
     return here, gaps
 
 
@@ -160,11 +184,16 @@ def _command(options: Options, scale: str) -> str:
     words = [command(PART, options), "--scale", scale]
     for name in ("rounds", "ways"):
         if (value := options.further.get(name)) is not None:
-            words += [f"--{name}", f'"{",".join(value)}"' if isinstance(value, tuple) else str(value)]
+            words += [
+                f"--{name}",
+                f'"{",".join(value)}"' if isinstance(value, tuple) else str(value),
+            ]
     return " ".join(words)
 
 
-def _lower_precision(rows: Sequence[Row], options: Options, environment: Mapping[str, Any]) -> Iterator[Check]:
+def _lower_precision(
+    rows: Sequence[Row], options: Options, environment: Mapping[str, Any]
+) -> Iterator[Check]:
     """Bfloat16 against float32, which no table row may be."""
     theirs = _find(rows, RELEASED, "float32", _REAL)
     for name, variant, wanted in LOWER_PRECISION:
@@ -178,23 +207,52 @@ def _lower_precision(rows: Sequence[Row], options: Options, environment: Mapping
 
 
 def _find(rows: Sequence[Row], variant: str, dtype: str, case: str) -> Row | None:
-    return next((row for row in rows if (row.variant, row.dtype) == (variant, dtype) and row.case.startswith(case)), None)
+    return next(
+        (
+            row
+            for row in rows
+            if (row.variant, row.dtype) == (variant, dtype) and row.case.startswith(case)
+        ),
+        None,
+    )
 
 
-def _numbers(rows: Sequence[Row], options: Options, environment: Mapping[str, Any]) -> Iterator[Check]:
+def _numbers(
+    rows: Sequence[Row], options: Options, environment: Mapping[str, Any]
+) -> Iterator[Check]:
     """Whether exact rows are; what was measured counts anywhere, what was not where the targets are for."""
     missed = not elsewhere("cuda", options, environment) and not options.narrowed
-    for fact, words in ((DIFFERENCE, "prediction of any exact variant"), (STEPS_DIFFERENCE, "latents of several steps")):
-        found = [row.facts[fact] for row in rows if row.exact and row.dtype == "float32" and row.facts.get(fact) is not None]
+    for fact, words in (
+        (DIFFERENCE, "prediction of any exact variant"),
+        (STEPS_DIFFERENCE, "latents of several steps"),
+    ):
+        found = [
+            row.facts[fact]
+            for row in rows
+            if row.exact and row.dtype == "float32" and row.facts.get(fact) is not None
+        ]
         largest = worst(found) if found else None
-        reason = "it was not measured" if largest is None else "" if math.isfinite(largest) else BROKEN
+        reason = (
+            "it was not measured" if largest is None else "" if math.isfinite(largest) else BROKEN
+        )
         name = f"{words}, largest difference over the largest value, float32"
-        yield Check(name, SAME_NUMBERS, False, "", largest if reason == "" else None, reason, "exactness", bool(found) or missed)
+        yield Check(
+            name,
+            SAME_NUMBERS,
+            False,
+            "",
+            largest if reason == "" else None,
+            reason,
+            "exactness",
+            bool(found) or missed,
+        )
 
 
 def _how(options: Options) -> tuple[str, ...]:
     """A paragraph each."""
-    again = [f"{way.name} ({way.needs})" for way in WAYS if way.section == CONDITIONED and not way.asked]
+    again = [
+        f"{way.name} ({way.needs})" for way in WAYS if way.section == CONDITIONED and not way.asked
+    ]
     return (
         "A step: a conditional evaluation with the image prompt, an unconditional one, and guidance of all channels, of one clip. Random "
         "weights that keep the size of what passes through them; 77 text tokens; the image prompt has as many frames as the clip, each "

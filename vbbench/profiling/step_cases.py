@@ -40,7 +40,11 @@ class Case:
 
 
 SMALL = UNetConfig(
-    block_out_channels=(32, 64, 128, 128), cross_attention_dim=64, norm_num_groups=8, watermark_widths=(32, 64, 64), injection=True
+    block_out_channels=(32, 64, 128, 128),
+    cross_attention_dim=64,
+    norm_num_groups=8,
+    watermark_widths=(32, 64, 64),
+    injection=True,
 )
 SD14 = UNetConfig(injection=True)
 SMALL_LATENT = 16
@@ -49,7 +53,9 @@ LATENT, HALVINGS = 8, 3
 """Pixels a latent stands for, and how often the network halves the latents."""
 
 
-def cases(scale: str, sizes: tuple[int, ...] | None = None, frames: tuple[int, ...] | None = None) -> tuple[Case, ...]:
+def cases(
+    scale: str, sizes: tuple[int, ...] | None = None, frames: tuple[int, ...] | None = None
+) -> tuple[Case, ...]:
     """The cases of a scale: ``small`` (for a CPU) or ``sd14`` (the released network's size).
 
     Args:
@@ -64,9 +70,21 @@ def cases(scale: str, sizes: tuple[int, ...] | None = None, frames: tuple[int, .
     smallest = LATENT * 2**HALVINGS
     for size in sizes or ():
         if size % smallest:
-            raise UsageError(f"--sizes takes multiples of {smallest} pixels, not {size}: the network halves {HALVINGS} times.")
-    latents = tuple(size // LATENT for size in sizes) if sizes else (SMALL_LATENT,) if scale == "small" else (SIZE // LATENT,)
-    return tuple(Case(scale, SMALL if scale == "small" else SD14, latent, count) for latent in latents for count in frames or FRAMES)
+            raise UsageError(
+                f"--sizes takes multiples of {smallest} pixels, not {size}: the network halves {HALVINGS} times."
+            )
+    latents = (
+        tuple(size // LATENT for size in sizes)
+        if sizes
+        else (SMALL_LATENT,)
+        if scale == "small"
+        else (SIZE // LATENT,)
+    )
+    return tuple(
+        Case(scale, SMALL if scale == "small" else SD14, latent, count)
+        for latent in latents
+        for count in frames or FRAMES
+    )
 
 
 def build_network(case: Case, device: str, dtype: torch.dtype, seed: int = 0) -> VideoUNet:
@@ -100,7 +118,9 @@ def build_inputs(case: Case, device: str, dtype: torch.dtype, seed: int = 1) -> 
     latent = (1, case.config.in_channels, case.frames, case.latent, case.latent)
     timestep = torch.full((1,), TIMESTEP, device=device)
     text, null_text = (normal(1, TEXT_TOKENS, case.config.cross_attention_dim) for _ in range(2))
-    return StepInputs(normal(*latent), timestep, text, null_text, ImagePromptInput(normal(*latent), timestep))
+    return StepInputs(
+        normal(*latent), timestep, text, null_text, ImagePromptInput(normal(*latent), timestep)
+    )
 
 
 def with_image_frames(inputs: StepInputs, first_only: bool) -> StepInputs:

@@ -29,7 +29,15 @@ COUNTED_BACKEND = "plain"
 def stored_bytes(case: Case, dtype: str) -> int:
     """What the released formulation holds at once in its largest layer: the scores before and after the softmax."""
     tokens = case.latent**2
-    return 2 * case.frames * case.config.heads(0) * tokens * 2 * tokens * getattr(torch, dtype).itemsize
+    return (
+        2
+        * case.frames
+        * case.config.heads(0)
+        * tokens
+        * 2
+        * tokens
+        * getattr(torch, dtype).itemsize
+    )
 
 
 def checking_bytes(case: Case) -> int:
@@ -47,10 +55,15 @@ def largest_difference(ours: Tensor, theirs: Tensor) -> float:
 def in_float64(unet: VideoUNet, inputs: StepInputs) -> Tensor:
     """The released formulation in float64, on the very weights and inputs."""
     image = inputs.image
-    wide = {name: getattr(inputs, name).double() for name in ("sample_BCTHW", "text_BSD", "null_text_BSD")}
+    wide = {
+        name: getattr(inputs, name).double()
+        for name in ("sample_BCTHW", "text_BSD", "null_text_BSD")
+    }
     if image is not None:
         image = replace(image, latent_BCTHW=image.latent_BCTHW.double())
-    return guided_step(deepcopy(unet).double(), replace(inputs, **wide, image=image), Way(Removals()))
+    return guided_step(
+        deepcopy(unet).double(), replace(inputs, **wide, image=image), Way(Removals())
+    )
 
 
 @torch.no_grad()
@@ -66,8 +79,12 @@ def several_steps(step: Step, first: StepInputs, steps: int = DDIM_STEPS) -> lis
         timestep_B = torch.full_like(first.timestep_B, timestep)
         image = first.image
         if image is not None:
-            noise = torch.randn(image.latent_BCTHW.shape, generator=torch.Generator().manual_seed(number)).to(latent)
-            image = ImagePromptInput(add_noise(tables, image.latent_BCTHW, noise, timestep), timestep_B, image.text_BLD)
+            noise = torch.randn(
+                image.latent_BCTHW.shape, generator=torch.Generator().manual_seed(number)
+            ).to(latent)
+            image = ImagePromptInput(
+                add_noise(tables, image.latent_BCTHW, noise, timestep), timestep_B, image.text_BLD
+            )
         prediction = step(replace(first, sample_BCTHW=latent, timestep_B=timestep_B, image=image))
         latent = scheduler.step(prediction, timestep, latent, return_dict=False)[0]
         found.append(latent)
@@ -103,14 +120,19 @@ def flops_of(case: Case, removals: Removals) -> tuple[float, dict[str, float]]:
     """Operations of the released formulation, or of what is left of it, all and by kind of layer; nothing is computed."""
     with torch.device("meta"):
         unet = VideoUNet(case.config).eval()
-    return count_flops(unet, build_inputs(case, "meta", torch.float32), replace(removals, backend=COUNTED_BACKEND))
+    return count_flops(
+        unet, build_inputs(case, "meta", torch.float32), replace(removals, backend=COUNTED_BACKEND)
+    )
 
 
 def prepared(way: str, scale: str, latent: int, frames: int, dtype: str) -> Callable[[], object]:
     """What a fresh process calls to weigh a step: everything made, and the code loaded by a step on a tiny clip."""
     case = replace(cases(scale)[0], latent=latent, frames=frames)
     unet = build_network(case, "cpu", getattr(torch, dtype))
-    inputs, tiny = (build_inputs(each, "cpu", getattr(torch, dtype)) for each in (case, replace(case, latent=8, frames=3)))
+    inputs, tiny = (
+        build_inputs(each, "cpu", getattr(torch, dtype))
+        for each in (case, replace(case, latent=8, frames=3))
+    )
     one = next(each for each in WAYS if each.name == way)
     one.make(unet, tiny)(tiny)
     step = one.make(unet, inputs)
@@ -119,4 +141,10 @@ def prepared(way: str, scale: str, latent: int, frames: int, dtype: str) -> Call
 
 def preparation(way: str, case: Case, dtype: str) -> dict[str, Any]:
     """`prepared`'s arguments, as JSON can hold them."""
-    return {"way": way, "scale": case.scale, "latent": case.latent, "frames": case.frames, "dtype": dtype}
+    return {
+        "way": way,
+        "scale": case.scale,
+        "latent": case.latent,
+        "frames": case.frames,
+        "dtype": dtype,
+    }

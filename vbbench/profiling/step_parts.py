@@ -75,14 +75,18 @@ def seconds_meter(device: str) -> Callable[[], float]:
     return read
 
 
-def seconds_released(unet: VideoUNet, inputs: StepInputs, device: str, removals: Removals) -> dict[str, float]:
+def seconds_released(
+    unet: VideoUNet, inputs: StepInputs, device: str, removals: Removals
+) -> dict[str, float]:
     """Kind of layer -> seconds of one step of the released formulation, or of what is left of it."""
     tally = Tally(seconds_meter(device))
     kept = keep_text(unet, inputs)
     return tally.total(lambda: guided_step(unet, inputs, Way(removals, tally.scope), kept=kept))
 
 
-def seconds_own(unet: VideoUNet, step: Callable[[StepInputs], Tensor], inputs: StepInputs, device: str) -> dict[str, float]:
+def seconds_own(
+    unet: VideoUNet, step: Callable[[StepInputs], Tensor], inputs: StepInputs, device: str
+) -> dict[str, float]:
     """Kind of layer -> seconds of one step by the network's own forward, by hooks on its layers."""
     tally, hooks = Tally(seconds_meter(device)), []
 
@@ -114,7 +118,9 @@ def layers_by_kind(unet: VideoUNet) -> dict[nn.Module, str]:
     return {module: kind for module, kind in found.items() if not isinstance(module, nn.ModuleList)}
 
 
-def count_flops(unet: VideoUNet, inputs: StepInputs, removals: Removals) -> tuple[float, dict[str, float]]:
+def count_flops(
+    unet: VideoUNet, inputs: StepInputs, removals: Removals
+) -> tuple[float, dict[str, float]]:
     """Floating point operations of a step's products and convolutions, all and by kind; a multiplication and an addition are two.
 
     Nothing is computed on the ``meta`` device; on another one a fused attention may go uncounted.
@@ -122,5 +128,7 @@ def count_flops(unet: VideoUNet, inputs: StepInputs, removals: Removals) -> tupl
     kept = keep_text(unet, inputs)
     with FlopCounterMode(display=False) as counter:
         tally = Tally(lambda: float(counter.get_total_flops()))
-        found = tally.total(lambda: guided_step(unet, inputs, Way(removals, tally.scope), kept=kept))
+        found = tally.total(
+            lambda: guided_step(unet, inputs, Way(removals, tally.scope), kept=kept)
+        )
     return sum(found.values()), found

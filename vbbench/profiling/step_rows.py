@@ -43,7 +43,12 @@ DIFFERENCE, STEPS_DIFFERENCE = "difference", "difference_several_steps"
 """Facts: largest difference to the released formulation over its largest value, of a prediction and of the latents of some steps."""
 ALONE, TOTAL = "ratio_alone", "ratio_released"
 """Facts: times as fast as the rung before, and as the released formulation."""
-SECONDS_BY_KIND, FLOPS_BY_KIND, FLOPS_DONE, BYTES_MOVED = "seconds_by_kind", "flops_by_kind", "flops_done", "bytes_moved"
+SECONDS_BY_KIND, FLOPS_BY_KIND, FLOPS_DONE, BYTES_MOVED = (
+    "seconds_by_kind",
+    "flops_by_kind",
+    "flops_done",
+    "bytes_moved",
+)
 WORDS = "words"
 OUT_OF_MEMORY = (torch.OutOfMemoryError, MemoryError)
 ATTRIBUTED = 3
@@ -82,7 +87,9 @@ class Bench:
         clock: see `vbbench.profiling.measure.clock_for`.
     """
 
-    def __init__(self, case: Case, dtype: str, ways: Sequence[StepWay], options: Options, clock: Clock) -> None:
+    def __init__(
+        self, case: Case, dtype: str, ways: Sequence[StepWay], options: Options, clock: Clock
+    ) -> None:
         self.case, self.dtype = case, dtype
         self.gaps: list[Gap] = []
         self._options, self._clock = options, clock
@@ -107,7 +114,13 @@ class Bench:
         for one in self._running:
             self._tell(f"{one.way.name}: what else there is to say")
             facts = self._facts(one) | steps.get(one.way.name, {})
-            rows.append(self._row(one, least, facts | (self._parts(one) if rounds and not self._options.quick else {})))
+            rows.append(
+                self._row(
+                    one,
+                    least,
+                    facts | (self._parts(one) if rounds and not self._options.quick else {}),
+                )
+            )
         return rows
 
     def _set_up(self, ways: Sequence[StepWay]) -> Iterator[Running]:
@@ -135,9 +148,16 @@ class Bench:
                 if one.way.section == RUNG and not isinstance(error, OUT_OF_MEMORY):
                     raise
                 self._gap(one, one_line(error)[:300])
-        lost = {one.case for place, one in enumerate(self._running) if one.way.name == RELEASED and place not in first}
+        lost = {
+            one.case
+            for place, one in enumerate(self._running)
+            if one.way.name == RELEASED and place not in first
+        }
         for place in [place for place in first if self._running[place].case in lost]:
-            self._gap(self._running[place], "the released formulation, which it is held against, does not fit into memory")
+            self._gap(
+                self._running[place],
+                "the released formulation, which it is held against, does not fit into memory",
+            )
             del first[place]
         running = {place: self._running[place] for place in first}
         self._running = list(running.values())
@@ -152,13 +172,24 @@ class Bench:
 
     def _released(self, one: Running) -> Running:
         """What a way is held against."""
-        return next(other for other in self._running if (other.case, other.way.name) == (one.case, RELEASED))
+        return next(
+            other for other in self._running if (other.case, other.way.name) == (one.case, RELEASED)
+        )
 
     def _rung_above(self, one: Running) -> Running | None:
         """The rung that this one removes one thing more than; None if that was not measured."""
         names = [way.name for way in WAYS if way.section == RUNG]
-        place = names.index(one.way.name) if one.way.section == RUNG and one.way.name in names else 0
-        return next((each for each in self._running if place and (each.case, each.way.name) == (one.case, names[place - 1])), None)
+        place = (
+            names.index(one.way.name) if one.way.section == RUNG and one.way.name in names else 0
+        )
+        return next(
+            (
+                each
+                for each in self._running
+                if place and (each.case, each.way.name) == (one.case, names[place - 1])
+            ),
+            None,
+        )
 
     def _facts(self, one: Running) -> dict[str, Any]:
         theirs = self._released(one)
@@ -166,11 +197,22 @@ class Bench:
         assert theirs.timing is not None
         assert one.out is not None
         assert theirs.out is not None
-        facts: dict[str, Any] = {WORDS: one.way.words, "section": one.way.section, "needs": one.needs, "scale": self.case.scale}
-        facts |= {"frames": self.case.frames, "latent": self.case.latent, CHOSEN: one.way.name == PRODUCTION}
+        facts: dict[str, Any] = {
+            WORDS: one.way.words,
+            "section": one.way.section,
+            "needs": one.needs,
+            "scale": self.case.scale,
+        }
+        facts |= {
+            "frames": self.case.frames,
+            "latent": self.case.latent,
+            CHOSEN: one.way.name == PRODUCTION,
+        }
         facts[TOTAL] = theirs.timing.median / one.timing.median
         facts[DIFFERENCE] = about.largest_difference(one.out, theirs.out)
-        if one.way.removals is not None and (one.way.name in (RELEASED, LAST_RUNG) or not self._options.quick):
+        if one.way.removals is not None and (
+            one.way.name in (RELEASED, LAST_RUNG) or not self._options.quick
+        ):
             facts[FLOPS_DONE], facts[FLOPS_BY_KIND] = about.flops_of(self.case, one.way.removals)
         if self._options.device == "cpu":
             facts[SYSTEM_SHARE] = one.system_time.share
@@ -194,7 +236,9 @@ class Bench:
             except _failures(one.way) as error:
                 self._gap(one, one_line(error)[:300], "several steps of ")
                 continue
-            found[one.way.name] = {STEPS_DIFFERENCE: worst(map(about.largest_difference, latents, expected))}
+            found[one.way.name] = {
+                STEPS_DIFFERENCE: worst(map(about.largest_difference, latents, expected))
+            }
         return found
 
     def _parts(self, one: Running) -> dict[str, Any]:
@@ -203,13 +247,18 @@ class Bench:
             return {}
         each = [self._parts_once(one) for _ in range(ATTRIBUTED)]
         seconds = {kind: statistics.median(found[kind] for found in each) for kind in each[0]}
-        return {SECONDS_BY_KIND: seconds, BYTES_MOVED: count_operations(lambda: one.step(one.inputs)).bytes}
+        return {
+            SECONDS_BY_KIND: seconds,
+            BYTES_MOVED: count_operations(lambda: one.step(one.inputs)).bytes,
+        }
 
     def _parts_once(self, one: Running) -> dict[str, float]:
         if isinstance(one.step, SampledStep):
             return seconds_own(one.step.network, one.step, one.inputs, self._options.device)
         network = one.step.network if isinstance(one.step, RungStep) else self._unet
-        return seconds_released(network, one.inputs, self._options.device, one.way.removals or Removals())
+        return seconds_released(
+            network, one.inputs, self._options.device, one.way.removals or Removals()
+        )
 
     def _error(self, one: Running) -> float | None:
         """Against float64; where that takes minutes, it is not measured."""
@@ -244,7 +293,11 @@ class Bench:
             return None
         arguments = about.preparation(one.way.name, self.case, self.dtype)
         try:
-            return peak_in_fresh_process(f"{about.__name__}:{about.prepared.__name__}", arguments, threads=self._options.threads)
+            return peak_in_fresh_process(
+                f"{about.__name__}:{about.prepared.__name__}",
+                arguments,
+                threads=self._options.threads,
+            )
         except IncompleteError as error:
             self._gap(one, one_line(error)[:300], "memory of ")
             return None

@@ -14,7 +14,16 @@ from torch import Tensor
 from vbbench.networks.sampling.guidance import GuidedUNet, guided
 from vbbench.networks.sampling.speed import Speed, apply_speed, speed_of
 from vbbench.networks.unet.unet import ImagePromptStates, VideoUNet
-from vbbench.profiling.released import LADDER, KeptText, Removals, StepInputs, Way, guided_step, keep_text, ladder
+from vbbench.profiling.released import (
+    LADDER,
+    KeptText,
+    Removals,
+    StepInputs,
+    Way,
+    guided_step,
+    keep_text,
+    ladder,
+)
 from vbbench.profiling.step_cases import with_image_frames
 
 Step = Callable[[StepInputs], Tensor]
@@ -83,7 +92,9 @@ class RungStep:
     def __init__(self, unet: VideoUNet, first: StepInputs, removals: Removals) -> None:
         self.network = twin(unet, Speed(channels_last=True)) if removals.planar_layout else unet
         self._removals = removals
-        self._kept: KeptText | None = keep_text(self.network, first) if removals.text_every_step else None
+        self._kept: KeptText | None = (
+            keep_text(self.network, first) if removals.text_every_step else None
+        )
 
     def __call__(self, inputs: StepInputs) -> Tensor:
         """The guided prediction."""
@@ -109,29 +120,51 @@ class SampledStep:
     """
 
     @torch.no_grad()
-    def __init__(self, unet: VideoUNet, first: StepInputs, speed: Speed, *, keep_image: bool = False, one_frame: bool = False) -> None:
+    def __init__(
+        self,
+        unet: VideoUNet,
+        first: StepInputs,
+        speed: Speed,
+        *,
+        keep_image: bool = False,
+        one_frame: bool = False,
+    ) -> None:
         self.network = twin(unet, speed)
         self._now, self._one_frame = first, one_frame
         self._null_text = self.network.text_states(first.null_text_BSD)
         self._kept = self._read_image() if keep_image else None
         image = None if first.image is None else lambda timestep_B: self._kept or self._read_image()
-        self._guided = GuidedUNet(self.network, first.text_BSD, first.null_text_BSD, image=image, speed=speed)
+        self._guided = GuidedUNet(
+            self.network, first.text_BSD, first.null_text_BSD, image=image, speed=speed
+        )
 
     @torch.no_grad()
     def __call__(self, inputs: StepInputs) -> Tensor:
         """The guided prediction."""
         self._now = inputs
         cond, uncond = self._guided(inputs.sample_BCTHW, inputs.timestep_B, True)
-        return cond if uncond is None else guided(cond, uncond, inputs.guidance_scale, inputs.guidance_channels)
+        return (
+            cond
+            if uncond is None
+            else guided(cond, uncond, inputs.guidance_scale, inputs.guidance_channels)
+        )
 
     def _read_image(self) -> ImagePromptStates | None:
-        image = (with_image_frames(self._now, first_only=True) if self._one_frame else self._now).image
-        return None if image is None else self.network.image_prompt_states(image, default_text_BLD=self._null_text)
+        image = (
+            with_image_frames(self._now, first_only=True) if self._one_frame else self._now
+        ).image
+        return (
+            None
+            if image is None
+            else self.network.image_prompt_states(image, default_text_BLD=self._null_text)
+        )
 
 
 def sampled(speed: Speed | None = None, **options: bool) -> Callable[[VideoUNet, StepInputs], Step]:
     """Makes a `SampledStep`; without switches, by those that the models have by default on the network's device."""
-    return lambda unet, first: SampledStep(unet, first, speed or speed_of({}, unet.conv_in.weight.device.type), **options)
+    return lambda unet, first: SampledStep(
+        unet, first, speed or speed_of({}, unet.conv_in.weight.device.type), **options
+    )
 
 
 PLAIN = Speed(batched_guidance=False, fused_qkv=False)

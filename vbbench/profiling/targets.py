@@ -71,17 +71,43 @@ _GPU = "targets for an H100: bfloat16, 16 frames, without gradients"
 
 
 def _cpu(case: str, quantity: str, wanted: float, words: str, baseline: str = "") -> Target:
-    return Target(f"{case.split(',')[0]}: {words}", "attention", "cpu", "float32", case, quantity, wanted, _CPU, baseline)
+    return Target(
+        f"{case.split(',')[0]}: {words}",
+        "attention",
+        "cpu",
+        "float32",
+        case,
+        quantity,
+        wanted,
+        _CPU,
+        baseline,
+    )
 
 
 def _gpu(case: str, quantity: str, wanted: float, words: str, baseline: str = "") -> Target:
-    return Target(f"{case.split(',')[0]}: {words}", "attention", "cuda", "bfloat16", case, quantity, wanted, _GPU, baseline)
+    return Target(
+        f"{case.split(',')[0]}: {words}",
+        "attention",
+        "cuda",
+        "bfloat16",
+        case,
+        quantity,
+        wanted,
+        _GPU,
+        baseline,
+    )
 
 
 LARGE, MIDDLE = "1024 x 40, 16 frames", "256 x 80, 16 frames"
 TARGETS: tuple[Target, ...] = (
-    *(_cpu(case, SPEEDUP, 2.3, "faster than the released formulation", "released") for case in (LARGE, MIDDLE, LAYERS)),
-    *(_cpu(case, SPEEDUP, 1.05, "faster than SDPA on concatenated keys", "concat") for case in (LARGE, MIDDLE, LAYERS)),
+    *(
+        _cpu(case, SPEEDUP, 2.3, "faster than the released formulation", "released")
+        for case in (LARGE, MIDDLE, LAYERS)
+    ),
+    *(
+        _cpu(case, SPEEDUP, 1.05, "faster than SDPA on concatenated keys", "concat")
+        for case in (LARGE, MIDDLE, LAYERS)
+    ),
     _cpu(LARGE, MEMORY_SHARE, 1 / 40, "peak memory over the released formulation's", "released"),
     _cpu(MIDDLE, MEMORY_SHARE, 1 / 10, "peak memory over the released formulation's", "released"),
     *(_cpu(case, ERROR, 2e-6, "error against float64") for case in (LARGE, MIDDLE, LAYERS)),
@@ -91,7 +117,9 @@ TARGETS: tuple[Target, ...] = (
 )
 
 
-def checks_of(targets: Sequence[Target], rows: Sequence[Row], options: Options, environment: Mapping[str, Any]) -> tuple[Check, ...]:
+def checks_of(
+    targets: Sequence[Target], rows: Sequence[Row], options: Options, environment: Mapping[str, Any]
+) -> tuple[Check, ...]:
     """The targets of a profile against its rows.
 
     A target of another device does not count, nor one of which a narrowed run does not hold the figures.
@@ -99,21 +127,37 @@ def checks_of(targets: Sequence[Target], rows: Sequence[Row], options: Options, 
     return tuple(_check(target, rows, options, environment) for target in targets)
 
 
-def _check(target: Target, rows: Sequence[Row], options: Options, environment: Mapping[str, Any]) -> Check:
-    about = {"wanted": target.wanted, "at_least": target.at_least, "unit": target.unit, "source": target.source}
+def _check(
+    target: Target, rows: Sequence[Row], options: Options, environment: Mapping[str, Any]
+) -> Check:
+    about = {
+        "wanted": target.wanted,
+        "at_least": target.at_least,
+        "unit": target.unit,
+        "source": target.source,
+    }
     if reason := elsewhere(target.device, options, environment):
         return Check(target.name, measured=None, reason=reason, counts=False, **about)
     measured, uncertainty, reason = _measured(target, rows, options)
     counts = measured is not None or options.quick or not options.narrowed
     if measured is not None and not math.isfinite(measured):
         measured, reason = None, BROKEN if target.quantity == ERROR else "no finite number came out"
-    return Check(target.name, measured=measured, reason=reason, counts=counts, uncertainty=uncertainty, **about)
+    return Check(
+        target.name,
+        measured=measured,
+        reason=reason,
+        counts=counts,
+        uncertainty=uncertainty,
+        **about,
+    )
 
 
 def elsewhere(device: str, options: Options, environment: Mapping[str, Any]) -> str:
     """Why this run cannot speak about a target for that device; empty if it can."""
     gpu = str(environment.get("gpu", ""))
-    if device == "cuda" and not (options.device == "cuda" and any(name in gpu for name in TARGET_GPUS)):
+    if device == "cuda" and not (
+        options.device == "cuda" and any(name in gpu for name in TARGET_GPUS)
+    ):
         return f"it is for an {' or '.join(TARGET_GPUS)}, and this run was on {gpu or 'a CPU'}"
     if device == "cpu" and options.device != "cpu":
         return "it is for a CPU"
@@ -122,13 +166,19 @@ def elsewhere(device: str, options: Options, environment: Mapping[str, Any]) -> 
     return "it is for calls without gradients" if options.backward else ""
 
 
-def _measured(target: Target, rows: Sequence[Row], options: Options) -> tuple[float | None, float | None, str]:
+def _measured(
+    target: Target, rows: Sequence[Row], options: Options
+) -> tuple[float | None, float | None, str]:
     """The figure, how far it may be off, and why there is none."""
     ours = chosen_row(target, rows)
     if ours is None:
         if not _rows_of(target, rows):
             return None, None, f"its case was not measured in {target.dtype}"
-        return None, None, f"what a user gets by default was {'left out by --backends' if options.backends is not None else 'not measured'}"
+        return (
+            None,
+            None,
+            f"what a user gets by default was {'left out by --backends' if options.backends is not None else 'not measured'}",
+        )
     if target.quantity == MILLISECONDS:
         return 1e3 * ours.median_seconds, None, ""
     if target.quantity == ERROR:
@@ -137,7 +187,11 @@ def _measured(target: Target, rows: Sequence[Row], options: Options) -> tuple[fl
     if theirs is None:
         return None, None, f"{target.baseline} was not measured"
     if target.quantity == SPEEDUP:
-        return theirs.median_seconds / ours.median_seconds, math.hypot(_median_error(ours), _median_error(theirs)), ""
+        return (
+            theirs.median_seconds / ours.median_seconds,
+            math.hypot(_median_error(ours), _median_error(theirs)),
+            "",
+        )
     if ours.peak_memory_mb is None or not theirs.peak_memory_mb:
         return None, None, "memory was not measured"
     return ours.peak_memory_mb / theirs.peak_memory_mb, None, ""
@@ -157,14 +211,22 @@ def system_notes(targets: Sequence[Target], rows: Sequence[Row]) -> tuple[str, .
     """Of each speed-up over the released formulation: how much of it the system's handing out of memory is."""
     found = []
     for target in targets:
-        ours = chosen_row(target, rows) if (target.quantity, target.baseline) == (SPEEDUP, "released") else None
+        ours = (
+            chosen_row(target, rows)
+            if (target.quantity, target.baseline) == (SPEEDUP, "released")
+            else None
+        )
         theirs = best_peer(rows, ours, target.baseline) if ours is not None else None
         if ours is None or theirs is None:
             continue
         our_share, their_share = (row.facts.get(SYSTEM_SHARE) for row in (ours, theirs))
         if our_share is None or their_share is None:
             continue
-        without = theirs.median_seconds * (1 - their_share) / (ours.median_seconds * (1 - our_share)) if our_share < 1 else math.inf
+        without = (
+            theirs.median_seconds * (1 - their_share) / (ours.median_seconds * (1 - our_share))
+            if our_share < 1
+            else math.inf
+        )
         found.append(
             f"{target.case}: of {theirs.variant}'s time {100 * their_share:.0f} % went to the system handing out memory (of "
             f"{ours.variant}'s {100 * our_share:.0f} %); without that it would be {without:.2f} x."

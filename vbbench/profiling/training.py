@@ -57,7 +57,18 @@ SIZES = {
     "small": Size(SMALL, 16, 16, 1),
     "sd14": Size(SD14, 32, 16, 1),
 }
-TINY = Size(replace(SIZES["mini"].config, block_out_channels=(16, 32), num_heads=(1, 2), cross_attention_dim=8, norm_num_groups=4), 8, 3, 1)
+TINY = Size(
+    replace(
+        SIZES["mini"].config,
+        block_out_channels=(16, 32),
+        num_heads=(1, 2),
+        cross_attention_dim=8,
+        norm_num_groups=4,
+    ),
+    8,
+    3,
+    1,
+)
 
 
 def profile(options: Options) -> Record:
@@ -69,7 +80,9 @@ def profile(options: Options) -> Record:
         UsageError: unknown names, or options of other profiles.
     """
     if options.frames or options.sizes or options.backward:
-        raise UsageError("a training step has the size of its scale: --scale, --backends, --dtype, --device and --quick are what it takes.")
+        raise UsageError(
+            "a training step has the size of its scale: --scale, --backends, --dtype, --device and --quick are what it takes."
+        )
     scale = options.further.get("scale") or "mini"
     refuse_unknown_names("attention backend {!r}", options.backends, BACKENDS)
     rows: list[Row] = []
@@ -121,14 +134,26 @@ class Bench:
             timed = self._timed(group)
             release(self._options.device)
             for name, (timing, peak) in timed.items():
-                rows.append(self._row(name, timing, peak if self._options.device == "cuda" else self._memory(name), ceilings))
+                rows.append(
+                    self._row(
+                        name,
+                        timing,
+                        peak if self._options.device == "cuda" else self._memory(name),
+                        ceilings,
+                    )
+                )
         return rows
 
     def _willing(self) -> list[str]:
         """Every backend that has gradients; a refusal is a gap."""
-        query = torch.zeros(1, 2, 4, 1, 8, dtype=getattr(torch, self._dtype), device=self._options.device)
+        query = torch.zeros(
+            1, 2, 4, 1, 8, dtype=getattr(torch, self._dtype), device=self._options.device
+        )
         names = []
-        for name in (*(self._options.backends or (name for name in BACKENDS if name != "reference")), TABLE):
+        for name in (
+            *(self._options.backends or (name for name in BACKENDS if name != "reference")),
+            TABLE,
+        ):
             reason = None if name == TABLE else load_backend(name).refusal(query, True)
             if reason is None:
                 names.append(name)
@@ -164,7 +189,9 @@ class Bench:
             return None
         arguments: dict[str, Any] = {"scale": self._scale, "dtype": self._dtype, "backend": name}
         try:
-            return peak_in_fresh_process(f"{__name__}:{prepared.__name__}", arguments, threads=self._options.threads)
+            return peak_in_fresh_process(
+                f"{__name__}:{prepared.__name__}", arguments, threads=self._options.threads
+            )
         except IncompleteError as error:
             self._missing(f"memory of {name}", one_line(error))
             return None
@@ -172,7 +199,9 @@ class Bench:
     def _missing(self, name: str, reason: str) -> None:
         self.gaps.append(Gap(PART, _case(self._scale), name, self._dtype, reason[:300]))
 
-    def _row(self, name: str, timing: Timing, memory: float | None, ceilings: Sequence[Ceiling]) -> Row:
+    def _row(
+        self, name: str, timing: Timing, memory: float | None, ceilings: Sequence[Ceiling]
+    ) -> Row:
         flops, peak = needed_flops(SIZES[self._scale]), ceiling(ceilings, "matmul", self._dtype)
         return Row(
             part=PART,
@@ -213,17 +242,26 @@ class FineStep:
 
     def __init__(self, unet: VideoUNet, size: Size, dtype: str, device: str) -> None:
         self._unet = unet
-        trained = [parameter.requires_grad_() for _, parameter in (*unet.text_kv_parameters(), *unet.injection_parameters())]
+        trained = [
+            parameter.requires_grad_()
+            for _, parameter in (*unet.text_kv_parameters(), *unet.injection_parameters())
+        ]
         self._trained, self._optimizer = trained, torch.optim.AdamW(trained, lr=LEARNING_RATE)
         draw = torch.Generator().manual_seed(0)
         shape = (size.clips, size.config.in_channels, size.frames, size.latent, size.latent)
-        self._sample_BCTHW, self._target_BCTHW = (torch.randn(shape, generator=draw).to(device) for _ in range(2))
-        self._text_BSD = torch.randn(size.clips, TEXT_TOKENS, size.config.cross_attention_dim, generator=draw).to(device)
+        self._sample_BCTHW, self._target_BCTHW = (
+            torch.randn(shape, generator=draw).to(device) for _ in range(2)
+        )
+        self._text_BSD = torch.randn(
+            size.clips, TEXT_TOKENS, size.config.cross_attention_dim, generator=draw
+        ).to(device)
         self._timestep_B = torch.full((size.clips,), 500, device=device)
         image_BC1HW = torch.randn((*shape[:2], 1, *shape[3:]), generator=draw).to(device)
         self._image = ImagePromptInput(image_BC1HW, self._timestep_B, self._text_BSD)
         # A device without autocast is never asked for it.
-        self._autocast = nullcontext() if dtype == "float32" else torch.autocast(device, getattr(torch, dtype))
+        self._autocast = (
+            nullcontext() if dtype == "float32" else torch.autocast(device, getattr(torch, dtype))
+        )
 
     def __call__(self) -> None:
         """All of it."""
@@ -234,7 +272,9 @@ class FineStep:
     def gradients(self) -> None:
         """Forward and backward."""
         with self._autocast:
-            prediction = self._unet(self._sample_BCTHW, self._timestep_B, self._text_BSD, image_prompt=self._image)
+            prediction = self._unet(
+                self._sample_BCTHW, self._timestep_B, self._text_BSD, image_prompt=self._image
+            )
         (prediction.float() - self._target_BCTHW).square().mean().backward()
 
     def make_state(self) -> None:
@@ -256,7 +296,9 @@ def step_of(scale: str, dtype: str, backend: str, device: str) -> FineStep:
 
 def _step(size: Size, dtype: str, backend: str, device: str) -> FineStep:
     unet = build_network(Case("", size.config, size.latent, size.frames), device, torch.float32)
-    return FineStep(apply_speed(unet, Speed(attention="" if backend == TABLE else backend)), size, dtype, device)
+    return FineStep(
+        apply_speed(unet, Speed(attention="" if backend == TABLE else backend)), size, dtype, device
+    )
 
 
 def prepared(scale: str, dtype: str, backend: str) -> Callable[[], object]:
@@ -281,7 +323,9 @@ def needed_flops(size: Size) -> float:
 
 def _case(scale: str) -> str:
     size = SIZES[scale]
-    return f"{scale}, {size.clips} clips, {size.latent} x {size.latent} latents, {size.frames} frames"
+    return (
+        f"{scale}, {size.clips} clips, {size.latent} x {size.latent} latents, {size.frames} frames"
+    )
 
 
 def _how(options: Options, scale: str) -> tuple[str, ...]:

@@ -42,27 +42,83 @@ def columns(record: Record, rows: Sequence[Row], *, every: bool = False) -> list
     """The columns of a table in which any row has a number; ``every``: those too that only the page has room for."""
     found = [
         _column("median ms", "Median of a call.", lambda row: 1e3 * row.median_seconds),
-        _column("spread", "Interquartile range over the median.", lambda row: row.spread if row.rounds > 1 else None, percent),
+        _column(
+            "spread",
+            "Interquartile range over the median.",
+            lambda row: row.spread if row.rounds > 1 else None,
+            percent,
+        ),
         *(_ratio(record, name) for name in record.baselines),
-        _column("x alone", "Times as fast as the row above, which this one removes one thing from.", _alone, "{:.2f}".format),
+        _column(
+            "x alone",
+            "Times as fast as the row above, which this one removes one thing from.",
+            _alone,
+            "{:.2f}".format,
+        ),
         _column("memory MB", "Most memory beyond the inputs.", lambda row: row.peak_memory_mb),
-        _column("GFLOP", "Operations that are needed.", lambda row: _scaled(row.flops, 1e-9), quick=False),
-        _column("done GFLOP", "Operations that are done.", lambda row: _scaled(_fact(row, "flops_done"), 1e-9), quick=False),
-        _column("least MB", "Least traffic to and from memory.", lambda row: _scaled(row.bytes, 1e-6), quick=False),
-        _column("moved MB", "What the formulation's operations read and write.", lambda row: _scaled(_fact(row, "bytes_moved"), 1e-6)),
-        _column("roofline", "Share of what this device's ceilings allow.", lambda row: row.roofline, percent),
-        _column("system", "Share of the time that went to the system: pages of new memory.", _system, percent, quick=False),
-        _column("error", "Largest deviation from float64 over the largest value.", _error, _deviation),
-        _column("difference", "Largest deviation from the released formulation over the largest value.", _difference, _deviation),
-        _column("first ms", "First call, compilation included.", lambda row: 1e3 * row.first_seconds),
-        _column("rounds", "Timed rounds.", lambda row: float(row.rounds), "{:.0f}".format, quick=False),
+        _column(
+            "GFLOP",
+            "Operations that are needed.",
+            lambda row: _scaled(row.flops, 1e-9),
+            quick=False,
+        ),
+        _column(
+            "done GFLOP",
+            "Operations that are done.",
+            lambda row: _scaled(_fact(row, "flops_done"), 1e-9),
+            quick=False,
+        ),
+        _column(
+            "least MB",
+            "Least traffic to and from memory.",
+            lambda row: _scaled(row.bytes, 1e-6),
+            quick=False,
+        ),
+        _column(
+            "moved MB",
+            "What the formulation's operations read and write.",
+            lambda row: _scaled(_fact(row, "bytes_moved"), 1e-6),
+        ),
+        _column(
+            "roofline",
+            "Share of what this device's ceilings allow.",
+            lambda row: row.roofline,
+            percent,
+        ),
+        _column(
+            "system",
+            "Share of the time that went to the system: pages of new memory.",
+            _system,
+            percent,
+            quick=False,
+        ),
+        _column(
+            "error", "Largest deviation from float64 over the largest value.", _error, _deviation
+        ),
+        _column(
+            "difference",
+            "Largest deviation from the released formulation over the largest value.",
+            _difference,
+            _deviation,
+        ),
+        _column(
+            "first ms", "First call, compilation included.", lambda row: 1e3 * row.first_seconds
+        ),
+        _column(
+            "rounds", "Timed rounds.", lambda row: float(row.rounds), "{:.0f}".format, quick=False
+        ),
     ]
     shown = [column for column in found if any(column.value(row) is not None for row in rows)]
     return [column for column in shown if every or column.quick]
 
 
 def _column(
-    head: str, hint: str, value: Callable[[Row], float | None], form: Callable[[float], str] | None = None, *, quick: bool = True
+    head: str,
+    hint: str,
+    value: Callable[[Row], float | None],
+    form: Callable[[float], str] | None = None,
+    *,
+    quick: bool = True,
 ) -> Column:
     def text(row: Row) -> str:
         number = value(row)
@@ -76,7 +132,9 @@ def _ratio(record: Record, name: str) -> Column:
         other = best_peer(record.rows, row, name)
         return None if other is None else other.median_seconds / row.median_seconds
 
-    return _column(f"x {name}", f"Times as fast as {name}, in the same run.", value, "{:.2f}".format)
+    return _column(
+        f"x {name}", f"Times as fast as {name}, in the same run.", value, "{:.2f}".format
+    )
 
 
 def _alone(row: Row) -> float | None:
@@ -155,7 +213,11 @@ def check_cells(check: Check) -> tuple[str, str, str, str]:
     """Name, bound, figure and verdict."""
     told = check.reason and (check.passed is None or check.reason == BROKEN)
     verdict = VERDICTS[check.passed] + (f": {check.reason}" if told else "")
-    if check.measured is not None and check.uncertainty and abs(check.measured / check.wanted - 1) < check.uncertainty:
+    if (
+        check.measured is not None
+        and check.uncertainty
+        and abs(check.measured / check.wanted - 1) < check.uncertainty
+    ):
         verdict += ", by less than the noise"
     if check.passed is None and not check.counts:
         verdict = f"does not count: {check.reason}"
@@ -180,8 +242,12 @@ def measured(check: Check) -> str:
     if check.measured is None:
         return NOTHING
     off = f" ± {_amount(check.measured * check.uncertainty)}" if check.uncertainty else ""
-    close = abs(check.measured / check.wanted - 1) < 0.01  # what two decimals could show as the bound itself
-    return f"{f'{check.measured:.4f}' if close else _amount(check.measured)}{off} {check.unit}".strip()
+    close = (
+        abs(check.measured / check.wanted - 1) < 0.01
+    )  # what two decimals could show as the bound itself
+    return (
+        f"{f'{check.measured:.4f}' if close else _amount(check.measured)}{off} {check.unit}".strip()
+    )
 
 
 def _amount(number: float) -> str:

@@ -65,7 +65,11 @@ def board_context(run: RunData, board: Board) -> dict[str, Any]:
     differences = differences_of(run, board.columns)
     lost = failures(run)
     competitors = [row.model for row in board.rows]
-    matrices = [matrix_of(run, column, competitors) for column in board.columns] if len(competitors) > 1 else []
+    matrices = (
+        [matrix_of(run, column, competitors) for column in board.columns]
+        if len(competitors) > 1
+        else []
+    )
     return {
         "run": run,
         "board": board,
@@ -77,7 +81,11 @@ def board_context(run: RunData, board: Board) -> dict[str, Any]:
         "note": interval_note(individuals),
         "resamples": RESAMPLES,
         "focus": focus_title(run),
-        "differences": [(row, differences[row.model]) for row in board.rows + board.references if row.model in differences],
+        "differences": [
+            (row, differences[row.model])
+            for row in board.rows + board.references
+            if row.model in differences
+        ],
         "matrices": matrices,
         "checks": checks_of(run, board.columns),
         "classes": classes_of(run.items),
@@ -103,7 +111,9 @@ def page_data(run: RunData, board: Board, matrices: Sequence[Any]) -> dict[str, 
             {
                 "name": column.name,
                 "decimals": column.decimals,
-                "bounds": [None if abs(end) == float("inf") else end for end in bounds[column.name]],
+                "bounds": [
+                    None if abs(end) == float("inf") else end for end in bounds[column.name]
+                ],
                 "sign": 1 if column.direction.startswith("higher") else -1,
                 "floor": column.scale.floor,
                 "ceiling": column.scale.ceiling,
@@ -114,13 +124,19 @@ def page_data(run: RunData, board: Board, matrices: Sequence[Any]) -> dict[str, 
         "fewest": FEWEST_CLUSTERS,
         "least": LEAST,
         "verdicts": list(VERDICTS.items()),
-        "matrices": [[[_packed(cell) for cell in row] for row in matrix.rows] for matrix in matrices],
+        "matrices": [
+            [[_packed(cell) for cell in row] for row in matrix.rows] for matrix in matrices
+        ],
     }
 
 
 def _packed(cell: Any) -> list[Any] | None:
     """A difference as the script reads it; None on the diagonal."""
-    return None if cell is None else [list(VERDICTS).index(cell.verdict), cell.text, cell.interval, cell.effect]
+    return (
+        None
+        if cell is None
+        else [list(VERDICTS).index(cell.verdict), cell.text, cell.interval, cell.effect]
+    )
 
 
 def student_quantiles(most: int) -> list[float]:

@@ -27,10 +27,17 @@ def write_contact_sheet(run: RunData, order: Sequence[str], path: Path) -> None:
         path: a PNG file.
     """
     by_name = {model.name: model for model in run.models}
-    models = [by_name[name] for name in order if not by_name[name].is_reference or name in SHOWN_REFERENCES]
+    models = [
+        by_name[name]
+        for name in order
+        if not by_name[name].is_reference or name in SHOWN_REFERENCES
+    ]
     items = _items(run)
     clip_width = FRAMES * (CELL + 1) + 3 * GAP
-    size = (2 * GAP + CELL + 3 * GAP + len(models) * clip_width, TITLE + len(items) * (CELL + CAPTION + GAP))
+    size = (
+        2 * GAP + CELL + 3 * GAP + len(models) * clip_width,
+        TITLE + len(items) * (CELL + CAPTION + GAP),
+    )
     sheet = Image.new("RGB", size, "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=12)
     columns = [GAP + CELL + 3 * GAP + number * clip_width for number in range(len(models))]
@@ -50,7 +57,11 @@ def write_contact_sheet(run: RunData, order: Sequence[str], path: Path) -> None:
 def _items(run: RunData) -> list[ItemFacts]:
     """The first item of each individual, thinned out to `ROWS`."""
     first = list({item.subject_id: item for item in reversed(run.items)}.values())[::-1]
-    return first if len(first) <= ROWS else [first[len(first) * place // ROWS] for place in range(ROWS)]
+    return (
+        first
+        if len(first) <= ROWS
+        else [first[len(first) * place // ROWS] for place in range(ROWS)]
+    )
 
 
 def _prompt(item: ItemFacts, size: int) -> np.ndarray | None:
@@ -64,7 +75,11 @@ def _frames(run: RunData, model: ModelFacts, item: ItemFacts) -> list[np.ndarray
     """`FRAMES` frames from first to last."""
     clip = run.clips[model.name, item.id]
     try:
-        frames = read_video(clip.video).frames if clip.status == "done" and clip.video is not None else None
+        frames = (
+            read_video(clip.video).frames
+            if clip.status == "done" and clip.video is not None
+            else None
+        )
     except InputError:
         frames = None
     if frames is None:
@@ -78,5 +93,8 @@ def _paste(sheet: Image.Image, picture: np.ndarray | None, x: int, y: int) -> No
         return
     image = Image.fromarray(picture)
     factor = min(CELL / image.width, CELL / image.height)
-    fitted = image.resize((max(1, round(image.width * factor)), max(1, round(image.height * factor))), Image.Resampling.LANCZOS)
+    fitted = image.resize(
+        (max(1, round(image.width * factor)), max(1, round(image.height * factor))),
+        Image.Resampling.LANCZOS,
+    )
     sheet.paste(fitted, (x + (CELL - fitted.width) // 2, y + (CELL - fitted.height) // 2))

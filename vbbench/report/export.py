@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from vbbench.report.tables import COSTS, Cell, Column, Row, interval_note
-from vbbench.results import format as words
+from vbbench.results import formatting
 from vbbench.results.aggregate import check_references, competitors_compared, failures, paired_table
 from vbbench.results.costs import cost_columns, cost_note, cost_rows
 from vbbench.results.normalised import scales_of
@@ -23,7 +23,18 @@ from vbbench.results.run_data import RunData
 from vbbench.results.statistics import CONFIDENCE, RESAMPLES, SEED
 
 DECIMALS = 6
-COMPARISON = ["metric", "model", "other", "difference", "low", "high", "effect", "p", "corrected", "sign"]
+COMPARISON = [
+    "metric",
+    "model",
+    "other",
+    "difference",
+    "low",
+    "high",
+    "effect",
+    "p",
+    "corrected",
+    "sign",
+]
 _MARKDOWN = re.compile(r"[\\|`]|\](?=[(\[:])|!(?=\[)")
 """What ends a table's cell or begins code, a link or a picture."""
 
@@ -55,7 +66,10 @@ def write_comparisons(path: Path, run: RunData) -> None:
         for spec in run.metrics
         for (model, other), found in competitors_compared(run, spec.name).items()
     ]
-    write_csv(path, pd.DataFrame(rows, columns=COMPARISON).astype(dict.fromkeys(COMPARISON[3:-1], "Float64")))
+    write_csv(
+        path,
+        pd.DataFrame(rows, columns=COMPARISON).astype(dict.fromkeys(COMPARISON[3:-1], "Float64")),
+    )
 
 
 def write_json(path: Path, run: RunData, table: pd.DataFrame) -> None:
@@ -63,16 +77,25 @@ def write_json(path: Path, run: RunData, table: pd.DataFrame) -> None:
     record = {
         "suite": asdict(run.suite),
         "prompts_per_subject": run.prompts_per_subject,
-        "statistics": {"interval": CONFIDENCE, "resamples": RESAMPLES, "seed": SEED, "individuals": len(set(run.subject_of.values()))},
+        "statistics": {
+            "interval": CONFIDENCE,
+            "resamples": RESAMPLES,
+            "seed": SEED,
+            "individuals": len(set(run.subject_of.values())),
+        },
         "metrics": {spec.name: asdict(spec) for spec in run.metrics},
         "scales": {name: _plain(asdict(scale)) for name, scale in scales_of(run, table).items()},
         "leaderboard": _records(table),
         "differences": _records(paired_table(run)),
-        "checks": [{**asdict(check), **_plain(asdict(found))} for check, found in check_references(run)],
+        "checks": [
+            {**asdict(check), **_plain(asdict(found))} for check, found in check_references(run)
+        ],
         "failures": [asdict(failure) for failure in failures(run)],
         "runs": list(run.manifests),
     }
-    path.write_text(json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+    path.write_text(
+        json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8"
+    )
 
 
 def write_markdown(
@@ -85,13 +108,15 @@ def write_markdown(
     primary: str | None,
 ) -> None:
     """The tables for a README: mean [low, high], reference rows below; the same on the scale of the reference rows; then costs."""
-    heads = [f"{column.title} {column.arrow}" for column in columns] + [f"{title}, {unit}" for _, title, unit, _ in COSTS]
+    heads = [f"{column.title} {column.arrow}" for column in columns] + [
+        f"{title}, {unit}" for _, title, unit, _ in COSTS
+    ]
     lines = [
         f"# Suite {run.suite.name} {run.suite.version}",
         "",
         "| Rank | Model | Clips | " + " | ".join(heads) + " |",
         "|---:|---|---:|" + "---:|" * len(heads),
-        *(_markdown_row(row, str(row.rank or words.NOTHING)) for row in rows),
+        *(_markdown_row(row, str(row.rank or formatting.NOTHING)) for row in rows),
         *(_markdown_row(row, "ref.") for row in references),
         "",
         _markdown_legend(run, primary),
@@ -103,7 +128,8 @@ def write_markdown(
         titles = {model.name: model.title for model in run.models}
         lines += ["", "No number for:", ""]
         lines += [
-            f"- {markdown_cell(titles[f.model])}, {f.what}: {words.count(len(f.items), 'item')}: {markdown_cell(f.reason)}" for f in lost
+            f"- {markdown_cell(titles[f.model])}, {f.what}: {formatting.count(len(f.items), 'item')}: {markdown_cell(f.reason)}"
+            for f in lost
         ]
     path.write_text("\n".join(lines) + "\n", "utf-8")
 
@@ -120,14 +146,28 @@ def _markdown_scaled(columns: tuple[Column, ...], rows: list[Row]) -> list[str]:
         "",
         "| Model | " + " | ".join(heads) + " |",
         "|---|" + "---:|" * len(heads),
-        *("| " + " | ".join(map(markdown_cell, [row.title, *(_scaled_cell(row.cells[place]) for place in places)])) + " |" for row in rows),
+        *(
+            "| "
+            + " | ".join(
+                map(
+                    markdown_cell,
+                    [row.title, *(_scaled_cell(row.cells[place]) for place in places)],
+                )
+            )
+            + " |"
+            for row in rows
+        ),
         "",
         " ".join(f"{column.title}: {markdown_cell(column.scale_says)}" for column in columns),
     ]
 
 
 def _scaled_cell(cell: Cell) -> str:
-    return f"{cell.scaled_text} [{cell.scaled_interval.replace(' to ', ', ')}]" if cell.scaled_interval else cell.scaled_text
+    return (
+        f"{cell.scaled_text} [{cell.scaled_interval.replace(' to ', ', ')}]"
+        if cell.scaled_interval
+        else cell.scaled_text
+    )
 
 
 def _markdown_costs(run: RunData, table: pd.DataFrame) -> list[str]:
@@ -135,7 +175,11 @@ def _markdown_costs(run: RunData, table: pd.DataFrame) -> list[str]:
     if not columns:
         return []
     rows = [
-        [row.title, *(f"{cell.text} ({cell.note})" if cell.note else cell.text for cell in row.cells)] for row in cost_rows(table, columns)
+        [
+            row.title,
+            *(f"{cell.text} ({cell.note})" if cell.note else cell.text for cell in row.cells),
+        ]
+        for row in cost_rows(table, columns)
     ]
     return [
         "",
@@ -149,20 +193,45 @@ def _markdown_costs(run: RunData, table: pd.DataFrame) -> list[str]:
 
 def _markdown_row(row: Row, rank: str) -> str:
     title = f"{row.title} ({row.role})" if row.role else row.title
-    scores = [f"{cell.text} [{cell.interval.replace(' to ', ', ')}]" if cell.interval else cell.text for cell in row.cells]
-    scores = [f"{score} ({cell.note})" if cell.note else score for score, cell in zip(scores, row.cells, strict=True)]
-    cells = [rank, title, f"{row.sampled} of {row.items}", *scores, *(text for _, text in row.costs)]
+    scores = [
+        f"{cell.text} [{cell.interval.replace(' to ', ', ')}]" if cell.interval else cell.text
+        for cell in row.cells
+    ]
+    scores = [
+        f"{score} ({cell.note})" if cell.note else score
+        for score, cell in zip(scores, row.cells, strict=True)
+    ]
+    cells = [
+        rank,
+        title,
+        f"{row.sampled} of {row.items}",
+        *scores,
+        *(text for _, text in row.costs),
+    ]
     return "| " + " | ".join(markdown_cell(cell) for cell in cells) + " |"
 
 
 def _markdown_legend(run: RunData, primary: str | None) -> str:
     individuals = len(set(run.subject_of.values()))
-    ranks = f"Rank by {words.metric_title(primary)}: one more than the number of models clearly better. " if primary else ""
-    specs = ", ".join(f"{words.metric_title(spec.name)} {spec.id}" for spec in run.metrics)
-    part = words.restriction(run.prompts_per_subject).capitalize()
-    note = " ".join(filter(None, [part and f"{part}.", interval_note(individuals), words.untrained_note(run.metrics)]))
+    ranks = (
+        f"Rank by {formatting.metric_title(primary)}: one more than the number of models clearly better. "
+        if primary
+        else ""
+    )
+    specs = ", ".join(f"{formatting.metric_title(spec.name)} {spec.id}" for spec in run.metrics)
+    part = formatting.restriction(run.prompts_per_subject).capitalize()
+    note = " ".join(
+        filter(
+            None,
+            [
+                part and f"{part}.",
+                interval_note(individuals),
+                formatting.untrained_note(run.metrics),
+            ],
+        )
+    )
     return (
-        f"{ranks}Mean over scored clips [95 % interval, bootstrap over {words.count(individuals, 'individual')}]. "
+        f"{ranks}Mean over scored clips [95 % interval, bootstrap over {formatting.count(individuals, 'individual')}]. "
         f"{note + ' ' if note else ''}Suite digest {run.suite.digest[:12]}; metric specs: {specs}."
     )
 
@@ -238,7 +307,9 @@ def score_record(run: RunData) -> dict[str, Any]:
         "subjects": subjects,
         "subjectOf": subject_of,
         "decimals": SCORE_DECIMALS,
-        "values": [[_values(run, model.name, spec.name) for spec in run.metrics] for model in run.models],
+        "values": [
+            [_values(run, model.name, spec.name) for spec in run.metrics] for model in run.models
+        ],
     }
 
 
@@ -254,7 +325,10 @@ def script_json(record: Any) -> str:
 
 def _values(run: RunData, model: str, metric: str) -> list[int | None]:
     known = run.values(model, metric)
-    return [None if (value := known.get(item.id)) is None else round(value * 10**SCORE_DECIMALS) for item in run.items]
+    return [
+        None if (value := known.get(item.id)) is None else round(value * 10**SCORE_DECIMALS)
+        for item in run.items
+    ]
 
 
 def _indexed(names: Iterable[str]) -> tuple[list[str], list[int]]:

@@ -15,7 +15,7 @@ from vbbench.report.board_page import Board, classes_of
 from vbbench.report.media import LARGEST_SIDE, MediaFolder, Strip
 from vbbench.report.place import is_ours
 from vbbench.report.tables import Column
-from vbbench.results import format as words
+from vbbench.results import formatting
 from vbbench.results.run_data import Clip, ItemFacts, ModelFacts, RunData
 
 
@@ -66,7 +66,11 @@ class ItemView:
 
 
 def item_views(
-    run: RunData, order: Sequence[str], columns: Sequence[Column], media: MediaFolder, shown: int | None = None
+    run: RunData,
+    order: Sequence[str],
+    columns: Sequence[Column],
+    media: MediaFolder,
+    shown: int | None = None,
 ) -> list[ItemView]:
     """The items of the run, models in the given order; writes the pictures as it goes.
 
@@ -75,12 +79,19 @@ def item_views(
     """
     by_name = {model.name: model for model in run.models}
     models = [by_name[name] for name in order]
-    return [_item(run, place + 1, run.items[place], models, columns, media) for place in shown_places(len(run.items), shown)]
+    return [
+        _item(run, place + 1, run.items[place], models, columns, media)
+        for place in shown_places(len(run.items), shown)
+    ]
 
 
 def shown_places(count: int, shown: int | None) -> Sequence[int]:
     """Places of the items that have videos in the report, from 0."""
-    return range(count) if shown is None or shown >= count else [count * place // shown for place in range(shown)]
+    return (
+        range(count)
+        if shown is None or shown >= count
+        else [count * place // shown for place in range(shown)]
+    )
 
 
 def image_prompt_of(item: ItemFacts, run: RunData, media: MediaFolder) -> tuple[str | None, str]:
@@ -92,7 +103,12 @@ def image_prompt_of(item: ItemFacts, run: RunData, media: MediaFolder) -> tuple[
 
 
 def _item(
-    run: RunData, number: int, item: ItemFacts, models: Sequence[ModelFacts], columns: Sequence[Column], media: MediaFolder
+    run: RunData,
+    number: int,
+    item: ItemFacts,
+    models: Sequence[ModelFacts],
+    columns: Sequence[Column],
+    media: MediaFolder,
 ) -> ItemView:
     prompt, problem = image_prompt_of(item, run, media)
     before, word, after = split_at_word(item.text, item.subject_word)
@@ -128,15 +144,23 @@ def clip_view(model: ModelFacts, clip: Clip, media: MediaFolder) -> ClipView:
 
 def _line(run: RunData, item: ItemFacts, models: Sequence[ModelFacts], column: Column) -> ScoreLine:
     values = [run.results[model.name, item.id, column.name].value for model in models]
-    rivals = [value for model, value in zip(models, values, strict=True) if value is not None and not model.is_reference]
+    rivals = [
+        value
+        for model, value in zip(models, values, strict=True)
+        if value is not None and not model.is_reference
+    ]
     pick = max if column.direction.startswith("higher") else min
-    best = words.number(pick(rivals), column.decimals) if len(rivals) > 1 else None
-    texts = tuple(words.number(value, column.decimals) for value in values)
-    marks = tuple(text == best and not model.is_reference for text, model in zip(texts, models, strict=True))
+    best = formatting.number(pick(rivals), column.decimals) if len(rivals) > 1 else None
+    texts = tuple(formatting.number(value, column.decimals) for value in values)
+    marks = tuple(
+        text == best and not model.is_reference for text, model in zip(texts, models, strict=True)
+    )
     return ScoreLine(column.title, column.arrow, column.direction, texts, marks)
 
 
-def _notes(run: RunData, item: ItemFacts, models: Sequence[ModelFacts], columns: Sequence[Column]) -> tuple[str, ...]:
+def _notes(
+    run: RunData, item: ItemFacts, models: Sequence[ModelFacts], columns: Sequence[Column]
+) -> tuple[str, ...]:
     """Why a clip that is there has no score under a metric."""
     notes = []
     for model in models:
@@ -147,7 +171,10 @@ def _notes(run: RunData, item: ItemFacts, models: Sequence[ModelFacts], columns:
             result = run.results[model.name, item.id, column.name]
             if result.value is None:
                 by_reason.setdefault(result.reason or "no reason given", []).append(column.title)
-        notes += [f"{model.title} has no {words.listed(titles)}: {reason}" for reason, titles in by_reason.items()]
+        notes += [
+            f"{model.title} has no {formatting.listed(titles)}: {reason}"
+            for reason, titles in by_reason.items()
+        ]
     return tuple(notes)
 
 
@@ -191,7 +218,12 @@ class Listed:
 
 
 def write_item_pages(
-    folder: Path, templates: Environment, run: RunData, board: Board, views: Sequence[ItemView], media: MediaFolder
+    folder: Path,
+    templates: Environment,
+    run: RunData,
+    board: Board,
+    views: Sequence[ItemView],
+    media: MediaFolder,
 ) -> None:
     """Write items.html and items/<number>.html; pages of an earlier report are removed."""
     home = folder / FOLDER
@@ -205,13 +237,19 @@ def write_item_pages(
             "previous": views[place - 1].number if place else None,
             "next": views[place + 1].number if place + 1 < len(views) else None,
         }
-        html = template.render(run=run, board=board, item=view, root="../", count=len(run.items), **around)
+        html = template.render(
+            run=run, board=board, item=view, root="../", count=len(run.items), **around
+        )
         (home / f"{view.number}.html").write_text(html, "utf-8")
-    html = templates.get_template("items.html.jinja").render(**_list_context(run, board, views, media))
+    html = templates.get_template("items.html.jinja").render(
+        **_list_context(run, board, views, media)
+    )
     (folder / LIST).write_text(html, "utf-8")
 
 
-def _list_context(run: RunData, board: Board, views: Sequence[ItemView], media: MediaFolder) -> dict[str, Any]:
+def _list_context(
+    run: RunData, board: Board, views: Sequence[ItemView], media: MediaFolder
+) -> dict[str, Any]:
     pages = {view.number for view in views}
     column = board.columns[0] if board.columns else None
     rivals = [row.model for row in board.rows]
@@ -222,11 +260,13 @@ def _list_context(run: RunData, board: Board, views: Sequence[ItemView], media: 
         mean = sum(known) / len(known) if known else None
         prompt, _ = image_prompt_of(item, run, media) if number in pages else (None, "")
         lost = sum(run.clips[name, item.id].status != "done" for name in rivals)
-        text = words.number(mean, column.decimals) if column else words.NOTHING
+        text = formatting.number(mean, column.decimals) if column else formatting.NOTHING
         note = f"of {len(known)} of {len(rivals)}" if known and len(known) < len(rivals) else ""
-        short = words.clipped(item.text, LISTED_LETTERS)
+        short = formatting.clipped(item.text, LISTED_LETTERS)
         searched = item.id if len(short) == len(item.text) else f"{item.id} {item.text}"
-        listed.append(Listed(number, number in pages, item, short, searched, prompt, mean, text, note, lost))
+        listed.append(
+            Listed(number, number in pages, item, short, searched, prompt, mean, text, note, lost)
+        )
     return {
         "run": run,
         "column": column,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vbbench.report.tables import Cell, Column, Row, interval_note
-from vbbench.results import format as words
+from vbbench.results import formatting
 from vbbench.results.run_data import RunData
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ _ESCAPED = {
     "[": "{[}",  # after \\ a bracket would be a length
     "]": "{]}",
     "`": r"\textasciigrave{}",
-    words.MINUS: "$-$",
-    words.DASH: "--",
-    words.NOTHING: "--",
+    formatting.MINUS: "$-$",
+    formatting.DASH: "--",
+    formatting.NOTHING: "--",
     "\N{RIGHT SINGLE QUOTATION MARK}": "'",
     "\N{MULTIPLICATION SIGN}": r"$\times$",
     "\N{UPWARDS ARROW}": r"$\uparrow$",
@@ -61,18 +61,33 @@ def escaped(text: str) -> str:
 
 
 def _letter(char: str) -> str:
-    if unicodedata.category(char) in ("Cc", "Cf"):  # control characters, and marks that turn the direction of writing
+    if unicodedata.category(char) in (
+        "Cc",
+        "Cf",
+    ):  # control characters, and marks that turn the direction of writing
         return ""
     return char if ord(char) <= LAST_LETTER else "?"
 
 
 def _lines(run: RunData, board: Board) -> Iterator[str]:
     suite = run.suite
-    heads = ["", "Model", *(_head(column) for column in board.columns), _stacked("Fit", "s"), _stacked("Clip", "s")]
+    heads = [
+        "",
+        "Model",
+        *(_head(column) for column in board.columns),
+        _stacked("Fit", "s"),
+        _stacked("Clip", "s"),
+    ]
     yield f"% Suite {escaped(suite.name)} {escaped(suite.version)}, digest {escaped(suite.digest[:12])}."
     yield r"% Needs \usepackage{booktabs}."
     yield f"% Metric specs: {escaped(', '.join(f'{spec.name} {spec.id}' for spec in run.metrics))}."
-    yield from (r"\begin{table*}", r"\centering", r"\small", r"\setlength{\tabcolsep}{4pt}", rf"\caption{{{_caption(run, board)}}}")
+    yield from (
+        r"\begin{table*}",
+        r"\centering",
+        r"\small",
+        r"\setlength{\tabcolsep}{4pt}",
+        rf"\caption{{{_caption(run, board)}}}",
+    )
     yield rf"\label{{tab:{_label(run.suite.name)}}}"
     yield rf"\begin{{tabular}}{{@{{}}rl{'c' * len(board.columns)}rr@{{}}}}"
     yield r"\toprule"
@@ -81,7 +96,10 @@ def _lines(run: RunData, board: Board) -> Iterator[str]:
     yield from _competitors(board.rows)
     if board.references:
         yield r"\midrule"
-        yield from (_line(["", rf"\emph{{{escaped(row.title)}}}", *_numbers(row, bold=False)]) for row in board.references)
+        yield from (
+            _line(["", rf"\emph{{{escaped(row.title)}}}", *_numbers(row, bold=False)])
+            for row in board.references
+        )
     yield from (r"\bottomrule", r"\end{tabular}", r"\end{table*}")
 
 
@@ -95,7 +113,10 @@ def _competitors(rows: Sequence[Row]) -> Iterator[str]:
 
 def _numbers(row: Row, *, bold: bool) -> list[str]:
     costs = dict(zip(SECONDS, (text for _, text in row.costs), strict=False))
-    return [*(_cell(cell, bold=bold and cell.rank == 1) for cell in row.cells), *(escaped(costs[name]) for name in SECONDS)]
+    return [
+        *(_cell(cell, bold=bold and cell.rank == 1) for cell in row.cells),
+        *(escaped(costs[name]) for name in SECONDS),
+    ]
 
 
 def _cell(cell: Cell, *, bold: bool) -> str:
@@ -108,7 +129,11 @@ def _cell(cell: Cell, *, bold: bool) -> str:
 
 def _stacked(text: str, *small: str) -> str:
     """The text, and lines of small letters below it."""
-    return r"\\".join([rf"\shortstack{{{text}", *(rf"{{\tiny {line}}}" for line in small)]) + "}" if small else text
+    return (
+        r"\\".join([rf"\shortstack{{{text}", *(rf"{{\tiny {line}}}" for line in small)]) + "}"
+        if small
+        else text
+    )
 
 
 def _head(column: Column) -> str:
@@ -123,12 +148,16 @@ def _line(cells: Sequence[str]) -> str:
 
 def _caption(run: RunData, board: Board) -> str:
     individuals = len(set(run.subject_of.values()))
-    what = (
-        f"Suite {run.suite.name} {run.suite.version}: {words.count(len(run.items), 'prompt')} of {words.count(individuals, 'individual')}"
+    what = f"Suite {run.suite.name} {run.suite.version}: {formatting.count(len(run.items), 'prompt')} of {formatting.count(individuals, 'individual')}"
+    part = formatting.restriction(run.prompts_per_subject)
+    ranks = (
+        f" Ranks by {formatting.metric_title(board.primary)}: one more than the number of models clearly better;"
+        if board.primary
+        else ""
     )
-    part = words.restriction(run.prompts_per_subject)
-    ranks = f" Ranks by {words.metric_title(board.primary)}: one more than the number of models clearly better;" if board.primary else ""
-    notes = " ".join(filter(None, [interval_note(individuals), words.untrained_note(run.metrics)]))
+    notes = " ".join(
+        filter(None, [interval_note(individuals), formatting.untrained_note(run.metrics)])
+    )
     told = f"{what}{', ' + part if part else ''}. Means over scored clips, 95 % intervals over individuals."
     return escaped(f"{told}{ranks} bold: nobody is clearly better. {notes}".strip())
 

@@ -14,7 +14,14 @@ from markupsafe import Markup
 
 from vbbench.report import export, latex
 from vbbench.report import export as score_data
-from vbbench.report.board_page import NARROW, WIDE, Board, board_context, example_numbers, make_board
+from vbbench.report.board_page import (
+    NARROW,
+    WIDE,
+    Board,
+    board_context,
+    example_numbers,
+    make_board,
+)
 from vbbench.report.contact_sheet import FILE, write_contact_sheet
 from vbbench.report.figures import figures
 from vbbench.report.items import ItemView, item_views, write_item_pages
@@ -22,7 +29,7 @@ from vbbench.report.media import MediaFolder
 from vbbench.report.model_pages import write_model_pages
 from vbbench.report.pages import copy_assets, environment
 from vbbench.report.place import check_place, is_ours
-from vbbench.results import format as words
+from vbbench.results import formatting
 from vbbench.results.aggregate import load_run, merge_runs
 from vbbench.results.run_data import RunData
 
@@ -35,7 +42,9 @@ PAGE_ASSETS = ("leaderboard.css", "view.js", "board.js")
 PLOT = "identity-cost.svg"
 
 
-def write_report(run_paths: Sequence[Path | str], out: Path | str, shown_items: int | None = None) -> Path:
+def write_report(
+    run_paths: Sequence[Path | str], out: Path | str, shown_items: int | None = None
+) -> Path:
     """Write the report of one or more runs of one suite.
 
     The same runs give the same bytes. An earlier report in the folder is replaced, other files there are left alone.
@@ -73,19 +82,24 @@ def write_report(run_paths: Sequence[Path | str], out: Path | str, shown_items: 
 def page_templates() -> Environment:
     """The templates of a report, and the functions they call."""
     templates = environment("vbbench.report")
-    templates.globals.update(settings=settings_in_words, words=words, model_page=model_page)
+    templates.globals.update(settings=settings_in_words, words=formatting, model_page=model_page)
     return templates
 
 
 def model_page(name: str) -> str:
     """Where a model's page lies in the report."""
-    return f"models/{words.file_name(name)}.html"
+    return f"models/{formatting.file_name(name)}.html"
 
 
-def _write_index(folder: Path, templates: Environment, run: RunData, board: Board, views: Sequence[ItemView]) -> None:
+def _write_index(
+    folder: Path, templates: Environment, run: RunData, board: Board, views: Sequence[ItemView]
+) -> None:
     context = board_context(run, board)
     drawn = figures.write_figures(run, board, folder / "figures")
-    wanted = {views[number - 1].number for number in example_numbers([run.items[view.number - 1] for view in views])}
+    wanted = {
+        views[number - 1].number
+        for number in example_numbers([run.items[view.number - 1] for view in views])
+    }
     html = templates.get_template("index.html.jinja").render(
         **context,
         figures=[(figure, Markup(figure.inline)) for figure in drawn],
@@ -107,7 +121,15 @@ def _write_data(folder: Path, run: RunData, board: Board) -> None:
     export.write_csv(folder / "leaderboard.csv", board.table)
     export.write_comparisons(folder / "comparisons.csv", run)
     export.write_json(folder / "leaderboard.json", run, board.table)
-    export.write_markdown(folder / "leaderboard.md", run, board.table, board.columns, board.rows, board.references, board.primary)
+    export.write_markdown(
+        folder / "leaderboard.md",
+        run,
+        board.table,
+        board.columns,
+        board.rows,
+        board.references,
+        board.primary,
+    )
     latex.write_latex(folder / "leaderboard.tex", run, board)
     score_data.write_scores_js(folder / "scores.js", run)
 
@@ -118,8 +140,13 @@ def _write_plot(path: Path, picture: dict[str, Any] | None) -> None:
         path.unlink(missing_ok=True)
         return
     style = files("vbbench.report").joinpath("templates", "identity-cost.css").read_text("utf-8")
-    template = environment("vbbench.report").get_template("identity-cost.svg.jinja", globals={"style": Markup(style)})
-    path.write_text(str(template.module.plot(picture["wide"], "identity-cost", alone=True)).strip() + "\n", "utf-8")  # type: ignore[attr-defined]
+    template = environment("vbbench.report").get_template(
+        "identity-cost.svg.jinja", globals={"style": Markup(style)}
+    )
+    path.write_text(
+        str(template.module.plot(picture["wide"], "identity-cost", alone=True)).strip() + "\n",
+        "utf-8",
+    )  # type: ignore[attr-defined]
 
 
 def _run_facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -131,7 +158,11 @@ def _run_facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
         "Commit": manifest.get("commit"),
         "Environment": settings_in_words(manifest.get("environment", {})),
     }
-    return [(what, " ".join(value) if isinstance(value, list) else str(value)) for what, value in facts.items() if value]
+    return [
+        (what, " ".join(value) if isinstance(value, list) else str(value))
+        for what, value in facts.items()
+        if value
+    ]
 
 
 def settings_in_words(record: Mapping[str, Any], without: Sequence[str] = ()) -> str:
@@ -140,6 +171,12 @@ def settings_in_words(record: Mapping[str, Any], without: Sequence[str] = ()) ->
     for key, value in record.items():
         if value is None or key in without:
             continue
-        text = f"({settings_in_words(value)})" if isinstance(value, Mapping) else value if isinstance(value, str) else json.dumps(value)
+        text = (
+            f"({settings_in_words(value)})"
+            if isinstance(value, Mapping)
+            else value
+            if isinstance(value, str)
+            else json.dumps(value)
+        )
         written.append(f"{key} {text}")
     return ", ".join(written)

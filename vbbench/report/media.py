@@ -105,7 +105,9 @@ def shrink(frames_THWC: np.ndarray) -> np.ndarray:
     factor = LARGEST_SIDE / max(height, width)
     if factor >= 1:
         return frames_THWC
-    return resize_frames(frames_THWC, (max(1, round(height * factor)), max(1, round(width * factor))))
+    return resize_frames(
+        frames_THWC, (max(1, round(height * factor)), max(1, round(width * factor)))
+    )
 
 
 def lay_out(frames_THWC: np.ndarray) -> tuple[np.ndarray, int]:

@@ -13,7 +13,7 @@ from vbbench.report.board_page import Board
 from vbbench.report.items import ClipView, clip_view, image_prompt_of, split_at_word
 from vbbench.report.media import MediaFolder
 from vbbench.report.tables import Column, Row
-from vbbench.results import format as words
+from vbbench.results import formatting
 from vbbench.results.aggregate import failures
 from vbbench.results.costs import CostRow, cost_columns, cost_note, cost_rows
 from vbbench.results.run_data import ModelFacts, RunData
@@ -50,7 +50,14 @@ class Extremes:
     picks: tuple[Pick, ...]
 
 
-def write_model_pages(folder: Path, templates: Environment, run: RunData, board: Board, shown: Sequence[int], media: MediaFolder) -> None:
+def write_model_pages(
+    folder: Path,
+    templates: Environment,
+    run: RunData,
+    board: Board,
+    shown: Sequence[int],
+    media: MediaFolder,
+) -> None:
     """Write models/<name>.html; pages of an earlier report are removed.
 
     Args:
@@ -76,7 +83,14 @@ def write_model_pages(folder: Path, templates: Environment, run: RunData, board:
             costs=_costs_of(costs, model.name),
             cost_note=cost_note(run.manifests),
             extremes=[
-                extremes_of(run, model, column, frozenset(shown), media, always=column.name == board.primary and not model.is_reference)
+                extremes_of(
+                    run,
+                    model,
+                    column,
+                    frozenset(shown),
+                    media,
+                    always=column.name == board.primary and not model.is_reference,
+                )
                 for column in board.columns
             ],
             failures=[failure for failure in lost if failure.model == model.name],
@@ -86,11 +100,17 @@ def write_model_pages(folder: Path, templates: Environment, run: RunData, board:
             mark=MARK,
             root="../",
         )
-        (home / f"{words.file_name(model.name)}.html").write_text(html, "utf-8")
+        (home / f"{formatting.file_name(model.name)}.html").write_text(html, "utf-8")
 
 
 def extremes_of(
-    run: RunData, model: ModelFacts, column: Column, shown: frozenset[int], media: MediaFolder, *, always: bool = False
+    run: RunData,
+    model: ModelFacts,
+    column: Column,
+    shown: frozenset[int],
+    media: MediaFolder,
+    *,
+    always: bool = False,
 ) -> Extremes:
     """The model's best, median and worst item under a metric, of those that have a score; fewer where there are fewer than three.
 
@@ -101,11 +121,27 @@ def extremes_of(
         always: videos are shown of others too.
     """
     sign = -1 if column.direction.startswith("higher") else 1
-    values = [(run.results[model.name, item.id, column.name].value, place) for place, item in enumerate(run.items)]
+    values = [
+        (run.results[model.name, item.id, column.name].value, place)
+        for place, item in enumerate(run.items)
+    ]
     found = sorted((sign * value, place) for value, place in values if value is not None)
     last = len(found) - 1
-    places = {"best": 0, "median": last // 2, "worst": last} if last > 1 else {"best": 0, "worst": last} if last else {"only": 0}
-    picks = [_pick(run, model, column, what, *found[place], shown, media, always) for what, place in places.items()] if found else []
+    places = (
+        {"best": 0, "median": last // 2, "worst": last}
+        if last > 1
+        else {"best": 0, "worst": last}
+        if last
+        else {"only": 0}
+    )
+    picks = (
+        [
+            _pick(run, model, column, what, *found[place], shown, media, always)
+            for what, place in places.items()
+        ]
+        if found
+        else []
+    )
     return Extremes(column, tuple(picks))
 
 
@@ -130,7 +166,7 @@ def _pick(
         parts=split_at_word(item.text, item.subject_word),
         prompt=image_prompt_of(item, run, media)[0] if seen else None,
         clip=clip_view(model, run.clips[model.name, item.id], media) if seen else None,
-        text=words.number(value, column.decimals),
+        text=formatting.number(value, column.decimals),
         page=here,
     )
 
@@ -149,4 +185,6 @@ def _neighbours(board: Board, name: str) -> tuple[Row | None, Row | None]:
     """The rows before and after a model's in the leaderboard."""
     rows = board.rows + board.references
     place = next(place for place, row in enumerate(rows) if row.model == name)
-    return (rows[place - 1] if place else None), (rows[place + 1] if place + 1 < len(rows) else None)
+    return (rows[place - 1] if place else None), (
+        rows[place + 1] if place + 1 < len(rows) else None
+    )

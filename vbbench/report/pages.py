@@ -13,7 +13,13 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 def environment(*packages: str) -> Environment:
     """The templates of packages, those of the first before those of the next; an unknown name in one is an error."""
     loader = ChoiceLoader([PackageLoader(package) for package in packages])
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def copy_assets(folder: Path, package: str, names: Iterable[str]) -> None:

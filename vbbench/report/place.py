@@ -24,11 +24,21 @@ def check_place(folder: Path) -> None:
         UsageError: the folder holds somebody else's page or links where a report's files would go, or is that of a run.
     """
     if (folder / "manifest.json").is_file() and (folder / "jobs.jsonl").is_file():
-        raise UsageError(f"{folder} is a run folder: a report needs one of its own, {folder / 'report'} for one.")
+        raise UsageError(
+            f"{folder} is a run folder: a report needs one of its own, {folder / 'report'} for one."
+        )
     index = folder / "index.html"
-    if index.is_file() and (SITE in (text := index.read_text("utf-8", "replace")) or MARK not in text):
-        raise UsageError(f"{index} is another page and would be lost: name another folder with --out, or move it.")
-    linked = [path for path in (*(folder / name for name in FOLDERS), *folder.glob("*.*")) if path.is_symlink()]
+    if index.is_file() and (
+        SITE in (text := index.read_text("utf-8", "replace")) or MARK not in text
+    ):
+        raise UsageError(
+            f"{index} is another page and would be lost: name another folder with --out, or move it."
+        )
+    linked = [
+        path
+        for path in (*(folder / name for name in FOLDERS), *folder.glob("*.*"))
+        if path.is_symlink()
+    ]
     linked += [path for name in FOLDERS for path in (folder / name).glob("*") if path.is_symlink()]
     if linked:
         raise UsageError(

@@ -7,8 +7,14 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from vbbench.results import format as words
-from vbbench.results.aggregate import check_references, competitors_compared, focus_model, paired_table, primary_metric
+from vbbench.results import formatting
+from vbbench.results.aggregate import (
+    check_references,
+    competitors_compared,
+    focus_model,
+    paired_table,
+    primary_metric,
+)
 from vbbench.results.comparisons import Comparison, Pair
 from vbbench.results.costs import known
 from vbbench.results.normalised import Scale, scales_of
@@ -58,7 +64,7 @@ class Cell:
     rank: int | None
     note: str
     scaled: float | None = None
-    scaled_text: str = words.NOTHING
+    scaled_text: str = formatting.NOTHING
     scaled_interval: str = ""
 
 
@@ -106,28 +112,46 @@ class Matrix:
 
 # Paired differences, the matrix of all pairs, and what the reference rows should show, as they are shown.
 
-VERDICTS = {"better": "clearly better", "worse": "clearly worse", "same": "not told apart", "unknown": "too few individuals to tell"}
+VERDICTS = {
+    "better": "clearly better",
+    "worse": "clearly worse",
+    "same": "not told apart",
+    "unknown": "too few individuals to tell",
+}
 
 
 def differences_of(run: RunData, columns: tuple[Column, ...]) -> dict[str, list[Difference]]:
     """Other model -> one difference a column, of `focus_model` minus the other."""
     found = paired_table(run).set_index(["other", "metric"])
     others = dict.fromkeys(name for name, _ in found.index)
-    return {other: [_difference(found.loc[(other, column.name)], column) for column in columns] for other in others}
+    return {
+        other: [_difference(found.loc[(other, column.name)], column) for column in columns]
+        for other in others
+    }
 
 
 def _difference(record: pd.Series, column: Column) -> Difference:
-    difference, low, high, effect = (known(record[name]) for name in ("difference", "low", "high", "effect"))
+    difference, low, high, effect = (
+        known(record[name]) for name in ("difference", "low", "high", "effect")
+    )
     return _written(difference, low, high, effect, int(record["better"]), column)
 
 
 def _written(
-    difference: float | None, low: float | None, high: float | None, effect: float | None, better: int, column: Column
+    difference: float | None,
+    low: float | None,
+    high: float | None,
+    effect: float | None,
+    better: int,
+    column: Column,
 ) -> Difference:
     """`better`: +1, -1 or 0."""
     verdict = "unknown" if low is None else {1: "better", -1: "worse", 0: "same"}[better]
-    text, interval = words.number(difference, column.decimals, signed=True), words.interval(low, high, column.decimals, signed=True)
-    return Difference(text, interval, words.effect_size(effect), verdict, VERDICTS[verdict])
+    text, interval = (
+        formatting.number(difference, column.decimals, signed=True),
+        formatting.interval(low, high, column.decimals, signed=True),
+    )
+    return Difference(text, interval, formatting.effect_size(effect), verdict, VERDICTS[verdict])
 
 
 def matrix_of(run: RunData, column: Column, order: Sequence[str]) -> Matrix:
@@ -139,20 +163,36 @@ def matrix_of(run: RunData, column: Column, order: Sequence[str]) -> Matrix:
     titles = {model.name: model.title for model in run.models if not model.is_reference}
     models = tuple((name, titles[name]) for name in order if name in titles)
     compared = competitors_compared(run, column.name)
-    rows = tuple(tuple(_pair(compared, ours, theirs, column) for theirs, _ in models) for ours, _ in models)
+    rows = tuple(
+        tuple(_pair(compared, ours, theirs, column) for theirs, _ in models) for ours, _ in models
+    )
     return Matrix(column.title, column, models, rows)
 
 
-def _pair(compared: Mapping[Pair, Comparison], ours: str, theirs: str, column: Column) -> Difference | None:
+def _pair(
+    compared: Mapping[Pair, Comparison], ours: str, theirs: str, column: Column
+) -> Difference | None:
     """Ours - theirs, whichever way round it was compared; None of a model and itself."""
     if ours == theirs:
         return None
     turn = 1 if (ours, theirs) in compared else -1
     found = compared[(ours, theirs) if turn > 0 else (theirs, ours)]
-    ends = [None if end is None else turn * end for end in (found.difference.low, found.difference.high)]
+    ends = [
+        None if end is None else turn * end for end in (found.difference.low, found.difference.high)
+    ]
     low, high = ends if turn > 0 else ends[::-1]
-    mean, effect = (None if number is None else turn * number for number in (found.difference.mean, found.effect))
-    return _written(mean, low, high, effect, turn * found.sign * (1 if column.direction.startswith("higher") else -1), column)
+    mean, effect = (
+        None if number is None else turn * number
+        for number in (found.difference.mean, found.effect)
+    )
+    return _written(
+        mean,
+        low,
+        high,
+        effect,
+        turn * found.sign * (1 if column.direction.startswith("higher") else -1),
+        column,
+    )
 
 
 def checks_of(run: RunData, columns: tuple[Column, ...]) -> list[dict[str, str]]:
@@ -168,11 +208,15 @@ def checks_of(run: RunData, columns: tuple[Column, ...]) -> list[dict[str, str]]
             {
                 "metric": column.title,
                 "says": check.says,
-                "pair": f"{titles[check.above]} {words.MINUS} {titles[check.below]}",
-                "difference": words.number(found.mean, column.decimals, signed=True),
-                "interval": words.interval(found.low, found.high, column.decimals, signed=True),
+                "pair": f"{titles[check.above]} {formatting.MINUS} {titles[check.below]}",
+                "difference": formatting.number(found.mean, column.decimals, signed=True),
+                "interval": formatting.interval(
+                    found.low, found.high, column.decimals, signed=True
+                ),
                 "verdict": answer if found.low is not None else VERDICTS["unknown"],
-                "kind": {1: "better", -1: "worse", 0: "same"}[sign] if found.low is not None else "unknown",
+                "kind": {1: "better", -1: "worse", 0: "same"}[sign]
+                if found.low is not None
+                else "unknown",
             }
         )
     return shown
@@ -190,9 +234,9 @@ __all__ = [
 ]  # fmt: skip
 
 COSTS = (
-    ("fit_seconds", "Fit", "s / subject", words.seconds),
-    ("sample_seconds", "Sample", "s / clip", words.seconds),
-    ("peak_memory_mb", "Memory", "MB, peak", words.megabytes),
+    ("fit_seconds", "Fit", "s / subject", formatting.seconds),
+    ("sample_seconds", "Sample", "s / clip", formatting.seconds),
+    ("peak_memory_mb", "Memory", "MB, peak", formatting.megabytes),
 )
 SCALED_DECIMALS = 2
 
@@ -205,17 +249,23 @@ def columns_of(run: RunData, table: pd.DataFrame) -> tuple[Column, ...]:
     return tuple(_column(spec, table, scales[spec.name], titles) for spec in specs)
 
 
-def _column(spec: MetricSpec, table: pd.DataFrame, scale: Scale, titles: Mapping[str, str]) -> Column:
+def _column(
+    spec: MetricSpec, table: pd.DataFrame, scale: Scale, titles: Mapping[str, str]
+) -> Column:
     names = [spec.name, f"{spec.name}.low", f"{spec.name}.high"]
-    numbers = [float(number) for number in table[names].to_numpy(dtype=object).ravel() if not pd.isna(number)]
+    numbers = [
+        float(number)
+        for number in table[names].to_numpy(dtype=object).ravel()
+        if not pd.isna(number)
+    ]
     real = table.loc[table["model"] == "real-video", spec.name].dropna()
     column = Column(
         name=spec.name,
-        title=words.metric_title(spec.name),
+        title=formatting.metric_title(spec.name),
         arrow="\N{UPWARDS ARROW}" if spec.higher_is_better else "\N{DOWNWARDS ARROW}",
         direction="higher is better" if spec.higher_is_better else "lower is better",
         spec_id=spec.id,
-        decimals=words.decimals_for(numbers),
+        decimals=formatting.decimals_for(numbers),
         axis_low=min(numbers, default=0.0),
         axis_high=max(numbers, default=1.0),
         ceiling=None,
@@ -225,44 +275,60 @@ def _column(spec: MetricSpec, table: pd.DataFrame, scale: Scale, titles: Mapping
     return column if real.empty else replace(column, ceiling=column.position(float(real.iloc[0])))
 
 
-def rows_of(table: pd.DataFrame, columns: tuple[Column, ...], primary: str | None) -> tuple[list[Row], list[Row]]:
+def rows_of(
+    table: pd.DataFrame, columns: tuple[Column, ...], primary: str | None
+) -> tuple[list[Row], list[Row]]:
     """The table's rows: competitors, references."""
-    rows = [(_row(record, columns, primary), record["reference"]) for record in table.to_dict("records")]
-    return [row for row, reference in rows if not reference], [row for row, reference in rows if reference]
+    rows = [
+        (_row(record, columns, primary), record["reference"]) for record in table.to_dict("records")
+    ]
+    return [row for row, reference in rows if not reference], [
+        row for row, reference in rows if reference
+    ]
 
 
 def _row(record: dict[str, object], columns: tuple[Column, ...], primary: str | None) -> Row:
-    lost = [f"{record[what]} {word}" for what, word in (("failed", "failed"), ("missing", "not run yet")) if record[what]]
+    lost = [
+        f"{record[what]} {word}"
+        for what, word in (("failed", "failed"), ("missing", "not run yet"))
+        if record[what]
+    ]
     rank = known(record.get(f"{primary}.rank"))
     return Row(
         model=str(record["model"]),
         title=str(record["title"]),
-        role=words.reference_role(str(record["model"])) if record["reference"] else "",
+        role=formatting.reference_role(str(record["model"])) if record["reference"] else "",
         rank=None if rank is None else int(rank),
         sampled=int(record["sampled"]),  # type: ignore[call-overload]
         items=int(record["items"]),  # type: ignore[call-overload]
         lost=", ".join(lost),
         cells=tuple(_cell(record, column) for column in columns),
-        costs=tuple((known(record[name]), write(known(record[name]))) for name, _, _, write in COSTS),
+        costs=tuple(
+            (known(record[name]), write(known(record[name]))) for name, _, _, write in COSTS
+        ),
     )
 
 
 def _cell(record: dict[str, object], column: Column) -> Cell:
-    value, low, high, rank = (known(record[f"{column.name}{suffix}"]) for suffix in ("", ".low", ".high", ".rank"))
-    scaled, scaled_low, scaled_high = (known(record[f"{column.name}.scaled{suffix}"]) for suffix in ("", "_low", "_high"))
+    value, low, high, rank = (
+        known(record[f"{column.name}{suffix}"]) for suffix in ("", ".low", ".high", ".rank")
+    )
+    scaled, scaled_low, scaled_high = (
+        known(record[f"{column.name}.scaled{suffix}"]) for suffix in ("", "_low", "_high")
+    )
     scored = int(record[f"{column.name}.scored"])  # type: ignore[call-overload]
     return Cell(
         value=value,
-        text=words.number(value, column.decimals),
-        interval=words.interval(low, high, column.decimals),
+        text=formatting.number(value, column.decimals),
+        interval=formatting.interval(low, high, column.decimals),
         low=column.position(low),
         middle=column.position(value),
         high=column.position(high),
         rank=None if rank is None else int(rank),
         note="" if scored == record["items"] else f"{scored} of {record['items']} scored",
         scaled=scaled,
-        scaled_text=words.number(scaled, SCALED_DECIMALS),
-        scaled_interval=words.interval(scaled_low, scaled_high, SCALED_DECIMALS),
+        scaled_text=formatting.number(scaled, SCALED_DECIMALS),
+        scaled_interval=formatting.interval(scaled_low, scaled_high, SCALED_DECIMALS),
     )
 
 

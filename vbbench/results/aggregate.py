@@ -39,10 +39,27 @@ class Check:
 
 
 CHECKS = (
-    Check("clip-image", "real-video", "other-individual", "tell the subject from another individual of its class"),
-    Check("dino", "real-video", "other-individual", "tell the subject from another individual of its class"),
-    Check("true-identity", "real-video", "other-individual", "tell the subject from another individual of its class"),
-    Check("temporal-consistency", "real-video", "shuffled-frames", "notice frames in the wrong order"),
+    Check(
+        "clip-image",
+        "real-video",
+        "other-individual",
+        "tell the subject from another individual of its class",
+    ),
+    Check(
+        "dino",
+        "real-video",
+        "other-individual",
+        "tell the subject from another individual of its class",
+    ),
+    Check(
+        "true-identity",
+        "real-video",
+        "other-individual",
+        "tell the subject from another individual of its class",
+    ),
+    Check(
+        "temporal-consistency", "real-video", "shuffled-frames", "notice frames in the wrong order"
+    ),
     Check("temporal-consistency", "real-video", "flicker", "notice a flickering picture"),
     Check("motion", "real-video", "still-image", "tell a video from a still picture"),
 )
@@ -79,10 +96,20 @@ def leaderboard_table(run: RunData) -> pd.DataFrame:
     A number that does not exist is NA.
     """
     ranks = {spec.name: _ranks(run, spec.name, spec.higher_is_better) for spec in run.metrics}
-    rows = [{**_counts(run, model), **_scores(run, model, ranks), **costs_of(run, model)} for model in run.models]
+    rows = [
+        {**_counts(run, model), **_scores(run, model, ranks), **costs_of(run, model)}
+        for model in run.models
+    ]
     table = pd.DataFrame(rows)
     for column in table.columns:
-        if column.endswith((".rank", ".scored")) or column in ("items", "sampled", "failed", "missing", "fitted", "fits"):
+        if column.endswith((".rank", ".scored")) or column in (
+            "items",
+            "sampled",
+            "failed",
+            "missing",
+            "fitted",
+            "fits",
+        ):
             table[column] = table[column].astype("Int64")
         elif column not in ("model", "title", "reference") and not column.endswith(".spec"):
             table[column] = table[column].astype("Float64")
@@ -99,7 +126,9 @@ def paired_table(run: RunData) -> pd.DataFrame:
     """
     focus = focus_model(run)
     others = [model.name for model in run.models if model.name != focus] if focus else []
-    found = {spec.name: _focus_compared(run, spec.name, focus) for spec in run.metrics} if focus else {}
+    found = (
+        {spec.name: _focus_compared(run, spec.name, focus) for spec in run.metrics} if focus else {}
+    )
     rows = []
     for other in others:
         for spec in run.metrics:
@@ -122,7 +151,9 @@ def paired_table(run: RunData) -> pd.DataFrame:
                 }
             )
     numbers = ("difference", "low", "high", "effect", "p", "corrected")
-    return pd.DataFrame(rows, columns=list(PAIRED_COLUMNS)).astype(dict.fromkeys(numbers, "Float64"))
+    return pd.DataFrame(rows, columns=list(PAIRED_COLUMNS)).astype(
+        dict.fromkeys(numbers, "Float64")
+    )
 
 
 def competitors_compared(run: RunData, metric: str) -> dict[Pair, Comparison]:
@@ -143,7 +174,9 @@ def _focus_compared(run: RunData, metric: str, focus: str) -> dict[Pair, Compari
     """Pairs of the focus: those with competitors from their family, and those with the reference rows as a family of their own."""
     references = [model.name for model in run.models if model.is_reference]
     values = {name: run.values(name, metric) for name in (focus, *references)}
-    return competitors_compared(run, metric) | compare(values, run.subject_of, [(focus, name) for name in references])
+    return competitors_compared(run, metric) | compare(
+        values, run.subject_of, [(focus, name) for name in references]
+    )
 
 
 def focus_model(run: RunData) -> str | None:
@@ -157,7 +190,14 @@ def check_references(run: RunData) -> list[tuple[Check, Estimate]]:
     models = {model.name for model in run.models}
     metrics = {spec.name for spec in run.metrics}
     return [
-        (check, paired_difference(run.values(check.above, check.metric), run.values(check.below, check.metric), run.subject_of))
+        (
+            check,
+            paired_difference(
+                run.values(check.above, check.metric),
+                run.values(check.below, check.metric),
+                run.subject_of,
+            ),
+        )
         for check in CHECKS
         if check.metric in metrics and {check.above, check.below} <= models
     ]
@@ -168,7 +208,11 @@ def failures(run: RunData) -> list[Failure]:
     found: list[Failure] = []
     for model in run.models:
         without_video = {item.id: run.clips[model.name, item.id] for item in run.items}
-        lost = [(item, clip.reason or "", clip.status == "missing") for item, clip in without_video.items() if clip.status != "done"]
+        lost = [
+            (item, clip.reason or "", clip.status == "missing")
+            for item, clip in without_video.items()
+            if clip.status != "done"
+        ]
         found += _grouped(model.name, "video", lost)
         for spec in run.metrics:
             results = {item.id: run.results[model.name, item.id, spec.name] for item in run.items}
@@ -207,12 +251,16 @@ def _counts(run: RunData, model: ModelFacts) -> dict[str, object]:
     return {"model": model.name, "title": model.title, "reference": model.is_reference, **counts}
 
 
-def _scores(run: RunData, model: ModelFacts, ranks: dict[str, dict[str, int | None]]) -> dict[str, object]:
+def _scores(
+    run: RunData, model: ModelFacts, ranks: dict[str, dict[str, int | None]]
+) -> dict[str, object]:
     row: dict[str, object] = {}
     subject_of = run.subject_of
     for spec in run.metrics:
         values = run.values(model.name, spec.name)
-        found = mean_with_interval(list(values.values()), [subject_of[item] for item in values], spec.bounds)
+        found = mean_with_interval(
+            list(values.values()), [subject_of[item] for item in values], spec.bounds
+        )
         row[spec.name] = found.mean
         row[f"{spec.name}.low"], row[f"{spec.name}.high"] = found.low, found.high
         row[f"{spec.name}.scored"] = found.items
@@ -227,5 +275,7 @@ def _ordered(run: RunData, table: pd.DataFrame) -> pd.DataFrame:
     competitors, references = table[~table["reference"]], table[table["reference"]]
     if primary is not None:
         higher = {spec.name: spec.higher_is_better for spec in run.metrics}[primary]
-        competitors = competitors.sort_values("model").sort_values(primary, ascending=not higher, kind="stable", na_position="last")
+        competitors = competitors.sort_values("model").sort_values(
+            primary, ascending=not higher, kind="stable", na_position="last"
+        )
     return pd.concat([competitors, references], ignore_index=True)

@@ -66,7 +66,9 @@ class ClusteredMeans:
         sorted_PB = np.partition(self.t_PB, [beyond, RESAMPLES - 1 - beyond], axis=1)
         upper_P = np.maximum(sorted_PB[:, -1 - beyond], student)
         lower_P = np.minimum(sorted_PB[:, beyond], -student)
-        return tidy(self.mean_P - upper_P * self.error_P), tidy(self.mean_P - lower_P * self.error_P)
+        return tidy(self.mean_P - upper_P * self.error_P), tidy(
+            self.mean_P - lower_P * self.error_P
+        )
 
     def p_above(self, null: float = 0.0) -> np.ndarray:
         """p value of each mean against "it is `null` or less": the larger of Student's and of the share of resamples as extreme.
@@ -91,7 +93,11 @@ class ClusteredMeans:
         """From `null` to each mean, in standard errors."""
         away_P = tidy(self.mean_P - null)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(self.error_P > 0, away_P / self.error_P, np.where(away_P == 0, 0.0, np.sign(away_P) * np.inf))
+            return np.where(
+                self.error_P > 0,
+                away_P / self.error_P,
+                np.where(away_P == 0, 0.0, np.sign(away_P) * np.inf),
+            )
 
 
 def clustered_means(sums_GP: np.ndarray, counts_G: np.ndarray) -> ClusteredMeans:
@@ -118,7 +124,9 @@ def clustered_means(sums_GP: np.ndarray, counts_G: np.ndarray) -> ClusteredMeans
     return ClusteredMeans(tidy(mean_P), error_P, len(counts_G), freedom, t_PB, sound_P)
 
 
-def ratio_of_sums(sums_GP: np.ndarray, counts_G: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def ratio_of_sums(
+    sums_GP: np.ndarray, counts_G: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Means and standard errors without resampling; arguments and errors as those of `clustered_means`.
 
     Returns:
@@ -135,11 +143,15 @@ def ratio_of_sums(sums_GP: np.ndarray, counts_G: np.ndarray) -> tuple[np.ndarray
     return mean_P, error_P, rest_GP
 
 
-def _studentised(rest_GP: np.ndarray, counts_G: np.ndarray, error_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _studentised(
+    rest_GP: np.ndarray, counts_G: np.ndarray, error_P: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """t of every resample and series, and which series' are sound; from what is left of the sums, so that nothing cancels below."""
     clusters = len(counts_G)
     counts_GC = counts_G.reshape(clusters, -1)  # C is 1 where all series share their counts, else P
-    moments_GK = np.column_stack([counts_GC, counts_GC**2, rest_GP, rest_GP**2, rest_GP * counts_GC])
+    moments_GK = np.column_stack(
+        [counts_GC, counts_GC**2, rest_GP, rest_GP**2, rest_GP * counts_GC]
+    )
     drawn_KB = moments_GK.T @ _resamples(clusters, RESAMPLES, SEED).T.astype(np.float64)
     total_CB, squares_CB = np.split(drawn_KB[: 2 * counts_GC.shape[1]], 2)
     rest_PB, rest_squared_PB, product_PB = np.split(drawn_KB[2 * counts_GC.shape[1] :], 3)
@@ -148,8 +160,12 @@ def _studentised(rest_GP: np.ndarray, counts_G: np.ndarray, error_P: np.ndarray)
     errors_PB = np.sqrt(np.maximum(variance_PB, 0.0) * (clusters / (clusters - 1))) / total_CB
     thin_P = np.count_nonzero(errors_PB < THIN * error_P[:, None], axis=1) / RESAMPLES
     sound_P = (error_P > 0) & (thin_P <= THIN_SHARE)
-    smallest_P = np.where(sound_P, error_P * 1e-6, 1.0)  # a resample of one cluster alone: far out, but a number
-    return np.where(sound_P[:, None], shift_PB / np.maximum(errors_PB, smallest_P[:, None]), 0.0), sound_P
+    smallest_P = np.where(
+        sound_P, error_P * 1e-6, 1.0
+    )  # a resample of one cluster alone: far out, but a number
+    return np.where(
+        sound_P[:, None], shift_PB / np.maximum(errors_PB, smallest_P[:, None]), 0.0
+    ), sound_P
 
 
 def by_cluster(values: np.ndarray, clusters: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -180,7 +196,9 @@ def _resamples(clusters: int, resamples: int, seed: int) -> np.ndarray:
 
     Where jobs failed, pairs of models share more or fewer individuals, and each number of individuals has draws of its own.
     """
-    draws = np.random.default_rng(seed).multinomial(clusters, np.full(clusters, 1 / clusters), size=resamples)
+    draws = np.random.default_rng(seed).multinomial(
+        clusters, np.full(clusters, 1 / clusters), size=resamples
+    )
     return draws.astype(np.min_scalar_type(draws.max()))
 
 

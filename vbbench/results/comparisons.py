@@ -45,7 +45,9 @@ class Comparison:
         return int(mean > 0) - int(mean < 0)
 
 
-def compare(values: Mapping[str, Mapping[str, float]], cluster_of: Mapping[str, str], pairs: Sequence[Pair]) -> dict[Pair, Comparison]:
+def compare(
+    values: Mapping[str, Mapping[str, float]], cluster_of: Mapping[str, str], pairs: Sequence[Pair]
+) -> dict[Pair, Comparison]:
     """Compare pairs of models over the items that both have; the pairs are one family.
 
     Where no pair of a family differs, Holm's correction lets at most 5 % of families say of any pair that it does; where some do, the
@@ -62,7 +64,9 @@ def compare(values: Mapping[str, Mapping[str, float]], cluster_of: Mapping[str, 
     """
     alone: dict[Pair, Comparison] = {}
     parts = sorted(_shared_items(values, cluster_of, pairs), key=lambda part: part.clusters)
-    for clusters, alike in groupby(parts, key=lambda part: part.clusters):  # what has as many individuals is resampled at one go
+    for clusters, alike in groupby(
+        parts, key=lambda part: part.clusters
+    ):  # what has as many individuals is resampled at one go
         waiting = list(alike)
         step = 1 if clusters < FEWEST_CLUSTERS else PAIRS_AT_ONCE
         for start in range(0, len(waiting), step):
@@ -70,10 +74,15 @@ def compare(values: Mapping[str, Mapping[str, float]], cluster_of: Mapping[str, 
             alone |= zip([part.pair for part in some], _comparisons(some, clusters), strict=True)
     found = {pair: alone[pair] for pair in pairs}
     tested = {pair: comparison.p for pair, comparison in found.items() if comparison.p is not None}
-    return found | {pair: replace(found[pair], corrected=p) for pair, p in zip(tested, holm(list(tested.values())), strict=True)}
+    return found | {
+        pair: replace(found[pair], corrected=p)
+        for pair, p in zip(tested, holm(list(tested.values())), strict=True)
+    }
 
 
-def rank_groups(comparisons: Mapping[Pair, Comparison], *, higher_is_better: bool) -> dict[str, int | None]:
+def rank_groups(
+    comparisons: Mapping[Pair, Comparison], *, higher_is_better: bool
+) -> dict[str, int | None]:
     """Rank of each model: 1 + the number of models that are clearly better, after the correction for all pairs.
 
     That is no grouping: of two models that cannot be told apart one may be clearly worse than a third, and the other not.
@@ -145,19 +154,29 @@ class _Part:
         return len(self.counts_G)
 
 
-def _shared_items(values: Mapping[str, Mapping[str, float]], cluster_of: Mapping[str, str], pairs: Sequence[Pair]) -> Iterator[_Part]:
+def _shared_items(
+    values: Mapping[str, Mapping[str, float]], cluster_of: Mapping[str, str], pairs: Sequence[Pair]
+) -> Iterator[_Part]:
     """The differences of every pair; pairs that share the same items are added up together."""
     items = [item for item in cluster_of if any(item in own for own in values.values())]
     owners_I = numbered([cluster_of[item] for item in items])
-    scores = {model: np.array([own.get(item, np.nan) for item in items]) for model, own in values.items()}
+    scores = {
+        model: np.array([own.get(item, np.nan) for item in items]) for model, own in values.items()
+    }
     groups: dict[bytes, list[Pair]] = {}
     for a, b in pairs:
         groups.setdefault(np.isfinite(scores[a] - scores[b]).tobytes(), []).append((a, b))
     for mask, group in groups.items():
         shared_I = np.frombuffer(mask, dtype=bool)
-        differences_IP = np.stack([scores[a][shared_I] - scores[b][shared_I] for a, b in group], axis=1)
+        differences_IP = np.stack(
+            [scores[a][shared_I] - scores[b][shared_I] for a, b in group], axis=1
+        )
         sums_GP, counts_G = _by_first_seen(differences_IP, owners_I[shared_I])
-        means_P = tidy(differences_IP.mean(axis=0)).tolist() if len(differences_IP) else [None] * len(group)
+        means_P = (
+            tidy(differences_IP.mean(axis=0)).tolist()
+            if len(differences_IP)
+            else [None] * len(group)
+        )
         for pair, mean, sums_G in zip(group, means_P, sums_GP.T, strict=True):
             yield _Part(pair, len(differences_IP), mean, sums_G, counts_G)
 
@@ -176,12 +195,24 @@ def _by_first_seen(values_IP: np.ndarray, owners_I: np.ndarray) -> tuple[np.ndar
 def _comparisons(parts: Sequence[_Part], clusters: int) -> list[Comparison]:
     """One comparison a part, all with as many individuals, not yet corrected."""
     if clusters < FEWEST_CLUSTERS:
-        return [Comparison(Estimate(part.mean, None, None, part.items, clusters), None, None) for part in parts]
+        return [
+            Comparison(Estimate(part.mean, None, None, part.items, clusters), None, None)
+            for part in parts
+        ]
     sums_GP = np.stack([part.sums_G for part in parts], axis=1)
     shared = all(part.counts_G is parts[0].counts_G for part in parts)
-    means = clustered_means(sums_GP, parts[0].counts_G if shared else np.stack([part.counts_G for part in parts], axis=1))
-    numbers = zip(parts, means.mean_P, *means.interval(), means.spreads, means.p_values(), strict=True)
+    means = clustered_means(
+        sums_GP,
+        parts[0].counts_G if shared else np.stack([part.counts_G for part in parts], axis=1),
+    )
+    numbers = zip(
+        parts, means.mean_P, *means.interval(), means.spreads, means.p_values(), strict=True
+    )
     return [
-        Comparison(Estimate(mean, low, high, part.items, clusters), hedges_g(mean, spread, clusters), p)
-        for part, (mean, low, high, spread, p) in ((part, map(float, row)) for part, *row in numbers)
+        Comparison(
+            Estimate(mean, low, high, part.items, clusters), hedges_g(mean, spread, clusters), p
+        )
+        for part, (mean, low, high, spread, p) in (
+            (part, map(float, row)) for part, *row in numbers
+        )
     ]

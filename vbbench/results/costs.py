@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vbbench.results import format as words
+from vbbench.results import formatting
 from vbbench.results.run_data import ModelFacts, RunData
 
 if TYPE_CHECKING:
@@ -27,15 +27,15 @@ class CostColumn:
 
 
 COST_COLUMNS = (
-    CostColumn("trained_steps", "Trained", "steps", words.amount),
-    CostColumn("trained_parameters", "Trained", "parameters", words.amount),
-    CostColumn("fit_steps", "Fit", "steps / subject", words.amount, of_fits=True),
-    CostColumn("fit_seconds", "Fit", "s / subject", words.seconds, of_fits=True),
-    CostColumn("fit_memory_mb", "Fit", "MB, peak", words.megabytes, of_fits=True),
-    CostColumn("stored_bytes", "Stored", "per subject", words.file_size, of_fits=True),
-    CostColumn("sample_seconds", "Sample", "s / clip", words.seconds),
-    CostColumn("sample_memory_mb", "Sample", "MB, peak", words.megabytes),
-    CostColumn("first_clip_seconds", "First clip", "s, of a new subject", words.seconds),
+    CostColumn("trained_steps", "Trained", "steps", formatting.amount),
+    CostColumn("trained_parameters", "Trained", "parameters", formatting.amount),
+    CostColumn("fit_steps", "Fit", "steps / subject", formatting.amount, of_fits=True),
+    CostColumn("fit_seconds", "Fit", "s / subject", formatting.seconds, of_fits=True),
+    CostColumn("fit_memory_mb", "Fit", "MB, peak", formatting.megabytes, of_fits=True),
+    CostColumn("stored_bytes", "Stored", "per subject", formatting.file_size, of_fits=True),
+    CostColumn("sample_seconds", "Sample", "s / clip", formatting.seconds),
+    CostColumn("sample_memory_mb", "Sample", "MB, peak", formatting.megabytes),
+    CostColumn("first_clip_seconds", "First clip", "s, of a new subject", formatting.seconds),
 )
 
 
@@ -75,7 +75,10 @@ def costs_of(run: RunData, model: ModelFacts) -> dict[str, float | None]:
     done = [fact for fact in facts if fact.done]
     fit_seconds = _mean(seconds for _, seconds, _ in fits)
     sample_seconds = _mean(clip.seconds for clip in made)
-    fit_memory, sample_memory = _largest(memory for _, _, memory in fits), _largest(clip.peak_memory_mb for clip in made)
+    fit_memory, sample_memory = (
+        _largest(memory for _, _, memory in fits),
+        _largest(clip.peak_memory_mb for clip in made),
+    )
     ready = fit_seconds if is_fitted else 0.0
     return {
         "fits": len(set(run.subject_of.values())) if is_fitted else None,
@@ -86,7 +89,9 @@ def costs_of(run: RunData, model: ModelFacts) -> dict[str, float | None]:
         "stored_bytes": _mean(fact.stored_bytes for fact in done),
         "sample_seconds": sample_seconds,
         "sample_memory_mb": sample_memory,
-        "first_clip_seconds": None if ready is None or sample_seconds is None else ready + sample_seconds,
+        "first_clip_seconds": None
+        if ready is None or sample_seconds is None
+        else ready + sample_seconds,
         "peak_memory_mb": _largest([fit_memory, sample_memory]),
         "trained_steps": model.trained.get("steps"),
         "trained_parameters": model.trained.get("parameters"),
@@ -114,14 +119,22 @@ def cost_rows(table: pd.DataFrame, columns: Sequence[CostColumn]) -> list[CostRo
 
 
 def _row(record: Mapping[Any, Any], columns: Sequence[CostColumn]) -> CostRow:
-    return CostRow(str(record["model"]), str(record["title"]), tuple(_cell(record, column) for column in columns))
+    return CostRow(
+        str(record["model"]),
+        str(record["title"]),
+        tuple(_cell(record, column) for column in columns),
+    )
 
 
 def _cell(record: Mapping[Any, Any], column: CostColumn) -> CostCell:
     value, fits, fitted = (known(record[name]) for name in (column.name, "fits", "fitted"))
     if column.of_fits and fits is None:
         return CostCell(0.0, NONE)
-    note = f"{fitted:.0f} of {fits:.0f} fitted" if fits is not None and fitted != fits and column.name in _SHORT_OF_FITS else ""
+    note = (
+        f"{fitted:.0f} of {fits:.0f} fitted"
+        if fits is not None and fitted != fits and column.name in _SHORT_OF_FITS
+        else ""
+    )
     return CostCell(value, column.write(value), note)
 
 
@@ -137,10 +150,16 @@ def known(value: Any) -> float | None:
 
 def cost_note(manifests: Sequence[Mapping[str, Any]]) -> str:
     """On which machines the costs were measured, and that only those of one can be compared."""
-    machines = list(dict.fromkeys(filter(None, (_machine(manifest.get("environment") or {}) for manifest in manifests))))
-    where = f" These were measured on {words.listed(machines)}." if machines else ""
+    machines = list(
+        dict.fromkeys(
+            filter(None, (_machine(manifest.get("environment") or {}) for manifest in manifests))
+        )
+    )
+    where = f" These were measured on {formatting.listed(machines)}." if machines else ""
     mixed = (
-        " The runs were made on different machines or at different speeds: compare costs within one run alone." if len(machines) > 1 else ""
+        " The runs were made on different machines or at different speeds: compare costs within one run alone."
+        if len(machines) > 1
+        else ""
     )
     return f"Seconds and memory can be compared on one machine alone; steps and bytes anywhere.{where}{mixed}"
 
@@ -151,6 +170,14 @@ def _machine(environment: Mapping[str, Any]) -> str:
         return ""
     threads = environment.get("threads")
     slowness = environment.get("slowness")
-    told = [words.count(threads, "thread")] if isinstance(threads, int) and environment.get("device") != "cuda" else []
-    told += [f"{slowness:.2g} times as slow as the reference machine"] if isinstance(slowness, int | float) else []
+    told = (
+        [formatting.count(threads, "thread")]
+        if isinstance(threads, int) and environment.get("device") != "cuda"
+        else []
+    )
+    told += (
+        [f"{slowness:.2g} times as slow as the reference machine"]
+        if isinstance(slowness, int | float)
+        else []
+    )
     return f"{name} ({', '.join(told)})" if told else str(name)

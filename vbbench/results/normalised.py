@@ -62,7 +62,11 @@ class Scale:
     def ends(self, low: float | None, high: float | None) -> tuple[float | None, float | None]:
         """An interval on the scale, its lower end first also where lower values are better."""
         placed = self.place(low), self.place(high)
-        return placed if placed[0] is None or placed[1] is None or placed[0] <= placed[1] else placed[::-1]
+        return (
+            placed
+            if placed[0] is None or placed[1] is None or placed[0] <= placed[1]
+            else placed[::-1]
+        )
 
     def says(self, titles: Mapping[str, str]) -> str:
         """The scale in a sentence."""
@@ -73,30 +77,50 @@ class Scale:
 
 def is_identity(metric: str) -> bool:
     """Whether a metric asks if the subject is kept."""
-    return metric not in _NOT_IDENTITY and any(metric == name or metric.startswith(f"{name}-") for name in IDENTITY)
+    return metric not in _NOT_IDENTITY and any(
+        metric == name or metric.startswith(f"{name}-") for name in IDENTITY
+    )
 
 
 def scales_of(run: RunData, table: pd.DataFrame) -> dict[str, Scale]:
     """Metric -> its scale, read from the reference rows of a leaderboard."""
     rows = table[table["reference"]]
-    return {spec.name: _scale(spec, dict(zip(rows["model"], map(known, rows[spec.name]), strict=True))) for spec in run.metrics}
+    return {
+        spec.name: _scale(spec, dict(zip(rows["model"], map(known, rows[spec.name]), strict=True)))
+        for spec in run.metrics
+    }
 
 
 def _scale(spec: MetricSpec, means: Mapping[str, float | None]) -> Scale:
     """Of the means of the reference rows."""
     high = means.get(CEILING)
     if high is None:
-        return Scale(spec.name, why=f"There is no scale: the run has no score of {CEILING}, which is its ceiling.")
+        return Scale(
+            spec.name,
+            why=f"There is no scale: the run has no score of {CEILING}, which is its ceiling.",
+        )
     names = (IDENTITY_FLOOR,) if is_identity(spec.name) else FLOORS
     floors = {name: mean for name in names if (mean := means.get(name)) is not None}
     if not floors:
         rows = "score of" if len(names) == 1 else "score of any of"
-        return Scale(spec.name, ceiling=CEILING, high=high, why=f"There is no scale: the run has no {rows} {', '.join(names)}, its floor.")
+        return Scale(
+            spec.name,
+            ceiling=CEILING,
+            high=high,
+            why=f"There is no scale: the run has no {rows} {', '.join(names)}, its floor.",
+        )
     floor = (min if spec.higher_is_better else max)(floors, key=lambda name: floors[name])
     low = floors[floor]
     sign = 1 if spec.higher_is_better else -1
     if sign * (high - low) < LEAST:
-        return Scale(spec.name, floor, CEILING, low, high, f"There is no scale: {CEILING} is no better than {floor}.")
+        return Scale(
+            spec.name,
+            floor,
+            CEILING,
+            low,
+            high,
+            f"There is no scale: {CEILING} is no better than {floor}.",
+        )
     return Scale(spec.name, floor, CEILING, low, high)
 
 
@@ -105,6 +129,14 @@ def scaled_columns(run: RunData, table: pd.DataFrame) -> pd.DataFrame:
     columns: dict[str, list[float | None]] = {}
     for name, scale in scales_of(run, table).items():
         columns[f"{name}.scaled"] = [scale.place(known(value)) for value in table[name]]
-        ends = [scale.ends(known(low), known(high)) for low, high in zip(table[f"{name}.low"], table[f"{name}.high"], strict=True)]
-        columns[f"{name}.scaled_low"], columns[f"{name}.scaled_high"] = [low for low, _ in ends], [high for _, high in ends]
-    return table.assign(**{name: pd.array(values, dtype="Float64") for name, values in columns.items()})
+        ends = [
+            scale.ends(known(low), known(high))
+            for low, high in zip(table[f"{name}.low"], table[f"{name}.high"], strict=True)
+        ]
+        columns[f"{name}.scaled_low"], columns[f"{name}.scaled_high"] = (
+            [low for low, _ in ends],
+            [high for _, high in ends],
+        )
+    return table.assign(
+        **{name: pd.array(values, dtype="Float64") for name, values in columns.items()}
+    )

@@ -39,7 +39,9 @@ class Pilot:
         return self.items / self.individuals if self.individuals else 0.0
 
 
-def pilot(ours: Mapping[str, float], theirs: Mapping[str, float], cluster_of: Mapping[str, str]) -> Pilot:
+def pilot(
+    ours: Mapping[str, float], theirs: Mapping[str, float], cluster_of: Mapping[str, str]
+) -> Pilot:
     """The pilot that two models' values are.
 
     Args:
@@ -50,12 +52,20 @@ def pilot(ours: Mapping[str, float], theirs: Mapping[str, float], cluster_of: Ma
     differences = np.array([ours[item] - theirs[item] for item in shared])
     individuals = len({cluster_of[item] for item in shared})
     if individuals < FEWEST_CLUSTERS:
-        return Pilot(float(tidy(differences.mean())) if shared else None, None, individuals, len(shared))
-    mean_P, error_P, _ = ratio_of_sums(*by_cluster(differences[:, None], [cluster_of[item] for item in shared]))
-    return Pilot(float(tidy(mean_P[0])), float(error_P[0]) * math.sqrt(individuals), individuals, len(shared))
+        return Pilot(
+            float(tidy(differences.mean())) if shared else None, None, individuals, len(shared)
+        )
+    mean_P, error_P, _ = ratio_of_sums(
+        *by_cluster(differences[:, None], [cluster_of[item] for item in shared])
+    )
+    return Pilot(
+        float(tidy(mean_P[0])), float(error_P[0]) * math.sqrt(individuals), individuals, len(shared)
+    )
 
 
-def power_to_see(difference: float, spread: float, individuals: int, *, comparisons: int = 1) -> float:
+def power_to_see(
+    difference: float, spread: float, individuals: int, *, comparisons: int = 1
+) -> float:
     """Probability of a clear difference on the right side.
 
     Of a two-sided Student's t test at 5 % over the individuals' mean differences, normal and with as many clips each as in the pilot. A
@@ -78,7 +88,9 @@ def power_to_see(difference: float, spread: float, individuals: int, *, comparis
     return float(stats.nct.sf(critical, freedom, difference / spread * math.sqrt(individuals)))
 
 
-def individuals_needed(difference: float, spread: float, *, power: float = POWER, comparisons: int = 1) -> int:
+def individuals_needed(
+    difference: float, spread: float, *, power: float = POWER, comparisons: int = 1
+) -> int:
     """Smallest number of individuals, `FEWEST_CLUSTERS` or more, by which `power_to_see` reaches `power`.
 
     Raises:
@@ -89,14 +101,18 @@ def individuals_needed(difference: float, spread: float, *, power: float = POWER
     # Known spread needs fewer than an estimated one: the search starts below and takes a few steps.
     known = (stats.norm.isf(level) + stats.norm.ppf(power)) * spread / difference
     if known > math.sqrt(MOST):
-        raise ValueError(f"more than {MOST:,} individuals are needed to see a difference of {difference:g}")
+        raise ValueError(
+            f"more than {MOST:,} individuals are needed to see a difference of {difference:g}"
+        )
     number = max(FEWEST_CLUSTERS, math.floor(known**2))
     while power_to_see(difference, spread, number, comparisons=comparisons) < power:
         number += 1
     return number
 
 
-def smallest_difference(spread: float, individuals: int, *, power: float = POWER, comparisons: int = 1) -> float:
+def smallest_difference(
+    spread: float, individuals: int, *, power: float = POWER, comparisons: int = 1
+) -> float:
     """The difference that so many individuals show with the given power, in the unit of `spread`; 0 where nothing varies.
 
     Raises:
@@ -110,7 +126,11 @@ def smallest_difference(spread: float, individuals: int, *, power: float = POWER
     largest = 1.0
     while power_to_see(largest, 1.0, individuals, comparisons=comparisons) < power:
         largest *= 2
-    found = optimize.brentq(lambda effect: power_to_see(effect, 1.0, individuals, comparisons=comparisons) - power, 0.0, largest)
+    found = optimize.brentq(
+        lambda effect: power_to_see(effect, 1.0, individuals, comparisons=comparisons) - power,
+        0.0,
+        largest,
+    )
     return float(found) * spread
 
 

@@ -168,7 +168,9 @@ class RunData:
     @property
     def subject_of(self) -> dict[str, str]:
         """Item id -> subject id."""
-        return dict(self.remembered("subject_of", lambda: {item.id: item.subject_id for item in self.items}))
+        return dict(
+            self.remembered("subject_of", lambda: {item.id: item.subject_id for item in self.items})
+        )
 
 
 def merge_runs(runs: Sequence[RunData]) -> RunData:
@@ -216,17 +218,24 @@ def _check_comparable(first: RunData, other: RunData) -> None:
             f"the other of {b.name} {b.version} ({b.digest[:12]})."
         )
     if [item.id for item in first.items] != [item.id for item in other.items]:
-        raise IncompleteError("these runs cannot be compared: they hold different prompt items of the suite.")
+        raise IncompleteError(
+            "these runs cannot be compared: they hold different prompt items of the suite."
+        )
     specs_a, specs_b = ({spec.name: spec for spec in run.metrics} for run in (first, other))
     for name in sorted(specs_a.keys() | specs_b.keys()):
         if name not in specs_a or name not in specs_b:
-            raise IncompleteError(f"these runs cannot be compared: {name} was measured in one of them alone.")
+            raise IncompleteError(
+                f"these runs cannot be compared: {name} was measured in one of them alone."
+            )
         if specs_a[name].id != specs_b[name].id:
             raise IncompleteError(_difference_in_words(specs_a[name], specs_b[name]))
 
 
 def _difference_in_words(a: MetricSpec, b: MetricSpec) -> str:
-    fields = [f"{name} ({_shown(one)} and {_shown(two)})" for name, (one, two) in differing_fields(a, b).items()]
+    fields = [
+        f"{name} ({_shown(one)} and {_shown(two)})"
+        for name, (one, two) in differing_fields(a, b).items()
+    ]
     specs = f"{a.name} was measured by spec {a.id} in one and {b.id} in the other"
     return f"these runs cannot be compared: {specs}, which differ in {', '.join(fields)}."
 

@@ -11,7 +11,15 @@ from typing import Any
 
 from vbbench.errors import RunFolderError
 from vbbench.metrics.spec import spec_from_json
-from vbbench.results.run_data import Clip, FitFacts, ItemFacts, ModelFacts, Result, RunData, SuiteFacts
+from vbbench.results.run_data import (
+    Clip,
+    FitFacts,
+    ItemFacts,
+    ModelFacts,
+    Result,
+    RunData,
+    SuiteFacts,
+)
 from vbbench.types import MetricSpec
 
 # Paths that a run folder names: a run folder from elsewhere must not make a report read, and copy, other files.
@@ -73,15 +81,29 @@ def load_run(path: Path | str) -> RunData:
         jobs = _read_jsonl(root / "jobs.jsonl")
         clips = _clips(root, models, items, jobs)
         results = _results(clips, metrics, _read_jsonl(root / "scores.jsonl"))
-        run = RunData(suite, items, models, metrics, clips, results, _fits(models, jobs), (manifest,), _fit_facts(models, jobs))
+        run = RunData(
+            suite,
+            items,
+            models,
+            metrics,
+            clips,
+            results,
+            _fits(models, jobs),
+            (manifest,),
+            _fit_facts(models, jobs),
+        )
         count = prompts_of(manifest)
         return run if count is None else run.first_prompts(count)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        raise RunFolderError(f"the run folder {root} is damaged or from another version of vbbench: {what}.") from error
+        raise RunFolderError(
+            f"the run folder {root} is damaged or from another version of vbbench: {what}."
+        ) from error
 
 
-def _read_suite(root: Path, manifest: Mapping[str, Any]) -> tuple[SuiteFacts, tuple[ItemFacts, ...]]:
+def _read_suite(
+    root: Path, manifest: Mapping[str, Any]
+) -> tuple[SuiteFacts, tuple[ItemFacts, ...]]:
     folder = root / "suite"
     try:
         table = tomllib.loads((folder / "suite.toml").read_text("utf-8"))
@@ -89,7 +111,9 @@ def _read_suite(root: Path, manifest: Mapping[str, Any]) -> tuple[SuiteFacts, tu
         raise RunFolderError(f"{folder / 'suite.toml'} cannot be read: {error}.") from error
     named = manifest["suite"]
     if table["name"] != named["name"]:
-        raise RunFolderError(f"{root} says it is a run of suite {named['name']} but holds suite {table['name']}.")
+        raise RunFolderError(
+            f"{root} says it is a run of suite {named['name']} but holds suite {table['name']}."
+        )
     suite = SuiteFacts(
         name=str(named["name"]),
         version=str(named["version"]),
@@ -104,7 +128,10 @@ def _read_suite(root: Path, manifest: Mapping[str, Any]) -> tuple[SuiteFacts, tu
         raise ValueError("its suite has no frame, no pixel or no frame a second")
     inside = Inside(folder)
     items = tuple(
-        ItemFacts(*(_text(row, key) for key in ("id", "subject", "class", "text", "subject_word")), inside.path(row["image"]))
+        ItemFacts(
+            *(_text(row, key) for key in ("id", "subject", "class", "text", "subject_word")),
+            inside.path(row["image"]),
+        )
         for row in _read_jsonl(folder / "items.jsonl")
     )
     if len({item.id for item in items}) < len(items):
@@ -140,12 +167,19 @@ def read_model(name: str, record: Mapping[str, Any]) -> ModelFacts:
         description=str(record.get("description", "")),
         citation=str(record.get("citation", "")),
         fitted=bool(record.get("fitted", False)),
-        trained={key: float(value) for key, value in dict(record.get("trained") or {}).items() if key in ("steps", "parameters")},
+        trained={
+            key: float(value)
+            for key, value in dict(record.get("trained") or {}).items()
+            if key in ("steps", "parameters")
+        },
     )
 
 
 def _clips(
-    root: Path, models: Iterable[ModelFacts], items: Sequence[ItemFacts], jobs: Sequence[Mapping[str, Any]]
+    root: Path,
+    models: Iterable[ModelFacts],
+    items: Sequence[ItemFacts],
+    jobs: Sequence[Mapping[str, Any]],
 ) -> dict[tuple[str, str], Clip]:
     """One clip a model and item; of several records of a job the last counts."""
     sampled = {(job["model"], job["item_id"]): job for job in jobs if job["kind"] == "sample"}
@@ -163,7 +197,10 @@ def _clip(inside: Inside, job: Mapping[str, Any] | None, fit: Mapping[str, Any] 
         if fit is not None and fit["status"] == "failed":
             return Clip("failed", f"fitting failed: {fit.get('reason') or 'no reason given'}")
         return Clip("missing", NOT_RUN)
-    cost = {"seconds": _number(job.get("seconds")), "peak_memory_mb": _number(job.get("peak_memory_mb"))}
+    cost = {
+        "seconds": _number(job.get("seconds")),
+        "peak_memory_mb": _number(job.get("peak_memory_mb")),
+    }
     if job["status"] != "done":
         return Clip("failed", str(job.get("reason") or "no reason given"), **cost)
     video = inside.path(job["file"]) if job.get("file") else None
@@ -171,7 +208,9 @@ def _clip(inside: Inside, job: Mapping[str, Any] | None, fit: Mapping[str, Any] 
 
 
 def _results(
-    clips: Mapping[tuple[str, str], Clip], metrics: Sequence[MetricSpec], rows: Iterable[Mapping[str, Any]]
+    clips: Mapping[tuple[str, str], Clip],
+    metrics: Sequence[MetricSpec],
+    rows: Iterable[Mapping[str, Any]],
 ) -> dict[tuple[str, str, str], Result]:
     """One result a model, item and metric. A score of another spec or of other pixels is none."""
     scored = {(row["model"], row["item_id"], row["metric"], row["spec_id"]): row for row in rows}
@@ -195,10 +234,16 @@ def _result(clip: Clip, row: Mapping[str, Any] | None) -> Result:
     if isinstance(row["value"], bool) or not isinstance(row["value"], int | float):
         raise ValueError(f"{row['value']!r} is no score")
     value = float(row["value"])
-    return Result(value) if abs(value) < LARGEST else Result(None, "the value is not a finite number, or none that means something")
+    return (
+        Result(value)
+        if abs(value) < LARGEST
+        else Result(None, "the value is not a finite number, or none that means something")
+    )
 
 
-def _fits(models: Iterable[ModelFacts], jobs: Sequence[Mapping[str, Any]]) -> dict[str, tuple[tuple[str, float, float | None], ...]]:
+def _fits(
+    models: Iterable[ModelFacts], jobs: Sequence[Mapping[str, Any]]
+) -> dict[str, tuple[tuple[str, float, float | None], ...]]:
     last = {(job["model"], job["subject_id"]): job for job in jobs if job["kind"] == "fit"}
     return {
         model.name: tuple(
@@ -210,11 +255,18 @@ def _fits(models: Iterable[ModelFacts], jobs: Sequence[Mapping[str, Any]]) -> di
     }
 
 
-def _fit_facts(models: Iterable[ModelFacts], jobs: Sequence[Mapping[str, Any]]) -> dict[str, tuple[FitFacts, ...]]:
+def _fit_facts(
+    models: Iterable[ModelFacts], jobs: Sequence[Mapping[str, Any]]
+) -> dict[str, tuple[FitFacts, ...]]:
     last = {(job["model"], job["subject_id"]): job for job in jobs if job["kind"] == "fit"}
     return {
         model.name: tuple(
-            FitFacts(subject, job["status"] == "done", _known_number(dict(job.get("facts") or {}).get("steps")), job.get("bytes"))
+            FitFacts(
+                subject,
+                job["status"] == "done",
+                _known_number(dict(job.get("facts") or {}).get("steps")),
+                job.get("bytes"),
+            )
             for (name, subject), job in last.items()
             if name == model.name
         )
@@ -236,7 +288,13 @@ def prompts_of(record: Mapping[str, Any]) -> int | None:
 
 def _known_number(value: Any) -> float | None:
     """A fact as a number; a method may state its facts in words, which are no number."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf") else None
+    return (
+        float(value)
+        if isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and abs(value) < float("inf")
+        else None
+    )
 
 
 def _number(value: Any) -> float | None:
@@ -282,7 +340,9 @@ def _read_jsonl(path: Path) -> list[dict[str, Any]]:
             continue
         try:
             record = json.loads(line)
-            records.append(_encodable(record) if "\\u" in line else record)  # half a character can be written as an escape alone
+            records.append(
+                _encodable(record) if "\\u" in line else record
+            )  # half a character can be written as an escape alone
         except ValueError as error:
             if number < len(lines):
                 raise RunFolderError(f"{path}, line {number}, is damaged: {error}.") from error

@@ -13,7 +13,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vbbench.results.clustered import CONFIDENCE, RESAMPLES, SEED, ClusteredMeans, by_cluster, clustered_means, tidy
+from vbbench.results.clustered import (
+    CONFIDENCE,
+    RESAMPLES,
+    SEED,
+    ClusteredMeans,
+    by_cluster,
+    clustered_means,
+    tidy,
+)
 
 __all__ = [
     "CONFIDENCE", "FEWEST_CLUSTERS", "FEW_CLUSTERS", "RESAMPLES", "SEED", "Estimate", "estimate_of", "mean_with_interval",
@@ -51,7 +59,9 @@ class Estimate:
         return int(self.low > 0) - int(self.high < 0)
 
 
-def mean_with_interval(values: Sequence[float], clusters: Sequence[str], bounds: tuple[float, float] | None = None) -> Estimate:
+def mean_with_interval(
+    values: Sequence[float], clusters: Sequence[str], bounds: tuple[float, float] | None = None
+) -> Estimate:
     """Mean of the values, with the 95 % interval of a studentised bootstrap over clusters (`ClusteredMeans.interval`).
 
     Args:
@@ -75,10 +85,14 @@ def mean_with_interval(values: Sequence[float], clusters: Sequence[str], bounds:
     if bounds is None or found.low is None or found.high is None:
         return found
     low, high = min(bounds[0], float(numbers.min())), max(bounds[1], float(numbers.max()))
-    return Estimate(found.mean, max(found.low, low), min(found.high, high), found.items, found.clusters)
+    return Estimate(
+        found.mean, max(found.low, low), min(found.high, high), found.items, found.clusters
+    )
 
 
-def paired_difference(ours: Mapping[str, float], theirs: Mapping[str, float], cluster_of: Mapping[str, str]) -> Estimate:
+def paired_difference(
+    ours: Mapping[str, float], theirs: Mapping[str, float], cluster_of: Mapping[str, str]
+) -> Estimate:
     """Mean of ours - theirs over the items that both have, with its interval over individuals.
 
     Args:
@@ -86,13 +100,23 @@ def paired_difference(ours: Mapping[str, float], theirs: Mapping[str, float], cl
         cluster_of: item id -> individual.
     """
     shared = [item for item in ours if item in theirs]
-    return mean_with_interval([ours[item] - theirs[item] for item in shared], [cluster_of[item] for item in shared])
+    return mean_with_interval(
+        [ours[item] - theirs[item] for item in shared], [cluster_of[item] for item in shared]
+    )
 
 
-def estimate_of(means: ClusteredMeans, items: int, series: int = 0, confidence: float = CONFIDENCE) -> Estimate:
+def estimate_of(
+    means: ClusteredMeans, items: int, series: int = 0, confidence: float = CONFIDENCE
+) -> Estimate:
     """One of several series as an `Estimate`."""
     low_P, high_P = means.interval(confidence)
-    return Estimate(float(means.mean_P[series]), float(low_P[series]), float(high_P[series]), items, means.clusters)
+    return Estimate(
+        float(means.mean_P[series]),
+        float(low_P[series]),
+        float(high_P[series]),
+        items,
+        means.clusters,
+    )
 
 
 # Is a difference too small to matter? Two one-sided tests; that nothing was seen is no answer.
@@ -132,7 +156,9 @@ class Equivalence:
         return DIFFERENT if self.p_difference <= LEVEL else UNDECIDED
 
 
-def equivalence(differences: Sequence[float], clusters: Sequence[str], margin: float | tuple[float, float]) -> Equivalence:
+def equivalence(
+    differences: Sequence[float], clusters: Sequence[str], margin: float | tuple[float, float]
+) -> Equivalence:
     """Two one-sided tests of the mean difference, clustered by individual.
 
     Args:
@@ -156,7 +182,9 @@ def equivalence(differences: Sequence[float], clusters: Sequence[str], margin: f
     individuals = len(set(clusters))
     if individuals < FEWEST_CLUSTERS:
         mean = float(tidy(numbers_I.mean())) if len(numbers_I) else None
-        return Equivalence(Estimate(mean, None, None, len(numbers_I), individuals), (low, high), None, None, False)
+        return Equivalence(
+            Estimate(mean, None, None, len(numbers_I), individuals), (low, high), None, None, False
+        )
     means = clustered_means(*by_cluster(numbers_I[:, None], clusters))
     p = max(float(means.p_above(low)[0]), float(means.p_below(high)[0]))
     beyond = min(float(means.p_above(high)[0]), float(means.p_below(low)[0])) <= LEVEL / 2

@@ -108,28 +108,48 @@ class Findings:
         """Names of the metrics that hold a video against its prompts, and of those that look at time."""
         names = [spec.name for spec in self.validation.specs]
         timely = [name for name in names if CLAIMS[name] & {"steadiness", "pace"}]
-        return [family for family in ([name for name in names if name not in timely], timely) if family]
+        return [
+            family for family in ([name for name in names if name not in timely], timely) if family
+        ]
 
     def of_metric(self, name: str, *verdicts: str) -> list[Cell]:
         """Its cells that have one of the verdicts, in the order of the damages."""
-        return [cell for (metric, _), cell in self.cells.items() if metric == name and cell.verdict in verdicts]
+        return [
+            cell
+            for (metric, _), cell in self.cells.items()
+            if metric == name and cell.verdict in verdicts
+        ]
 
     def of_damage(self, name: str, *verdicts: str) -> list[Cell]:
         """Its cells that have one of the verdicts, in the order of the metrics."""
-        return [cell for (_, damage), cell in self.cells.items() if damage == name and cell.verdict in verdicts]
+        return [
+            cell
+            for (_, damage), cell in self.cells.items()
+            if damage == name and cell.verdict in verdicts
+        ]
 
 
 def analyse(validation: Validation) -> Findings:
     """The numbers. With fewer than `statistics.FEWEST_CLUSTERS` clips there are no intervals, and no metric is said to see anything."""
     table = _Table(validation)
-    cells = {(spec.name, damage.name): _cell(table, spec, damage) for spec in validation.specs for damage in validation.damages}
+    cells = {
+        (spec.name, damage.name): _cell(table, spec, damage)
+        for spec in validation.specs
+        for damage in validation.damages
+    }
     real = {
-        spec.name: tuple(sorted(value for row in validation.real if (value := row.values[spec.name]) is not None))
+        spec.name: tuple(
+            sorted(value for row in validation.real if (value := row.values[spec.name]) is not None)
+        )
         for spec in validation.specs
     }
     identity = [damage for damage in validation.damages if "identity" in damage.harms]
-    told = [spec for spec in validation.specs if "identity" in CLAIMS[spec.name]] if identity else []
-    return Findings(validation, cells, real, tuple(_truth_row(table, spec, identity) for spec in told))
+    told = (
+        [spec for spec in validation.specs if "identity" in CLAIMS[spec.name]] if identity else []
+    )
+    return Findings(
+        validation, cells, real, tuple(_truth_row(table, spec, identity) for spec in told)
+    )
 
 
 def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float:
@@ -161,7 +181,11 @@ class _Table:
     def series(self, spec: MetricSpec, damage: Damage) -> dict[str, list[float]]:
         """Clip -> its scores at all levels; clips that lack one are left out."""
         levels = [self.scores(spec, damage.name, level) for level in damage.levels]
-        return {case: [scores[case] for scores in levels] for case in levels[0] if all(case in scores for scores in levels)}
+        return {
+            case: [scores[case] for scores in levels]
+            for case in levels[0]
+            if all(case in scores for scores in levels)
+        }
 
 
 def _cell(table: _Table, spec: MetricSpec, damage: Damage) -> Cell:
@@ -171,14 +195,26 @@ def _cell(table: _Table, spec: MetricSpec, damage: Damage) -> Cell:
     correlations = [rank_correlation(damage.levels, own_L) for own_L in scores_NL]
     sign = 1 if spec.higher_is_better else -1
     levels = tuple(
-        Level(level, sign * float(at_N.mean()) if len(at_N) else float("nan"), mean_with_interval(list(at_N - scores_NL[:, 0]), cases))
+        Level(
+            level,
+            sign * float(at_N.mean()) if len(at_N) else float("nan"),
+            mean_with_interval(list(at_N - scores_NL[:, 0]), cases),
+        )
         for level, at_N in zip(damage.levels, scores_NL.T, strict=True)
     )
     spread = float(np.std(scores_NL[:, 0], ddof=1)) if len(cases) > 1 else 0.0
     last = levels[-1].change
     effect = last.mean / spread if last.mean is not None and spread > 0 else None
     correlation = mean_with_interval(correlations, cases, ALL_RANKS)
-    return Cell(spec.name, damage.name, expected(spec.name, damage), correlation, effect, _threshold(levels), levels)
+    return Cell(
+        spec.name,
+        damage.name,
+        expected(spec.name, damage),
+        correlation,
+        effect,
+        _threshold(levels),
+        levels,
+    )
 
 
 def _threshold(levels: Sequence[Level]) -> float | None:
@@ -193,23 +229,39 @@ def _threshold(levels: Sequence[Level]) -> float | None:
 
 def _truth_row(table: _Table, spec: MetricSpec, damages: Sequence[Damage]) -> TruthRow:
     pairs = {damage.name: _with_truth(table, spec, damage) for damage in damages}
-    common = [case for case in next(iter(pairs.values())) if all(case in own for own in pairs.values())]
+    common = [
+        case for case in next(iter(pairs.values())) if all(case in own for own in pairs.values())
+    ]
     together = {case: [pair for own in pairs.values() for pair in own[case]] for case in common}
     everything = [pair for own in together.values() for pair in own]
     by_damage = {name: _mean_correlation(own) for name, own in pairs.items()}
-    return TruthRow(spec.name, by_damage, _mean_correlation(together), rank_correlation(*zip(*everything, strict=True)) if common else 0.0)
+    return TruthRow(
+        spec.name,
+        by_damage,
+        _mean_correlation(together),
+        rank_correlation(*zip(*everything, strict=True)) if common else 0.0,
+    )
 
 
-def _with_truth(table: _Table, spec: MetricSpec, damage: Damage) -> dict[str, list[tuple[float, float]]]:
+def _with_truth(
+    table: _Table, spec: MetricSpec, damage: Damage
+) -> dict[str, list[tuple[float, float]]]:
     """Clip -> (true identity, score) at all levels."""
     return {
-        case: [(table.rows(damage.name, level)[case].identity, score) for level, score in zip(damage.levels, scores, strict=True)]
+        case: [
+            (table.rows(damage.name, level)[case].identity, score)
+            for level, score in zip(damage.levels, scores, strict=True)
+        ]
         for case, scores in table.series(spec, damage).items()
     }
 
 
 def _mean_correlation(pairs: Mapping[str, Sequence[tuple[float, float]]]) -> Estimate:
-    return mean_with_interval([rank_correlation(*zip(*own, strict=True)) for own in pairs.values()], list(pairs), ALL_RANKS)
+    return mean_with_interval(
+        [rank_correlation(*zip(*own, strict=True)) for own in pairs.values()],
+        list(pairs),
+        ALL_RANKS,
+    )
 
 
 __all__ = [

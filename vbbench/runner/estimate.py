@@ -48,7 +48,11 @@ class Estimate:
     @property
     def seconds(self) -> float:
         """All together; models of unknown cost count nothing."""
-        return self.start_seconds + self.scoring_seconds + sum(model.seconds or 0.0 for model in self.models)
+        return (
+            self.start_seconds
+            + self.scoring_seconds
+            + sum(model.seconds or 0.0 for model in self.models)
+        )
 
     @property
     def jobs(self) -> int:
@@ -78,14 +82,22 @@ def _model_cost(model: ModelPlan, left: Collection[Job], slowness: float) -> Mod
     samples = sum(job in left for job in model.samples)
     cost: Mapping[str, Any] = model.settings.get("cost", {})
     figures = [cost.get("fit_seconds", 0.0 if not fits else None), cost.get("sample_seconds")]
-    if any(isinstance(figure, bool) or not isinstance(figure, int | float | None) for figure in figures):
-        raise RecipeError(f"cost of the model {model.name!r} must be fit_seconds and sample_seconds, in seconds.")
+    if any(
+        isinstance(figure, bool) or not isinstance(figure, int | float | None) for figure in figures
+    ):
+        raise RecipeError(
+            f"cost of the model {model.name!r} must be fit_seconds and sample_seconds, in seconds."
+        )
     fit_seconds, sample_seconds = figures
     if fit_seconds is None or sample_seconds is None:
         return ModelCost(model.name, fits, samples, None)
-    usual_steps = model.settings.get("sampling", {}).get("num_inference_steps", model.params.num_inference_steps)
+    usual_steps = model.settings.get("sampling", {}).get(
+        "num_inference_steps", model.params.num_inference_steps
+    )
     clip_seconds = sample_seconds * model.params.num_inference_steps / usual_steps
-    return ModelCost(model.name, fits, samples, slowness * (fits * fit_seconds + samples * clip_seconds))
+    return ModelCost(
+        model.name, fits, samples, slowness * (fits * fit_seconds + samples * clip_seconds)
+    )
 
 
 @dataclass(frozen=True)
@@ -100,7 +112,9 @@ class Speed:
     slowness: float
 
 
-def measure_speed(threads: int | None, scale: str, device: str = "cpu", seconds: float = 1.0) -> Speed:
+def measure_speed(
+    threads: int | None, scale: str, device: str = "cpu", seconds: float = 1.0
+) -> Speed:
     """Measure for about ``seconds``, with ``threads`` or the scale's own number of threads."""
     count = threads or default_threads(scale, device)
     return Speed(count, REFERENCE_RATE / measure_rate(count, device, seconds))

@@ -37,7 +37,13 @@ class Summary:
 
 
 def execute(
-    plan: Plan, store: RunStore, scorer: Scorer, *, device: str, threads: int | None = None, progress: Progress | None = None
+    plan: Plan,
+    store: RunStore,
+    scorer: Scorer,
+    *,
+    device: str,
+    threads: int | None = None,
+    progress: Progress | None = None,
 ) -> Summary:
     """Do what is missing of a plan, then score what is not scored. Never stops at a failed job; records it.
 
@@ -60,14 +66,28 @@ def execute(
             progress.stage("scoring", len(to_score))
             score_run(store, plan.suite, scorer, lambda _: progress.advance())
     store.tidy(scorer.specs)
-    return Summary(**count_failures(store, scorer.specs, (model.name for model in plan.models), {job.item_id for job in plan.jobs}))
+    return Summary(
+        **count_failures(
+            store,
+            scorer.specs,
+            (model.name for model in plan.models),
+            {job.item_id for job in plan.jobs},
+        )
+    )
 
 
 class _ModelRunner:
     """The missing jobs of one model."""
 
-    def __init__(self, plan: Plan, model_plan: ModelPlan, store: RunStore, device: str, progress: Progress) -> None:
-        self._plan, self._model_plan, self._store, self._progress = plan, model_plan, store, progress
+    def __init__(
+        self, plan: Plan, model_plan: ModelPlan, store: RunStore, device: str, progress: Progress
+    ) -> None:
+        self._plan, self._model_plan, self._store, self._progress = (
+            plan,
+            model_plan,
+            store,
+            progress,
+        )
         self._device = device
         self._items = {item.id: item for item in plan.suite.items}
         self._subjects = {subject.id: subject for subject in plan.suite.subjects}
@@ -76,7 +96,10 @@ class _ModelRunner:
 
     def run(self, jobs: Sequence[Job]) -> None:
         """Fits, then samples; a model that cannot be built fails all of them."""
-        fits, samples = [job for job in jobs if job.kind == "fit"], {job for job in jobs if job.kind == "sample"}
+        fits, samples = (
+            [job for job in jobs if job.kind == "fit"],
+            {job for job in jobs if job.kind == "sample"},
+        )
         name = self._model_plan.name
         started = time.perf_counter()
         try:
@@ -99,8 +122,12 @@ class _ModelRunner:
     def _fit(self, job: Job) -> None:
         started = self._begin(job)
         try:
-            adapter = self._model.fit(self._subjects[job.subject_id], seed=fit_seed(self._plan.suite, job.subject_id))
-            self._store.keep_adapter(job, adapter, seconds=time.perf_counter() - started, memory_mb=self._peak_memory())
+            adapter = self._model.fit(
+                self._subjects[job.subject_id], seed=fit_seed(self._plan.suite, job.subject_id)
+            )
+            self._store.keep_adapter(
+                job, adapter, seconds=time.perf_counter() - started, memory_mb=self._peak_memory()
+            )
         except Exception as error:
             self._fail(job, error, started)
         else:
@@ -129,14 +156,20 @@ class _ModelRunner:
 
     def _generate(self, batch: Sequence[Job]) -> list[Video]:
         params = self._model_plan.params
-        items: list[PromptItem] = [self._items[job.item_id] for job in batch if job.item_id is not None]
+        items: list[PromptItem] = [
+            self._items[job.item_id] for job in batch if job.item_id is not None
+        ]
         if not self._model_plan.recipe.fitted:
             return check_videos(self._model.generate(items, params), len(items), params)
         fit = next(job for job in self._model_plan.fits if job.subject_id == batch[0].subject_id)
         if not self._store.is_done(fit):
             record = self._store.jobs.get(job_key(fit))
-            raise InputError(f"the fit to {fit.subject_id} failed: {record['reason'] if record else 'it was not done'}")
-        return check_videos(self._model.generate(items, params, self._store.load_adapter(fit)), len(items), params)
+            raise InputError(
+                f"the fit to {fit.subject_id} failed: {record['reason'] if record else 'it was not done'}"
+            )
+        return check_videos(
+            self._model.generate(items, params, self._store.load_adapter(fit)), len(items), params
+        )
 
     def _begin(self, job: Job) -> float:
         """Start a job: forget the memory peak, and set the global generators, in case a model draws from them."""
@@ -154,9 +187,15 @@ class _ModelRunner:
         return getattr(self._model, "process_memory_mb", None) or self._memory.megabytes()
 
     def _fail(self, job: Job, error: Exception, started: float) -> None:
-        details = error.details if isinstance(error, VBBenchError) else "".join(traceback.format_exception(error))
+        details = (
+            error.details
+            if isinstance(error, VBBenchError)
+            else "".join(traceback.format_exception(error))
+        )
         seconds, memory = time.perf_counter() - started, self._peak_memory()
-        self._store.keep_failure(job, one_line(error), seconds=seconds, memory_mb=memory, details=details)
+        self._store.keep_failure(
+            job, one_line(error), seconds=seconds, memory_mb=memory, details=details
+        )
         self._progress.advance(failed=True)
 
 
@@ -173,6 +212,10 @@ def check_videos(videos: Any, count: int, params: SamplingParams) -> list[Video]
     for video in videos:
         frames = getattr(video, "frames", None)
         if not isinstance(frames, np.ndarray) or frames.dtype != np.uint8 or frames.shape != wanted:
-            kind = f"{frames.dtype} {frames.shape}" if isinstance(frames, np.ndarray) else type(frames).__name__
+            kind = (
+                f"{frames.dtype} {frames.shape}"
+                if isinstance(frames, np.ndarray)
+                else type(frames).__name__
+            )
             raise ValueError(f"the model gave frames of {kind} where uint8 {wanted} was asked for")
     return list(videos)

@@ -38,7 +38,9 @@ _DOTTED = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)(?::\w+)?")
 
 def digest_of(content: Any) -> str:
     """SHA-256 over anything JSON or TOML can hold (dates count by their text); the order of keys does not count."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False, default=str).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps(content, sort_keys=True, ensure_ascii=False, default=str).encode()
+    ).hexdigest()
 
 
 def weights_digests(recipe: Recipe, scale: str) -> dict[str, str]:
@@ -51,7 +53,9 @@ def weights_digests(recipe: Recipe, scale: str) -> dict[str, str]:
     settings = scale_settings(recipe, scale)
     names = settings.get("weights", {})
     if not isinstance(names, Mapping) or not all(isinstance(name, str) for name in names.values()):
-        raise RecipeError(f"weights of the model {recipe.name!r} must be a table of names, not {names!r}.")
+        raise RecipeError(
+            f"weights of the model {recipe.name!r} must be a table of names, not {names!r}."
+        )
     own = {name: verified_digest(weights_path(name, scale)) for name in _names_of_weights(settings)}
     return {**own, **pretrained_digests(settings, recipe.folder)}
 
@@ -65,7 +69,11 @@ def model_content(recipe: Recipe, scale: str, weights: Mapping[str, str]) -> dic
 
     Offloading changes no number, so it does not count either.
     """
-    settings = {key: value for key, value in scale_settings(recipe, scale).items() if key not in ("cost", "sampling")}
+    settings = {
+        key: value
+        for key, value in scale_settings(recipe, scale).items()
+        if key not in ("cost", "sampling")
+    }
     if isinstance(memory := settings.pop("memory", {}), Mapping):
         memory = {key: value for key, value in memory.items() if key != "offload"}
     if memory:
@@ -77,7 +85,8 @@ def model_content(recipe: Recipe, scale: str, weights: Mapping[str, str]) -> dic
         "settings": settings,
         "weights": dict(weights),
         "configurations": {
-            name: read_card(weights_path(name, scale)).get("config") for name in sorted(set(settings.get("weights", {}).values()))
+            name: read_card(weights_path(name, scale)).get("config")
+            for name in sorted(set(settings.get("weights", {}).values()))
         },
         "data": _data_digests(settings.get("data", []), scale, recipe),
     }
@@ -86,7 +95,9 @@ def model_content(recipe: Recipe, scale: str, weights: Mapping[str, str]) -> dic
 def _data_digests(names: Any, scale: str, recipe: Recipe) -> dict[str, str | None]:
     """Digests of the files beside the weights that a recipe names under ``data``, and of what a table among them names; None: not there."""
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise RecipeError(f"data of the model {recipe.name!r} must be a list of files beside the weights, not {names!r}.")
+        raise RecipeError(
+            f"data of the model {recipe.name!r} must be a list of files beside the weights, not {names!r}."
+        )
     found: dict[str, str | None] = {}
     for name in names:
         path = weights_dir(scale) / name
@@ -94,7 +105,11 @@ def _data_digests(names: Any, scale: str, recipe: Recipe) -> dict[str, str | Non
         if path.suffix == ".csv" and path.is_file():
             with path.open(encoding="utf-8", errors="replace", newline="") as file:
                 cells = {cell for row in csv.reader(file) for cell in row if cell}
-            found |= {cell: file_digest(path.parent / cell) for cell in sorted(cells) if _is_file(path.parent / cell)}
+            found |= {
+                cell: file_digest(path.parent / cell)
+                for cell in sorted(cells)
+                if _is_file(path.parent / cell)
+            }
     return found
 
 
@@ -146,7 +161,14 @@ def code_digest(recipe: Recipe) -> str:
     """Digest of all code that a recipe's videos come from, and of the data files in its folder."""
     files = _own_files(recipe)
     code = _own_code(recipe, files)
-    passed_over = {*code, *(name for name, path in files.items() if path.suffix == ".md" or path.name == "recipe.toml")}
+    passed_over = {
+        *code,
+        *(
+            name
+            for name, path in files.items()
+            if path.suffix == ".md" or path.name == "recipe.toml"
+        ),
+    }
     data = {name: file_digest(path) for name, path in files.items() if name not in passed_over}
     return digest_of({"data": data, "code": code_sources(recipe)})
 
@@ -165,19 +187,28 @@ def code_sources(recipe: Recipe) -> dict[str, str]:
 
 
 def _own_files(recipe: Recipe) -> dict[str, Path]:
-    return {f"{recipe.name}/{path.relative_to(recipe.folder).as_posix()}": path for path in folder_files(recipe.folder)}
+    return {
+        f"{recipe.name}/{path.relative_to(recipe.folder).as_posix()}": path
+        for path in folder_files(recipe.folder)
+    }
 
 
 def _own_code(recipe: Recipe, files: Mapping[str, Path]) -> dict[str, Path]:
     """The recipe's own Python files; none of a program's, which may be of any Python."""
-    return {} if recipe.command else {name: path for name, path in files.items() if path.suffix == ".py"}
+    return (
+        {}
+        if recipe.command
+        else {name: path for name, path in files.items() if path.suffix == ".py"}
+    )
 
 
 def _package_root(module: str, recipe: Recipe) -> Path:
     """Folder (or file) of an entry's top-level package, found without importing it."""
     spec = importlib.util.find_spec(module.split(".")[0])
     if spec is None or spec.origin is None:
-        raise RecipeError(f"the model {recipe.name!r} needs the module {module!r}, which is not installed.")
+        raise RecipeError(
+            f"the model {recipe.name!r} needs the module {module!r}, which is not installed."
+        )
     origin = Path(spec.origin)
     return origin.parent if origin.name == "__init__.py" else origin
 
@@ -189,7 +220,9 @@ def _closure(pending: dict[str, Path], roots: Mapping[str, Path]) -> dict[str, s
         name, path = pending.popitem()
         if name in digests or name in NEVER_HASHED:
             continue
-        digests[name], imports = _source_facts(_source_bytes(path), str(path), name, path.name == "__init__.py")
+        digests[name], imports = _source_facts(
+            _source_bytes(path), str(path), name, path.name == "__init__.py"
+        )
         for imported in imports:
             pending.update(_modules(imported, roots))
     return digests
@@ -203,7 +236,9 @@ def _source_bytes(path: Path) -> bytes:
 
 
 @lru_cache(maxsize=4096)
-def _source_facts(source: bytes, path: str, module: str, is_package: bool) -> tuple[str, tuple[str, ...]]:
+def _source_facts(
+    source: bytes, path: str, module: str, is_package: bool
+) -> tuple[str, tuple[str, ...]]:
     """Digest of what a source does, and the names that it may import.
 
     Remembered by the source's bytes, never by its time: every model of a plan looks at the same hundred files.
@@ -244,7 +279,11 @@ def _imports(tree: ast.Module, module: str, *, is_package: bool) -> Iterator[str
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            above = module.split(".")[: len(module.split(".")) - node.level + (1 if is_package else 0)] if node.level else []
+            above = (
+                module.split(".")[: len(module.split(".")) - node.level + (1 if is_package else 0)]
+                if node.level
+                else []
+            )
             base = ".".join([*above, *filter(None, [node.module])])
             yield base
             yield from (f"{base}.{alias.name}" for alias in node.names)

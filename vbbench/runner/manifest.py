@@ -41,5 +41,7 @@ def make_manifest(
         "commit": commit(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         # a file name that is no UTF-8 must not keep the manifest from being written
-        "command": shlex.join(["vbbench", *sys.argv[1:]]).encode("utf-8", "backslashreplace").decode("utf-8"),
+        "command": shlex.join(["vbbench", *sys.argv[1:]])
+        .encode("utf-8", "backslashreplace")
+        .decode("utf-8"),
     }

@@ -13,14 +13,26 @@ from vbbench.core.weights_file import read_card
 from vbbench.data.suite import derive_seed, first_prompts
 from vbbench.errors import RecipeError
 from vbbench.models.recipes import SEED_MARK, scale_settings
-from vbbench.runner.hashing import digest_of, item_content, model_content, params_content, subject_content, weights_digests
+from vbbench.runner.hashing import (
+    digest_of,
+    item_content,
+    model_content,
+    params_content,
+    subject_content,
+    weights_digests,
+)
 from vbbench.types import Job, PromptItem, PromptSuite, Recipe, SamplingParams
 
 if TYPE_CHECKING:
     from vbbench.runner.store import RunStore
 
 # The released code's sampler is slower; a recipe says in [scales.<scale>.sampling] what it wants instead of these.
-SAMPLING_DEFAULTS: Mapping[str, Any] = {"num_inference_steps": 25, "guidance_scale": 3.0, "scheduler": "ddim", "batch_size": 1}
+SAMPLING_DEFAULTS: Mapping[str, Any] = {
+    "num_inference_steps": 25,
+    "guidance_scale": 3.0,
+    "scheduler": "ddim",
+    "batch_size": 1,
+}
 
 MOST = 1_000_000
 """No sampling setting is as large as that, nor infinite, nor no number."""
@@ -98,16 +110,29 @@ def build(config: RunConfig, suite: PromptSuite) -> Plan:
         RecipeError: a recipe's settings cannot be understood.
         WeightsError: weights are missing or damaged.
     """
-    planned = first_prompts(suite.items, lambda item: item.subject.id, config.prompts_per_subject or len(suite.items))
+    planned = first_prompts(
+        suite.items, lambda item: item.subject.id, config.prompts_per_subject or len(suite.items)
+    )
     part = replace(suite, items=planned)
     subjects = {subject.id: subject_content(subject) for subject in part.subjects}
     items = {item.id: item_content(item, subjects[item.subject.id]) for item in planned}
     models = tuple(_plan_model(recipe, config, part, items) for recipe in config.models)
-    return Plan(suite, config.scale, models, config.prompts_per_subject if len(planned) < len(suite.items) else None)
+    return Plan(
+        suite,
+        config.scale,
+        models,
+        config.prompts_per_subject if len(planned) < len(suite.items) else None,
+    )
 
 
 def sampling_params(
-    recipe: Recipe, scale: str, *, num_frames: int, size: int, fps: int, overrides: Mapping[str, Any] | None = None
+    recipe: Recipe,
+    scale: str,
+    *,
+    num_frames: int,
+    size: int,
+    fps: int,
+    overrides: Mapping[str, Any] | None = None,
 ) -> SamplingParams:
     """A recipe's sampling parameters at the given frames; ``overrides`` touch only models that sample by steps at all.
 
@@ -120,12 +145,22 @@ def sampling_params(
     for key, value in values.items():
         default = SAMPLING_DEFAULTS.get(key)
         if default is None:
-            raise RecipeError(f"the model {recipe.name!r} has the unknown sampling setting {key!r}: {nearest(key, SAMPLING_DEFAULTS)}")
+            raise RecipeError(
+                f"the model {recipe.name!r} has the unknown sampling setting {key!r}: {nearest(key, SAMPLING_DEFAULTS)}"
+            )
         kinds = (int, float) if isinstance(default, float) else type(default)
-        if not isinstance(value, kinds) or isinstance(value, bool) or not (isinstance(value, str) or abs(value) < MOST):
-            raise RecipeError(f"{key} of the model {recipe.name!r} must be a {type(default).__name__}, not {value!r}.")
+        if (
+            not isinstance(value, kinds)
+            or isinstance(value, bool)
+            or not (isinstance(value, str) or abs(value) < MOST)
+        ):
+            raise RecipeError(
+                f"{key} of the model {recipe.name!r} must be a {type(default).__name__}, not {value!r}."
+            )
     if values["num_inference_steps"] < 1 or values["batch_size"] < 1:
-        raise RecipeError(f"the model {recipe.name!r} needs at least one step and a batch of at least one.")
+        raise RecipeError(
+            f"the model {recipe.name!r} needs at least one step and a batch of at least one."
+        )
     values["guidance_scale"] = float(values["guidance_scale"])
     return SamplingParams(num_frames=num_frames, size=size, fps=fps, **values)
 
@@ -140,7 +175,9 @@ def _check_evaluation(recipe: Recipe, scale: str) -> None:
         RecipeError: unknown settings or values that cannot be.
     """
     settings = scale_settings(recipe, scale)
-    if recipe.entry.startswith("vbbench.models.") and any(table in settings for table in EVALUATION_TABLES):
+    if recipe.entry.startswith("vbbench.models.") and any(
+        table in settings for table in EVALUATION_TABLES
+    ):
         from vbbench.networks.placement import memory_of
         from vbbench.networks.precision import dtype_name
         from vbbench.networks.sampling.speed import approximate_of, speed_of
@@ -165,8 +202,17 @@ def _check_scheduler(recipe: Recipe, params: SamplingParams) -> None:
         check_scheduler(params.scheduler)
 
 
-def _plan_model(recipe: Recipe, config: RunConfig, suite: PromptSuite, items: Mapping[str, Any]) -> ModelPlan:
-    params = sampling_params(recipe, config.scale, num_frames=suite.num_frames, size=suite.size, fps=suite.fps, overrides=config.sampling)
+def _plan_model(
+    recipe: Recipe, config: RunConfig, suite: PromptSuite, items: Mapping[str, Any]
+) -> ModelPlan:
+    params = sampling_params(
+        recipe,
+        config.scale,
+        num_frames=suite.num_frames,
+        size=suite.size,
+        fps=suite.fps,
+        overrides=config.sampling,
+    )
     _check_evaluation(recipe, config.scale)
     _check_scheduler(recipe, params)
     weights = weights_digests(recipe, config.scale)
@@ -174,16 +220,29 @@ def _plan_model(recipe: Recipe, config: RunConfig, suite: PromptSuite, items: Ma
     fits: dict[str, Job] = {}
     if recipe.fitted:
         for subject in suite.subjects:
-            content = {"kind": "fit", "model": model, "subject": subject_content(subject), "seed": fit_seed(suite, subject.id)}
+            content = {
+                "kind": "fit",
+                "model": model,
+                "subject": subject_content(subject),
+                "seed": fit_seed(suite, subject.id),
+            }
             fits[subject.id] = Job("fit", recipe.name, subject.id, None, digest_of(content))
     sampled = params_content(params)
 
     def sample_job(item: PromptItem) -> Job:
         needs = fits[item.subject.id].hash if recipe.fitted else None
-        content = {"kind": "sample", "model": model, "item": items[item.id], "params": sampled, "needs": needs}
+        content = {
+            "kind": "sample",
+            "model": model,
+            "item": items[item.id],
+            "params": sampled,
+            "needs": needs,
+        }
         return Job("sample", recipe.name, item.subject.id, item.id, digest_of(content), needs)
 
-    batches = tuple(tuple(map(sample_job, batch)) for batch in _batches(recipe, suite.items, params.batch_size))
+    batches = tuple(
+        tuple(map(sample_job, batch)) for batch in _batches(recipe, suite.items, params.batch_size)
+    )
     settings = scale_settings(recipe, config.scale)
     return ModelPlan(recipe, settings, params, weights, tuple(fits.values()), batches)
 
@@ -193,7 +252,9 @@ def fit_seed(suite: PromptSuite, subject_id: str) -> int:
     return derive_seed(suite.seed, f"fit:{subject_id}")
 
 
-def _batches(recipe: Recipe, items: Sequence[PromptItem], size: int) -> Iterator[Sequence[PromptItem]]:
+def _batches(
+    recipe: Recipe, items: Sequence[PromptItem], size: int
+) -> Iterator[Sequence[PromptItem]]:
     """Batches that depend on the plan alone, never on what is already done; for fitted models each of one subject."""
     parts: list[list[PromptItem]] = [list(items)]
     if recipe.fitted:
@@ -213,7 +274,11 @@ def _trained(model: ModelPlan, scale: str) -> dict[str, int]:
     names = [model.settings["weights"][part] for part in model.settings.get("own", [])]
     cards = [read_card(weights_path(name, scale)) for name in names]
     known = {"steps": "total_steps", "parameters": "parameters"}
-    return {what: sum(card[key] for card in cards) for what, key in known.items() if cards and all(key in card for card in cards)}
+    return {
+        what: sum(card[key] for card in cards)
+        for what, key in known.items()
+        if cards and all(key in card for card in cards)
+    }
 
 
 def manifest_models(plan: Plan) -> dict[str, dict[str, Any]]:

@@ -51,7 +51,13 @@ class Terminal:
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
         from rich.progress import Progress as Bars
 
         columns = (
@@ -70,7 +76,12 @@ class Terminal:
         self._bars.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._bars.stop()
 
     def stage(self, name: str, total: int) -> None:
@@ -81,7 +92,9 @@ class Terminal:
     def advance(self, *, failed: bool = False) -> None:
         """The bar grows."""
         self._failed += failed
-        self._bars.update(self._task, advance=1, trouble=f"{self._failed} failed" if self._failed else "")
+        self._bars.update(
+            self._task, advance=1, trouble=f"{self._failed} failed" if self._failed else ""
+        )
 
     def say(self, sentence: str) -> None:
         """A line above the bars."""
@@ -106,7 +119,13 @@ class Lines:
     def stage(self, name: str, total: int) -> None:
         """Ends the stage before with its line."""
         self._end()
-        self._name, self._total, self._done, self._failed, self._started = name, total, 0, 0, time.perf_counter()
+        self._name, self._total, self._done, self._failed, self._started = (
+            name,
+            total,
+            0,
+            0,
+            time.perf_counter(),
+        )
 
     def advance(self, *, failed: bool = False) -> None:
         """Counts."""
@@ -120,7 +139,9 @@ class Lines:
     def _end(self) -> None:
         if self._name:
             trouble = f", {self._failed} failed" if self._failed else ""
-            self.say(f"{self._name}: {self._done}/{self._total} in {time.perf_counter() - self._started:.1f} s{trouble}")
+            self.say(
+                f"{self._name}: {self._done}/{self._total} in {time.perf_counter() - self._started:.1f} s{trouble}"
+            )
         self._name = ""
 
 

@@ -44,7 +44,13 @@ class MetricScorer:
     """
 
     def __init__(
-        self, names: Iterable[str], setting: Setting, device: str, *, batch_size: int | None = None, cache: Path | None = None
+        self,
+        names: Iterable[str],
+        setting: Setting,
+        device: str,
+        *,
+        batch_size: int | None = None,
+        cache: Path | None = None,
     ) -> None:
         from vbbench import metrics
         from vbbench.metrics.analysis import Encoders
@@ -66,7 +72,9 @@ class MetricScorer:
         return score_clips(clips, self._metrics, self._encoders, self._cache)
 
 
-def score_run(store: RunStore, suite: PromptSuite, scorer: Scorer, advance: Callable[[str], None]) -> None:
+def score_run(
+    store: RunStore, suite: PromptSuite, scorer: Scorer, advance: Callable[[str], None]
+) -> None:
     """Score what has no score yet, the videos of earlier runs into the folder too.
 
     Args:
@@ -85,12 +93,18 @@ def score_run(store: RunStore, suite: PromptSuite, scorer: Scorer, advance: Call
 
 
 def _score_until_error(
-    store: RunStore, waiting: Sequence[Record], items: Mapping[str, PromptItem], scorer: Scorer, advance: Callable[[str], None]
+    store: RunStore,
+    waiting: Sequence[Record],
+    items: Mapping[str, PromptItem],
+    scorer: Scorer,
+    advance: Callable[[str], None],
 ) -> Sequence[Record]:
     """Score in order; an error of the scorer itself becomes the reason of the video it was at. What is left after that one."""
     done = 0
     try:
-        for record, scores in zip(waiting, scorer.score(_clips(store, waiting, items)), strict=True):
+        for record, scores in zip(
+            waiting, scorer.score(_clips(store, waiting, items)), strict=True
+        ):
             store.keep_scores([_row(score, record) for score in scores])
             done += 1
             advance(record["model"])
@@ -102,29 +116,42 @@ def _score_until_error(
         return waiting[done + 1 :]
 
 
-def _clips(store: RunStore, records: Iterable[Record], items: Mapping[str, PromptItem]) -> Iterator[ClipToScore]:
+def _clips(
+    store: RunStore, records: Iterable[Record], items: Mapping[str, PromptItem]
+) -> Iterator[ClipToScore]:
     from vbbench.metrics.scoring import ClipToScore
 
     for record in records:
         yield ClipToScore(record["model"], items[record["item_id"]], store.root / record["file"])
 
 
-def _keep_reason(store: RunStore, record: Record, item: PromptItem, scorer: Scorer, reason: str) -> None:
+def _keep_reason(
+    store: RunStore, record: Record, item: PromptItem, scorer: Scorer, reason: str
+) -> None:
     model = record["model"]
-    store.keep_scores([_row(Score(model, item.id, spec.name, spec.id, None, reason), record) for spec in scorer.specs])
+    store.keep_scores(
+        [
+            _row(Score(model, item.id, spec.name, spec.id, None, reason), record)
+            for spec in scorer.specs
+        ]
+    )
 
 
 def videos_to_score(store: RunStore, specs: Sequence[MetricSpec]) -> list[Record]:
     """Records of the sample jobs of which a score is missing, has failed, or is of other pixels."""
     samples = [record for record in store.jobs.values() if record["kind"] == "sample"]
-    return [record for record in samples if any(not _is_scored(store, record, spec) for spec in specs)]
+    return [
+        record for record in samples if any(not _is_scored(store, record, spec) for spec in specs)
+    ]
 
 
 def _is_scored(store: RunStore, record: Record, spec: MetricSpec) -> bool:
     row = store.scores.get((record["model"], record["item_id"], spec.id))
     if row is None or row["video_digest"] != record["digest"]:
         return False
-    return row["value"] is not None or (record["status"] == "failed" and row["reason"] == record["reason"])
+    return row["value"] is not None or (
+        record["status"] == "failed" and row["reason"] == record["reason"]
+    )
 
 
 def _row(score: Score, record: Record) -> Record:
@@ -144,19 +171,34 @@ def _row(score: Score, record: Record) -> Record:
 
 
 def _finite(values: Sequence[float] | None) -> list[float | None] | None:
-    return None if values is None else [float(value) if math.isfinite(value) else None for value in values]
+    return (
+        None
+        if values is None
+        else [float(value) if math.isfinite(value) else None for value in values]
+    )
 
 
 def count_failures(
-    store: RunStore, specs: Sequence[MetricSpec], models: Iterable[str], items: Collection[str | None] | None = None
+    store: RunStore,
+    specs: Sequence[MetricSpec],
+    models: Iterable[str],
+    items: Collection[str | None] | None = None,
 ) -> dict[str, Any]:
     """How many videos of the given models, and items if given, are done, failed, and not wholly scored."""
     wanted = set(models)
-    samples = [record for record in store.jobs.values() if record["kind"] == "sample" and record["model"] in wanted]
+    samples = [
+        record
+        for record in store.jobs.values()
+        if record["kind"] == "sample" and record["model"] in wanted
+    ]
     samples = [record for record in samples if items is None or record["item_id"] in items]
     failed = sum(record["status"] == "failed" for record in samples)
     unscored = sum(
-        any((row := store.scores.get((record["model"], record["item_id"], spec.id))) is None or row["value"] is None for spec in specs)
+        any(
+            (row := store.scores.get((record["model"], record["item_id"], spec.id))) is None
+            or row["value"] is None
+            for spec in specs
+        )
         for record in samples
         if record["status"] == "done"
     )

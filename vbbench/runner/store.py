@@ -15,7 +15,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from vbbench.core.files import MANIFEST, copy_whole, file_digest, read_manifest, spec_ids, take_lock, write_whole
+from vbbench.core.files import (
+    MANIFEST,
+    copy_whole,
+    file_digest,
+    read_manifest,
+    spec_ids,
+    take_lock,
+    write_whole,
+)
 from vbbench.errors import RunFolderError
 from vbbench.metrics.spec import is_untrained, under_one_setting
 from vbbench.types import Adapter, Job, MetricSpec, PromptSuite, Video
@@ -48,7 +56,14 @@ class RunStore:
     """
 
     def __init__(
-        self, root: Path, suite: PromptSuite, scale: str, *, read_only: bool = False, own_suite: bool = False, lock: int | None = None
+        self,
+        root: Path,
+        suite: PromptSuite,
+        scale: str,
+        *,
+        read_only: bool = False,
+        own_suite: bool = False,
+        lock: int | None = None,
     ) -> None:
         """Open a run folder, or make it.
 
@@ -72,14 +87,25 @@ class RunStore:
 
     def _read(self, suite: PromptSuite) -> None:
         """The records that are there, and a copy of the suite for those that read the folder alone."""
-        self.jobs: dict[JobKey, Record] = {(r["kind"], r["model"], r["item_id"] or r["subject_id"]): r for r in self._load(JOBS, JOB_KEYS)}
-        self.scores: dict[ScoreKey, Record] = {(r["model"], r["item_id"], r["spec_id"]): r for r in self._load(SCORES, SCORE_KEYS)}
-        strangers = {item_id for kind, _, item_id in self.jobs if kind == "sample"} - {item.id for item in suite.items}
+        self.jobs: dict[JobKey, Record] = {
+            (r["kind"], r["model"], r["item_id"] or r["subject_id"]): r
+            for r in self._load(JOBS, JOB_KEYS)
+        }
+        self.scores: dict[ScoreKey, Record] = {
+            (r["model"], r["item_id"], r["spec_id"]): r for r in self._load(SCORES, SCORE_KEYS)
+        }
+        strangers = {item_id for kind, _, item_id in self.jobs if kind == "sample"} - {
+            item.id for item in suite.items
+        }
         if self._own_suite:
-            self.jobs = {key: record for key, record in self.jobs.items() if key[2] not in strangers}
+            self.jobs = {
+                key: record for key, record in self.jobs.items() if key[2] not in strangers
+            }
             self.scores = {key: row for key, row in self.scores.items() if key[1] not in strangers}
         elif strangers:
-            raise RunFolderError(f"{self.root / JOBS} is damaged: it holds {min(strangers)!r}, which is no item of the suite {suite.name}.")
+            raise RunFolderError(
+                f"{self.root / JOBS} is damaged: it holds {min(strangers)!r}, which is no item of the suite {suite.name}."
+            )
         if not self._read_only:
             self._copy_suite(suite)
 
@@ -98,7 +124,12 @@ class RunStore:
     def is_done(self, job: Job) -> bool:
         """Whether the job's result is there, whole, and made by the very same code, weights, item and parameters."""
         record = self.jobs.get(job_key(job))
-        if record is None or record["hash"] != job.hash or record["status"] != "done" or record["file"] is None:
+        if (
+            record is None
+            or record["hash"] != job.hash
+            or record["status"] != "done"
+            or record["file"] is None
+        ):
             return False
         path = self.root / record["file"]
         return path.is_file() and file_digest(path) == record["file_sha256"]
@@ -111,7 +142,9 @@ class RunStore:
         """Where a fit job's adapter lies."""
         return self.root / "adapters" / job.model / f"{job.subject_id}.safetensors"
 
-    def keep_video(self, job: Job, video: Video, facts: Mapping[str, Any], *, seconds: float, memory_mb: float) -> None:
+    def keep_video(
+        self, job: Job, video: Video, facts: Mapping[str, Any], *, seconds: float, memory_mb: float
+    ) -> None:
         """Store a sample job's video, without loss, and its record."""
         from vbbench.media.video import video_digest, write_video_lossless
 
@@ -134,7 +167,9 @@ class RunStore:
         if source.is_dir():
             write_video_lossless(path, video)
         else:
-            path = path.with_name(f"{job.item_id}{source.suffix.lower() if source.suffix.lower() in SUFFIXES else '.video'}")
+            path = path.with_name(
+                f"{job.item_id}{source.suffix.lower() if source.suffix.lower() in SUFFIXES else '.video'}"
+            )
             copy_whole(source, path, facts["content"])
         self._record(job, "done", None, path, video_digest(video), facts, None, None)
 
@@ -143,8 +178,17 @@ class RunStore:
         record = self.jobs.get(job_key(job))
         if record is None or record["hash"] == job.hash:
             return
-        of_job = [row for (model, item, _), row in self.scores.items() if (model, item) == (job.model, job.item_id)]
-        void = {"value": None, "reason": "it has changed since it was scored", "per_frame": None, "video_digest": None}
+        of_job = [
+            row
+            for (model, item, _), row in self.scores.items()
+            if (model, item) == (job.model, job.item_id)
+        ]
+        void = {
+            "value": None,
+            "reason": "it has changed since it was scored",
+            "per_frame": None,
+            "video_digest": None,
+        }
         self.keep_scores([{**row, **void} for row in of_job if row["value"] is not None])
         path = self.root / (record["file"] or "")
         if path.is_file() and path.resolve().is_relative_to((self.root / "videos").resolve()):
@@ -157,7 +201,13 @@ class RunStore:
         path = self.adapter_path(job)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".tmp")
-        save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in adapter.tensors.items()}, partial)
+        save_file(
+            {
+                name: tensor.detach().cpu().contiguous().clone()
+                for name, tensor in adapter.tensors.items()
+            },
+            partial,
+        )
         partial.chmod(0o644)  # safetensors keeps files to their owner
         os.replace(partial, path)
         self._keep(job, path, file_digest(path), adapter.facts, seconds, memory_mb)
@@ -166,9 +216,19 @@ class RunStore:
         """The adapter that a fit job left behind."""
         from safetensors.torch import load_file
 
-        return Adapter(job.subject_id, load_file(self.adapter_path(job)), self.jobs[job_key(job)]["facts"])
+        return Adapter(
+            job.subject_id, load_file(self.adapter_path(job)), self.jobs[job_key(job)]["facts"]
+        )
 
-    def keep_failure(self, job: Job, reason: str, *, seconds: float | None, memory_mb: float | None, details: str | None = None) -> None:
+    def keep_failure(
+        self,
+        job: Job,
+        reason: str,
+        *,
+        seconds: float | None,
+        memory_mb: float | None,
+        details: str | None = None,
+    ) -> None:
         """Record that a job failed, and why in one line; the traceback, if any, goes to a file under ``errors/``."""
         facts: Record = {}
         if details:
@@ -198,14 +258,25 @@ class RunStore:
         earlier, new = self.manifest.get("metrics", {}), manifest["metrics"]
         encoded = [spec for spec in (*earlier.values(), *new.values()) if spec.get("encoder")]
         if new and len({is_untrained(spec) for spec in encoded}) > 1:
-            raise RunFolderError(f"{self.root} would hold scores of trained encoders and of random ones: name another folder with --out.")
-        stay = {name: spec for name, spec in earlier.items() if all(under_one_setting(spec, other) for other in new.values())}
+            raise RunFolderError(
+                f"{self.root} would hold scores of trained encoders and of random ones: name another folder with --out."
+            )
+        stay = {
+            name: spec
+            for name, spec in earlier.items()
+            if all(under_one_setting(spec, other) for other in new.values())
+        }
         merged["metrics"] = {**stay, **new}
         if self.manifest:
-            merged["prompts_per_subject"] = _wider(self.manifest.get("prompts_per_subject"), manifest.get("prompts_per_subject"))
+            merged["prompts_per_subject"] = _wider(
+                self.manifest.get("prompts_per_subject"), manifest.get("prompts_per_subject")
+            )
         merged["created"] = self.manifest.get("created", manifest["created"])
         self.manifest = _plain(merged)
-        write_whole(self.root / MANIFEST, json.dumps(self.manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        write_whole(
+            self.root / MANIFEST,
+            json.dumps(self.manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
+        )
         return [name for name in earlier if name not in merged["metrics"]]
 
     def tidy(self, specs: Iterable[MetricSpec]) -> None:
@@ -227,7 +298,12 @@ class RunStore:
         manifest = read_manifest(self.root)
         if not manifest:
             return {}
-        theirs = (manifest["suite"]["name"], manifest["suite"]["version"], manifest["suite"]["digest"], manifest["scale"])
+        theirs = (
+            manifest["suite"]["name"],
+            manifest["suite"]["version"],
+            manifest["suite"]["digest"],
+            manifest["scale"],
+        )
         ours = (suite.name, suite.version, theirs[2] if self._own_suite else suite.digest, scale)
         if theirs != ours:
             raise RunFolderError(
@@ -250,26 +326,48 @@ class RunStore:
             os.truncate(path, len(whole))
         try:
             # not splitlines: it also cuts at characters that JSON leaves inside of texts, like U+2028
-            records = [json.loads(line, parse_constant=_refuse) for line in whole.decode("utf-8").split("\n") if line.strip()]
+            records = [
+                json.loads(line, parse_constant=_refuse)
+                for line in whole.decode("utf-8").split("\n")
+                if line.strip()
+            ]
         except ValueError as error:
             raise RunFolderError(f"{path} is damaged: {error}.") from None
         for number, record in enumerate(records, 1):
             known = record if isinstance(record, dict) else {}
-            wrong = [key for key, kind in keys.items() if key not in known or not isinstance(known[key], kind)]
+            wrong = [
+                key
+                for key, kind in keys.items()
+                if key not in known or not isinstance(known[key], kind)
+            ]
             if wrong:
-                raise RunFolderError(f"{path} is damaged: its record {number} has no good {', '.join(wrong)}.")
+                raise RunFolderError(
+                    f"{path} is damaged: its record {number} has no good {', '.join(wrong)}."
+                )
         return records
 
     def _copy_suite(self, suite: PromptSuite) -> None:
         """What a report needs of the suite, so that the run can be read alone."""
-        names = {"suite.toml", "subjects.jsonl", "items.jsonl"} | {item.image.relative_to(suite.root).as_posix() for item in suite.items}
+        names = {"suite.toml", "subjects.jsonl", "items.jsonl"} | {
+            item.image.relative_to(suite.root).as_posix() for item in suite.items
+        }
         for name in sorted(names):
             target = self.root / "suite" / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            if target.resolve() != (suite.root / name).resolve():  # a run folder's own copy may be run again
+            if (
+                target.resolve() != (suite.root / name).resolve()
+            ):  # a run folder's own copy may be run again
                 shutil.copyfile(suite.root / name, target)
 
-    def _keep(self, job: Job, path: Path, digest: str, facts: Mapping[str, Any], seconds: float, memory_mb: float) -> None:
+    def _keep(
+        self,
+        job: Job,
+        path: Path,
+        digest: str,
+        facts: Mapping[str, Any],
+        seconds: float,
+        memory_mb: float,
+    ) -> None:
         self._record(job, "done", None, path, digest, facts, seconds, memory_mb)
 
     def _record(
@@ -334,7 +432,9 @@ def _plain(value: Any) -> Any:
 
 def _lines(rows: Iterable[Record]) -> str:
     text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
-    return text.encode("utf-8", "replace").decode("utf-8")  # a reason may quote a file name that is no UTF-8
+    return text.encode("utf-8", "replace").decode(
+        "utf-8"
+    )  # a reason may quote a file name that is no UTF-8
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -76,12 +76,22 @@ def match_folder(folder: Path, suite: PromptSuite, scale: str) -> Submission:
     from vbbench.media.video import SUFFIXES
 
     if not folder.is_dir():
-        raise InputError(f"{folder} is a file, not a folder of videos." if folder.exists() else f"there is no folder {folder}.")
+        raise InputError(
+            f"{folder} is a file, not a folder of videos."
+            if folder.exists()
+            else f"there is no folder {folder}."
+        )
     ids = {item.id for item in suite.items}
     found: dict[str, list[Path]] = {}
     strangers = []
     for entry in sorted(entry for entry in folder.iterdir() if not entry.name.startswith(".")):
-        video = entry.name if entry.is_dir() else entry.stem if entry.suffix.lower() in SUFFIXES else None
+        video = (
+            entry.name
+            if entry.is_dir()
+            else entry.stem
+            if entry.suffix.lower() in SUFFIXES
+            else None
+        )
         if video in ids:
             found.setdefault(video, []).append(entry)
         else:
@@ -95,27 +105,52 @@ def match_folder(folder: Path, suite: PromptSuite, scale: str) -> Submission:
         )
     outside = [path for paths in found.values() for path in paths if _leads_out(path, folder)]
     if outside:
-        notes.append(f"{len(outside)} of the videos are links out of {folder}, which were followed: {_names(outside)}.")
-    given = tuple(_given(item, found.get(item.id, []), strangers, folder, SUFFIXES) for item in suite.items)
+        notes.append(
+            f"{len(outside)} of the videos are links out of {folder}, which were followed: {_names(outside)}."
+        )
+    given = tuple(
+        _given(item, found.get(item.id, []), strangers, folder, SUFFIXES) for item in suite.items
+    )
     return Submission(suite, scale, given, tuple(notes))
 
 
-def _given(item: PromptItem, paths: Sequence[Path], strangers: Iterable[Path], folder: Path, suffixes: Sequence[str]) -> Given:
+def _given(
+    item: PromptItem,
+    paths: Sequence[Path],
+    strangers: Iterable[Path],
+    folder: Path,
+    suffixes: Sequence[str],
+) -> Given:
     if len(paths) == 1:
         return Given(item, paths[0])
     if paths:
         return Given(item, None, f"there are {len(paths)} videos for this item: {_names(paths)}.")
     alike = [entry for entry in strangers if entry.stem == item.id]
-    hint = f" ({_names(alike)}: known are {', '.join(suffixes)} and folders of pictures)" if alike else ""
+    hint = (
+        f" ({_names(alike)}: known are {', '.join(suffixes)} and folders of pictures)"
+        if alike
+        else ""
+    )
     return Given(item, None, f"there is no video for this item: {item.id}.* in {folder}{hint}.")
 
 
-def _about_strangers(folder: Path, strangers: Sequence[Path], missing: Sequence[str], suite: PromptSuite) -> str:
+def _about_strangers(
+    folder: Path, strangers: Sequence[Path], missing: Sequence[str], suite: PromptSuite
+) -> str:
     lower: Mapping[str, str] = {item_id.lower(): item_id for item_id in missing}
     near = {entry: _nearest(entry, lower) for entry in strangers[:MOST_COMPARED]}
-    ordered = sorted(strangers, key=lambda entry: near.get(entry) is None)  # those that may be meant for an item come first
-    shown = [f"{entry.name} (did you mean {near[entry]}?)" if near.get(entry) else entry.name for entry in ordered]
-    count = f"{len(strangers)} names in {folder} are" if len(strangers) > 1 else f"one name in {folder} is"
+    ordered = sorted(
+        strangers, key=lambda entry: near.get(entry) is None
+    )  # those that may be meant for an item come first
+    shown = [
+        f"{entry.name} (did you mean {near[entry]}?)" if near.get(entry) else entry.name
+        for entry in ordered
+    ]
+    count = (
+        f"{len(strangers)} names in {folder} are"
+        if len(strangers) > 1
+        else f"one name in {folder} is"
+    )
     return f"{count} no item of the suite {suite.name} and left out: {listed(shown)}."
 
 
@@ -162,7 +197,10 @@ def check_folder(root: Path, name: str, own_suite: bool) -> None:
         RunFolderError: it is no run folder, or holds other models, whose videos must not be measured by what these are like.
     """
     models = read_manifest(root).get("models", {})
-    kinds = {str(model): record.get("settings") if isinstance(record, dict) else None for model, record in models.items()}
+    kinds = {
+        str(model): record.get("settings") if isinstance(record, dict) else None
+        for model, record in models.items()
+    }
     if kinds and kinds != {name: settings_of(own_suite)}:
         raise RunFolderError(
             f"the run folder {root} holds {', '.join(sorted(kinds))}, not {KIND} called {name}: name another one with --out; "
@@ -175,12 +213,16 @@ def settings_of(own_suite: bool) -> dict[str, str]:
     return {"source": KIND, "prompts": "a manifest's" if own_suite else "the suite's"}
 
 
-def model_record(store: RunStore, name: str, title: str, shared: Shared, *, own_suite: bool) -> dict[str, Any]:
+def model_record(
+    store: RunStore, name: str, title: str, shared: Shared, *, own_suite: bool
+) -> dict[str, Any]:
     """What the manifest of a run says of given videos, in the place of a model: the same keys as of any model."""
     items = {record["item_id"]: record for record in store.jobs.values() if record["model"] == name}
     done = sum(record["status"] == "done" for record in items.values())
     return {
-        "digest": digest_of({item: record["facts"].get("content") for item, record in items.items()}),
+        "digest": digest_of(
+            {item: record["facts"].get("content") for item, record in items.items()}
+        ),
         "recipe": name,
         "training_seed": None,
         "trained": {},
@@ -195,7 +237,9 @@ def model_record(store: RunStore, name: str, title: str, shared: Shared, *, own_
     }
 
 
-def take_in(store: RunStore, name: str, given: Sequence[Given], terms: Terms, progress: Progress) -> None:
+def take_in(
+    store: RunStore, name: str, given: Sequence[Given], terms: Terms, progress: Progress
+) -> None:
     """Bring the run folder's records in line with what is given. What has not changed since is not read again.
 
     Raises:
@@ -203,8 +247,12 @@ def take_in(store: RunStore, name: str, given: Sequence[Given], terms: Terms, pr
         OSError: the run folder cannot be written to.
     """
     for entry in given:
-        if entry.source is not None and Path(os.path.realpath(entry.source)).is_relative_to(os.path.realpath(store.root)):
-            raise InputError(f"{entry.source} lies in the run folder {store.root} itself: name another one with --out.")
+        if entry.source is not None and Path(os.path.realpath(entry.source)).is_relative_to(
+            os.path.realpath(store.root)
+        ):
+            raise InputError(
+                f"{entry.source} lies in the run folder {store.root} itself: name another one with --out."
+            )
     progress.stage("reading", len(given))
     for entry in given:
         progress.advance(failed=not _take(store, name, entry, terms))
@@ -238,7 +286,12 @@ def _job(name: str, item: PromptItem, content: str, terms: Terms) -> Job:
     """A job whose hash covers everything that decides the record, or the scores of the video."""
     subject = item.subject
     pictures = [file_digest(path) for path in (*subject.references, *subject.masks)]
-    known = {"video": content, "item": item_content(item), "pictures": pictures, "terms": [terms.num_frames, terms.fps]}
+    known = {
+        "video": content,
+        "item": item_content(item),
+        "pictures": pictures,
+        "terms": [terms.num_frames, terms.fps],
+    }
     return Job("sample", name, subject.id, item.id, digest_of(known))
 
 
@@ -257,13 +310,24 @@ def _look(source: Path, terms: Terms) -> tuple[Video, dict[str, Any]]:
         raise InputError(f"{source} holds one frame: a picture, not a video.")
     if terms.num_frames not in (None, count):
         raise InputError(f"{source} holds {count} frames; {terms.num_frames} are asked for.")
-    facts = {"codec": header.codec, "lossless": header.lossless, "frames": count, "height": height, "width": width, "fps": video.fps}
+    facts = {
+        "codec": header.codec,
+        "lossless": header.lossless,
+        "frames": count,
+        "height": height,
+        "width": width,
+        "fps": video.fps,
+    }
     return video, {**facts, "rate": "assumed" if source.is_dir() else "of the file"}
 
 
 def done_records(store: RunStore, name: str) -> list[Record]:
     """Records of the given videos that could be read."""
-    return [record for record in store.jobs.values() if record["model"] == name and record["status"] == "done"]
+    return [
+        record
+        for record in store.jobs.values()
+        if record["model"] == name and record["status"] == "done"
+    ]
 
 
 def shared(records: Sequence[Record], terms: Terms, suite: PromptSuite | None) -> Shared:
@@ -288,24 +352,37 @@ def remarks(records: Sequence[Record], terms: Terms, suite: PromptSuite | None) 
     lossy = [fact["codec"] for fact in facts if not fact["lossless"]]
     told = []
     if lossy:
-        told.append(f"lossy are {len(lossy)} of {len(facts)} videos ({', '.join(sorted(set(lossy)))})")
+        told.append(
+            f"lossy are {len(lossy)} of {len(facts)} videos ({', '.join(sorted(set(lossy)))})"
+        )
     if suite:
         other = [fact["fps"] for fact in facts if not _is_close(fact["fps"], suite.fps)]
         if other:
-            told.append(f"another rate than {suite.fps} frames a second have {len(other)} of {len(facts)} ({_few(other)})")
+            told.append(
+                f"another rate than {suite.fps} frames a second have {len(other)} of {len(facts)} ({_few(other)})"
+            )
         if terms.num_frames != suite.num_frames:
             told.append(f"they have {terms.num_frames} frames, the suite's {suite.num_frames}")
-        told = [f"not comparable with runs of the suite {suite.name}: {'; '.join(told)}."] if told else []
+        told = (
+            [f"not comparable with runs of the suite {suite.name}: {'; '.join(told)}."]
+            if told
+            else []
+        )
     else:
         common = shared(records, terms, suite)
-        for what, key, value in (("numbers of frames", "frames", common.num_frames), ("rates", "fps", common.fps)):
+        for what, key, value in (
+            ("numbers of frames", "frames", common.num_frames),
+            ("rates", "fps", common.fps),
+        ):
             if value is None and facts:
                 told.append(f"they have different {what} ({_few([fact[key] for fact in facts])})")
         told = [f"comparable only with videos of their kind: {'; '.join(told)}."] if told else []
     assumed = sum(fact["rate"] == "assumed" for fact in facts)
     if assumed:
         why = "" if terms.fps else ", and motion depends on it: see --fps"
-        told.append(f"folders of pictures have no rate; {terms.fps or 1:g} a second was taken for {assumed} of {len(facts)} videos{why}.")
+        told.append(
+            f"folders of pictures have no rate; {terms.fps or 1:g} a second was taken for {assumed} of {len(facts)} videos{why}."
+        )
     return told
 
 

@@ -57,7 +57,9 @@ def parse_setting(text: str) -> tuple[str, tuple[Any, ...]]:
     key, mark, values = text.partition("=")
     words = [word.strip() for word in values.split(",")]
     if not mark or not key.strip() or not all(words):
-        raise UsageError(f"--set takes a setting and its values, as in --set lr=0.01,0.03, not {text!r}.")
+        raise UsageError(
+            f"--set takes a setting and its values, as in --set lr=0.01,0.03, not {text!r}."
+        )
     found = tuple(_value(word) for word in words)
     if len(set(map(repr, found))) < len(found):
         raise UsageError(f"--set {text} names a value twice.")
@@ -76,7 +78,10 @@ def _value(word: str) -> Any:
 
 def trials_of(budget: Budget) -> list[Settings]:
     """The combinations that are tried, in order: the whole grid (its last setting changes quickest), or a random part of it."""
-    combinations = [dict(zip(budget.grid, values, strict=True)) for values in itertools.product(*budget.grid.values())]
+    combinations = [
+        dict(zip(budget.grid, values, strict=True))
+        for values in itertools.product(*budget.grid.values())
+    ]
     if len(combinations) <= budget.trials:
         return combinations
     chosen = np.random.default_rng(budget.seed).permutation(len(combinations))[: budget.trials]
@@ -101,17 +106,25 @@ def _change(table: Settings, dotted: str, value: Any, name: str) -> None:
     for part in tables:
         inner = table.get(part)
         if not isinstance(inner, Mapping):
-            raise UsageError(f"the model {name!r} has no settings {part!r} to tune: {nearest(part, table)}")
+            raise UsageError(
+                f"the model {name!r} has no settings {part!r} to tune: {nearest(part, table)}"
+            )
         table[part] = table = dict(inner)
     if last in table and isinstance(table[last], Mapping | list):
-        raise UsageError(f"{dotted} of the model {name!r} is a table or a list; name one setting in it, as in {dotted}.key.")
+        raise UsageError(
+            f"{dotted} of the model {name!r} is a table or a list; name one setting in it, as in {dotted}.key."
+        )
     if last not in table:
-        raise UsageError(f"the model {name!r} has no setting {dotted!r} to tune: {nearest(last, table)}")
+        raise UsageError(
+            f"the model {name!r} has no setting {dotted!r} to tune: {nearest(last, table)}"
+        )
     own = table[last]
     if isinstance(value, int) and not isinstance(value, bool) and isinstance(own, float):
         value = float(value)
     if type(value) is not type(own):
-        raise UsageError(f"{dotted} of the model {name!r} is a {type(own).__name__} ({own!r}), which {value!r} is not.")
+        raise UsageError(
+            f"{dotted} of the model {name!r} is a {type(own).__name__} ({own!r}), which {value!r} is not."
+        )
     table[last] = value
 
 
@@ -121,7 +134,9 @@ def refuse_held_out(suite: PromptSuite) -> list[str]:
     Raises:
         UsageError: some are held out for scoring.
     """
-    splits = {str(subject.world.get("split")) for subject in suite.subjects if subject.world is not None}
+    splits = {
+        str(subject.world.get("split")) for subject in suite.subjects if subject.world is not None
+    }
     if HELD_OUT in splits:
         raise UsageError(
             f"the suite {suite.name} holds individuals of the split {HELD_OUT!r}, on which methods are scored: tune on a suite made by "
@@ -135,34 +150,61 @@ def trial_name(settings: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(dict(settings), sort_keys=True).encode()).hexdigest()[:12]
 
 
-def outcome(store: RunStore, suite: PromptSuite, name: str, specs: Sequence[MetricSpec]) -> dict[str, Any]:
+def outcome(
+    store: RunStore, suite: PromptSuite, name: str, specs: Sequence[MetricSpec]
+) -> dict[str, Any]:
     """What a trial's run folder says: mean and number of scored items of each metric, mean seconds, reasons of what failed."""
     jobs = [record for record in store.jobs.values() if record["model"] == name]
-    rows = [row for row in (store.scores.get((name, item.id, spec.id)) for item in suite.items for spec in specs) if row]
-    failed = {record["reason"] for record in jobs if record["status"] == "failed"} | {row["reason"] for row in rows if row["value"] is None}
+    rows = [
+        row
+        for row in (
+            store.scores.get((name, item.id, spec.id)) for item in suite.items for spec in specs
+        )
+        if row
+    ]
+    failed = {record["reason"] for record in jobs if record["status"] == "failed"} | {
+        row["reason"] for row in rows if row["value"] is None
+    }
     means, scored = {}, {}
     for spec in specs:
-        values = [row["value"] for row in rows if row["spec_id"] == spec.id and row["value"] is not None]
-        means[spec.name], scored[spec.name] = (round(fmean(values), 5) if values else None), len(values)
+        values = [
+            row["value"] for row in rows if row["spec_id"] == spec.id and row["value"] is not None
+        ]
+        means[spec.name], scored[spec.name] = (
+            (round(fmean(values), 5) if values else None),
+            len(values),
+        )
     seconds = {
-        kind: [record["seconds"] for record in jobs if record["kind"] == kind and record["status"] == "done"] for kind in ("fit", "sample")
+        kind: [
+            record["seconds"]
+            for record in jobs
+            if record["kind"] == kind and record["status"] == "done"
+        ]
+        for kind in ("fit", "sample")
     }
     return {
         "means": means,
         "scored": scored,
-        **{f"{kind}_seconds": round(fmean(values), 4) if values else None for kind, values in seconds.items()},
+        **{
+            f"{kind}_seconds": round(fmean(values), 4) if values else None
+            for kind, values in seconds.items()
+        },
         "failures": sorted(filter(None, failed)),
     }
 
 
-def with_trial(trials: Sequence[Mapping[str, Any]], new: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def with_trial(
+    trials: Sequence[Mapping[str, Any]], new: Mapping[str, Any]
+) -> list[Mapping[str, Any]]:
     """The trials with a new one in the place of an earlier one of the same settings, else at the end."""
     if not any(trial["settings"] == new["settings"] for trial in trials):
         return [*trials, new]
     return [new if trial["settings"] == new["settings"] else trial for trial in trials]
 
 
-def choose(trials: Sequence[Mapping[str, Any]], metric: str, items: int, *, higher_is_better: bool) -> Settings | None:
+def choose(
+    trials: Sequence[Mapping[str, Any]], metric: str, items: int, *, higher_is_better: bool
+) -> Settings | None:
     """Settings of the trial with the best mean; of equal ones the first. Only trials that scored every item count; None if none did."""
     whole = [trial for trial in trials if trial["scored"].get(metric) == items]
     if not whole:
@@ -185,7 +227,9 @@ def read_record(path: Path, question: Mapping[str, Any]) -> dict[str, Any] | Non
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{path} cannot be read as the record of a tuning: {error}.") from None
     if {key: record.get(key) for key in question} != dict(question):
-        raise UsageError(f"{path} records another tuning, which is kept: name another file with --out, or remove it.")
+        raise UsageError(
+            f"{path} records another tuning, which is kept: name another file with --out, or remove it."
+        )
     return record
 
 
@@ -195,7 +239,9 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
     write_whole(path, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
 
 
-def question_of(recipe: Recipe, scale: str, suite: PromptSuite, splits: Sequence[str], budget: Budget) -> dict[str, Any]:
+def question_of(
+    recipe: Recipe, scale: str, suite: PromptSuite, splits: Sequence[str], budget: Budget
+) -> dict[str, Any]:
     """What a tuning asks: the part of its record that is there before the first trial."""
     combinations = int(np.prod([len(values) for values in budget.grid.values()]))
     return {

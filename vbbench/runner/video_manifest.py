@@ -72,18 +72,27 @@ def read_manifest(path: Path) -> tuple[list[Row], list[str]]:
     cells = _cells(path)
     _, header = next(cells, (1, []))
     columns = _columns(path, header)
-    rows = [_row(path, line, number, values, columns, len(header)) for number, (line, values) in enumerate(cells, 1)]
+    rows = [
+        _row(path, line, number, values, columns, len(header))
+        for number, (line, values) in enumerate(cells, 1)
+    ]
     if not rows:
         raise InputError(f"{path} holds no row below its header.")
     _check_together(path, rows)
     unused = [name for name in columns if name not in REQUIRED + OPTIONAL]
-    return rows, [f"columns of {path} that say nothing to vbbench: {', '.join(unused)}."] if unused else []
+    return rows, [
+        f"columns of {path} that say nothing to vbbench: {', '.join(unused)}."
+    ] if unused else []
 
 
 def _cells(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Line number and cells of every row that is not empty."""
     if not path.is_file():
-        raise InputError(f"{path} is a folder, not a manifest." if path.is_dir() else f"there is no manifest {path}.")
+        raise InputError(
+            f"{path} is a folder, not a manifest."
+            if path.is_dir()
+            else f"there is no manifest {path}."
+        )
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
@@ -93,7 +102,9 @@ def _cells(path: Path) -> Iterator[tuple[int, list[str]]]:
                     yield line, [value.strip() for value in values]
                 line = reader.line_num + 1
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text (byte {error.start}): save it as CSV UTF-8.") from None
+        raise InputError(
+            f"{path} is not UTF-8 text (byte {error.start}): save it as CSV UTF-8."
+        ) from None
     except csv.Error as error:
         raise InputError(f"{path}, line {reader.line_num}: this is no CSV: {error}.") from None
     except OSError as error:
@@ -106,17 +117,28 @@ def _columns(path: Path, header: Sequence[str]) -> dict[str, int]:
     if missing:
         found = f"it has {', '.join(header)}" if header else "it is empty"
         hint = "; columns are separated by commas" if len(header) == 1 and ";" in header[0] else ""
-        raise InputError(f"{path}, line 1: the columns {', '.join(REQUIRED)} are needed, {', '.join(missing)} is missing ({found}{hint}).")
+        raise InputError(
+            f"{path}, line 1: the columns {', '.join(REQUIRED)} are needed, {', '.join(missing)} is missing ({found}{hint})."
+        )
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(f"{path}, line 1: the column {twice[0]} stands there twice.")
     return {name: place for place, name in enumerate(names)}
 
 
-def _row(path: Path, line: int, number: int, values: Sequence[str], columns: Mapping[str, int], width: int) -> Row:
+def _row(
+    path: Path,
+    line: int,
+    number: int,
+    values: Sequence[str],
+    columns: Mapping[str, int],
+    width: int,
+) -> Row:
     where = f"{path}, line {line}"
     if len(values) != width:
-        raise InputError(f"{where}: it has {len(values)} cells, the header has {width}; texts with commas stand in quotes.")
+        raise InputError(
+            f"{where}: it has {len(values)} cells, the header has {width}; texts with commas stand in quotes."
+        )
     if any("\0" in value for value in values):
         raise InputError(f"{where}: it holds a NUL character; this is no text.")
     cell = {name: values[columns[name]] if name in columns else "" for name in REQUIRED + OPTIONAL}
@@ -124,7 +146,9 @@ def _row(path: Path, line: int, number: int, values: Sequence[str], columns: Map
     if empty or ("id" in columns and not cell["id"]):
         raise InputError(f"{where}: the {(*empty, 'id')[0]} is missing.")
     if cell["subject_word"] and not has_word(cell["text"], cell["subject_word"]):
-        raise InputError(f"{where}: the subject word {cell['subject_word']!r} is not a word of the text.")
+        raise InputError(
+            f"{where}: the subject word {cell['subject_word']!r} is not a word of the text."
+        )
     return Row(
         line=line,
         id=safe_name(cell["id"]) if cell["id"] else f"{number:04d}-{safe_name(cell['subject'])}",
@@ -143,11 +167,15 @@ def _check_together(path: Path, rows: Sequence[Row]) -> None:
     classes: dict[str, Row] = {}
     for row in rows:
         if first.setdefault(row.id, row.line) != row.line:
-            raise InputError(f"{path}, line {row.line}: the id {row.id!r} stands in line {first[row.id]} too.")
+            raise InputError(
+                f"{path}, line {row.line}: the id {row.id!r} stands in line {first[row.id]} too."
+            )
         known = classes.setdefault(row.subject, row) if row.class_name else row
         if known.class_name != row.class_name:
             differ = f"a {row.class_name}, in line {known.line} a {known.class_name}"
-            raise InputError(f"{path}, line {row.line}: the subject {row.subject_name!r} is {differ}.")
+            raise InputError(
+                f"{path}, line {row.line}: the subject {row.subject_name!r} is {differ}."
+            )
 
 
 # A suite made of a manifest's rows, inside of the run folder: from there on, its videos are scored like any other suite's.
@@ -190,12 +218,20 @@ def _refuse_strange_suite(folder: Path) -> None:
         RunFolderError: it holds anything that a suite made here does not.
     """
     ours = {"suite.toml", "items.jsonl", "subjects.jsonl", "images"}
-    strange = sorted(entry.name for entry in folder.iterdir() if entry.name not in ours) if folder.is_dir() else []
+    strange = (
+        sorted(entry.name for entry in folder.iterdir() if entry.name not in ours)
+        if folder.is_dir()
+        else []
+    )
     if strange:
-        raise RunFolderError(f"{folder} is no suite made by vbbench score: it holds {strange[0]}. Name another run folder with --out.")
+        raise RunFolderError(
+            f"{folder} is no suite made by vbbench score: it holds {strange[0]}. Name another run folder with --out."
+        )
 
 
-def make_submission(root: Path, rows: Sequence[Row], *, scale: str, num_frames: int | None, fps: float | None) -> Submission:
+def make_submission(
+    root: Path, rows: Sequence[Row], *, scale: str, num_frames: int | None, fps: float | None
+) -> Submission:
     """Write the suite to ``root/suite``, in the place of one that is there, and say which video answers which of its items.
 
     A row whose image cannot be read keeps its place, with the reason, behind a grey picture. Where a subject has several images,
@@ -221,15 +257,31 @@ def make_submission(root: Path, rows: Sequence[Row], *, scale: str, num_frames: 
     if not all(pictures.values()):
         _draw_nothing(new / NO_IMAGE)
     classes = {row.subject: row.class_name for row in rows if row.class_name}
-    subjects = [_subject_row(name, classes.get(name, UNKNOWN_CLASS), own or [NO_IMAGE]) for name, own in pictures.items()]
-    items = [_item_row(row, subject) for row in rows for subject in subjects if subject["id"] == row.subject]
+    subjects = [
+        _subject_row(name, classes.get(name, UNKNOWN_CLASS), own or [NO_IMAGE])
+        for name, own in pictures.items()
+    ]
+    items = [
+        _item_row(row, subject)
+        for row in rows
+        for subject in subjects
+        if subject["id"] == row.subject
+    ]
     suites.write(new, _settings(rows, scale, num_frames, fps), subjects, items)
     shutil.rmtree(root / "suite", ignore_errors=True)
     new.rename(root / "suite")
     suite = load_suite(root / "suite")
-    given = tuple(_given(row, item, problems.get(row.id)) for row, item in zip(rows, suite.items, strict=True))
+    given = tuple(
+        _given(row, item, problems.get(row.id)) for row, item in zip(rows, suite.items, strict=True)
+    )
     several = [name for name, own in pictures.items() if len(own) > 1]
-    notes = (f"videos are held against all images of their subject; more than one have {listed(several)}.",) if several else ()
+    notes = (
+        (
+            f"videos are held against all images of their subject; more than one have {listed(several)}.",
+        )
+        if several
+        else ()
+    )
     return Submission(suite, scale, given, notes)
 
 
@@ -271,11 +323,18 @@ def _subject_row(name: str, class_name: str, pictures: Sequence[str]) -> dict[st
 
 
 def _item_row(row: Row, subject: dict[str, Any]) -> dict[str, Any]:
-    known = {"id": row.id, "subject": row.subject, "class": subject["class"], "image": subject["image"]}
+    known = {
+        "id": row.id,
+        "subject": row.subject,
+        "class": subject["class"],
+        "image": subject["image"],
+    }
     return {**known, "text": row.text, "subject_word": row.word}
 
 
-def _settings(rows: Sequence[Row], scale: str, num_frames: int | None, fps: float | None) -> dict[str, Any]:
+def _settings(
+    rows: Sequence[Row], scale: str, num_frames: int | None, fps: float | None
+) -> dict[str, Any]:
     """Settings of the suite; its shape is what most of the videos have, and only pages show it."""
     from vbbench.media.video import probe
 

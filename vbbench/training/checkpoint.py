@@ -29,7 +29,15 @@ from vbbench.errors import UsageError
 KEPT = 2
 MODEL = "model.safetensors"
 _PREFIX = "checkpoint-"
-_STATE: Mapping[str, Any] = {"name": str, "seed": int, "step": int, "seconds": int | float, "history": list, "sums": dict, "files": dict}
+_STATE: Mapping[str, Any] = {
+    "name": str,
+    "seed": int,
+    "step": int,
+    "seconds": int | float,
+    "history": list,
+    "sums": dict,
+    "files": dict,
+}
 
 
 def _nobody(line: str) -> None:
@@ -113,7 +121,9 @@ def latest(work: Path, tell: Callable[[str], None] = _nobody) -> Checkpoint | No
             return Checkpoint(folder, state)
         tell(f"{folder} is damaged, and passed over")
     if folders:
-        raise UsageError(f"none of the checkpoints in {work} is whole: remove them ({_PREFIX}*) to train from the beginning.")
+        raise UsageError(
+            f"none of the checkpoints in {work} is whole: remove them ({_PREFIX}*) to train from the beginning."
+        )
     return None
 
 
@@ -121,8 +131,15 @@ def _whole_state(folder: Path) -> dict[str, Any] | None:
     """A checkpoint's state; None where it or a file that it names is damaged or missing."""
     try:
         state = json.loads((folder / "state.json").read_text())
-        fits = all(isinstance(state[key], kind) for key, kind in _STATE.items()) and {MODEL, optimizer_name(0)} <= state["files"].keys()
-        fits = fits and state["step"] >= 0 and all(_digest(folder / name) == digest for name, digest in state["files"].items())
+        fits = (
+            all(isinstance(state[key], kind) for key, kind in _STATE.items())
+            and {MODEL, optimizer_name(0)} <= state["files"].keys()
+        )
+        fits = (
+            fits
+            and state["step"] >= 0
+            and all(_digest(folder / name) == digest for name, digest in state["files"].items())
+        )
     except (FileNotFoundError, ValueError, KeyError, AttributeError, TypeError):
         return None
     return state if fits else None
@@ -130,8 +147,12 @@ def _whole_state(folder: Path) -> dict[str, Any] | None:
 
 def _tidy(work: Path, newest: Path) -> None:
     """Drop all but the newest checkpoints, and what interrupted writers left."""
-    older = sorted((path for path in work.glob(f"{_PREFIX}*") if path.name < newest.name), reverse=True)
-    newer = [path for path in work.glob(f"{_PREFIX}*") if path.name > newest.name]  # torn ones: latest() passed them over
+    older = sorted(
+        (path for path in work.glob(f"{_PREFIX}*") if path.name < newest.name), reverse=True
+    )
+    newer = [
+        path for path in work.glob(f"{_PREFIX}*") if path.name > newest.name
+    ]  # torn ones: latest() passed them over
     for path in [*older[KEPT - 1 :], *newer, *work.glob(".writing-*")]:
         shutil.rmtree(path, ignore_errors=True)
 

@@ -13,7 +13,9 @@ Row = Mapping[str, float]
 
 def write_csv(path: Path, history: Sequence[Row]) -> None:
     """One row per logged step: step, seconds, loss, its parts, and validation figures (``val/...``) where there were any."""
-    columns = list(dict.fromkeys(["step", "seconds", "loss", *(key for row in history for key in row)]))
+    columns = list(
+        dict.fromkeys(["step", "seconds", "loss", *(key for row in history for key in row)])
+    )
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
@@ -26,8 +28,13 @@ def draw_png(path: Path, history: Sequence[Row], title: str) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    keys = list(dict.fromkeys(key for row in history for key in row if key not in ("step", "seconds", "lr")))
-    parts, figures = [k for k in keys if not k.startswith("val/")], [k for k in keys if k.startswith("val/")]
+    keys = list(
+        dict.fromkeys(key for row in history for key in row if key not in ("step", "seconds", "lr"))
+    )
+    parts, figures = (
+        [k for k in keys if not k.startswith("val/")],
+        [k for k in keys if k.startswith("val/")],
+    )
     panels = [parts, *([key] for key in figures)]
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
@@ -36,7 +43,12 @@ def draw_png(path: Path, history: Sequence[Row], title: str) -> None:
         axes = figure.add_subplot(rows, columns, number)
         for name in names:
             points = [(row["step"], row[name]) for row in history if name in row]
-            axes.plot(*zip(*points, strict=True), label=name, linewidth=1.2, marker="." if name.startswith("val/") else "")
+            axes.plot(
+                *zip(*points, strict=True),
+                label=name,
+                linewidth=1.2,
+                marker="." if name.startswith("val/") else "",
+            )
         axes.set_xlabel("step")
         axes.grid(alpha=0.25)
         if names:

@@ -76,7 +76,12 @@ class Group(Alone):
     def meet(self, tensors: Sequence[Tensor], save: bool, stop: bool) -> tuple[bool, bool]:
         """One all-reduce of everything, the two wishes included."""
         floats = [tensor for tensor in tensors if tensor.is_floating_point()]
-        flat = torch.cat([*(tensor.detach().reshape(-1) for tensor in floats), torch.tensor([float(save), float(stop)])])
+        flat = torch.cat(
+            [
+                *(tensor.detach().reshape(-1) for tensor in floats),
+                torch.tensor([float(save), float(stop)]),
+            ]
+        )
         try:
             dist.all_reduce(flat)
         except RuntimeError as error:
@@ -98,7 +103,12 @@ class Group(Alone):
 
 @contextmanager
 def group(
-    factory: Callable[[], Objective], settings: TrainSettings, seed: int, work: Path, found: Checkpoint | None, workers: int
+    factory: Callable[[], Objective],
+    settings: TrainSettings,
+    seed: int,
+    work: Path,
+    found: Checkpoint | None,
+    workers: int,
 ) -> Iterator[Group]:
     """Start ``workers`` - 1 processes that train along; the caller is worker 0. They end with the training, or with the caller."""
     context = multiprocessing.get_context("spawn")
@@ -107,7 +117,11 @@ def group(
         store = str(Path(folder) / "store")
         ready = [context.Event() for _ in range(1, workers)]
         processes = [
-            context.Process(target=_worker, args=(rank, workers, store, ready[rank - 1], factory, settings, seed, work, found), daemon=True)
+            context.Process(
+                target=_worker,
+                args=(rank, workers, store, ready[rank - 1], factory, settings, seed, work, found),
+                daemon=True,
+            )
             for rank in range(1, workers)
         ]
         try:
@@ -116,7 +130,9 @@ def group(
             for event, process in zip(ready, processes, strict=True):
                 while not event.wait(0.1):
                     if not process.is_alive():
-                        raise VBBenchError("A training worker could not be started; what it wrote above says why.")
+                        raise VBBenchError(
+                            "A training worker could not be started; what it wrote above says why."
+                        )
             torch.set_num_threads(1)
             yield _join(store, 0, workers, settings.average_every)
             for process in processes:
@@ -130,7 +146,9 @@ def group(
 
 
 def _join(store: str, rank: int, size: int, every: int) -> Group:
-    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=size, timeout=PATIENCE)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{store}", rank=rank, world_size=size, timeout=PATIENCE
+    )
     return Group(rank, size, every)
 
 
@@ -148,7 +166,9 @@ def _worker(
     """Body of a process other than worker 0."""
     from vbbench.training.trainer import Trainer
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; worker 0 decides what it means
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches every process of a terminal; worker 0 decides what it means
     torch.set_num_threads(1)
     objective = factory()
     ready.set()
@@ -195,14 +215,25 @@ def fit(
     with locked(work):
         checkpoint.clear_unfinished(work)
         found = checkpoint.latest(work, progress.say)
-        facts = {"settings": settings.as_dict(), "made_from": dict(made_from or {}), "device": device, "workers": workers}
+        facts = {
+            "settings": settings.as_dict(),
+            "made_from": dict(made_from or {}),
+            "device": device,
+            "workers": workers,
+        }
         facts = facts_of(found, facts, objective.name, seed, work)
         if workers == 1 or (found is not None and found.step >= settings.steps):
-            return Trainer(objective, settings, seed=seed, work=work, device=device, found=found, facts=facts).run()
+            return Trainer(
+                objective, settings, seed=seed, work=work, device=device, found=found, facts=facts
+            ).run()
         if factory is None or torch.device(device).type != "cpu":
-            raise UsageError("More than one worker needs the CPU and a way to build the objective in each.")
+            raise UsageError(
+                "More than one worker needs the CPU and a way to build the objective in each."
+            )
         with group(factory, settings, seed, work, found, workers) as peers:
-            return Trainer(objective, settings, seed=seed, work=work, peers=peers, found=found, facts=facts).run()
+            return Trainer(
+                objective, settings, seed=seed, work=work, peers=peers, found=found, facts=facts
+            ).run()
 
 
 @contextmanager
@@ -215,7 +246,9 @@ def locked(work: Path) -> Iterator[None]:
     try:
         handle = lock_folder(work)
     except BlockingIOError:
-        raise UsageError(f"another process trains in {work}: wait for it, or name another folder.") from None
+        raise UsageError(
+            f"another process trains in {work}: wait for it, or name another folder."
+        ) from None
     try:
         yield
     finally:
@@ -243,7 +276,9 @@ def facts_of(
         return {**facts, "earlier": []}
     state = found.state
     if (state["name"], state["seed"]) != (name, seed):
-        raise UsageError(f"{work} holds a training of {state['name']} with seed {state['seed']}: remove it or name another folder.")
+        raise UsageError(
+            f"{work} holds a training of {state['name']} with seed {state['seed']}: remove it or name another folder."
+        )
     before = {key: state.get(key, value) for key, value in facts.items()}
     earlier = list(state.get("earlier", []))
     old, new = before["made_from"], facts["made_from"]
@@ -251,13 +286,20 @@ def facts_of(
     if found.step >= facts["settings"]["steps"]:
         if changed := sorted(key for key in old | new if old.get(key) != new.get(key)):
             what = " and ".join(changed)
-            raise UsageError(f"{work} holds a finished training, but {what} changed since: remove it, or ask for more steps to go on.")
+            raise UsageError(
+                f"{work} holds a finished training, but {what} changed since: remove it, or ask for more steps to go on."
+            )
         if changes:
-            tell(f"{work} holds a finished training; what is asked for now is passed over: {changes}")
+            tell(
+                f"{work} holds a finished training; what is asked for now is passed over: {changes}"
+            )
         return {**before, "earlier": earlier}
     if changes:
         tell(f"going on from step {found.step} otherwise than before: {changes}")
-    return {**facts, "earlier": earlier if before == facts else [*earlier, {"until": found.step, **before}]}
+    return {
+        **facts,
+        "earlier": earlier if before == facts else [*earlier, {"until": found.step, **before}],
+    }
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any], inside: str = "") -> Iterator[str]:
@@ -266,7 +308,11 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any], inside: str = ""
         old, new = (values.get(key) for values in (before, now))
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             yield from _changes(old, new, f"{inside}{key} ")
-        elif old != new and key != "steps" and not (isinstance(old, list | tuple) and list(old) == list(new or ())):
+        elif (
+            old != new
+            and key != "steps"
+            and not (isinstance(old, list | tuple) and list(old) == list(new or ()))
+        ):
             yield f"{inside}{key} {_short(old)}, now {_short(new)}"
 
 

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vbbench.core import paths as resources
+from vbbench.core import paths
+from vbbench.core.files import file_digest
 from vbbench.core.names import nearest
 from vbbench.core.paths import seeded_name
 from vbbench.core.version import __version__
@@ -61,12 +62,18 @@ RECIPES: dict[str, TrainingRecipe] = {
     "dino": TrainingRecipe("dino:Dino", "scoring", (), 5),
     "segmenter": TrainingRecipe("segmenter:Segmenter", "scoring", (), 6),
     "videobooth-coarse": TrainingRecipe("videobooth:Coarse", "models", _ON_THE_BASE, 7),
-    "videobooth": TrainingRecipe("videobooth:Fine", "models", _ON_THE_BASE, 8, after="videobooth-coarse"),
+    "videobooth": TrainingRecipe(
+        "videobooth:Fine", "models", _ON_THE_BASE, 8, after="videobooth-coarse"
+    ),
     "videobooth-short-coarse": TrainingRecipe("videobooth:ShortCoarse", "models", _ON_THE_BASE, 7),
-    "videobooth-short": TrainingRecipe("videobooth:ShortFine", "models", _ON_THE_BASE, 8, after="videobooth-short-coarse"),
+    "videobooth-short": TrainingRecipe(
+        "videobooth:ShortFine", "models", _ON_THE_BASE, 8, after="videobooth-short-coarse"
+    ),
     "videobooth-fine": TrainingRecipe("videobooth:FineOnly", "models", _ON_THE_BASE, 9),
     "videobooth-joint": TrainingRecipe("videobooth:Joint", "models", _ON_THE_BASE, 10),
-    "videobooth-clean-prompt": TrainingRecipe("videobooth:CleanPrompt", "models", _ON_THE_BASE, 8, after="videobooth-short-coarse"),
+    "videobooth-clean-prompt": TrainingRecipe(
+        "videobooth:CleanPrompt", "models", _ON_THE_BASE, 8, after="videobooth-short-coarse"
+    ),
     "elite-global": TrainingRecipe("elite:Global", "models", _ON_THE_BASE, 11),
     "elite": TrainingRecipe("elite:Local", "models", _ON_THE_BASE, 12, after="elite-global"),
 }
@@ -96,7 +103,7 @@ def train(
     Args:
         name: one of ``recipe_names()``.
         scale: only ``mini`` can be trained from nothing.
-        out: folder the weights are written to, ``resources.weights_dir`` by default. Weights that a recipe needs are looked for where
+        out: folder the weights are written to, ``paths.weights_dir`` by default. Weights that a recipe needs are looked for where
             ``resources`` finds them; for ``all`` that is made the same folder, which must therefore be named like the scale.
         steps: instead of the recipe's own number; may differ from that of the training that is resumed (see ``settings.lr_at``).
         seed: of the training; with another than 0 the file is called ``<name>-seed<seed>``.
@@ -108,14 +115,18 @@ def train(
         WeightsError: weights that the recipe needs are missing.
     """
     _check(name, scale, device, workers)
-    out = Path(out) if out is not None else resources.weights_dir(scale)
+    out = Path(out) if out is not None else paths.weights_dir(scale)
     work = Path(work or os.environ.get(WORK_VARIABLE) or "work")
     if name == ALL and seed:
-        raise UsageError("all is trained with seed 0, which is what ships; name the weights that another seed is wanted of.")
+        raise UsageError(
+            "all is trained with seed 0, which is what ships; name the weights that another seed is wanted of."
+        )
     if name != ALL:
         return _train_one(name, scale, out, steps, seed, device, workers, work)
     if out.name != scale:
-        raise UsageError(f"To train all recipes into another folder, give it the name of the scale: {out / scale}.")
+        raise UsageError(
+            f"To train all recipes into another folder, give it the name of the scale: {out / scale}."
+        )
     with _weights_at(out):
         for each in RECIPES:
             _train_one(each, scale, out, steps, seed, device, workers, work)
@@ -132,14 +143,25 @@ def build_objective(name: str, data_folder: Path, seed: int, device: str) -> Obj
     cls = getattr(importlib.import_module(f"vbbench.training.objectives.{module}"), attribute)
     torch.manual_seed(_run_seed(name, seed))
     start = {"start_from": seeded_name(recipe.after, seed)} if recipe.after else {}
-    return cls(TrainingData(data_folder, recipe.data), seed=_run_seed(name, seed), device=device, **start)
+    return cls(
+        TrainingData(data_folder, recipe.data), seed=_run_seed(name, seed), device=device, **start
+    )
 
 
 def _run_seed(name: str, seed: int) -> int:
     return 1000 * seed + RECIPES[name].seed_offset
 
 
-def _train_one(name: str, scale: str, out: Path, steps: int | None, seed: int, device: str, workers: int, work: Path) -> None:
+def _train_one(
+    name: str,
+    scale: str,
+    out: Path,
+    steps: int | None,
+    seed: int,
+    device: str,
+    workers: int,
+    work: Path,
+) -> None:
     """One recipe, from data to weights file."""
     from vbbench.core import progress
     from vbbench.core.weights_file import read_card, save_weights
@@ -148,7 +170,7 @@ def _train_one(name: str, scale: str, out: Path, steps: int | None, seed: int, d
     recipe, seeded = RECIPES[name], seeded_name(name, seed)
     earlier = (seeded_name(recipe.after, seed),) if recipe.after else ()
     needs = (*recipe.needs, *earlier)
-    made_from = {needed: resources.file_digest(resources.weights_path(needed, scale)) for needed in needs}
+    made_from = {needed: file_digest(paths.weights_path(needed, scale)) for needed in needs}
     data_folder, made_from["data"] = rendering.prepare(work / "data", recipe.data)
     factory: Callable[[], Any] = functools.partial(build_objective, name, data_folder, seed, device)
     objective = factory()
@@ -156,21 +178,48 @@ def _train_one(name: str, scale: str, out: Path, steps: int | None, seed: int, d
         tensors, config, facts = _solve(objective, made_from)
     else:
         folder = work / scale / seeded
-        settings = objective.settings if steps is None else dataclasses.replace(objective.settings, steps=steps)
-        tensors, config, facts = _fit(objective, settings, factory, _run_seed(name, seed), folder, device, workers, made_from)
+        settings = (
+            objective.settings
+            if steps is None
+            else dataclasses.replace(objective.settings, steps=steps)
+        )
+        tensors, config, facts = _fit(
+            objective, settings, factory, _run_seed(name, seed), folder, device, workers, made_from
+        )
     path = out / f"{seeded}.safetensors"
-    steps_before = sum(read_card(resources.weights_path(stage, scale)).get("total_steps", 0) for stage in earlier)
-    facts |= {"total_steps": facts["steps"] + steps_before, "parameters": sum(t.numel() for t in tensors.values())}
-    card = {"recipe": name, "scale": scale, "seed": seed, **facts, "config": config, **environment(device), "world": WORLD_VERSION}
+    steps_before = sum(
+        read_card(paths.weights_path(stage, scale)).get("total_steps", 0) for stage in earlier
+    )
+    facts |= {
+        "total_steps": facts["steps"] + steps_before,
+        "parameters": sum(t.numel() for t in tensors.values()),
+    }
+    card = {
+        "recipe": name,
+        "scale": scale,
+        "seed": seed,
+        **facts,
+        "config": config,
+        **environment(device),
+        "world": WORLD_VERSION,
+    }
     save_weights(path, tensors, card, eight_bit=bool(config.get("differences")))
     progress.say(f"{name}: {path}  {progress.figures(facts['validation'])}")
 
 
-def _solve(objective: Solver, made_from: dict[str, str]) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, Any]]:
+def _solve(
+    objective: Solver, made_from: dict[str, str]
+) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, Any]]:
     """Tensors, configuration and the card's facts of an objective that is computed."""
     started = time.monotonic()
     figures = {key: float(value) for key, value in objective.solve().items()}
-    facts = {"steps": 0, "seconds": round(time.monotonic() - started, 1), "loss": None, "validation": figures, "made_from": made_from}
+    facts = {
+        "steps": 0,
+        "seconds": round(time.monotonic() - started, 1),
+        "loss": None,
+        "validation": figures,
+        "made_from": made_from,
+    }
     return *objective.export(None), facts
 
 
@@ -189,8 +238,22 @@ def _fit(
 
     from vbbench.training.loop import fit
 
-    result = fit(objective, settings, seed=seed, work=folder, device=device, workers=workers, factory=factory, made_from=made_from)
-    facts = {"steps": result.steps, "seconds": round(result.seconds, 1), "loss": result.loss, "validation": result.validation}
+    result = fit(
+        objective,
+        settings,
+        seed=seed,
+        work=folder,
+        device=device,
+        workers=workers,
+        factory=factory,
+        made_from=made_from,
+    )
+    facts = {
+        "steps": result.steps,
+        "seconds": round(result.seconds, 1),
+        "loss": result.loss,
+        "validation": result.validation,
+    }
     with torch.no_grad():
         tensors, config = objective.export(result.module)
     return tensors, config, {**facts, **result.facts}
@@ -203,7 +266,9 @@ def environment(device: str) -> dict[str, Any]:
     from vbbench.core.environment import commit
 
     return {
-        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else f"cpu ({platform.machine()})",
+        "device": torch.cuda.get_device_name(device)
+        if device.startswith("cuda")
+        else f"cpu ({platform.machine()})",
         "torch": torch.__version__,
         "vbbench": __version__,
         "commit": commit(),
@@ -231,12 +296,12 @@ def _check(name: str, scale: str, device: str, workers: int) -> None:
 @contextmanager
 def _weights_at(folder: Path) -> Iterator[None]:
     """Let ``resources`` find weights in ``folder`` (named like its scale), in this process and in workers it starts."""
-    before = os.environ.get(resources.WEIGHTS_VARIABLE)
-    os.environ[resources.WEIGHTS_VARIABLE] = str(folder.resolve().parent)
+    before = os.environ.get(paths.WEIGHTS_VARIABLE)
+    os.environ[paths.WEIGHTS_VARIABLE] = str(folder.resolve().parent)
     try:
         yield
     finally:
         if before is None:
-            del os.environ[resources.WEIGHTS_VARIABLE]
+            del os.environ[paths.WEIGHTS_VARIABLE]
         else:
-            os.environ[resources.WEIGHTS_VARIABLE] = before
+            os.environ[paths.WEIGHTS_VARIABLE] = before

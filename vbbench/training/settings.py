@@ -44,7 +44,9 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.average_every < 1 or self.validate_every < 1:
-            raise UsageError("Training needs at least one step, and at least one step between validations and averagings.")
+            raise UsageError(
+                "Training needs at least one step, and at least one step between validations and averagings."
+            )
         if not 0.0 <= self.decay_from <= 1.0 or not 0.0 <= self.ema_decay < 1.0:
             raise UsageError("decay_from must lie in [0, 1] and ema_decay in [0, 1).")
 

@@ -39,7 +39,10 @@ class Interrupt:
 
     def __enter__(self) -> Interrupt:
         if self.active:
-            self.before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+            self.before = {
+                number: signal.signal(number, self._handle)
+                for number in (signal.SIGINT, signal.SIGTERM)
+            }
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -60,19 +63,30 @@ Parameters = Mapping[str, nn.Parameter]
 def adamw(trained: Parameters, settings: TrainSettings, device_type: str) -> torch.optim.AdamW:
     """AdamW with weight decay on matrices and kernels only."""
     groups = [
-        {"params": [param for param in trained.values() if param.ndim >= 2], "weight_decay": settings.weight_decay},
+        {
+            "params": [param for param in trained.values() if param.ndim >= 2],
+            "weight_decay": settings.weight_decay,
+        },
         {"params": [param for param in trained.values() if param.ndim < 2], "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
-    return torch.optim.AdamW(groups, lr=settings.lr, betas=settings.betas, fused=device_type in ("cpu", "cuda"))
+    return torch.optim.AdamW(
+        groups, lr=settings.lr, betas=settings.betas, fused=device_type in ("cpu", "cuda")
+    )
 
 
 def state_tensors(optimizer: torch.optim.Optimizer, trained: Parameters) -> dict[str, Tensor]:
     """The optimiser's state by ``<kind>/<parameter name>``; a parameter that never had a gradient has none."""
-    return {f"{kind}/{name}": value for name, param in trained.items() for kind, value in optimizer.state.get(param, {}).items()}
+    return {
+        f"{kind}/{name}": value
+        for name, param in trained.items()
+        for kind, value in optimizer.state.get(param, {}).items()
+    }
 
 
-def restore_state(optimizer: torch.optim.Optimizer, trained: Parameters, tensors: Mapping[str, Tensor]) -> None:
+def restore_state(
+    optimizer: torch.optim.Optimizer, trained: Parameters, tensors: Mapping[str, Tensor]
+) -> None:
     """Put what ``state_tensors`` gave back."""
     names = {param: name for name, param in trained.items()}
     order = [param for group in optimizer.param_groups for param in group["params"]]
@@ -82,9 +96,16 @@ def restore_state(optimizer: torch.optim.Optimizer, trained: Parameters, tensors
         if f"step/{name}" not in tensors:
             continue
         state[index] = {"step": tensors[f"step/{name}"]}
-        for kind in ("exp_avg", "exp_avg_sq"):  # in the parameter's own memory layout, which the fused kernel takes for granted
-            state[index][kind] = torch.empty_like(param, requires_grad=False).copy_(tensors[f"{kind}/{name}"])
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        for kind in (
+            "exp_avg",
+            "exp_avg_sq",
+        ):  # in the parameter's own memory layout, which the fused kernel takes for granted
+            state[index][kind] = torch.empty_like(param, requires_grad=False).copy_(
+                tensors[f"{kind}/{name}"]
+            )
+    optimizer.load_state_dict(
+        {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
+    )
 
 
 class MovingAverage:
@@ -97,7 +118,11 @@ class MovingAverage:
     @torch.no_grad()
     def move(self, decay: float) -> None:
         """``average = decay * average + (1 - decay) * parameter``."""
-        torch._foreach_lerp_(list(self.values.values()), [param.detach() for param in self.trained.values()], 1.0 - decay)
+        torch._foreach_lerp_(
+            list(self.values.values()),
+            [param.detach() for param in self.trained.values()],
+            1.0 - decay,
+        )
 
     def swap(self) -> None:
         """Exchange average and live parameters, by pointer."""
@@ -142,14 +167,19 @@ class Trainer:
         self.settings, self.seed, self.work = settings, seed, work
         self.peers, self.facts = peers or Alone(), facts or {}
         self.device_type = torch.device(device).type
-        self.params, self.buffers = dict(self.module.named_parameters()), dict(self.module.named_buffers())
+        self.params, self.buffers = (
+            dict(self.module.named_parameters()),
+            dict(self.module.named_buffers()),
+        )
         self.trained = {name: param for name, param in self.params.items() if param.requires_grad}
         if getattr(objective, "rest_is_constant", False):
             self.params, self.buffers = self.trained, {}
         self.optimizer = adamw(self.trained, settings, self.device_type)
         self.done, self.seconds = 0, 0.0
         self.history: list[dict[str, float]] = []
-        self.sums: dict[str, tuple[Any, int]] = {}  # of the curves' next row: total and number of steps
+        self.sums: dict[
+            str, tuple[Any, int]
+        ] = {}  # of the curves' next row: total and number of steps
         self.peers.spread([*self.params.values(), *self.buffers.values()])
         self.average = MovingAverage(self.trained)
         if found is not None:
@@ -159,7 +189,9 @@ class Trainer:
         """All steps that are left. Afterwards the module holds the averaged weights."""
         self.module.train()
         self.clock = self.saved = self.drawn = time.monotonic()
-        self.progress = progress.Progress(self.objective.name, self.settings.steps, self.done, shown=self._leads and self._left)
+        self.progress = progress.Progress(
+            self.objective.name, self.settings.steps, self.done, shown=self._leads and self._left
+        )
         try:
             with Interrupt(active=self.peers.hears) as interrupt:
                 while self._left:
@@ -199,8 +231,12 @@ class Trainer:
         """Add one step's figures to the sums, without waiting for a GPU."""
         on_cpu = self.device_type == "cpu"
         for name, value in parts.items():
-            value = float(value) if on_cpu or not isinstance(value, Tensor) else value.detach().double()
-            total, count = self.sums.get(name, (0.0, 0))  # a part that only some steps have is a mean over those
+            value = (
+                float(value) if on_cpu or not isinstance(value, Tensor) else value.detach().double()
+            )
+            total, count = self.sums.get(
+                name, (0.0, 0)
+            )  # a part that only some steps have is a mean over those
             self.sums[name] = (total + value, count + 1)
 
     def _meet(self, stop: bool) -> None:
@@ -208,15 +244,21 @@ class Trainer:
         last, before = not self._left, self.peers.previous(self.done)
         overdue = time.monotonic() - self.saved >= self.settings.checkpoint_every_seconds
         save, stop = self.peers.meet(
-            [*self.params.values(), *self.buffers.values()], save=self._leads and (stop or last or overdue), stop=stop
+            [*self.params.values(), *self.buffers.values()],
+            save=self._leads and (stop or last or overdue),
+            stop=stop,
         )
         if self._leads:
             self.average.move(ema_decay_at(self.settings, self.done - 1) ** (self.done - before))
             validate = last or crossed(self.settings.validate_every, before, self.done)
-            if validate or crossed(max(1, min(LONGEST_ROW, self.settings.steps // ROWS)), before, self.done):
+            if validate or crossed(
+                max(1, min(LONGEST_ROW, self.settings.steps // ROWS)), before, self.done
+            ):
                 self._write_row(validate)
             if last or self.progress.due():
-                self.progress.update(self.done, self._means().get("loss") or self.history[-1]["loss"])
+                self.progress.update(
+                    self.done, self._means().get("loss") or self.history[-1]["loss"]
+                )
         if save:
             self._save()
         if stop:
@@ -229,8 +271,15 @@ class Trainer:
         """One row of the curves: means since the last row, and validation figures if they are due."""
         means = self._means()
         if not math.isfinite(means["loss"]):
-            raise VBBenchError(f"The loss of {self.objective.name} is no longer finite at step {self.done}; try a smaller learning rate.")
-        row = {"step": self.done, "seconds": round(self._elapsed(), 1), "lr": lr_at(self.settings, self.done - 1), **means}
+            raise VBBenchError(
+                f"The loss of {self.objective.name} is no longer finite at step {self.done}; try a smaller learning rate."
+            )
+        row = {
+            "step": self.done,
+            "seconds": round(self._elapsed(), 1),
+            "lr": lr_at(self.settings, self.done - 1),
+            **means,
+        }
         self.sums = {}
         self.history.append(row)
         if validate:
@@ -240,7 +289,9 @@ class Trainer:
         """Add validation figures to a row of the curves."""
         torch.manual_seed(0)
         with self.average.inside(self.module) as module:
-            figures = {name: float(value) for name, value in self.objective.validate(module).items()}
+            figures = {
+                name: float(value) for name, value in self.objective.validate(module).items()
+            }
         row.update({f"val/{name}": value for name, value in figures.items()})
         self.progress.validation = figures
 
@@ -253,8 +304,15 @@ class Trainer:
         Raises:
             VBBenchError: a weight is not finite, or the disk is full or gone; the checkpoint before is whole.
         """
-        if self._leads and (bad := next((name for name, param in self.trained.items() if not torch.isfinite(param).all()), None)):
-            raise VBBenchError(f"{bad} is no longer finite at step {self.done}. {self._last_good()} Try a smaller learning rate.")
+        if self._leads and (
+            bad := next(
+                (name for name, param in self.trained.items() if not torch.isfinite(param).all()),
+                None,
+            )
+        ):
+            raise VBBenchError(
+                f"{bad} is no longer finite at step {self.done}. {self._last_good()} Try a smaller learning rate."
+            )
         try:
             self._write()
         except (OSError, SafetensorError) as error:
@@ -267,14 +325,18 @@ class Trainer:
             self._draw()
 
     def _last_good(self) -> str:
-        steps = [int(path.name.removeprefix("checkpoint-")) for path in self.work.glob("checkpoint-*")]
+        steps = [
+            int(path.name.removeprefix("checkpoint-")) for path in self.work.glob("checkpoint-*")
+        ]
         return f"That of step {max(steps)} is whole." if steps else "There is none before it."
 
     def _write(self) -> None:
         folder = checkpoint.begin(self.work, self.done)
         if self.peers.writes:
             optimizer = checkpoint.optimizer_name(self.peers.rank)
-            checkpoint.write_tensors(folder / optimizer, state_tensors(self.optimizer, self.trained))
+            checkpoint.write_tensors(
+                folder / optimizer, state_tensors(self.optimizer, self.trained)
+            )
         if self._leads:
             tensors = {f"param/{name}": param for name, param in self.params.items()}
             tensors |= {f"buffer/{name}": buffer for name, buffer in self.buffers.items()}
@@ -292,7 +354,11 @@ class Trainer:
             curves.write_csv(self.work / "curves.csv", self.history)
             if not self._left or self.saved - self.drawn >= DRAW_EVERY_SECONDS:
                 self.drawn = self.saved
-                curves.draw_png(self.work / "curves.png", self.history, f"{self.objective.name}, seed {self.seed}")
+                curves.draw_png(
+                    self.work / "curves.png",
+                    self.history,
+                    f"{self.objective.name}, seed {self.seed}",
+                )
         except OSError as error:
             progress.say(f"the curves of step {self.done} cannot be written: {one_line(error)}")
 
@@ -313,19 +379,29 @@ class Trainer:
             f"buffer/{name}": value for name, value in self.buffers.items()
         }
         here |= {f"ema/{name}": value for name, value in self.average.values.items()}
-        wrong = sorted(here.keys() ^ tensors.keys()) or [name for name, value in here.items() if tensors[name].shape != value.shape]
+        wrong = sorted(here.keys() ^ tensors.keys()) or [
+            name for name, value in here.items() if tensors[name].shape != value.shape
+        ]
         if wrong:
-            raise UsageError(f"The checkpoint in {self.work} is of another network ({wrong[0]} differs): remove it or name another folder.")
+            raise UsageError(
+                f"The checkpoint in {self.work} is of another network ({wrong[0]} differs): remove it or name another folder."
+            )
         with torch.no_grad():
             for name, value in here.items():
                 value.copy_(tensors[name])
         restore_state(self.optimizer, self.trained, found.optimizer(self.peers.rank))
         self.done, self.seconds, self.history = found.step, state["seconds"], state["history"]
-        self.sums = {name: (pair[0], pair[1]) for name, pair in state["sums"].items() if isinstance(pair, list)}
+        self.sums = {
+            name: (pair[0], pair[1])
+            for name, pair in state["sums"].items()
+            if isinstance(pair, list)
+        }
 
     def _result(self) -> TrainedModule:
         """What is handed back, with the averaged weights left in the module."""
-        if self._leads and self.history and not _figures(self.history[-1]):  # ended earlier than it was once planned to
+        if (
+            self._leads and self.history and not _figures(self.history[-1])
+        ):  # ended earlier than it was once planned to
             self._validate(self.history[-1])
         if self._leads:
             self.average.swap()

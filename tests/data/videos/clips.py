@@ -19,19 +19,34 @@ PLAIN = ("beach", "night", "forest")  # scenes whose border shows what stands be
 def rendered(place: int) -> tuple[str, np.ndarray, np.ndarray]:
     """Class, frames (T, 64, 64, 3) and the mask of the first one, bool (64, 64)."""
     name = CLASSES[place % len(CLASSES)]
-    frames, masks = render_clip(individual("test", name, place), PLAIN[place % len(PLAIN)], MOTIONS[place * 5 % len(MOTIONS)], place)
+    frames, masks = render_clip(
+        individual("test", name, place),
+        PLAIN[place % len(PLAIN)],
+        MOTIONS[place * 5 % len(MOTIONS)],
+        place,
+    )
     return name, frames, masks[0] > 0
 
 
 def pan(seed: int, step: int = 2, count: int = 6) -> tuple[np.ndarray, np.ndarray]:
     """A camera that moves over one drawn picture: frames (T, 160, 200, 3), and the subject's mask in the first."""
     rng = np.random.default_rng(seed)
-    noise = Image.fromarray(rng.integers(0, 256, (180, 240, 3), dtype=np.uint8)).filter(ImageFilter.GaussianBlur(2))
+    noise = Image.fromarray(rng.integers(0, 256, (180, 240, 3), dtype=np.uint8)).filter(
+        ImageFilter.GaussianBlur(2)
+    )
     ground = Image.new("RGB", noise.size, [(90, 140, 70), (170, 150, 110), (60, 80, 120)][seed % 3])
     picture, mask = Image.blend(ground, noise, 0.25), Image.new("L", noise.size, 0)
-    x, y, wide, tall, head = (int(rng.integers(*span)) for span in ((90, 130), (80, 95), (28, 46), (14, 34), (12, 28)))
-    body = [(x - wide, y - 15, x + wide - 5, y + tall), (x + wide - 25, y - 2 * head, x + wide - 25 + 2 * head, y)]
-    legs = [(x - wide + 8, y, x - wide + 22, y + tall + 25), (x + 5, y, x + 19, y + tall + int(rng.integers(15, 40)))]
+    x, y, wide, tall, head = (
+        int(rng.integers(*span)) for span in ((90, 130), (80, 95), (28, 46), (14, 34), (12, 28))
+    )
+    body = [
+        (x - wide, y - 15, x + wide - 5, y + tall),
+        (x + wide - 25, y - 2 * head, x + wide - 25 + 2 * head, y),
+    ]
+    legs = [
+        (x - wide + 8, y, x - wide + 22, y + tall + 25),
+        (x + 5, y, x + 19, y + tall + int(rng.integers(15, 40))),
+    ]
     colour = [(200, 60, 40), (40, 60, 180), (240, 220, 60)][seed % 3]
     for image, paint in ((picture, colour), (mask, 255)):
         draw = ImageDraw.Draw(image)
@@ -60,7 +75,11 @@ def write_clips(folder: Path, count: int) -> Path:
     return write_captions(folder / "captions.csv", rows)
 
 
-def write_captions(path: Path, rows: list[tuple[str, ...]], columns: tuple[str, ...] = ("videoid", "page_dir", "name")) -> Path:
+def write_captions(
+    path: Path,
+    rows: list[tuple[str, ...]],
+    columns: tuple[str, ...] = ("videoid", "page_dir", "name"),
+) -> Path:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
@@ -73,4 +92,8 @@ def iou(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }

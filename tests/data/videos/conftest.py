@@ -24,5 +24,19 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def built(clips: Path) -> Path:
     """The dataset that one worker makes of them, never interrupted."""
     out = clips / "built"
-    assert main(["data", "build", "--videos", str(clips / "videos"), "--captions", str(clips / "captions.csv"), "--out", str(out)]) == 0
+    assert (
+        main(
+            [
+                "data",
+                "build",
+                "--videos",
+                str(clips / "videos"),
+                "--captions",
+                str(clips / "captions.csv"),
+                "--out",
+                str(out),
+            ]
+        )
+        == 0
+    )
     return out

@@ -46,11 +46,15 @@ def picture(seed: int, size: tuple[int, int] = (40, 40)) -> np.ndarray:
     return drawn
 
 
-def write_copy(root: Path, counts: Mapping[str, int] = COUNTS, text: str = FILE) -> tuple[Path, Path]:
+def write_copy(
+    root: Path, counts: Mapping[str, int] = COUNTS, text: str = FILE
+) -> tuple[Path, Path]:
     """The folder of photographs, named so that natural order is not the order of letters, and the file of prompts."""
     for place, (name, count) in enumerate(counts.items()):
         (root / "photographs" / name).mkdir(parents=True)
         for number in range(count):
-            Image.fromarray(picture(100 * place + number)).save(root / "photographs" / name / f"{8 + number}.png")
+            Image.fromarray(picture(100 * place + number)).save(
+                root / "photographs" / name / f"{8 + number}.png"
+            )
     (root / "prompts.txt").write_text(text, encoding="utf-8")
     return root / "photographs", root / "prompts.txt"

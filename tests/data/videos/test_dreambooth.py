@@ -30,9 +30,17 @@ def made(copy: tuple[Path, Path], tmp_path: Path, **options: object) -> MadeSuit
     return make_suite(tmp_path / "out" / "suite", *copy, **options)  # type: ignore[arg-type]
 
 
-def test_every_prompt_of_every_subject_has_its_seeds(copy: tuple[Path, Path], tmp_path: Path) -> None:
+def test_every_prompt_of_every_subject_has_its_seeds(
+    copy: tuple[Path, Path], tmp_path: Path
+) -> None:
     suite = made(copy, tmp_path).suite
-    assert (suite.name, suite.scale, suite.num_frames, suite.size, suite.fps) == ("dreambooth", "sd14", 16, 256, 8)
+    assert (suite.name, suite.scale, suite.num_frames, suite.size, suite.fps) == (
+        "dreambooth",
+        "sd14",
+        16,
+        256,
+        8,
+    )
     assert len(suite.items) == 4 * (2 + 2 + 3 + 3)
     own = [item for item in suite.items if item.subject.id == "rex"]
     assert [(item.id, item.text) for item in own[:3]] == [
@@ -46,13 +54,19 @@ def test_every_prompt_of_every_subject_has_its_seeds(copy: tuple[Path, Path], tm
     assert len(made(copy, tmp_path / "fewer", seeds=2, wanted=["rex"]).suite.items) == 4
 
 
-def test_all_photographs_are_references_once_and_the_first_is_the_image_prompt(copy: tuple[Path, Path], tmp_path: Path) -> None:
+def test_all_photographs_are_references_once_and_the_first_is_the_image_prompt(
+    copy: tuple[Path, Path], tmp_path: Path
+) -> None:
     for subject in made(copy, tmp_path).suite.subjects:
         given = [copy[0] / subject.id / f"{8 + number}.png" for number in range(COUNTS[subject.id])]
-        assert [file_digest(path) for path in (subject.image, *subject.references)] == [file_digest(path) for path in given]
+        assert [file_digest(path) for path in (subject.image, *subject.references)] == [
+            file_digest(path) for path in given
+        ]
 
 
-def test_fitted_models_get_the_photographs_as_clips_of_one_frame(copy: tuple[Path, Path], tmp_path: Path) -> None:
+def test_fitted_models_get_the_photographs_as_clips_of_one_frame(
+    copy: tuple[Path, Path], tmp_path: Path
+) -> None:
     (rex,) = made(copy, tmp_path, scale="mini", wanted=["rex"]).suite.subjects
     assert rex.captions == ("a photo of a dog",) * 3
     for clip, name in zip(rex.clips, ("8.png", "9.png", "10.png"), strict=True):
@@ -70,7 +84,9 @@ def test_a_still_frame_is_the_middle_square() -> None:
     assert (still_frame(wide.transpose(1, 0, 2), 10) == 200).all()
 
 
-def test_at_mini_the_suite_says_who_was_left_out_and_that_photographs_are_strange_to_it(copy: tuple[Path, Path], tmp_path: Path) -> None:
+def test_at_mini_the_suite_says_who_was_left_out_and_that_photographs_are_strange_to_it(
+    copy: tuple[Path, Path], tmp_path: Path
+) -> None:
     (copy[0] / "rex" / "notes.txt").touch()
     told = made(copy, tmp_path, scale="mini")
     assert (told.suite.name, told.suite.num_frames, told.suite.size) == ("dreambooth-mini", 8, 64)
@@ -115,23 +131,37 @@ class Squares:
         return [elsewhere, Found(mask, (0.0, 4.0, 10.0, 20.0), 0.5, noun)]
 
 
-def test_a_segmenter_cuts_out_of_the_first_photograph_in_which_it_finds_the_subject(copy: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_segmenter_cuts_out_of_the_first_photograph_in_which_it_finds_the_subject(
+    copy: tuple[Path, Path], tmp_path: Path
+) -> None:
     segmenter = Squares(refused=picture(0))  # rex/8.png
     told = made(copy, tmp_path, segmenter=segmenter, wanted=["rex", "vase"])
     rex, vase = told.suite.subjects
-    assert segmenter.asked == ["dog", "dog", "vase", "vase"]  # not asked again once it has found something
+    assert segmenter.asked == [
+        "dog",
+        "dog",
+        "vase",
+        "vase",
+    ]  # not asked again once it has found something
     expected = np.full((16, 16, 3), 255, np.uint8)
     expected[:, 3:13] = picture(1)[4:20, 0:10]
     with Image.open(rex.image) as prompt:
         assert (np.asarray(prompt) == expected).all()
-    given = [copy[0] / "rex" / name for name in ("8.png", "10.png")]  # the one that was cut is not there twice
+    given = [
+        copy[0] / "rex" / name for name in ("8.png", "10.png")
+    ]  # the one that was cut is not there twice
     assert [file_digest(path) for path in rex.references] == [file_digest(path) for path in given]
     assert len(rex.clips) == 3
     assert file_digest(vase.image) == file_digest(copy[0] / "vase" / "8.png")
-    assert "squares cut the image prompts out; squares found no subject in any photograph of vase" in told.suite.description
+    assert (
+        "squares cut the image prompts out; squares found no subject in any photograph of vase"
+        in told.suite.description
+    )
 
 
-def test_nothing_is_left_of_a_suite_that_could_not_be_made(copy: tuple[Path, Path], tmp_path: Path) -> None:
+def test_nothing_is_left_of_a_suite_that_could_not_be_made(
+    copy: tuple[Path, Path], tmp_path: Path
+) -> None:
     (copy[0] / "vase" / "8.png").write_bytes(b"no picture")
     with pytest.raises(InputError, match=r"8\.png is not a picture that can be read"):
         made(copy, tmp_path)
@@ -172,7 +202,16 @@ def test_a_folder_that_another_process_wrote_to_meanwhile_is_kept(
 def test_the_command_makes_a_suite_and_says_what_to_know(
     copy: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = ["data", "dreambooth", "--photographs", str(copy[0]), "--prompts", str(copy[1]), "--out", str(tmp_path / "out")]
+    given = [
+        "data",
+        "dreambooth",
+        "--photographs",
+        str(copy[0]),
+        "--prompts",
+        str(copy[1]),
+        "--out",
+        str(tmp_path / "out"),
+    ]
     assert main([*given, "--scale", "mini", "--seeds", "2"]) == 0
     told = capsys.readouterr()
     assert "3 subjects, 48 prompt items" in told.out
@@ -187,7 +226,20 @@ def test_the_command_makes_a_suite_and_says_what_to_know(
         assert line.startswith(f"Note: {start}")
     suite: PromptSuite = load_suite(tmp_path / "out")
     assert len(suite.items) == 48
-    assert main(["run", "--suite", str(tmp_path / "out"), "--models", "textual-inversion,videobooth", "--no-references", "--dry-run"]) == 0
+    assert (
+        main(
+            [
+                "run",
+                "--suite",
+                str(tmp_path / "out"),
+                "--models",
+                "textual-inversion,videobooth",
+                "--no-references",
+                "--dry-run",
+            ]
+        )
+        == 0
+    )
     assert "99 jobs" in capsys.readouterr().out
 
 
@@ -202,9 +254,22 @@ def test_the_command_makes_a_suite_and_says_what_to_know(
     ],
 )
 def test_wrong_words_are_told(
-    copy: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], sentence: str
+    copy: tuple[Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    sentence: str,
 ) -> None:
-    given = ["data", "dreambooth", "--photographs", str(copy[0]), "--prompts", str(copy[1]), "--out", str(tmp_path / "out")]
+    given = [
+        "data",
+        "dreambooth",
+        "--photographs",
+        str(copy[0]),
+        "--prompts",
+        str(copy[1]),
+        "--out",
+        str(tmp_path / "out"),
+    ]
     assert main([*given, *words]) == 2
     assert sentence in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -34,9 +34,15 @@ def test_the_file_is_read_as_it_stands_in_the_dataset(tmp_path: Path) -> None:
     assert file.live == ("a {class} in a box", "a {class} wearing a hat")
 
 
-def test_windows_line_ends_a_byte_order_mark_and_marks_of_headings_do_not_matter(tmp_path: Path) -> None:
+def test_windows_line_ends_a_byte_order_mark_and_marks_of_headings_do_not_matter(
+    tmp_path: Path,
+) -> None:
     plain = read_prompt_file(write(tmp_path, FILE))
-    text = FILE.replace("Classes", "# Classes:").replace("Object Prompts", "**object prompts**").replace("subject_name", "# a remark\nname")
+    text = (
+        FILE.replace("Classes", "# Classes:")
+        .replace("Object Prompts", "**object prompts**")
+        .replace("subject_name", "# a remark\nname")
+    )
     (tmp_path / "other.txt").write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
     other = read_prompt_file(tmp_path / "other.txt")
     assert (other.classes, other.objects, other.live) == (plain.classes, plain.objects, plain.live)
@@ -57,12 +63,17 @@ def test_windows_line_ends_a_byte_order_mark_and_marks_of_headings_do_not_matter
     ],
 )
 def test_a_prompt_may_be_written_in_many_ways(tmp_path: Path, line: str) -> None:
-    assert read_prompt_file(write(tmp_path, with_prompt(line))).objects == ("a {class} in the jungle",)
+    assert read_prompt_file(write(tmp_path, with_prompt(line))).objects == (
+        "a {class} in the jungle",
+    )
 
 
 def test_quotes_inside_of_prompts_stay(tmp_path: Path) -> None:
     lines = "'a {0} {1} in a king\\'s hall',\n\"a {0} {1} in a queen's hall\","
-    assert read_prompt_file(write(tmp_path, with_prompt(lines))).objects == ("a {class} in a king's hall", "a {class} in a queen's hall")
+    assert read_prompt_file(write(tmp_path, with_prompt(lines))).objects == (
+        "a {class} in a king's hall",
+        "a {class} in a queen's hall",
+    )
 
 
 def test_the_article_is_the_classes_own() -> None:
@@ -84,7 +95,10 @@ def test_the_article_is_the_classes_own() -> None:
         ("'a {0} {1} in the jungle", "one prompt a line is needed"),
         ("'a {0} {1}'.format(unique_token, open('x'))", "one prompt a line is needed"),
         ("'a {0} {1}'.format(other, class_token)", r"\{other\} is neither"),
-        ("prompt_list = ['a {0} {1}'.format(unique_token, class_token),", "one prompt a line is needed"),
+        (
+            "prompt_list = ['a {0} {1}'.format(unique_token, class_token),",
+            "one prompt a line is needed",
+        ),
         ("'a {0} {1}',\n'a {1}',", "line 7: the prompt 'a {class}' stands there twice"),
     ],
 )
@@ -120,7 +134,9 @@ def test_what_is_no_class_is_told_with_its_line(tmp_path: Path, row: str, senten
         ("dog,dog\n", "line 1: 'dog,dog' stands under none of the headings"),
     ],
 )
-def test_a_file_without_subjects_or_prompts_is_told(tmp_path: Path, text: str, sentence: str) -> None:
+def test_a_file_without_subjects_or_prompts_is_told(
+    tmp_path: Path, text: str, sentence: str
+) -> None:
     with pytest.raises(InputError, match=sentence):
         read_prompt_file(write(tmp_path, text))
 

@@ -13,13 +13,20 @@ from vbbench.data.world.captions import VOCABULARY
 from vbbench.errors import InputError, UsageError
 
 
-def find(copy: tuple[Path, Path], scale: str = "sd14", wanted: tuple[str, ...] = ()) -> FoundSubjects:
+def find(
+    copy: tuple[Path, Path], scale: str = "sd14", wanted: tuple[str, ...] = ()
+) -> FoundSubjects:
     return find_subjects(copy[0], read_prompt_file(copy[1]), scale, wanted)
 
 
 def test_live_subjects_and_objects_have_their_own_prompts(tmp_path: Path) -> None:
     found = find(write_copy(tmp_path))
-    assert [subject.name for subject in found.subjects] == ["cat2", "rex", "rc_car", "vase"]  # the file's order
+    assert [subject.name for subject in found.subjects] == [
+        "cat2",
+        "rex",
+        "rc_car",
+        "vase",
+    ]  # the file's order
     texts = {subject.name: [text for text, _ in subject.prompts] for subject in found.subjects}
     assert texts["rex"] == ["a dog in a box", "a dog wearing a hat"]
     assert texts["vase"] == ["a vase in a box", "a shiny vase", "a vase under water"]
@@ -68,9 +75,15 @@ def test_the_miniatures_word(name: str, class_name: str, word: str | None) -> No
     assert word_of(name, class_name, "sd14") == class_name
 
 
-def test_at_mini_prompts_are_in_its_words_and_strangers_are_left_out_by_name(tmp_path: Path) -> None:
+def test_at_mini_prompts_are_in_its_words_and_strangers_are_left_out_by_name(
+    tmp_path: Path,
+) -> None:
     found = find(write_copy(tmp_path), "mini")
-    assert {subject.name: subject.word for subject in found.subjects} == {"cat2": "cat", "rex": "dog", "rc_car": "car"}
+    assert {subject.name: subject.word for subject in found.subjects} == {
+        "cat2": "cat",
+        "rex": "dog",
+        "rc_car": "car",
+    }
     assert found.without_word == ("vase",)
     texts = dict(found.subjects[2].prompts)
     assert texts["a car on the beach"] == "beach"
@@ -91,7 +104,9 @@ def test_what_does_not_go_together_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no subject is left: the miniature has no word for vase"):
         find(copy, "mini", ("vase",))
     (photographs / "stranger").mkdir()
-    with pytest.raises(InputError, match=r"says no class for stranger: add a line like 'stranger,dog'"):
+    with pytest.raises(
+        InputError, match=r"says no class for stranger: add a line like 'stranger,dog'"
+    ):
         find(copy)
     assert len(find(copy, wanted=tuple(COUNTS)).subjects) == 4
     (photographs / "stranger").rename(photographs / "a stranger")
@@ -101,7 +116,10 @@ def test_what_does_not_go_together_is_told(tmp_path: Path) -> None:
 
 def test_a_folder_without_photographs_and_a_kind_without_prompts_are_told(tmp_path: Path) -> None:
     copy = write_copy(tmp_path / "one", text=FILE.partition("Live Subject")[0])
-    with pytest.raises(InputError, match=r"no prompts under Live Subject Prompts, and cat2 \(cat\) is a live subject"):
+    with pytest.raises(
+        InputError,
+        match=r"no prompts under Live Subject Prompts, and cat2 \(cat\) is a live subject",
+    ):
         find(copy)
     assert len(find(copy, wanted=("vase",)).subjects) == 1
     copy = write_copy(tmp_path / "two", {"rex": 0, "vase": 1})

@@ -33,7 +33,10 @@ def test_reasons(boxes: list[tuple[int, int, int, int]], kind: str | None) -> No
 
 
 def test_the_score_comes_first() -> None:
-    assert why_not(found((0, 0, 120, 100), score=0.2), Filters()) == ("low score", "the score is 0.20, at least 0.35 is asked for")
+    assert why_not(found((0, 0, 120, 100), score=0.2), Filters()) == (
+        "low score",
+        "the score is 0.20, at least 0.35 is asked for",
+    )
 
 
 def test_boxes_are_cut_as_the_released_code_does() -> None:

@@ -31,7 +31,10 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_copies(change: object) -> None:
-    found = copies([fingerprint(picture) for picture in PICTURES], [fingerprint(change(picture)) for picture in PICTURES])
+    found = copies(
+        [fingerprint(picture) for picture in PICTURES],
+        [fingerprint(change(picture)) for picture in PICTURES],
+    )
     assert [(a, b) for a, b, _ in found] == [(place, place) for place in range(len(PICTURES))]
 
 

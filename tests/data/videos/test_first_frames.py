@@ -21,7 +21,9 @@ def test_the_same_frames_as_of_the_whole(tmp_path: Path, kind: str) -> None:
     elif kind == "gif":
         gif(path, gradient())
     else:
-        encode(path, gradient(), *{"mkv": ("ffv1", "bgr0"), "webm": ("libvpx-vp9", "yuv420p")}[kind])
+        encode(
+            path, gradient(), *{"mkv": ("ffv1", "bgr0"), "webm": ("libvpx-vp9", "yuv420p")}[kind]
+        )
     if kind == "turned":
         turn(path, 0, 1, -1, 0)
     whole = read_video(path).frames
@@ -40,6 +42,10 @@ def test_the_end_may_be_damaged(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["missing", "empty", "text", "sound", "index lost", "folder"])
 def test_what_is_no_video_is_a_sentence(tmp_path: Path, kind: str) -> None:
-    path = pictures(tmp_path / "x", gradient()) if kind == "folder" else spoil_file(tmp_path / "x.mp4", kind)
+    path = (
+        pictures(tmp_path / "x", gradient())
+        if kind == "folder"
+        else spoil_file(tmp_path / "x.mp4", kind)
+    )
     with pytest.raises(InputError):
         read_start(path)

@@ -25,25 +25,52 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (detector).mkdir()
     (root / "vocab.txt").write_text("\n".join(WORDS))
     backbone = t.SwinConfig(
-        image_size=64, window_size=2, embed_dim=8, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2], out_features=["stage2", "stage3", "stage4"]
+        image_size=64,
+        window_size=2,
+        embed_dim=8,
+        depths=[1, 1, 1, 1],
+        num_heads=[1, 1, 2, 2],
+        out_features=["stage2", "stage3", "stage4"],
     )
-    text = t.BertConfig(vocab_size=len(WORDS), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    text = t.BertConfig(
+        vocab_size=len(WORDS),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+    )
     config = t.GroundingDinoConfig(
         backbone_config=backbone, text_config=text, d_model=32, encoder_layers=1, decoder_layers=2, encoder_ffn_dim=16, decoder_ffn_dim=16,
         encoder_attention_heads=2, decoder_attention_heads=2, num_queries=10, num_feature_levels=4, max_text_len=32,
     )  # fmt: skip
     t.GroundingDinoForObjectDetection(config).save_pretrained(detector)
     images = t.GroundingDinoImageProcessor(size={"shortest_edge": 64, "longest_edge": 96})
-    t.GroundingDinoProcessor(images, t.BertTokenizer(str(root / "vocab.txt"))).save_pretrained(detector)
+    t.GroundingDinoProcessor(images, t.BertTokenizer(str(root / "vocab.txt"))).save_pretrained(
+        detector
+    )
     vision = {
         "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 64, "patch_size": 16, "output_channels": 16,
         "global_attn_indexes": [0], "num_pos_feats": 8, "window_size": 2, "mlp_dim": 16,
     }  # fmt: skip
     prompt = {"hidden_size": 16, "image_size": 64, "patch_size": 16, "mask_input_channels": 4}
-    mask = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "mlp_dim": 16, "iou_head_hidden_dim": 16}
-    t.SamModel(t.SamConfig(vision_config=vision, prompt_encoder_config=prompt, mask_decoder_config=mask)).save_pretrained(sam)
-    sides = {"size": {"longest_edge": 64}, "pad_size": {"height": 64, "width": 64}, "mask_size": {"longest_edge": 16}}
-    t.SamProcessor(t.SamImageProcessor(**{**sides, "mask_pad_size": {"height": 16, "width": 16}})).save_pretrained(sam)
+    mask = {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "mlp_dim": 16,
+        "iou_head_hidden_dim": 16,
+    }
+    t.SamModel(
+        t.SamConfig(vision_config=vision, prompt_encoder_config=prompt, mask_decoder_config=mask)
+    ).save_pretrained(sam)
+    sides = {
+        "size": {"longest_edge": 64},
+        "pad_size": {"height": 64, "width": 64},
+        "mask_size": {"longest_edge": 16},
+    }
+    t.SamProcessor(
+        t.SamImageProcessor(**{**sides, "mask_pad_size": {"height": 16, "width": 16}})
+    ).save_pretrained(sam)
     return root
 
 
@@ -65,12 +92,19 @@ def test_boxes_and_masks_are_of_the_frame(weights: Path, monkeypatch: pytest.Mon
         assert one.label == "dog"
     again = make_segmenter("grounded-sam", options)
     assert again.settings() == segmenter.settings()
-    assert all(np.array_equal(a.mask_HW, b.mask_HW) and a.box == b.box for a, b in zip(found, again.find(frame, "dog"), strict=True))
+    assert all(
+        np.array_equal(a.mask_HW, b.mask_HW) and a.box == b.box
+        for a, b in zip(found, again.find(frame, "dog"), strict=True)
+    )
 
 
-def test_nothing_is_found_below_the_threshold(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_found_below_the_threshold(
+    weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(grounded_sam, "BOX_THRESHOLD", 1.0)
-    segmenter = make_segmenter("grounded-sam", {"detector": str(weights / "detector"), "sam": str(weights / "sam")})
+    segmenter = make_segmenter(
+        "grounded-sam", {"detector": str(weights / "detector"), "sam": str(weights / "sam")}
+    )
     assert segmenter.find(np.zeros((1, 40, 72, 3), np.uint8), "dog") == []
 
 
@@ -79,15 +113,23 @@ def test_nearly_equal_boxes_count_once() -> None:
     assert grounded_sam.apart(boxes, np.array([0.5, 0.9, 0.4])) == [1, 2]
 
 
-def test_weights_must_be_named_and_be_there(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_must_be_named_and_be_there(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("VBBENCH_OFFLINE", "1")
     with pytest.raises(UsageError, match=r"needs --detector.*grounding-dino-base@"):
         make_segmenter("grounded-sam", {})
     with pytest.raises(WeightsError, match="neither a folder nor owner/name@commit"):
-        make_segmenter("grounded-sam", {"detector": "IDEA-Research/grounding-dino-base", "sam": "x"})
+        make_segmenter(
+            "grounded-sam", {"detector": "IDEA-Research/grounding-dino-base", "sam": "x"}
+        )
     with pytest.raises(WeightsError, match="VBBENCH_OFFLINE is set"):
         make_segmenter("grounded-sam", {"detector": f"nobody/nothing@{'0' * 40}", "sam": "x"})
-    with pytest.raises(WeightsError, match="cannot be loaded as AutoModelForZeroShotObjectDetection"):
+    with pytest.raises(
+        WeightsError, match="cannot be loaded as AutoModelForZeroShotObjectDetection"
+    ):
         make_segmenter("grounded-sam", {"detector": str(tmp_path), "sam": str(weights / "sam")})
-    with pytest.raises(UsageError, match="there is no segmenter 'grounded-sma': did you mean 'grounded-sam'"):
+    with pytest.raises(
+        UsageError, match="there is no segmenter 'grounded-sma': did you mean 'grounded-sam'"
+    ):
         make_segmenter("grounded-sma", {})

@@ -7,7 +7,17 @@ import itertools
 import numpy as np
 import pytest
 
-from vbbench.data.world import CLASSES, COLOURS, MOTIONS, SCENES, VOCABULARY, caption, individual, rich_caption, split_size
+from vbbench.data.world import (
+    CLASSES,
+    COLOURS,
+    MOTIONS,
+    SCENES,
+    VOCABULARY,
+    caption,
+    individual,
+    rich_caption,
+    split_size,
+)
 from vbbench.data.world.captions import article
 from vbbench.networks.network import WordTokenizer, mini_config
 
@@ -52,7 +62,12 @@ def test_all_captions_fit_the_text_encoder_whole() -> None:
 def test_articles() -> None:
     assert caption("elephant", "snow", "left") == "an elephant running left in the snow"
     assert caption("car", "road", "left") == "a car driving left on the road"
-    assert [article(word) for word in ("orange", "elephant", "black", "dog")] == ["an", "an", "a", "a"]
+    assert [article(word) for word in ("orange", "elephant", "black", "dog")] == [
+        "an",
+        "an",
+        "a",
+        "a",
+    ]
     for text in everything_said():
         first, second = text.split()[:2]
         assert (first == "an") == (second[0] in "aeiou")
@@ -80,7 +95,9 @@ def test_parts_can_be_left_out() -> None:
 @pytest.mark.parametrize("probability", [0.0, 0.4, 1.0])
 def test_the_colour_is_told_as_often_as_asked(probability: float) -> None:
     person, rng = individual("test", "panda", 3), np.random.default_rng(1)
-    texts = [caption(person, "grass", "right", rng, colour_probability=probability) for _ in range(600)]
+    texts = [
+        caption(person, "grass", "right", rng, colour_probability=probability) for _ in range(600)
+    ]
     told = np.mean([person.base_name in text.split() for text in texts])
     assert told == pytest.approx(probability, abs=0.06)
     assert not any(set(COLOURS) & set(text.split()) - {person.base_name} for text in texts)
@@ -93,4 +110,13 @@ def test_without_chance_no_colour_is_told() -> None:
 def test_rich_captions_tell_everything_that_words_can() -> None:
     person = individual("test", "lion", 0)
     words = rich_caption(person, "beach", "closer").split()
-    assert {person.base_name, person.secondary_name, person.marking_name, person.marking, "lion", "mane", "beach", "closer"} <= set(words)
+    assert {
+        person.base_name,
+        person.secondary_name,
+        person.marking_name,
+        person.marking,
+        "lion",
+        "mane",
+        "beach",
+        "closer",
+    } <= set(words)

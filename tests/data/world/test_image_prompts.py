@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation
 
-from vbbench.data.world import CLASSES, MOTIONS, SCENES, SIZE, individual, individuals, render_clips, render_image_prompts, split_size
+from vbbench.data.world import (
+    CLASSES,
+    MOTIONS,
+    SCENES,
+    SIZE,
+    individual,
+    individuals,
+    render_clips,
+    render_image_prompts,
+    split_size,
+)
 from vbbench.data.world.names import MASK_DETAIL
 
 COUNT = 40
@@ -78,7 +88,16 @@ def _long_axis(inside: np.ndarray) -> float:
 
 def test_no_clip_shows_the_prompts_pose() -> None:
     dog = individual("test", "dog", 0)
-    people = individuals("test", np.full(len(MOTIONS), CLASSES.index("dog")), np.zeros(len(MOTIONS), dtype=int))
-    frames, _ = render_clips(people, np.arange(len(MOTIONS)) % len(SCENES), np.arange(len(MOTIONS)), np.arange(len(MOTIONS)))
-    picture = render_image_prompts(individuals("test", np.array([3]), np.array([dog.index])), np.array([0]))[0][0]
+    people = individuals(
+        "test", np.full(len(MOTIONS), CLASSES.index("dog")), np.zeros(len(MOTIONS), dtype=int)
+    )
+    frames, _ = render_clips(
+        people,
+        np.arange(len(MOTIONS)) % len(SCENES),
+        np.arange(len(MOTIONS)),
+        np.arange(len(MOTIONS)),
+    )
+    picture = render_image_prompts(
+        individuals("test", np.array([3]), np.array([dog.index])), np.array([0])
+    )[0][0]
     assert np.abs(frames.astype(int) - picture).mean((2, 3, 4)).min() > 20

@@ -7,7 +7,18 @@ import itertools
 import numpy as np
 import pytest
 
-from vbbench.data.world import CLASSES, COLOURS, MARKINGS, PALETTE, SPLITS, Individual, batch_of, individual, individuals, split_size
+from vbbench.data.world import (
+    CLASSES,
+    COLOURS,
+    MARKINGS,
+    PALETTE,
+    SPLITS,
+    Individual,
+    batch_of,
+    individual,
+    individuals,
+    split_size,
+)
 from vbbench.data.world.individuals import NUM_SHAPE_PARAMETERS
 from vbbench.data.world.names import CLASS_MARKINGS
 from vbbench.errors import InputError
@@ -38,7 +49,9 @@ def test_attributes_are_the_worlds_and_differ_within_an_individual(class_name: s
         assert len({person.base_name, person.secondary_name, person.marking_name}) == 3
         assert {person.base_name, person.secondary_name, person.marking_name} <= set(COLOURS)
         assert person.marking in CLASS_MARKINGS[class_name]
-        for name, colour in zip(look(person)[:3], (person.base, person.secondary, person.marking_colour), strict=True):
+        for name, colour in zip(
+            look(person)[:3], (person.base, person.secondary, person.marking_colour), strict=True
+        ):
             np.testing.assert_allclose(colour, PALETTE[name], rtol=0.06, atol=7)
         assert len(person.shape) == NUM_SHAPE_PARAMETERS
         assert max(map(abs, person.shape)) <= 1
@@ -65,10 +78,16 @@ def test_individuals_are_the_same_in_any_order() -> None:
 
 
 def test_batches_hold_what_the_records_say() -> None:
-    people = [individual("val", "lion", 2), individual("val", "bear", 0), individual("val", "lion", 1)]
+    people = [
+        individual("val", "lion", 2),
+        individual("val", "bear", 0),
+        individual("val", "lion", 1),
+    ]
     batch = individuals("val", np.array([6, 0, 6]), np.array([2, 0, 1]))
     assert [CLASSES[i] for i in batch.class_index] == ["lion", "bear", "lion"]
-    np.testing.assert_array_equal(batch.colours, [[p.base, p.secondary, p.marking_colour] for p in people])
+    np.testing.assert_array_equal(
+        batch.colours, [[p.base, p.secondary, p.marking_colour] for p in people]
+    )
     assert [MARKINGS[i] for i in batch.marking] == [p.marking for p in people]
     np.testing.assert_allclose(batch.shape, [p.shape for p in people], rtol=1e-6)
     again = batch.take(np.array([2, 2]))

@@ -16,7 +16,10 @@ SIDE_VIEWS = [index for index, name in enumerate(CLASSES) if name not in FRONTAL
 def clips() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Motion -> frames (9, 8, 64, 64, 3) and masks (9, 8, 64, 64), one individual a class."""
     people = individuals("test", np.arange(9), np.arange(9) + 5)
-    return {motion: render_clips(people, np.arange(9) % 8, np.full(9, at), np.arange(9) + 50) for at, motion in enumerate(MOTIONS)}
+    return {
+        motion: render_clips(people, np.arange(9) % 8, np.full(9, at), np.arange(9) + 50)
+        for at, motion in enumerate(MOTIONS)
+    }
 
 
 def centre(masks: np.ndarray, axis: int) -> np.ndarray:
@@ -37,7 +40,9 @@ def test_running_crosses_the_frame(clips: dict, motion: str, sign: int) -> None:
 @pytest.mark.parametrize(("motion", "sign"), [("right", 1), ("left", -1)])
 def test_runners_look_where_they_run(clips: dict, motion: str, sign: int) -> None:
     masks = clips[motion][1][SIDE_VIEWS]
-    heads = np.array([[np.nonzero(mask == MASK_DETAIL)[1].mean() for mask in clip] for clip in masks])
+    heads = np.array(
+        [[np.nonzero(mask == MASK_DETAIL)[1].mean() for mask in clip] for clip in masks]
+    )
     car = SIDE_VIEWS.index(CLASSES.index("car"))  # its windows and wheels are details too
     gap = np.delete((heads - centre(masks, 1)) * sign, car, axis=0)
     assert gap.min() > 5
@@ -47,7 +52,12 @@ def test_legs_swap_every_second_frame(clips: dict) -> None:
     dog = CLASSES.index("dog")
     masks = clips["right"][1][dog] > 0
     columns = np.round(centre(clips["right"][1], 1)[dog]).astype(int)
-    legs = np.stack([np.roll(mask, 32 - column, axis=1)[45:] for mask, column in zip(masks, columns, strict=True)])
+    legs = np.stack(
+        [
+            np.roll(mask, 32 - column, axis=1)[45:]
+            for mask, column in zip(masks, columns, strict=True)
+        ]
+    )
     assert (legs[0] != legs[2]).sum() > 2 * (legs[0] != legs[1]).sum()
 
 

@@ -21,7 +21,13 @@ from vbbench.data.world import (
     render_image_prompts,
 )
 from vbbench.data.world.drawings import FRONTAL
-from vbbench.data.world.names import CLASS_MARKINGS, MASK_BASE, MASK_DETAIL, MASK_MARKING, MASK_SECONDARY
+from vbbench.data.world.names import (
+    CLASS_MARKINGS,
+    MASK_BASE,
+    MASK_DETAIL,
+    MASK_MARKING,
+    MASK_SECONDARY,
+)
 
 SIDE_VIEWS = [name for name in CLASSES if name not in FRONTAL]
 RIGHT, STANDING, FIRST = MOTIONS.index("right"), MOTIONS.index("standing"), np.array([[0]])
@@ -33,7 +39,9 @@ def one_of_each(index: int = 0):
 
 def test_the_same_arguments_give_the_same_pixels() -> None:
     dog = individual("test", "dog", 1)
-    for first, again in zip(render_clip(dog, "beach", "left", 5), render_clip(dog, "beach", "left", 5), strict=True):
+    for first, again in zip(
+        render_clip(dog, "beach", "left", 5), render_clip(dog, "beach", "left", 5), strict=True
+    ):
         np.testing.assert_array_equal(first, again)
     for first, again in zip(render_image_prompt(dog, 5), render_image_prompt(dog, 5), strict=True):
         np.testing.assert_array_equal(first, again)
@@ -42,7 +50,12 @@ def test_the_same_arguments_give_the_same_pixels() -> None:
 def test_each_argument_changes_the_pixels() -> None:
     dog, other = individual("test", "dog", 1), individual("test", "dog", 2)
     frames = render_clip(dog, "beach", "left", 5)[0]
-    for arguments in ((other, "beach", "left", 5), (dog, "snow", "left", 5), (dog, "beach", "right", 5), (dog, "beach", "left", 6)):
+    for arguments in (
+        (other, "beach", "left", 5),
+        (dog, "snow", "left", 5),
+        (dog, "beach", "right", 5),
+        (dog, "beach", "left", 6),
+    ):
         assert (render_clip(*arguments)[0] != frames).any()
     assert (render_image_prompt(dog, 5)[0] != render_image_prompt(dog, 6)[0]).any()
 
@@ -73,7 +86,9 @@ def test_single_frames_are_those_of_the_whole_clip() -> None:
     frames, masks = render_clip(cat, "room", "jumping", 9)
     wanted = np.array([[6, 1]])
     scene, motion = np.array([SCENES.index("room")]), np.array([MOTIONS.index("jumping")])
-    picked, picked_masks = render_clips(batch_of([cat]), scene, motion, np.array([9]), frame_indices=wanted)
+    picked, picked_masks = render_clips(
+        batch_of([cat]), scene, motion, np.array([9]), frame_indices=wanted
+    )
     np.testing.assert_array_equal(picked[0], frames[[6, 1]])
     np.testing.assert_array_equal(picked_masks[0], masks[[6, 1]])
 
@@ -88,15 +103,26 @@ def test_shapes_types_and_other_lengths() -> None:
 
 @pytest.mark.parametrize("class_name", CLASSES)
 def test_every_scene_and_motion_renders(class_name: str) -> None:
-    grid = np.stack(np.meshgrid(np.arange(len(SCENES)), np.arange(len(MOTIONS)), indexing="ij")).reshape(2, -1)
-    people = individuals("train", np.full(grid.shape[1], CLASSES.index(class_name)), np.arange(grid.shape[1]))
-    frames, masks = render_clips(people, *grid, np.zeros(grid.shape[1], dtype=int), frame_indices=np.full((grid.shape[1], 1), 3))
+    grid = np.stack(
+        np.meshgrid(np.arange(len(SCENES)), np.arange(len(MOTIONS)), indexing="ij")
+    ).reshape(2, -1)
+    people = individuals(
+        "train", np.full(grid.shape[1], CLASSES.index(class_name)), np.arange(grid.shape[1])
+    )
+    frames, masks = render_clips(
+        people,
+        *grid,
+        np.zeros(grid.shape[1], dtype=int),
+        frame_indices=np.full((grid.shape[1], 1), 3),
+    )
     covered = (masks > 0).mean((1, 2, 3))
     assert covered.min() > 0.04
     assert covered.max() < 0.5
     for value in (MASK_BASE, MASK_SECONDARY, MASK_DETAIL):
         assert (masks == value).any((1, 2, 3)).all()
-    backgrounds = frames[:, 0, :2].reshape(len(SCENES), len(MOTIONS), -1).astype(int)  # no subject reaches the first rows
+    backgrounds = (
+        frames[:, 0, :2].reshape(len(SCENES), len(MOTIONS), -1).astype(int)
+    )  # no subject reaches the first rows
     assert (backgrounds == backgrounds[:, :1]).all()
     for scene in range(len(SCENES)):
         gaps = np.abs(backgrounds[scene, 0] - backgrounds[:, 0]).mean(1)
@@ -135,27 +161,47 @@ def test_masked_pixels_wear_the_individuals_colours(class_name: str) -> None:
     people = [individual("test", class_name, index) for index in range(6)]
     count = len(people)
     frames, masks = render_clips(
-        batch_of(people), np.arange(count), np.full(count, STANDING), np.arange(count), frame_indices=np.repeat(FIRST, count, 0)
+        batch_of(people),
+        np.arange(count),
+        np.full(count, STANDING),
+        np.arange(count),
+        frame_indices=np.repeat(FIRST, count, 0),
     )
     for person, frame, mask in zip(people, frames[:, 0], masks[:, 0], strict=True):
-        colours = {MASK_BASE: person.base, MASK_SECONDARY: person.secondary, MASK_MARKING: person.marking_colour}
+        colours = {
+            MASK_BASE: person.base,
+            MASK_SECONDARY: person.secondary,
+            MASK_MARKING: person.marking_colour,
+        }
         for value, colour in colours.items():
             inside = binary_erosion(mask == value, np.ones((3, 3)))
             if inside.sum() < 12:
                 continue
             shade = np.median(frame[inside], axis=0) / np.array(colour)
-            assert shade.min() > 0.6, (person, value)  # far legs are darker, what is low is a little darker
+            assert shade.min() > 0.6, (
+                person,
+                value,
+            )  # far legs are darker, what is low is a little darker
             assert shade.max() < 1.15, (person, value)
 
 
-SADDLED_CAR = pytest.param("car", marks=pytest.mark.xfail(reason="a saddle lies above the only marked part of a car", strict=True))
+SADDLED_CAR = pytest.param(
+    "car",
+    marks=pytest.mark.xfail(
+        reason="a saddle lies above the only marked part of a car", strict=True
+    ),
+)
 
 
 @pytest.mark.parametrize("class_name", [SADDLED_CAR if name == "car" else name for name in CLASSES])
 def test_every_marking_shows_on_the_base(class_name: str) -> None:
     """On two individuals with each marking that the class may wear."""
     people = [individual("test", class_name, index) for index in range(60)]
-    wearers = [person for kind in CLASS_MARKINGS[class_name] for person in [p for p in people if p.marking == kind][:2]]
+    wearers = [
+        person
+        for kind in CLASS_MARKINGS[class_name]
+        for person in [p for p in people if p.marking == kind][:2]
+    ]
     _, masks = render_image_prompts(batch_of(wearers), np.arange(len(wearers)))
     for person, mask in zip(wearers, masks, strict=True):
         around = binary_dilation(mask == MASK_MARKING) & (mask != MASK_MARKING)
@@ -166,15 +212,32 @@ def test_every_marking_shows_on_the_base(class_name: str) -> None:
 @pytest.mark.parametrize("motion", ["right", "left", "jumping"])
 def test_most_of_the_subject_stays_in_the_frame(motion: str) -> None:
     seeds = np.arange(9) + 100
-    whole = (render_clips(one_of_each(), seeds % 8, np.full(9, STANDING), seeds, frame_indices=np.repeat(FIRST, 9, 0))[1] > 0).sum((2, 3))
-    seen = (render_clips(one_of_each(), seeds % 8, np.full(9, MOTIONS.index(motion)), seeds)[1] > 0).sum((2, 3))
+    whole = (
+        render_clips(
+            one_of_each(),
+            seeds % 8,
+            np.full(9, STANDING),
+            seeds,
+            frame_indices=np.repeat(FIRST, 9, 0),
+        )[1]
+        > 0
+    ).sum((2, 3))
+    seen = (
+        render_clips(one_of_each(), seeds % 8, np.full(9, MOTIONS.index(motion)), seeds)[1] > 0
+    ).sum((2, 3))
     assert (seen / whole).min() > 0.6  # the same seed draws the subject in the same size
 
 
 def test_side_views_fill_about_three_fifths_of_the_width() -> None:
     rows = np.array([CLASSES.index(name) for name in SIDE_VIEWS for _ in range(4)])
     people, seeds = individuals("test", rows, np.arange(len(rows))), np.arange(len(rows))
-    _, masks = render_clips(people, seeds % 8, np.full(len(rows), STANDING), seeds, frame_indices=np.repeat(FIRST, len(rows), 0))
+    _, masks = render_clips(
+        people,
+        seeds % 8,
+        np.full(len(rows), STANDING),
+        seeds,
+        frame_indices=np.repeat(FIRST, len(rows), 0),
+    )
     widths = (masks[:, 0] > 0).any(1).sum(1) / SIZE
     assert widths.min() > 0.5
     assert widths.max() < 0.72

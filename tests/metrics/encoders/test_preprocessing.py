@@ -19,7 +19,13 @@ from PIL import Image
 
 from vbbench.errors import InputError
 from vbbench.metrics.encoders.configs import ENCODERS, EncoderConfig
-from vbbench.metrics.encoders.pictures import crop_window, normalise, preprocess, resize_and_crop, resized_size
+from vbbench.metrics.encoders.pictures import (
+    crop_window,
+    normalise,
+    preprocess,
+    resize_and_crop,
+    resized_size,
+)
 
 CLIP, DINO = ENCODERS["sd14"]["clip"][0], ENCODERS["sd14"]["dino"][0]
 SMALL = EncoderConfig("clip", "x", "x", 24, 21, (0.1, 0.2, 0.3), (0.5, 0.6, 0.7))
@@ -43,13 +49,17 @@ SIZES = {
 def picture(size: tuple[int, int]) -> np.ndarray:
     """Noise over soft colours: shows both a shifted window and a wrong filter. uint8 (H, W, 3)."""
     rng = np.random.default_rng(sum(size))
-    soft = Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)).resize(size[::-1], Image.Resampling.BILINEAR)
+    soft = Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)).resize(
+        size[::-1], Image.Resampling.BILINEAR
+    )
     return np.clip(np.asarray(soft) + rng.integers(-40, 41, (*size, 3)), 0, 255).astype(np.uint8)
 
 
 def open_clips(config: EncoderConfig) -> list:
     """open_clip's transform for inference: resize, crop, to RGB, to tensor, normalise."""
-    return open_clip.image_transform(config.crop, is_train=False, mean=config.mean, std=config.std).transforms
+    return open_clip.image_transform(
+        config.crop, is_train=False, mean=config.mean, std=config.std
+    ).transforms
 
 
 def timms(config: EncoderConfig, **options) -> object:
@@ -73,7 +83,11 @@ class TestBytes:
     def test_pixels_are_pillows(self, size: tuple[int, int], config: EncoderConfig) -> None:
         frame, (height, width) = picture(size), size
         wide, high = (config.resize * width // min(size), config.resize * height // min(size))
-        resized = Image.fromarray(frame).resize((wide, high), Image.Resampling.BICUBIC) if min(size) != config.resize else frame
+        resized = (
+            Image.fromarray(frame).resize((wide, high), Image.Resampling.BICUBIC)
+            if min(size) != config.resize
+            else frame
+        )
         top, left = (round((side - config.crop) / 2) for side in (high, wide))
         expected = np.asarray(resized)[top : top + config.crop, left : left + config.crop]
         np.testing.assert_array_equal(resize_and_crop(frame[None], config)[0], expected)
@@ -81,14 +95,18 @@ class TestBytes:
     def test_pixels_are_open_clips(self, size: tuple[int, int]) -> None:
         frame = picture(size)
         resize, crop, *_ = open_clips(CLIP)
-        np.testing.assert_array_equal(resize_and_crop(frame[None], CLIP)[0], np.asarray(crop(resize(Image.fromarray(frame)))))
+        np.testing.assert_array_equal(
+            resize_and_crop(frame[None], CLIP)[0], np.asarray(crop(resize(Image.fromarray(frame))))
+        )
         whole = open_clip.image_transform(224, is_train=False)(Image.fromarray(frame))
         assert torch.equal(preprocess(frame[None], CLIP)[0], whole)
 
     def test_pixels_are_timms(self, size: tuple[int, int]) -> None:
         frame = picture(size)
         expected = timms(DINO, normalize=False)(Image.fromarray(frame))
-        np.testing.assert_array_equal(resize_and_crop(frame[None], DINO)[0], expected.permute(1, 2, 0).numpy())
+        np.testing.assert_array_equal(
+            resize_and_crop(frame[None], DINO)[0], expected.permute(1, 2, 0).numpy()
+        )
         assert torch.equal(preprocess(frame[None], DINO)[0], timms(DINO)(Image.fromarray(frame)))
 
     def test_floats_are_torchvisions(self, size: tuple[int, int]) -> None:
@@ -133,15 +151,22 @@ def test_the_filter_is_the_configurations() -> None:
     frame = picture((97, 131))
     other = dataclasses.replace(CLIP, resample="bilinear")
     expected = Image.fromarray(frame).resize((302, 224), Image.Resampling.BILINEAR)
-    np.testing.assert_array_equal(resize_and_crop(frame[None], other)[0], np.asarray(expected)[:, 39:263])
+    np.testing.assert_array_equal(
+        resize_and_crop(frame[None], other)[0], np.asarray(expected)[:, 39:263]
+    )
     assert (resize_and_crop(frame[None], CLIP) != resize_and_crop(frame[None], other)).any()
     assert CLIP.interpolation == "bicubic, antialiased (Pillow)"
     assert other.interpolation == "bilinear, antialiased (Pillow)"
-    assert dataclasses.replace(CLIP, resample="nearest").interpolation == "nearest, not antialiased (Pillow)"
+    assert (
+        dataclasses.replace(CLIP, resample="nearest").interpolation
+        == "nearest, not antialiased (Pillow)"
+    )
     assert "bilinear" in other.preprocessing
 
 
-@pytest.mark.parametrize("config", [CLIP, ENCODERS["mini"]["clip"][0]], ids=["resized", "as they are"])
+@pytest.mark.parametrize(
+    "config", [CLIP, ENCODERS["mini"]["clip"][0]], ids=["resized", "as they are"]
+)
 @pytest.mark.parametrize(
     ("frames", "told"),
     [
@@ -152,7 +177,9 @@ def test_the_filter_is_the_configurations() -> None:
     ],
     ids=["above", "below", "nan", "integers"],
 )
-def test_frames_of_another_range_are_refused(frames: np.ndarray, told: str, config: EncoderConfig) -> None:
+def test_frames_of_another_range_are_refused(
+    frames: np.ndarray, told: str, config: EncoderConfig
+) -> None:
     with pytest.raises(InputError, match=told):
         resize_and_crop(frames, config)
 
@@ -165,7 +192,9 @@ def test_frames_of_the_right_size_are_not_touched() -> None:
 def test_read_only_frames_are_taken_and_left_alone() -> None:
     config = ENCODERS["mini"]["clip"][0]
     frames = np.broadcast_to(picture((64, 64)), (5, 64, 64, 3))
-    torch.testing.assert_close(preprocess(frames, config)[3], preprocess(frames[:1].copy(), config)[0])
+    torch.testing.assert_close(
+        preprocess(frames, config)[3], preprocess(frames[:1].copy(), config)[0]
+    )
     assert not frames.flags.writeable
 
 

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from vbbench.data.world import CLASSES, MOTIONS, SCENES, VOCABULARY, caption, individual, rich_caption
+from vbbench.data.world import (
+    CLASSES,
+    MOTIONS,
+    SCENES,
+    VOCABULARY,
+    caption,
+    individual,
+    rich_caption,
+)
 from vbbench.errors import InputError
 from vbbench.metrics.encoders.tokenizer import WordTokenizer
 
@@ -35,5 +43,8 @@ def test_every_caption_of_the_world_can_be_read() -> None:
     for name in CLASSES:
         for scene in SCENES:
             for motion in MOTIONS:
-                for text in (caption(name, scene, motion), "a photo of " + rich_caption(individual("val", name, 0), scene, motion)):
+                for text in (
+                    caption(name, scene, motion),
+                    "a photo of " + rich_caption(individual("val", name, 0), scene, motion),
+                ):
                     assert len(tokenizer(text)) == 20

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from vbbench.core import paths as resources
+from vbbench.core import paths
 from vbbench.data import world
 from vbbench.errors import WeightsError
 from vbbench.metrics.encoders import encoders
@@ -17,10 +17,18 @@ ENCODER_WEIGHTS = ("clip", "dino", "segmenter")
 
 def test_same_against_other_over_a_case_done_by_hand() -> None:
     prompts = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
-    clips = torch.tensor([[[1.0, 0.0], [0.0, 1.0]], [[0.0, 2.0], [0.0, 3.0]], [[1.0, 0.0], [1.0, 0.0]]])
-    figures = real_videos.same_against_other(prompts, clips, torch.tensor([0, 0, 1]))  # the third is alone in its class
-    assert figures == pytest.approx({"same": 0.75, "other": 0.25, "margin": 0.5, "pairs": 1.0, "top1": 1.0})
-    ties = real_videos.same_against_other(torch.ones(2, 2), torch.ones(2, 1, 2), torch.tensor([0, 0]))
+    clips = torch.tensor(
+        [[[1.0, 0.0], [0.0, 1.0]], [[0.0, 2.0], [0.0, 3.0]], [[1.0, 0.0], [1.0, 0.0]]]
+    )
+    figures = real_videos.same_against_other(
+        prompts, clips, torch.tensor([0, 0, 1])
+    )  # the third is alone in its class
+    assert figures == pytest.approx(
+        {"same": 0.75, "other": 0.25, "margin": 0.5, "pairs": 1.0, "top1": 1.0}
+    )
+    ties = real_videos.same_against_other(
+        torch.ones(2, 2), torch.ones(2, 1, 2), torch.tensor([0, 0])
+    )
     assert ties["pairs"] == 0.0  # equal is not nearer
 
 
@@ -39,7 +47,14 @@ def test_held_out_clips_are_of_the_split_and_the_same_at_every_call() -> None:
 
 def test_the_check_runs_on_any_weights(untrained) -> None:
     figures = real_videos.real_video_check(per_class=2)
-    assert {"clip-image/margin", "dino/pairs", "class", "scene", "consistency/shuffled", "true-identity/same"} <= set(figures)
+    assert {
+        "clip-image/margin",
+        "dino/pairs",
+        "class",
+        "scene",
+        "consistency/shuffled",
+        "true-identity/same",
+    } <= set(figures)
     assert all(np.isfinite(value) for value in figures.values())
 
 
@@ -48,7 +63,7 @@ def shipped() -> dict[str, float]:
     """The check over the weights that come with the package."""
     try:
         for name in ENCODER_WEIGHTS:
-            resources.weights_path(name)
+            paths.weights_path(name)
     except WeightsError as error:
         pytest.skip(str(error))
     encoders.forget_encoders()
@@ -56,7 +71,9 @@ def shipped() -> dict[str, float]:
 
 
 @pytest.mark.parametrize("metric", ["clip-image", "dino"])
-def test_the_same_individual_scores_above_another_of_its_class(shipped: dict[str, float], metric: str) -> None:
+def test_the_same_individual_scores_above_another_of_its_class(
+    shipped: dict[str, float], metric: str
+) -> None:
     assert shipped[f"{metric}/margin"] > 0.1
     assert shipped[f"{metric}/pairs"] > 0.9
 

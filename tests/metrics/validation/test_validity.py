@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from vbbench import cli
-from vbbench.core import paths as resources
+from vbbench.core import paths
 from vbbench.data import world
 from vbbench.errors import WeightsError
 from vbbench.metrics import METRICS
@@ -22,7 +22,16 @@ from vbbench.metrics.validation import validity
 from vbbench.metrics.validation.damage import DAMAGES
 
 CLASSES = world.CLASSES[:6]
-FILES = {"README.md", "validity.csv", "validity.json", "validity.png", "validity.svg", "curves.png", "curves.svg", "examples.png"}
+FILES = {
+    "README.md",
+    "validity.csv",
+    "validity.json",
+    "validity.png",
+    "validity.svg",
+    "curves.png",
+    "curves.svg",
+    "examples.png",
+}
 
 
 @dataclass(frozen=True)
@@ -37,16 +46,20 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     """`vbbench metrics --validate` over one individual of six classes, at none, some and most of every damage."""
     try:
         for name in ("clip", "dino", "segmenter"):
-            resources.weights_path(name)
+            paths.weights_path(name)
     except WeightsError as error:
         pytest.skip(str(error))
     encoders.forget_encoders()
     folder = tmp_path_factory.mktemp("out") / "validity"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(validity, "validate", partial(validity.validate, classes=CLASSES, per_class=1, levels=3))
+        patch.setattr(
+            validity, "validate", partial(validity.validate, classes=CLASSES, per_class=1, levels=3)
+        )
         assert cli.main(["metrics", "--validate", "--out", str(folder)]) == 0
     record = json.loads((folder / "validity.json").read_text("utf-8"))
-    return Done(folder, record, {(row["metric"], row["damage"]): row["verdict"] for row in record["found"]})
+    return Done(
+        folder, record, {(row["metric"], row["damage"]): row["verdict"] for row in record["found"]}
+    )
 
 
 def test_every_metric_meets_every_damage(done: Done) -> None:
@@ -54,7 +67,9 @@ def test_every_metric_meets_every_damage(done: Done) -> None:
     assert set(done.verdicts) == {(metric, damage) for metric in METRICS for damage in DAMAGES}
     assert done.record["failures"] == []
     for name, known in done.record["metrics"].items():
-        assert known["spec"]["num_frames"] == 8, name  # the same spec, and id, as in runs of the suite mini
+        assert known["spec"]["num_frames"] == 8, (
+            name
+        )  # the same spec, and id, as in runs of the suite mini
 
 
 def test_the_table_holds_every_level(done: Done) -> None:
@@ -63,7 +78,9 @@ def test_the_table_holds_every_level(done: Done) -> None:
     assert len(rows) == len(METRICS) * len(DAMAGES) * 3
     assert all(row["clips"] == "6" for row in rows)
     assert {float(row["change"]) for row in rows if row["level"] == "0"} == {0.0}
-    assert {row["spec"] for row in rows} == {known["spec"]["id"] for known in done.record["metrics"].values()}
+    assert {row["spec"] for row in rows} == {
+        known["spec"]["id"] for known in done.record["metrics"].values()
+    }
 
 
 @pytest.mark.parametrize(
@@ -129,10 +146,15 @@ def test_rows_examples_and_progress(untrained: Path) -> None:
     assert told == [12, *["one"] * 12]
     assert [row.case for row in found.real] == ["cat-0000", "cat-0001", "car-0000", "car-0001"]
     assert {(row.damage, row.level, row.case) for row in found.damaged} == {
-        (damage, level, row.case) for damage, level in (("swapped", 8), ("noise", 64)) for row in found.real
+        (damage, level, row.case)
+        for damage, level in (("swapped", 8), ("noise", 64))
+        for row in found.real
     }
     assert {spec.name for spec in found.specs} == set(METRICS)
-    assert all(set(row.values) == set(METRICS) and None not in row.values.values() for row in (*found.real, *found.damaged))
+    assert all(
+        set(row.values) == set(METRICS) and None not in row.values.values()
+        for row in (*found.real, *found.damaged)
+    )
     assert found.examples["noise"].shape == (2, 8, 64, 64, 3)
 
 
@@ -140,9 +162,15 @@ def test_exact_identity_is_read_from_the_drawing() -> None:
     person = world.individual("test", "dog", 0)
     own = world.batch_of([person] * 2)
     assert validity.exact_identity(own, person) == pytest.approx(1)
-    other_kind = world.IndividualBatch(own.class_index, own.colours, (own.marking + np.arange(2)) % 5, own.shape)
-    assert validity.exact_identity(other_kind, person) == pytest.approx(0.9)  # one frame of two lacks the kind, which weighs 0.2
-    black = world.IndividualBatch(own.class_index, np.zeros_like(own.colours), own.marking, own.shape)
+    other_kind = world.IndividualBatch(
+        own.class_index, own.colours, (own.marking + np.arange(2)) % 5, own.shape
+    )
+    assert validity.exact_identity(other_kind, person) == pytest.approx(
+        0.9
+    )  # one frame of two lacks the kind, which weighs 0.2
+    black = world.IndividualBatch(
+        own.class_index, np.zeros_like(own.colours), own.marking, own.shape
+    )
     assert 0.2 < validity.exact_identity(black, person) < 0.5
 
 

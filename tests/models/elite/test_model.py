@@ -21,7 +21,9 @@ pytestmark = pytest.mark.usefixtures("tiny_weights")
 
 def build(strength: float = 0.8) -> Elite:
     weights = {"codec": "codec", "base": "base", "image-encoder": "image-encoder", "elite": "elite"}
-    return Elite({"lambda": strength, "weights": weights, "scale": "mini"}, device="cpu", folder=Path())
+    return Elite(
+        {"lambda": strength, "weights": weights, "scale": "mini"}, device="cpu", folder=Path()
+    )
 
 
 def gap(one: Video, other: Video) -> int:
@@ -56,14 +58,21 @@ def test_an_image_prompt_changes_its_own_video_alone(items: Sequence[PromptItem]
 def test_an_image_prompt_reaches_the_conditional_branch_alone(items: Sequence[PromptItem]) -> None:
     model, unguided = build(), replace(PARAMS, guidance_scale=0.0)
     (plain,) = model.generate([items[0]], unguided)
-    (other,) = model.generate([replace(with_picture(items[0], items[2].image), text="a bear at night")], unguided)
+    (other,) = model.generate(
+        [replace(with_picture(items[0], items[2].image), text="a bear at night")], unguided
+    )
     assert gap(plain, other) <= 1
 
 
 def test_videos_are_sampled_with_the_primary_word_alone(items: Sequence[PromptItem]) -> None:
     model = build()
     (before,) = model.generate([items[0]], PARAMS)
-    assert shaken(model, lambda name: name.startswith(("mapper.mapping.1.", "mapper.mapping_patch.1."))) == 20
+    assert (
+        shaken(
+            model, lambda name: name.startswith(("mapper.mapping.1.", "mapper.mapping_patch.1."))
+        )
+        == 20
+    )
     assert gap(before, model.generate([items[0]], PARAMS)[0]) == 0
     assert shaken(model, lambda name: name.startswith("mapper.mapping.0.")) == 10
     assert gap(before, model.generate([items[0]], PARAMS)[0]) > 5
@@ -81,12 +90,16 @@ def test_without_lambda_the_local_mapping_has_no_say(items: Sequence[PromptItem]
 
 
 def test_lambda_is_a_dial(items: Sequence[PromptItem]) -> None:
-    none, little, much = (build(strength).generate([items[0]], PARAMS)[0] for strength in (0.0, 1e-6, 0.8))
+    none, little, much = (
+        build(strength).generate([items[0]], PARAMS)[0] for strength in (0.0, 1e-6, 0.8)
+    )
     assert gap(none, little) <= 1
     assert gap(none, much) > 5
 
 
-def picture_of(folder: Path, name: str, colour: int, box: tuple[int, int, int, int] | None = None) -> Path:
+def picture_of(
+    folder: Path, name: str, colour: int, box: tuple[int, int, int, int] | None = None
+) -> Path:
     """A picture of one grey, or black with a light box."""
     picture = Image.new("RGB", (64, 64), (colour,) * 3)
     if box:
@@ -101,7 +114,9 @@ def test_the_mask_says_where_the_subject_is(items: Sequence[PromptItem], tmp_pat
     _, mask = image_prompt_and_mask(with_picture(bear, bear.image, (left,)), 64)
     assert mask[:, :32].all()
     assert not mask[:, 32:].any()
-    one, other = model.generate([with_picture(bear, bear.image, (side,)) for side in (left, right)], PARAMS)
+    one, other = model.generate(
+        [with_picture(bear, bear.image, (side,)) for side in (left, right)], PARAMS
+    )
     assert gap(one, other) > 1
 
 
@@ -133,7 +148,9 @@ def test_image_prompts_without_a_subject_are_told(
         build().generate([with_picture(items[0], tmp_path / f"{picture}.png", masks)], PARAMS)
 
 
-def test_a_subject_too_small_for_any_patch_falls_back_on_the_global_mapping(items: Sequence[PromptItem], tmp_path: Path) -> None:
+def test_a_subject_too_small_for_any_patch_falls_back_on_the_global_mapping(
+    items: Sequence[PromptItem], tmp_path: Path
+) -> None:
     speck = picture_of(tmp_path, "speck.png", 0, (3, 3, 5, 5))
     item = with_picture(items[0], items[0].image, (speck,))
     assert gap(build(0.8).generate([item], PARAMS)[0], build(0.0).generate([item], PARAMS)[0]) <= 1

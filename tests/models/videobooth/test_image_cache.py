@@ -91,7 +91,9 @@ def test_videos_are_the_same_with_and_without(items: Sequence[PromptItem]) -> No
     two = anew.generate([bear, other_bear], PARAMS) + anew.generate([car, bear], PARAMS)
     assert all(np.array_equal(a.frames, b.frames) for a, b in zip(one, two, strict=True))
     assert kept._kept.misses == 2 * PARAMS.num_inference_steps
-    assert kept._kept.hits == PARAMS.num_inference_steps  # two prompts of one image in a batch ask once
+    assert (
+        kept._kept.hits == PARAMS.num_inference_steps
+    )  # two prompts of one image in a batch ask once
     assert anew._kept.num_bytes == 0
 
 
@@ -99,7 +101,10 @@ def test_videos_are_the_same_with_and_without(items: Sequence[PromptItem]) -> No
 def test_another_noise_or_picture_is_another_image(items: Sequence[PromptItem]) -> None:
     model, bear = build("fine"), items[0]
     model.generate([bear], PARAMS)
-    for changed in (replace(bear, image_seed=bear.image_seed + 1), replace(bear, subject=replace(bear.subject, image=items[2].image))):
+    for changed in (
+        replace(bear, image_seed=bear.image_seed + 1),
+        replace(bear, subject=replace(bear.subject, image=items[2].image)),
+    ):
         before = model._kept.misses
         model.generate([changed], PARAMS)
         assert model._kept.misses == before + PARAMS.num_inference_steps

@@ -22,8 +22,17 @@ WEIGHTS = {"coarse": "videobooth-coarse", "fine": "videobooth", "fine-only": "vi
 
 
 def build(stage: str, **changes: object) -> VideoBooth:
-    weights = {"codec": "codec", "base": "base", "image-encoder": "image-encoder", "videobooth": WEIGHTS[stage]}
-    return VideoBooth({"stage": stage, "weights": weights, "scale": "mini", **changes}, device="cpu", folder=Path())
+    weights = {
+        "codec": "codec",
+        "base": "base",
+        "image-encoder": "image-encoder",
+        "videobooth": WEIGHTS[stage],
+    }
+    return VideoBooth(
+        {"stage": stage, "weights": weights, "scale": "mini", **changes},
+        device="cpu",
+        folder=Path(),
+    )
 
 
 def gap(one: Video, other: Video) -> int:
@@ -37,7 +46,9 @@ def with_image(item: PromptItem, other: PromptItem) -> PromptItem:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_an_image_prompt_changes_its_own_video_alone(stage: str, items: Sequence[PromptItem]) -> None:
+def test_an_image_prompt_changes_its_own_video_alone(
+    stage: str, items: Sequence[PromptItem]
+) -> None:
     model, (bear, _, car, _) = build(stage), items
     before = model.generate([bear, car], PARAMS)
     after = model.generate([with_image(bear, car), car], PARAMS)
@@ -46,7 +57,9 @@ def test_an_image_prompt_changes_its_own_video_alone(stage: str, items: Sequence
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_an_image_prompt_reaches_the_conditional_branch_alone(stage: str, items: Sequence[PromptItem]) -> None:
+def test_an_image_prompt_reaches_the_conditional_branch_alone(
+    stage: str, items: Sequence[PromptItem]
+) -> None:
     """With guidance 0 only the unconditional branch is left, and no picture, text or image noise has a say."""
     model, bear, unguided = build(stage), items[0], replace(PARAMS, guidance_scale=0.0)
     (plain,) = model.generate([bear], unguided)
@@ -55,14 +68,18 @@ def test_an_image_prompt_reaches_the_conditional_branch_alone(stage: str, items:
     assert gap(plain, other) <= 1
 
 
-def test_the_image_prompts_noise_matters_in_the_fine_stage_alone(items: Sequence[PromptItem]) -> None:
+def test_the_image_prompts_noise_matters_in_the_fine_stage_alone(
+    items: Sequence[PromptItem],
+) -> None:
     reseeded = replace(items[0], image_seed=items[0].image_seed + 1)
     for stage, moved in (("coarse", False), ("fine", True)):
         one, other = build(stage).generate([items[0], reseeded], PARAMS)
         assert (gap(one, other) > 5) == moved
 
 
-def test_the_coarse_stage_injects_nothing(items: Sequence[PromptItem], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_coarse_stage_injects_nothing(
+    items: Sequence[PromptItem], monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = build("coarse")
     monkeypatch.setattr(model.network.base.unet, "image_prompt_states", None)
     assert len(model.generate(items[:1], PARAMS)) == 1
@@ -75,7 +92,11 @@ def test_the_fine_stage_injects_the_image_prompt_at_the_videos_noise_level(
     model, seen = build("fine"), []
     unet = model.network.base.unet
     original = unet.image_prompt_states
-    monkeypatch.setattr(unet, "image_prompt_states", lambda image, **kw: (seen.append(image), original(image, **kw))[1])
+    monkeypatch.setattr(
+        unet,
+        "image_prompt_states",
+        lambda image, **kw: (seen.append(image), original(image, **kw))[1],
+    )
     model.generate(items[:2], PARAMS)  # two prompts of one bear
     picture = np.asarray(Image.open(items[0].image).convert("RGB")).astype(np.float32) / 127.5 - 1
     with torch.no_grad():
@@ -97,7 +118,9 @@ def test_the_fine_stage_injects_the_image_prompt_at_the_videos_noise_level(
 @pytest.mark.parametrize("stage", STAGES)
 def test_seeds_decide(stage: str, items: Sequence[PromptItem]) -> None:
     model = build(stage)
-    one, renamed, reseeded = model.generate([items[0], replace(items[0], id="x"), replace(items[0], seed=3)], PARAMS)
+    one, renamed, reseeded = model.generate(
+        [items[0], replace(items[0], id="x"), replace(items[0], seed=3)], PARAMS
+    )
     assert gap(one, renamed) <= 1
     assert gap(one, reseeded) > 10
 
@@ -119,39 +142,70 @@ def test_a_picture_that_is_none_is_told(items: Sequence[PromptItem], tmp_path: P
 
 
 def test_weights_of_another_stage_and_scales_without_weights_are_told() -> None:
-    weights = {"codec": "codec", "base": "base", "image-encoder": "image-encoder", "videobooth": "videobooth"}
+    weights = {
+        "codec": "codec",
+        "base": "base",
+        "image-encoder": "image-encoder",
+        "videobooth": "videobooth",
+    }
     with pytest.raises(WeightsError, match="stage fine, not fine-only"):
         build("fine-only", weights=weights)
     with pytest.raises(WeightsError, match="of scale sd14 are not at"):
         build("coarse", scale="sd14")
 
 
-def test_a_clean_image_prompt_is_injected_as_it_is_at_timestep_0(items: Sequence[PromptItem], monkeypatch: pytest.MonkeyPatch) -> None:
-    names = {"codec": "codec", "base": "base", "image-encoder": "image-encoder", "videobooth": "videobooth-clean-prompt"}
+def test_a_clean_image_prompt_is_injected_as_it_is_at_timestep_0(
+    items: Sequence[PromptItem], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {
+        "codec": "codec",
+        "base": "base",
+        "image-encoder": "image-encoder",
+        "videobooth": "videobooth-clean-prompt",
+    }
     model, seen = build("fine", weights=names), []
     unet = model.network.base.unet
     original = unet.image_prompt_states
-    monkeypatch.setattr(unet, "image_prompt_states", lambda image, **kw: (seen.append(image), original(image, **kw))[1])
+    monkeypatch.setattr(
+        unet,
+        "image_prompt_states",
+        lambda image, **kw: (seen.append(image), original(image, **kw))[1],
+    )
     model.generate(items[:1], PARAMS)
     (image,) = seen  # it is the same at every step
-    picture = torch.from_numpy(np.array(Image.open(items[0].image).convert("RGB"))).movedim(-1, 0) / 127.5 - 1
+    picture = (
+        torch.from_numpy(np.array(Image.open(items[0].image).convert("RGB"))).movedim(-1, 0) / 127.5
+        - 1
+    )
     assert (image.timestep_B == 0).all()
-    torch.testing.assert_close(image.latent_BCTHW, model.codec.encode(picture[None, None]), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        image.latent_BCTHW, model.codec.encode(picture[None, None]), atol=1e-5, rtol=1e-4
+    )
 
 
-def test_the_fine_path_alone_leaves_the_word(items: Sequence[PromptItem], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fine_path_alone_leaves_the_word(
+    items: Sequence[PromptItem], monkeypatch: pytest.MonkeyPatch
+) -> None:
     model, read = build("fine-only"), []
     original = model.network.base.encode_text
-    monkeypatch.setattr(model.network.base, "encode_text", lambda texts: (read.extend(texts), original(texts))[1])
+    monkeypatch.setattr(
+        model.network.base, "encode_text", lambda texts: (read.extend(texts), original(texts))[1]
+    )
     model.generate(items[:1], PARAMS)
     assert items[0].text in read
 
 
-def test_noise_per_frame_is_as_many_frames_as_the_video(items: Sequence[PromptItem], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_noise_per_frame_is_as_many_frames_as_the_video(
+    items: Sequence[PromptItem], monkeypatch: pytest.MonkeyPatch
+) -> None:
     shared, per_frame, seen = build("fine"), build("fine", image_prompt_noise="per-frame"), []
     unet = per_frame.network.base.unet
     original = unet.image_prompt_states
-    monkeypatch.setattr(unet, "image_prompt_states", lambda image, **kw: (seen.append(image.latent_BCTHW), original(image, **kw))[1])
+    monkeypatch.setattr(
+        unet,
+        "image_prompt_states",
+        lambda image, **kw: (seen.append(image.latent_BCTHW), original(image, **kw))[1],
+    )
     (one,), (other,) = shared.generate(items[:1], PARAMS), per_frame.generate(items[:1], PARAMS)
     assert gap(one, other) > 1
     assert {latent.shape[2] for latent in seen} == {PARAMS.num_frames}
@@ -160,15 +214,21 @@ def test_noise_per_frame_is_as_many_frames_as_the_video(items: Sequence[PromptIt
         build("fine", image_prompt_noise="none").generate(items[:1], PARAMS)
 
 
-def test_a_model_around_a_network_in_training_samples_the_same_and_leaves_it_as_it_was(items: Sequence[PromptItem]) -> None:
+def test_a_model_around_a_network_in_training_samples_the_same_and_leaves_it_as_it_was(
+    items: Sequence[PromptItem],
+) -> None:
     """What is sampled follows the weights as they change; nothing is kept of older ones."""
     loaded = build("fine")
     network = build("fine").network.train()
-    parameters = {name: (parameter, parameter.stride()) for name, parameter in network.named_parameters()}
+    parameters = {
+        name: (parameter, parameter.stride()) for name, parameter in network.named_parameters()
+    }
     for _, parameter in network.trained():
         parameter.requires_grad_(True)
     modes = {name: module.training for name, module in network.named_modules()}
-    model = VideoBooth.around(network, loaded.codec, {"stage": "fine", "scale": "mini"}, device="cpu")
+    model = VideoBooth.around(
+        network, loaded.codec, {"stage": "fine", "scale": "mini"}, device="cpu"
+    )
     (one,), (other,) = loaded.generate(items[:1], PARAMS), model.generate(items[:1], PARAMS)
     assert gap(one, other) == 0
     assert {name: module.training for name, module in network.named_modules()} == modes
@@ -181,6 +241,8 @@ def test_a_model_around_a_network_in_training_samples_the_same_and_leaves_it_as_
         for _, parameter in network.trained():
             parameter.mul_(0.5)
     (learned,) = model.generate(items[:1], PARAMS)
-    (afresh,) = VideoBooth.around(network, loaded.codec, {"stage": "fine", "scale": "mini"}, device="cpu").generate(items[:1], PARAMS)
+    (afresh,) = VideoBooth.around(
+        network, loaded.codec, {"stage": "fine", "scale": "mini"}, device="cpu"
+    ).generate(items[:1], PARAMS)
     assert gap(learned, afresh) == 0
     assert gap(learned, one) > 1

@@ -39,14 +39,18 @@ def test_it_is_the_base_but_for_what_was_trained(stage: str) -> None:
         if key in trained:
             torch.testing.assert_close(value, trained[key].detach().half().float(), msg=key)
         elif key.startswith("base."):
-            torch.testing.assert_close(value, base[key.removeprefix("base.")].half().float(), msg=key)
+            torch.testing.assert_close(
+                value, base[key.removeprefix("base.")].half().float(), msg=key
+            )
 
 
 @pytest.mark.parametrize("stage", [GLOBAL, LOCAL])
 def test_stored_differences_come_back(stage: str, folder: Path) -> None:
     trained = load(stage, WEIGHTS_OF[stage])
     stored = differences(trained, load(stage, None), {name for name, _ in trained.shipped()})
-    save_weights(folder / "x.safetensors", stored, {"config": {"stage": stage, "differences": True}})
+    save_weights(
+        folder / "x.safetensors", stored, {"config": {"stage": stage, "differences": True}}
+    )
     again, wanted = load(stage, "x").state_dict(), trained.state_dict()
     for key, value in wanted.items():
         torch.testing.assert_close(again[key], value, atol=2e-3, rtol=2e-3, msg=key)
@@ -71,7 +75,11 @@ def test_weights_of_a_later_stage_or_another_method_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["mapper.mapping.0.0.weight", "base.unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_k_local.weight"]
+    "key",
+    [
+        "mapper.mapping.0.0.weight",
+        "base.unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_k_local.weight",
+    ],
 )
 def test_what_lacks_is_named(folder: Path, key: str) -> None:
     path = folder / "elite.safetensors"
@@ -83,7 +91,10 @@ def test_what_lacks_is_named(folder: Path, key: str) -> None:
 
 
 # Levels, widths of image encoder and text, channels of all text attentions together.
-SIZES = {"mini": (3, 128, 128, 3 * 96 + 4 * 160), "sd14": (5, 1024, 768, 5 * 320 + 5 * 640 + 6 * 1280)}
+SIZES = {
+    "mini": (3, 128, 128, 3 * 96 + 4 * 160),
+    "sd14": (5, 1024, 768, 5 * 320 + 5 * 640 + 6 * 1280),
+}
 
 
 @pytest.mark.parametrize("scale", ["mini", "sd14"])
@@ -93,4 +104,7 @@ def test_it_is_built_without_weights_on_the_meta_device(scale: str) -> None:
     levels, width, text, channels = SIZES[scale]
     perceptron = 2 * (width + 1) * width + 2 * 2 * width + (width + 1) * text
     global_and_local_projections = 2 * 2 * text * channels
-    assert sum(parameter.numel() for _, parameter in network.shipped()) == 3 * levels * perceptron + global_and_local_projections
+    assert (
+        sum(parameter.numel() for _, parameter in network.shipped())
+        == 3 * levels * perceptron + global_and_local_projections
+    )

@@ -11,7 +11,14 @@ from torch import Tensor
 
 from tests.models import tiny
 from vbbench.errors import InputError
-from vbbench.networks.elite import GLOBAL, LOCAL, EliteNetwork, LocalMapper, covered_patches, not_white
+from vbbench.networks.elite import (
+    GLOBAL,
+    LOCAL,
+    EliteNetwork,
+    LocalMapper,
+    covered_patches,
+    not_white,
+)
 
 OF_STAGE = {
     GLOBAL: r"mapper\..+|base\.unet\..+\.attn2\.to_[kv]\.weight",
@@ -40,7 +47,11 @@ def test_each_stage_trains_exactly_its_own_and_ships_all_so_far(networks: dict, 
     so_far = OF_STAGE[GLOBAL] if stage == GLOBAL else "|".join(OF_STAGE.values())
     assert set(shipped) == {name for name in names if re.fullmatch(so_far, name)}
     assert all(parameter is names[name] for name, parameter in (*trained.items(), *shipped.items()))
-    transformers, levels, perceptron = 7, 2, 3 * 2 + 2 * 2  # 2 down, 1 in the middle, 4 up; three linear layers, two norms
+    transformers, levels, perceptron = (
+        7,
+        2,
+        3 * 2 + 2 * 2,
+    )  # 2 down, 1 in the middle, 4 up; three linear layers, two norms
     assert len(trained) == 2 * transformers + levels * perceptron * (2 if stage == GLOBAL else 1)
 
 
@@ -56,14 +67,18 @@ def test_unknown_stages_are_told() -> None:
 
 
 @torch.no_grad()
-def test_the_deepest_hidden_state_becomes_the_primary_word(networks: dict, pictures: Tensor) -> None:
+def test_the_deepest_hidden_state_becomes_the_primary_word(
+    networks: dict, pictures: Tensor
+) -> None:
     network = networks[GLOBAL]
     states = network.encode_image(pictures)
     words, primary = network.words(states), network.primary_word(states)
     assert words.shape == (2, 2, 16)
     assert primary.shape == (2, 1, 16)
     torch.testing.assert_close(primary, words[:, :1])
-    deepest = network.image_encoder.vision(pixel_values=network.image_encoder.stem(pictures), output_hidden_states=True).hidden_states[-1]
+    deepest = network.image_encoder.vision(
+        pixel_values=network.image_encoder.stem(pictures), output_hidden_states=True
+    ).hidden_states[-1]
     mapper = network.mapper
     by_hand = mapper.mapping[0](deepest[:, 0]) + mapper.mapping_patch[0](deepest[:, 1:]).mean(1)
     torch.testing.assert_close(primary[:, 0], by_hand, atol=1e-5, rtol=1e-5)
@@ -84,7 +99,9 @@ def test_the_local_mapper_is_the_mean_over_levels_patch_by_patch() -> None:
     shown = np.zeros((2, 9), dtype=bool)
     shown[0, 1], shown[1, 6:] = True, True
     for picture, patch in np.ndindex(2, 9):
-        each = [mapper.mapping_patch[level](states[level][picture, 1 + patch]) for level in range(2)]
+        each = [
+            mapper.mapping_patch[level](states[level][picture, 1 + patch]) for level in range(2)
+        ]
         expected = torch.stack(each).mean(0) if shown[picture, patch] else torch.zeros(4)
         torch.testing.assert_close(out[picture, patch], expected, atol=1e-6, rtol=1e-5)
     with pytest.raises(ValueError, match="1 hidden states for a local mapper of 2"):

@@ -6,7 +6,12 @@ import pytest
 import torch
 
 from tests.parity.golden import Released
-from vbbench.networks.unet.coarse import Mapper, encode_text_with_embeddings, find_word, inject_word_embeddings
+from vbbench.networks.unet.coarse import (
+    Mapper,
+    encode_text_with_embeddings,
+    find_word,
+    inject_word_embeddings,
+)
 
 
 def test_mapper_adds_class_token_and_mean_of_patches() -> None:
@@ -15,7 +20,9 @@ def test_mapper_adds_class_token_and_mean_of_patches() -> None:
     states = [torch.randn(3, 5, 6) for _ in range(2)]
     out = mapper(states)
     assert out.shape == (3, 2, 4)
-    by_hand = mapper.mapping[1](states[1][:, 0]) + torch.stack([mapper.mapping_patch[1](states[1][:, p]) for p in range(1, 5)]).mean(0)
+    by_hand = mapper.mapping[1](states[1][:, 0]) + torch.stack(
+        [mapper.mapping_patch[1](states[1][:, p]) for p in range(1, 5)]
+    ).mean(0)
     torch.testing.assert_close(out[:, 1], by_hand)
     with pytest.raises(ValueError, match="1 hidden states for a mapper of 2"):
         mapper(states[:1])

@@ -12,10 +12,16 @@ from vbbench.networks.unet.convolution import Conv1x1, Conv3x3
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("size", [(4, 4), (3, 5), (1, 1)])
-def test_product_and_gradients_equal_the_convolution(memory_format: torch.memory_format, size: tuple[int, int]) -> None:
+def test_product_and_gradients_equal_the_convolution(
+    memory_format: torch.memory_format, size: tuple[int, int]
+) -> None:
     torch.manual_seed(0)
     conv = Conv3x3(8, 5).double().to(memory_format=memory_format)
-    x = torch.randn(2, 8, *size, dtype=torch.float64).contiguous(memory_format=torch.channels_last).requires_grad_()
+    x = (
+        torch.randn(2, 8, *size, dtype=torch.float64)
+        .contiguous(memory_format=torch.channels_last)
+        .requires_grad_()
+    )
     assert conv._few_pixels(x)
     results = []
     for function in (conv, lambda x: F.conv2d(x, conv.weight, conv.bias, padding=1)):

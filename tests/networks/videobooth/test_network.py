@@ -52,7 +52,12 @@ def test_nothing_is_left_trainable_by_itself(networks: dict) -> None:
 
 def test_only_the_fine_stage_has_injection(networks: dict) -> None:
     coarse, fine = (
-        [name for name, _ in networks[stage].named_parameters() if "to_k_image" in name or "to_v_image" in name] for stage in (COARSE, FINE)
+        [
+            name
+            for name, _ in networks[stage].named_parameters()
+            if "to_k_image" in name or "to_v_image" in name
+        ]
+        for stage in (COARSE, FINE)
     )
     assert not coarse
     assert len(fine) == 14
@@ -62,7 +67,12 @@ def test_a_coarse_network_refuses_an_injected_image_prompt(networks: dict) -> No
     unet, latent = networks[COARSE].base.unet, torch.zeros(1, tiny.COMPONENTS, 1, 8, 8)
     text = networks[COARSE].base.encode_text([TEXT])
     with pytest.raises(RuntimeError, match="injection"):
-        unet(latent, torch.tensor([5]), text, image_prompt=ImagePromptInput(latent, torch.tensor([5]), text))
+        unet(
+            latent,
+            torch.tensor([5]),
+            text,
+            image_prompt=ImagePromptInput(latent, torch.tensor([5]), text),
+        )
 
 
 def test_a_new_network_injects_copies_of_the_bases_keys_and_values() -> None:
@@ -98,7 +108,9 @@ def test_embeddings_change_the_text_from_the_subject_word_on(networks: dict) -> 
     network, generator = networks[COARSE], torch.Generator().manual_seed(0)
     one, other = torch.randn(2, 1, 2, 16, generator=generator)
     with torch.no_grad():
-        first, second = (network.encode_text([TEXT], ["dog"], embeddings) for embeddings in (one, other))
+        first, second = (
+            network.encode_text([TEXT], ["dog"], embeddings) for embeddings in (one, other)
+        )
         plain = network.base.encode_text([TEXT])
     assert first.shape == plain.shape == (1, 16, 16)
     for states in (second, plain):
@@ -118,15 +130,25 @@ def test_embeddings_are_what_words_would_be(networks: dict) -> None:
 
 
 def test_each_text_gets_its_own_embeddings_at_its_own_place(networks: dict) -> None:
-    network, embeddings = networks[COARSE], torch.randn(2, 2, 16, generator=torch.Generator().manual_seed(0))
+    network, embeddings = (
+        networks[COARSE],
+        torch.randn(2, 2, 16, generator=torch.Generator().manual_seed(0)),
+    )
     texts, words = ["a dog on the beach", "a photo of a cat"], ["dog", "cat"]
     with torch.no_grad():
         both = network.encode_text(texts, words, embeddings)
-        each = [network.encode_text([t], [w], embeddings[row : row + 1])[0] for row, (t, w) in enumerate(zip(texts, words, strict=True))]
+        each = [
+            network.encode_text([t], [w], embeddings[row : row + 1])[0]
+            for row, (t, w) in enumerate(zip(texts, words, strict=True))
+        ]
     torch.testing.assert_close(both, torch.stack(each), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("text", "word", "told"), [(TEXT, "cat", "'cat'"), ("a dog on the moon", "dog", "'moon'")])
-def test_texts_that_cannot_be_used_are_told(networks: dict, text: str, word: str, told: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "word", "told"), [(TEXT, "cat", "'cat'"), ("a dog on the moon", "dog", "'moon'")]
+)
+def test_texts_that_cannot_be_used_are_told(
+    networks: dict, text: str, word: str, told: str
+) -> None:
     with pytest.raises(InputError, match=told):
         networks[COARSE].encode_text([text], [word], torch.zeros(1, 2, 16))

@@ -20,13 +20,20 @@ def gradients(unet: VideoUNet, recompute: bool) -> tuple[dict[str, Tensor], int]
 
     unet.recompute_blocks(recompute)
     unet.zero_grad()
-    latents, text = torch.randn(2, 4, 3, 8, 8, generator=draw), torch.randn(2, 7, 16, generator=draw)
+    latents, text = (
+        torch.randn(2, 4, 3, 8, 8, generator=draw),
+        torch.randn(2, 7, 16, generator=draw),
+    )
     timesteps = torch.tensor([5, 700])
     image = ImagePromptInput(torch.randn(1, 4, 1, 8, 8, generator=draw), timesteps[:1], text[:1])
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
         loss = unet(latents, timesteps, text, image_prompt=image).square().mean()
     loss.backward()
-    return {name: parameter.grad.clone() for name, parameter in unet.named_parameters() if parameter.grad is not None}, kept
+    return {
+        name: parameter.grad.clone()
+        for name, parameter in unet.named_parameters()
+        if parameter.grad is not None
+    }, kept
 
 
 def test_gradients_are_the_same_bits_and_less_is_kept() -> None:

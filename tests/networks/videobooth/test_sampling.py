@@ -55,8 +55,21 @@ def test_faithful_draws_and_guides_as_released() -> None:
 
     seen: list[int] = []
     x = torch.zeros(2, 4, 3, 2, 2)
-    out = sampling.faithful(model, x, sample_noise=noise, steps=3, callback=lambda index, sample, clean: seen.append(index))
-    assert calls == [("model", 999), ("noise", 2), ("model", 500), ("noise", 1), ("model", 0), ("noise", 0)]
+    out = sampling.faithful(
+        model,
+        x,
+        sample_noise=noise,
+        steps=3,
+        callback=lambda index, sample, clean: seen.append(index),
+    )
+    assert calls == [
+        ("model", 999),
+        ("noise", 2),
+        ("model", 500),
+        ("noise", 1),
+        ("model", 0),
+        ("noise", 0),
+    ]
     assert seen == [2, 1, 0]
     assert torch.equal(out[:, 0], out[:, 2])
     assert not torch.allclose(out[:, 3], out[:, 0])
@@ -71,17 +84,28 @@ def test_guided() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(sampling.SCHEDULERS))
-@pytest.mark.parametrize(("prediction_type", "beta_schedule"), [("epsilon", "linear"), ("sample", "squaredcos_cap_v2")])
+@pytest.mark.parametrize(
+    ("prediction_type", "beta_schedule"), [("epsilon", "linear"), ("sample", "squaredcos_cap_v2")]
+)
 def test_schedulers_find_the_data(name: str, prediction_type: str, beta_schedule: str) -> None:
     """With a perfect prediction for data that is one point, every sampler must end there."""
     target = torch.tensor([1.5, -2.0, 3.0]).view(1, 3, 1, 1, 1).expand(2, 3, 2, 2, 2)
-    scheduler = sampling.make_scheduler(name, prediction_type=prediction_type, beta_schedule=beta_schedule, timestep_spacing="trailing")
+    scheduler = sampling.make_scheduler(
+        name,
+        prediction_type=prediction_type,
+        beta_schedule=beta_schedule,
+        timestep_spacing="trailing",
+    )
 
     def branch(goal: Tensor, latents: Tensor, timestep_B: Tensor) -> Tensor:
         if prediction_type == "sample":
             return goal
-        clean_part = sampling.noise_to_timestep(scheduler, goal, torch.zeros_like(goal), timestep_B[0])
-        noise_part = sampling.noise_to_timestep(scheduler, torch.zeros_like(goal), torch.ones_like(goal), timestep_B[0])
+        clean_part = sampling.noise_to_timestep(
+            scheduler, goal, torch.zeros_like(goal), timestep_B[0]
+        )
+        noise_part = sampling.noise_to_timestep(
+            scheduler, torch.zeros_like(goal), torch.ones_like(goal), timestep_B[0]
+        )
         return (latents - clean_part) / noise_part
 
     def model(latents: Tensor, timestep_B: Tensor, both: bool) -> tuple[Tensor, Tensor | None]:
@@ -90,7 +114,9 @@ def test_schedulers_find_the_data(name: str, prediction_type: str, beta_schedule
 
     noise = torch.randn(target.shape, generator=torch.Generator().manual_seed(0))
     steps: list[int] = []
-    out = sampling.sample(model, scheduler, noise, 12, callback=lambda done, latents: steps.append(done))
+    out = sampling.sample(
+        model, scheduler, noise, 12, callback=lambda done, latents: steps.append(done)
+    )
     assert steps == list(range(1, len(steps) + 1))
     torch.testing.assert_close(out, target, rtol=0.02, atol=0.02)
 
@@ -112,7 +138,9 @@ def test_rows_have_their_own_noise() -> None:
 
     def run(rows: list[int]) -> Tensor:
         generators = [torch.Generator().manual_seed(row) for row in rows]
-        return sampling.sample(lambda x, t, both: (_toy(x), None), scheduler, noise[rows], 4, generators=generators)
+        return sampling.sample(
+            lambda x, t, both: (_toy(x), None), scheduler, noise[rows], 4, generators=generators
+        )
 
     torch.testing.assert_close(run([0, 1])[1:], run([1]))
 
@@ -127,6 +155,13 @@ def test_noise_to_timestep_is_the_scheduler_noise() -> None:
     x, noise = torch.randn(1, 3, 4), torch.randn(1, 3, 4)
     for timestep in (0, 400, 999):
         expected = scheduler.add_noise(x, noise, torch.tensor([timestep]))
-        torch.testing.assert_close(sampling.noise_to_timestep(scheduler, x, noise, timestep), expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(
+            sampling.noise_to_timestep(scheduler, x, noise, timestep),
+            expected,
+            rtol=1e-5,
+            atol=1e-5,
+        )
     between = sampling.noise_to_timestep(scheduler, x, torch.zeros_like(x), 400.5)
-    assert (between.abs() < sampling.noise_to_timestep(scheduler, x, torch.zeros_like(x), 400).abs()).all()
+    assert (
+        between.abs() < sampling.noise_to_timestep(scheduler, x, torch.zeros_like(x), 400).abs()
+    ).all()

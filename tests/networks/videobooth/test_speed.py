@@ -14,12 +14,25 @@ from vbbench.errors import RecipeError
 from vbbench.networks.sampling.cuda_graph import GraphedUNet, tensors_of, with_copies
 from vbbench.networks.sampling.guidance import GuidedUNet
 from vbbench.networks.sampling.sampling import make_scheduler, noise_to_timestep, sample
-from vbbench.networks.sampling.speed import Approximate, Speed, apply_speed, approximate_of, speed_of
+from vbbench.networks.sampling.speed import (
+    Approximate,
+    Speed,
+    apply_speed,
+    approximate_of,
+    speed_of,
+)
 from vbbench.networks.unet.fine import CrossFrameAttention
 from vbbench.networks.unet.text_attention import LocalPrompt, TextAttention
 from vbbench.networks.unet.unet import ImagePromptInput, ImagePromptStates, UNetConfig, VideoUNet
 
-PLAIN = Speed(attention="released", text_once=False, batched_guidance=False, fused_qkv=False, channels_last=False, image_cache_mb=0)
+PLAIN = Speed(
+    attention="released",
+    text_once=False,
+    batched_guidance=False,
+    fused_qkv=False,
+    channels_last=False,
+    image_cache_mb=0,
+)
 SWITCHES = {
     "attention concat": replace(PLAIN, attention="concat"),
     "attention merge": replace(PLAIN, attention="merge"),
@@ -51,24 +64,44 @@ def unet(request: pytest.FixtureRequest, mini: UNetConfig) -> VideoUNet:
 
 
 @torch.no_grad()
-def latents_of_steps(unet: VideoUNet, speed: Speed, approximate: Approximate | None = None, *, local: bool = False) -> list[Tensor]:
+def latents_of_steps(
+    unet: VideoUNet, speed: Speed, approximate: Approximate | None = None, *, local: bool = False
+) -> list[Tensor]:
     """The latents after each step of a guided sampling with an image prompt."""
     apply_speed(unet, speed)
     draw = torch.Generator().manual_seed(0)
     channels, width = unet.config.in_channels, unet.config.cross_attention_dim
     noise = torch.randn(VIDEOS, channels, FRAMES, 8, 8, generator=draw)
     image = torch.randn(2, 1, channels, 1, 8, 8, generator=draw)
-    texts, null = torch.randn(VIDEOS, 5, width, generator=draw), torch.randn(1, 5, width, generator=draw)
-    prompt = LocalPrompt(torch.randn(VIDEOS, 6, width, generator=draw), torch.tensor([1, 2])) if local else None
+    texts, null = (
+        torch.randn(VIDEOS, 5, width, generator=draw),
+        torch.randn(1, 5, width, generator=draw),
+    )
+    prompt = (
+        LocalPrompt(torch.randn(VIDEOS, 6, width, generator=draw), torch.tensor([1, 2]))
+        if local
+        else None
+    )
     scheduler = make_scheduler("ddim", timestep_spacing="trailing")
 
     def image_at(timestep_B: Tensor) -> ImagePromptStates:
         noisy = noise_to_timestep(scheduler, image[0], image[1], timestep_B[0])
-        return unet.image_prompt_states(ImagePromptInput(noisy, timestep_B[:1], null)).for_videos(VIDEOS)
+        return unet.image_prompt_states(ImagePromptInput(noisy, timestep_B[:1], null)).for_videos(
+            VIDEOS
+        )
 
-    denoise = GuidedUNet(unet, texts, null, image=image_at, local=prompt, speed=speed, approximate=approximate)
+    denoise = GuidedUNet(
+        unet, texts, null, image=image_at, local=prompt, speed=speed, approximate=approximate
+    )
     steps: list[Tensor] = []
-    sample(denoise, scheduler, noise, STEPS, guidance_scale=3.0, callback=lambda _, latents: steps.append(latents))
+    sample(
+        denoise,
+        scheduler,
+        noise,
+        STEPS,
+        guidance_scale=3.0,
+        callback=lambda _, latents: steps.append(latents),
+    )
     return steps
 
 
@@ -80,12 +113,17 @@ def largest_gap(one: list[Tensor], other: list[Tensor]) -> float:
 
 @pytest.mark.parametrize("name", SWITCHES)
 def test_exact_switches_keep_every_step(unet: VideoUNet, name: str) -> None:
-    assert largest_gap(latents_of_steps(unet, PLAIN), latents_of_steps(unet, SWITCHES[name])) <= 1e-4
+    assert (
+        largest_gap(latents_of_steps(unet, PLAIN), latents_of_steps(unet, SWITCHES[name])) <= 1e-4
+    )
 
 
 def test_switches_cover_every_setting() -> None:
     changed = {
-        field.name for speed in SWITCHES.values() for field in fields(Speed) if getattr(speed, field.name) != getattr(PLAIN, field.name)
+        field.name
+        for speed in SWITCHES.values()
+        for field in fields(Speed)
+        if getattr(speed, field.name) != getattr(PLAIN, field.name)
     }
     elsewhere = {"compiled", "cuda_graph"}
     assert changed | elsewhere == {field.name for field in fields(Speed)}
@@ -114,17 +152,29 @@ def test_switches_do_what_they_say(unet: VideoUNet, monkeypatch: pytest.MonkeyPa
     """Counted: evaluations of the UNet, and of the text's keys and values."""
     evaluations, texts = [], []
     forward, keys_values = VideoUNet.forward, TextAttention.keys_values
-    monkeypatch.setattr(VideoUNet, "forward", lambda self, *a, **k: (evaluations.append(len(a[0])), forward(self, *a, **k))[1])
-    monkeypatch.setattr(TextAttention, "keys_values", lambda self, text: (texts.append(1), keys_values(self, text))[1])
+    monkeypatch.setattr(
+        VideoUNet,
+        "forward",
+        lambda self, *a, **k: (evaluations.append(len(a[0])), forward(self, *a, **k))[1],
+    )
+    monkeypatch.setattr(
+        TextAttention,
+        "keys_values",
+        lambda self, text: (texts.append(1), keys_values(self, text))[1],
+    )
     layers = sum(1 for _ in unet.text_attentions())
     latents_of_steps(unet, PLAIN)
     assert evaluations == [VIDEOS] * 2 * STEPS
-    assert len(texts) == STEPS * (2 * layers + layers - 1)  # both branches, and the image prompt up to the last layer that is read
+    assert len(texts) == STEPS * (
+        2 * layers + layers - 1
+    )  # both branches, and the image prompt up to the last layer that is read
     evaluations.clear()
     texts.clear()
     latents_of_steps(unet, replace(PLAIN, batched_guidance=True, text_once=True))
     assert evaluations == [2 * VIDEOS] * STEPS
-    assert len(texts) == 2 * layers + STEPS * (layers - 1)  # the image prompt's text is up to the model
+    assert len(texts) == 2 * layers + STEPS * (
+        layers - 1
+    )  # the image prompt's text is up to the model
 
 
 def test_switches_are_set_and_unset(unet: VideoUNet) -> None:
@@ -143,15 +193,26 @@ def test_reused_features_are_an_approximation(unet: VideoUNet) -> None:
     for speed in (Speed(), Speed(batched_guidance=True)):
         reused = latents_of_steps(unet, speed, Approximate(reuse_features=2))
         assert torch.isfinite(reused[-1]).all()
-        assert largest_gap(exact[:1] * STEPS, reused[:1] * STEPS) <= 1e-5  # the first step is always a full one
+        assert (
+            largest_gap(exact[:1] * STEPS, reused[:1] * STEPS) <= 1e-5
+        )  # the first step is always a full one
         assert largest_gap(exact, reused) > 1e-3
-    branches = [latents_of_steps(unet, Speed(batched_guidance=both), Approximate(reuse_features=2)) for both in (False, True)]
+    branches = [
+        latents_of_steps(unet, Speed(batched_guidance=both), Approximate(reuse_features=2))
+        for both in (False, True)
+    ]
     assert largest_gap(*branches) <= 1e-4
 
 
-def test_reused_features_skip_the_inner_levels(unet: VideoUNet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reused_features_skip_the_inner_levels(
+    unet: VideoUNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls: list[int] = []
-    monkeypatch.setattr(unet.mid_block, "forward", lambda x, cond, _f=unet.mid_block.forward: (calls.append(len(x)), _f(x, cond))[1])
+    monkeypatch.setattr(
+        unet.mid_block,
+        "forward",
+        lambda x, cond, _f=unet.mid_block.forward: (calls.append(len(x)), _f(x, cond))[1],
+    )
     latents_of_steps(unet, Speed(), Approximate(reuse_features=2))
     full_steps = [step for step in range(STEPS) if step % 2 == 0]
     of_videos = [frames for frames in calls if frames == VIDEOS * FRAMES]
@@ -162,7 +223,9 @@ def test_recipes_set_them() -> None:
     assert speed_of({}) == Speed()
     assert speed_of({}, "cuda") == Speed(batched_guidance=True)
     assert not speed_of({"speed": {"batched_guidance": False}}, "cuda").batched_guidance
-    assert speed_of({"speed": {"attention": "merge", "image_cache_mb": 8}}) == Speed(attention="merge", image_cache_mb=8)
+    assert speed_of({"speed": {"attention": "merge", "image_cache_mb": 8}}) == Speed(
+        attention="merge", image_cache_mb=8
+    )
     assert approximate_of({"approximate": {"reuse_features": 3}}) == Approximate(3)
 
 
@@ -187,7 +250,10 @@ def test_wrong_settings_get_a_sentence(table: dict, message: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"speed": {"attention": "flex"}}, "backend 'flex' cannot be used here: it is compiled for CUDA"),
+        (
+            {"speed": {"attention": "flex"}},
+            "backend 'flex' cannot be used here: it is compiled for CUDA",
+        ),
         ({"speed": {"cuda_graph": True}}, "CUDA graphs are not for a CPU"),
     ],
 )
@@ -205,11 +271,20 @@ def test_features_that_are_kept_are_no_graphs() -> None:
 def test_an_image_prompt_without_text_takes_the_conditional_one(unet: VideoUNet) -> None:
     draw = torch.Generator().manual_seed(0)
     shape = (VIDEOS, unet.config.in_channels, 1, 8, 8)
-    latents, image = torch.randn(VIDEOS, shape[1], FRAMES, 8, 8, generator=draw), torch.randn(shape, generator=draw)
+    latents, image = (
+        torch.randn(VIDEOS, shape[1], FRAMES, 8, 8, generator=draw),
+        torch.randn(shape, generator=draw),
+    )
     text, null = torch.randn(VIDEOS, 5, 12, generator=draw), torch.randn(1, 5, 12, generator=draw)
     found = []
     for batched in (False, True):
-        denoise = GuidedUNet(unet, text, null, image=lambda t: ImagePromptInput(image, t), speed=Speed(batched_guidance=batched))
+        denoise = GuidedUNet(
+            unet,
+            text,
+            null,
+            image=lambda t: ImagePromptInput(image, t),
+            speed=Speed(batched_guidance=batched),
+        )
         with torch.no_grad():
             found.append(denoise(latents, torch.full((VIDEOS,), 300), True))
     for one, other in zip(*found, strict=True):
@@ -227,7 +302,10 @@ def test_copies_have_the_same_structure() -> None:
     value = (torch.ones(2), {"a": LocalPrompt(torch.zeros(1, 2, 3), torch.tensor([4])), "b": None})
     copied = with_copies(value)
     assert [x.tolist() for x in tensors_of(copied)] == [x.tolist() for x in tensors_of(value)]
-    assert all(x.data_ptr() != y.data_ptr() for x, y in zip(tensors_of(copied), tensors_of(value), strict=True))
+    assert all(
+        x.data_ptr() != y.data_ptr()
+        for x, y in zip(tensors_of(copied), tensors_of(value), strict=True)
+    )
     assert copied[1]["a"].strength == 1.0
     assert copied[1]["b"] is None
 
@@ -239,5 +317,13 @@ def test_cuda_graphs_keep_every_evaluation(mini: UNetConfig) -> None:
     with torch.no_grad():
         text = unet.text_states(torch.randn(2, 5, 12, generator=draw).cuda())
         for _ in range(3):
-            latents, timestep = torch.randn(2, 6, 3, 8, 8, generator=draw).cuda(), torch.randint(999, (2,), generator=draw).cuda()
-            torch.testing.assert_close(graphed(latents, timestep, text), unet(latents, timestep, text), rtol=1e-4, atol=1e-4)
+            latents, timestep = (
+                torch.randn(2, 6, 3, 8, 8, generator=draw).cuda(),
+                torch.randint(999, (2,), generator=draw).cuda(),
+            )
+            torch.testing.assert_close(
+                graphed(latents, timestep, text),
+                unet(latents, timestep, text),
+                rtol=1e-4,
+                atol=1e-4,
+            )

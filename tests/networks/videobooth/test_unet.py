@@ -18,7 +18,9 @@ def _randomised(config: UNetConfig) -> VideoUNet:
     return unet.eval()
 
 
-def _inputs(batch: int = 2, frames: int = 3, channels: int = 4, size: int = 8, text: int = 24) -> tuple[Tensor, Tensor, Tensor]:
+def _inputs(
+    batch: int = 2, frames: int = 3, channels: int = 4, size: int = 8, text: int = 24
+) -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(1)
     sample = torch.randn(batch, channels, frames, size, size, generator=generator)
     return sample, torch.full((batch,), 300), torch.randn(batch, 6, text, generator=generator)
@@ -29,7 +31,9 @@ def test_every_parameter_of_the_released_network_is_live(released: Released) -> 
     sample, timestep, text = _inputs()
     image = ImagePromptInput(sample.flip(0), timestep, text.flip(0))
     unet(sample, timestep, text, image_prompt=image).square().sum().backward()
-    dead = [name for name, p in unet.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
+    dead = [
+        name for name, p in unet.named_parameters() if p.grad is None or not p.grad.abs().max() > 0
+    ]
     unet.zero_grad(set_to_none=True)
     assert not dead
 
@@ -39,7 +43,9 @@ def test_one_frame_of_image_prompt_equals_the_same_in_all_frames(released: Relea
     unet = released.unet("fine")
     sample, timestep, text = _inputs()
     one = sample[:, :, :1] * 0.7
-    repeated = unet(sample, timestep, text, image_prompt=ImagePromptInput(one.expand_as(sample), timestep, text))
+    repeated = unet(
+        sample, timestep, text, image_prompt=ImagePromptInput(one.expand_as(sample), timestep, text)
+    )
     single = unet(sample, timestep, text, image_prompt=ImagePromptInput(one, timestep, text))
     torch.testing.assert_close(single, repeated, rtol=0, atol=1e-4)
 
@@ -54,7 +60,9 @@ def test_kept_image_prompt_states_serve_other_videos(released: Released) -> None
     assert states.keys_values[0][0].shape == (2, 64, 8)
     for video in (sample, sample.neg()):
         expected = unet(video, timestep, text, image_prompt=image)
-        torch.testing.assert_close(unet(video, timestep, text, image_prompt=states), expected, rtol=0, atol=0)
+        torch.testing.assert_close(
+            unet(video, timestep, text, image_prompt=states), expected, rtol=0, atol=0
+        )
     one = ImagePromptInput(sample[:1].flip(0), timestep[:1], text[:1])
     shared = unet(sample, timestep, text, image_prompt=unet.image_prompt_states(one).for_videos(2))
     alone = unet(sample[1:], timestep[1:], text[1:], image_prompt=one)
@@ -67,7 +75,12 @@ def test_rows_of_a_batch_do_not_see_each_other(mini: UNetConfig) -> None:
     sample, timestep, text = _inputs(channels=6, text=12)
     image = ImagePromptInput(sample[:, :, :1], timestep, text)
     both = unet(sample, timestep, text, image_prompt=image)
-    alone = unet(sample[1:], timestep[1:], text[1:], image_prompt=ImagePromptInput(sample[1:, :, :1], timestep[1:], text[1:]))
+    alone = unet(
+        sample[1:],
+        timestep[1:],
+        text[1:],
+        image_prompt=ImagePromptInput(sample[1:, :, :1], timestep[1:], text[1:]),
+    )
     torch.testing.assert_close(both[1:], alone, rtol=0, atol=1e-5)
 
 
@@ -85,7 +98,11 @@ def test_injection_starts_as_copies_of_the_frames_own(mini: UNetConfig) -> None:
         assert torch.equal(attention.to_v_image.weight, attention.to_v.weight)
         assert attention.to_k_image.weight.data_ptr() != attention.to_k.weight.data_ptr()
     added = {name for name, _ in unet.named_parameters()} - before
-    assert added == {name for name, _ in VideoUNet(replace(mini, injection=True)).named_parameters()} - before
+    assert (
+        added
+        == {name for name, _ in VideoUNet(replace(mini, injection=True)).named_parameters()}
+        - before
+    )
     injection = {name for name, _ in unet.injection_parameters()}
     text_kv = {name for name, _ in unet.text_kv_parameters()}
     assert added < injection
@@ -112,11 +129,15 @@ def test_zero_init_predicts_zero_and_trains(mini: UNetConfig) -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("switch", ["frame_codes", "temporal_codes", "spatial_codes", "pooled_text"])
+@pytest.mark.parametrize(
+    "switch", ["frame_codes", "temporal_codes", "spatial_codes", "pooled_text"]
+)
 def test_codes_are_read(mini: UNetConfig, switch: str) -> None:
     off = replace(mini, frame_codes=0, temporal_codes=0, spatial_codes=None, pooled_text=False)
     config = replace(off, **{switch: getattr(mini, switch)})
-    names = {name for name, _ in VideoUNet(config).named_parameters()} - {name for name, _ in VideoUNet(off).named_parameters()}
+    names = {name for name, _ in VideoUNet(config).named_parameters()} - {
+        name for name, _ in VideoUNet(off).named_parameters()
+    }
     assert names
     unet = _randomised(config)
     sample, timestep, text = _inputs(channels=6, text=12)

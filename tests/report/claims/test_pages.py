@@ -38,7 +38,12 @@ def folder(tmp_path: Path) -> Path:
     models = names_of()
     del models["elite"]
     models[f"videobooth-fine@{HOSTILE}"] = ("videobooth-fine", 7)
-    manifest = {"vbbench": HOSTILE, "commit": HOSTILE, "created": HOSTILE, "environment": {"cpu": HOSTILE}}
+    manifest = {
+        "vbbench": HOSTILE,
+        "commit": HOSTILE,
+        "created": HOSTILE,
+        "environment": {"cpu": HOSTILE},
+    }
     base = strengths()
     run = make_run(base, models, failed={("videobooth", "i3"): HOSTILE}, manifests=(manifest, {}))
     write_claims(run, evaluate(run), tmp_path / "new" / "claims")
@@ -76,16 +81,30 @@ def test_the_record_has_all_numbers(folder: Path) -> None:
     assert [claim["name"] for claim in record["claims"]] == [claim.name for claim in CLAIMS]
     by_name = {claim["name"]: claim for claim in record["claims"]}
     share = by_name["joint-leaves-coarse-untaught"]
-    assert (share["floor"], share["kind"], share["verdict"], share["established"]) == ("text-to-video", "share", "reproduced", True)
+    assert (share["floor"], share["kind"], share["verdict"], share["established"]) == (
+        "text-to-video",
+        "share",
+        "reproduced",
+        True,
+    )
     first = share["findings"][0]
-    assert (first["null"], first["claimed"], first["training_seeds"], first["individuals"]) == (0.5, "below", [0, 1, 2], 12)
+    assert (first["null"], first["claimed"], first["training_seeds"], first["individuals"]) == (
+        0.5,
+        "below",
+        [0, 1, 2],
+        12,
+    )
     assert first["low"] < first["estimate"] < first["high"] < 0.5
     assert 0 <= first["p"] <= first["corrected"] <= 1
     kept = by_name["videobooth-over-dreambooth"]["findings"][0]
     assert kept["without_value"] == {"videobooth": 1}
     assert kept["items"] == 23
     lacking = by_name["videobooth-over-elite"]
-    assert (lacking["verdict"], lacking["findings"][0]["estimate"], lacking["findings"][0]["p"]) == ("not measured", None, None)
+    assert (
+        lacking["verdict"],
+        lacking["findings"][0]["estimate"],
+        lacking["findings"][0]["p"],
+    ) == ("not measured", None, None)
     assert record["models"]["videobooth-fine@1"]["training_seed"] == 1
     assert "Fellow" not in record["statistics"]["rule"]
     assert any("1 item" in text for text in record["lost"])
@@ -100,7 +119,9 @@ def test_the_same_scores_give_the_same_bytes(folder: Path, tmp_path: Path) -> No
 
 
 def test_places_on_the_axis() -> None:
-    (result,) = (each for each in evaluate(make_run(strengths())) if each.claim.name == "text-alignment-kept")
+    (result,) = (
+        each for each in evaluate(make_run(strengths())) if each.claim.name == "text-alignment-kept"
+    )
     (line,) = lines_of(result, {"clip-text": 0.02})
     estimate = result.findings[0].estimate
     assert line.line == 25.0  # the margin of -0.01 on an axis from -0.02 to 0.02

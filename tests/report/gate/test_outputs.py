@@ -26,7 +26,9 @@ def folder(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def number_of(case: Case, *kinds: Kind, counts: bool = True) -> int:
-    return sum(verdict.kind in kinds and verdict.counts == counts for verdict in case.outcome.verdicts)
+    return sum(
+        verdict.kind in kinds and verdict.counts == counts for verdict in case.outcome.verdicts
+    )
 
 
 def test_the_case_has_every_kind(case: Case) -> None:
@@ -35,7 +37,9 @@ def test_the_case_has_every_kind(case: Case) -> None:
     assert headline(case.outcome) == "drifted and slower"
 
 
-def test_the_same_inputs_give_the_same_bytes_and_other_files_stay(case: Case, folder: Path, tmp_path: Path) -> None:
+def test_the_same_inputs_give_the_same_bytes_and_other_files_stay(
+    case: Case, folder: Path, tmp_path: Path
+) -> None:
     again = tmp_path / "again"
     out(again, many(case, 3))
     (again / "notes.txt").write_text("mine")
@@ -51,12 +55,24 @@ def test_json_holds_everything(case: Case, folder: Path) -> None:
     assert (record["verdict"], record["exit_code"]) == ("drifted and slower", 1)
     assert record["recorded"]["why"] == HOSTILE
     assert record["runs"][0]["commit"] == "0123abc"
-    assert record["specs"]["dino"]["then"] == record["specs"]["dino"]["now"] == case.recording.metrics["dino"].id
+    assert (
+        record["specs"]["dino"]["then"]
+        == record["specs"]["dino"]["now"]
+        == case.recording.metrics["dino"].id
+    )
     assert record["noise"]["metrics"]["dino"]["largest"] == pytest.approx(1e-5)
     assert all(tolerance["reason"] for tolerance in record["tolerances"]["metrics"].values())
-    assert sum(record["counts"].values()) + record["not_counting"] == len(record["verdicts"]) == len(case.outcome.verdicts)
-    row = next(row for row in record["verdicts"] if (row["model"], row["metric"]) == ("videobooth", "dino"))
-    verdict = next(v for v in case.outcome.verdicts if (v.model, v.metric) == ("videobooth", "dino"))
+    assert (
+        sum(record["counts"].values()) + record["not_counting"]
+        == len(record["verdicts"])
+        == len(case.outcome.verdicts)
+    )
+    row = next(
+        row for row in record["verdicts"] if (row["model"], row["metric"]) == ("videobooth", "dino")
+    )
+    verdict = next(
+        v for v in case.outcome.verdicts if (v.model, v.metric) == ("videobooth", "dino")
+    )
     assert row["kind"] == "drifted"
     assert row["change"]["mean"] == verdict.change.mean
     assert [one["item"] for one in row["moved"]] == ["i11", "i10", "i9", "i8", "i7"]
@@ -73,7 +89,9 @@ def test_junit_says_what_failed(case: Case, folder: Path) -> None:
     root = ET.parse(folder / "gate.xml").getroot()
     suites = root.findall("testsuite")
     assert [suite.get("name") for suite in suites] == list(case.recording.models)
-    counted = {tag: len(list(root.iter(tag))) for tag in ("testcase", "failure", "error", "skipped")}
+    counted = {
+        tag: len(list(root.iter(tag))) for tag in ("testcase", "failure", "error", "skipped")
+    }
     assert counted == {
         "testcase": len(case.outcome.verdicts),
         "failure": number_of(case, Kind.DRIFTED, Kind.SLOWER),
@@ -81,8 +99,17 @@ def test_junit_says_what_failed(case: Case, folder: Path) -> None:
         "skipped": sum(not verdict.counts for verdict in case.outcome.verdicts),
     }
     assert min(counted.values()) > 0
-    for attribute, tag in (("tests", "testcase"), ("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
-        assert int(root.get(attribute)) == sum(int(suite.get(attribute)) for suite in suites) == counted[tag]
+    for attribute, tag in (
+        ("tests", "testcase"),
+        ("failures", "failure"),
+        ("errors", "error"),
+        ("skipped", "skipped"),
+    ):
+        assert (
+            int(root.get(attribute))
+            == sum(int(suite.get(attribute)) for suite in suites)
+            == counted[tag]
+        )
     failure = root.find("testsuite[@name='videobooth']/testcase[@name='dino']/failure")
     assert failure.get("message").startswith("VideoBooth, DINO: drifted: 12 of 12 items moved")
     assert failure.get("type") == "drifted"
@@ -104,7 +131,9 @@ def test_markdown_is_a_summary_that_breaks_out_of_nothing(case: Case, folder: Pa
     table = [line for line in lines if line.startswith("|")]
     assert len(table) == 2 + len(case.outcome.verdicts)
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} == {8}
-    assert re.search(r"- \*\*VideoBooth, DINO\*\*, drifted: 12 of 12 items moved.*i11 0\.5100 → 0\.4490", text)
+    assert re.search(
+        r"- \*\*VideoBooth, DINO\*\*, drifted: 12 of 12 items moved.*i11 0\.5100 → 0\.4490", text
+    )
     assert sum(line.startswith("#") for line in lines) == 3
     assert "<" not in text
     assert not re.search(r"(?<!\\)!?\[[^\]]*\]\(|https?://|@\w|\u202e|\x1b", text)
@@ -142,10 +171,17 @@ def test_the_page_shows_old_and_new_and_says_what_is_missing(folder: Path) -> No
     assert not re.search(r'<tr class="differs"><th scope="row">python', html)
 
 
-def test_a_pair_with_the_same_pixels_is_told_by_itself_where_others_differ(case: Case, tmp_path: Path) -> None:
-    clips = {key: replace(clip, digest=f"other {key}") if key[1] != "i11" else clip for key, clip in case.old.clips.items()}
+def test_a_pair_with_the_same_pixels_is_told_by_itself_where_others_differ(
+    case: Case, tmp_path: Path
+) -> None:
+    clips = {
+        key: replace(clip, digest=f"other {key}") if key[1] != "i11" else clip
+        for key, clip in case.old.clips.items()
+    }
     text = Page(out(tmp_path, replace(case, old=replace(case.old, clips=clips)))).text
-    assert text.count("hold the same pixels: the scoring changed, not the model.") == text.count("i11")
+    assert text.count("hold the same pixels: the scoring changed, not the model.") == text.count(
+        "i11"
+    )
 
 
 def test_without_an_old_run_only_the_new_videos_are_shown(case: Case, tmp_path: Path) -> None:
@@ -160,8 +196,14 @@ def test_why_there_is_no_old_video(case: Case) -> None:
     assert moved.old_clip(case.run, case.old, key).status == "done"
     other = replace(case.old, suite=replace(case.old.suite, digest="d2" * 32))
     assert "is of suite tiny" in moved.old_clip(case.run, other, key).reason
-    assert moved.old_clip(case.run, replace(case.old, models=()), key).reason == "the old run has no videobooth"
-    assert moved.old_clip(case.run, replace(case.old, clips={}), key).reason == "the old run has no such item"
+    assert (
+        moved.old_clip(case.run, replace(case.old, models=()), key).reason
+        == "the old run has no videobooth"
+    )
+    assert (
+        moved.old_clip(case.run, replace(case.old, clips={}), key).reason
+        == "the old run has no such item"
+    )
     failed = replace(case.old, clips={key: Clip("failed", "no memory")})
     assert moved.old_clip(case.run, failed, key).reason == "no memory"
 
@@ -180,7 +222,17 @@ def test_a_long_page_is_cut_and_says_so(case: Case, tmp_path: Path) -> None:
 
 
 def verdict(model: str, kind: Kind, change: float = 0.0, *, counts: bool = True) -> Verdict:
-    return Verdict(model, "dino", kind, "", 0.5, 0.5 + change, Estimate(change, None, None, 9, 9), tolerance=0.01, counts=counts)
+    return Verdict(
+        model,
+        "dino",
+        kind,
+        "",
+        0.5,
+        0.5 + change,
+        Estimate(change, None, None, 9, 9),
+        tolerance=0.01,
+        counts=counts,
+    )
 
 
 def test_headlines_and_order(case: Case) -> None:
@@ -189,15 +241,36 @@ def test_headlines_and_order(case: Case) -> None:
 
     assert told(Kind.SAME) == "same"
     assert told(Kind.BETTER, Kind.SAME) == "same or better"
-    assert told(Kind.SAME, Kind.NOT_COMPARABLE, Kind.NOT_MEASURED) == "not measured and not comparable"
+    assert (
+        told(Kind.SAME, Kind.NOT_COMPARABLE, Kind.NOT_MEASURED) == "not measured and not comparable"
+    )
     assert told(Kind.SLOWER, Kind.NOT_MEASURED) == "slower"
     assert told() == "nothing compared"
-    rows = [verdict("a", Kind.SAME), verdict("b", Kind.DRIFTED, counts=False), verdict("c", Kind.NOT_MEASURED), verdict("d", Kind.SLOWER)]
-    assert [row.model for row in rows_of(Outcome(tuple(rows)), case.recording)] == ["d", "c", "a", "b"]
+    rows = [
+        verdict("a", Kind.SAME),
+        verdict("b", Kind.DRIFTED, counts=False),
+        verdict("c", Kind.NOT_MEASURED),
+        verdict("d", Kind.SLOWER),
+    ]
+    assert [row.model for row in rows_of(Outcome(tuple(rows)), case.recording)] == [
+        "d",
+        "c",
+        "a",
+        "b",
+    ]
 
 
 def test_axes_share_one_scale(case: Case) -> None:
-    rows = rows_of(Outcome((verdict("a", Kind.DRIFTED, -1.0), verdict("b", Kind.DRIFTED, 0.04), verdict("c", Kind.SAME))), case.recording)
+    rows = rows_of(
+        Outcome(
+            (
+                verdict("a", Kind.DRIFTED, -1.0),
+                verdict("b", Kind.DRIFTED, 0.04),
+                verdict("c", Kind.SAME),
+            )
+        ),
+        case.recording,
+    )
     axes = {model: axis for (model, _), axis in axes_of(rows).items()}
     assert (axes["a"].mark, axes["a"].beyond) == (0.0, True)
     assert (axes["b"].mark, axes["b"].beyond) == (75.0, False)
@@ -206,6 +279,15 @@ def test_axes_share_one_scale(case: Case) -> None:
 
 
 def test_small_numbers_are_not_rounded_away() -> None:
-    assert [fine(value) for value in (0.0, 0.25, 0.000273, 1e-6)] == ["0.000", "0.250", "0.0003", "0.000001"]
+    assert [fine(value) for value in (0.0, 0.25, 0.000273, 1e-6)] == [
+        "0.000",
+        "0.250",
+        "0.0003",
+        "0.000001",
+    ]
     assert [exact(value) for value in (0.0025, 0.01, 1.5, 2.0)] == ["0.0025", "0.01", "1.5", "2"]
-    assert [signed(value) for value in (0.01, -0.01, -1e-9)] == ["+0.0100", "\N{MINUS SIGN}0.0100", "0.0000"]
+    assert [signed(value) for value in (0.01, -0.01, -1e-9)] == [
+        "+0.0100",
+        "\N{MINUS SIGN}0.0100",
+        "0.0000",
+    ]

@@ -63,7 +63,9 @@ def test_old_and_new_video_play_in_step_and_can_be_stepped_through(page: Any) ->
         return len(seen) == FRAMES
 
     wait_for(all_frames_seen)
-    page.find_element("id", "play").click()  # first: Home on the first frame changes nothing, so that it would not pause
+    page.find_element(
+        "id", "play"
+    ).click()  # first: Home on the first frame changes nothing, so that it would not pause
     page.find_element("id", "frame").send_keys("\ue011")  # Home
     assert page.execute_script(SHOWN) == [0, 0]
     page.find_element("id", "forth").click()
@@ -86,7 +88,10 @@ def test_the_page_never_scrolls_sideways(page: Any, index: Path, width: int) -> 
 
 def test_dark_and_light_differ(page: Any) -> None:
     def paper(theme: str) -> str:
-        page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": theme}]})
+        page.execute_cdp_cmd(
+            "Emulation.setEmulatedMedia",
+            {"features": [{"name": "prefers-color-scheme", "value": theme}]},
+        )
         return page.execute_script("return getComputedStyle(document.body).backgroundColor")
 
     try:
@@ -103,6 +108,10 @@ def test_no_error_no_request_and_nothing_broken_into(browser: Any, index: Path) 
     assert browser.title == "Gate: drifted and slower · tiny 1.0 · vbbench"
     assert browser.get_log("browser") == []
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    asked = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+    asked = [
+        event["params"]["request"]["url"]
+        for event in events
+        if event["method"] == "Network.requestWillBeSent"
+    ]
     assert any(url.endswith(".webp") for url in asked)
     assert all(url.startswith(("file:", "data:", "chrome:")) for url in asked), asked

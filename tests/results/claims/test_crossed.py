@@ -25,7 +25,9 @@ def test_one_training_is_the_reports_own_paired_difference() -> None:
     names = [dog for dog in DOGS for _ in range(2)]
     found = crossed_mean(values_I1, names)
     ours = {str(n): float(value) for n, value in enumerate(values_I1[:, 0])}
-    expected = paired_difference(ours, dict.fromkeys(ours, 0.0), {str(n): name for n, name in enumerate(names)})
+    expected = paired_difference(
+        ours, dict.fromkeys(ours, 0.0), {str(n): name for n, name in enumerate(names)}
+    )
     assert found.estimate() == expected
     assert found.p_value() == found.over_individuals.p_values()[0]
 
@@ -33,11 +35,18 @@ def test_one_training_is_the_reports_own_paired_difference() -> None:
 def test_the_trainings_error_is_that_of_the_two_way_analysis_of_variance() -> None:
     values_IS = values()
     individuals, trainings = values_IS.shape
-    rest = values_IS - values_IS.mean(axis=1, keepdims=True) - values_IS.mean(axis=0) + values_IS.mean()
+    rest = (
+        values_IS
+        - values_IS.mean(axis=1, keepdims=True)
+        - values_IS.mean(axis=0)
+        + values_IS.mean()
+    )
     of_training = individuals * values_IS.mean(axis=0).var(ddof=1)
     of_both = np.square(rest).sum() / ((individuals - 1) * (trainings - 1))
     found = crossed_mean(values_IS, DOGS)
-    assert found.training_error == pytest.approx(np.sqrt((of_training - of_both) / (individuals * trainings)), rel=1e-12)
+    assert found.training_error == pytest.approx(
+        np.sqrt((of_training - of_both) / (individuals * trainings)), rel=1e-12
+    )
     assert found.mean == pytest.approx(values_IS.mean(), abs=1e-11)
 
 
@@ -45,8 +54,12 @@ def test_sides_are_squared_and_added() -> None:
     found = crossed_mean(values(), DOGS)
     (low,), (high,) = found.over_individuals.interval()
     side = stats.t.ppf(0.975, 2) * found.training_error
-    assert found.mean - found.interval()[0] == pytest.approx(np.hypot(found.mean - low, side), abs=1e-9)
-    assert found.interval()[1] - found.mean == pytest.approx(np.hypot(high - found.mean, side), abs=1e-9)
+    assert found.mean - found.interval()[0] == pytest.approx(
+        np.hypot(found.mean - low, side), abs=1e-9
+    )
+    assert found.interval()[1] - found.mean == pytest.approx(
+        np.hypot(high - found.mean, side), abs=1e-9
+    )
 
 
 def test_trainings_that_differ_by_less_than_chance_widen_nothing() -> None:
@@ -60,7 +73,9 @@ def test_trainings_that_differ_by_less_than_chance_widen_nothing() -> None:
 
 @pytest.mark.parametrize("trainings", [2, 3, 5])
 @pytest.mark.parametrize("confidence", [0.5, 0.9, 0.95, 0.999])
-def test_p_is_what_the_interval_that_just_reaches_the_null_leaves_out(trainings: int, confidence: float) -> None:
+def test_p_is_what_the_interval_that_just_reaches_the_null_leaves_out(
+    trainings: int, confidence: float
+) -> None:
     found = crossed_mean(values(trainings), DOGS)
     assert found.training_error > 0
     for end in found.interval(confidence):
@@ -69,7 +84,9 @@ def test_p_is_what_the_interval_that_just_reaches_the_null_leaves_out(trainings:
 
 
 def test_p_has_an_end() -> None:
-    values_IS = np.tile([1.0, 1.0 + 1e-7, 1.0 - 1e-7], (12, 1)) + np.random.default_rng(1).normal(0, 1e-9, (12, 3))
+    values_IS = np.tile([1.0, 1.0 + 1e-7, 1.0 - 1e-7], (12, 1)) + np.random.default_rng(1).normal(
+        0, 1e-9, (12, 3)
+    )
     assert 0 < crossed_mean(values_IS, DOGS).p_value() < 1e-9
 
 
@@ -81,7 +98,9 @@ def test_equal_values_have_an_interval_without_width() -> None:
 
 def test_the_order_of_trainings_does_not_matter() -> None:
     values_IS = values()
-    assert crossed_mean(values_IS[:, ::-1], DOGS).interval() == pytest.approx(crossed_mean(values_IS, DOGS).interval(), abs=1e-9)
+    assert crossed_mean(values_IS[:, ::-1], DOGS).interval() == pytest.approx(
+        crossed_mean(values_IS, DOGS).interval(), abs=1e-9
+    )
 
 
 def test_individuals_with_more_items_count_for_more_as_in_every_mean_of_a_report() -> None:

@@ -10,7 +10,15 @@ from statsmodels.stats.multitest import multipletests
 
 from tests.results.claims.synthetic import ARMS, make_run, names_of, strengths
 from vbbench.results.claims.arms import Arms, Lack, gather
-from vbbench.results.claims.evaluate import NOT_MEASURED, NOT_REPRODUCED, REPRODUCED, UNDECIDED, Result, evaluate, learned_share
+from vbbench.results.claims.evaluate import (
+    NOT_MEASURED,
+    NOT_REPRODUCED,
+    REPRODUCED,
+    UNDECIDED,
+    Result,
+    evaluate,
+    learned_share,
+)
 from vbbench.results.claims.paper_claims import CLAIMS, FIRST_CLIP
 from vbbench.results.run_data import RunData, merge_runs
 from vbbench.results.statistics import paired_difference
@@ -22,7 +30,9 @@ def results_of(run: RunData) -> dict[str, Result]:
 
 def test_what_is_true_is_reproduced_and_established_where_there_are_trainings() -> None:
     found = results_of(make_run(strengths()))
-    assert {name: result.verdict for name, result in found.items()} == {claim.name: REPRODUCED for claim in CLAIMS}
+    assert {name: result.verdict for name, result in found.items()} == {
+        claim.name: REPRODUCED for claim in CLAIMS
+    }
     one_training = {
         "videobooth-over-elite",
         "videobooth-over-elite-at-equal-steps",
@@ -35,7 +45,13 @@ def test_what_is_true_is_reproduced_and_established_where_there_are_trainings() 
 
 
 def test_what_is_false_is_not_reproduced() -> None:
-    found = results_of(make_run(strengths({"videobooth": 0.05, "videobooth-short": 0.3, "videobooth-joint-coarse-path": 0.45})))
+    found = results_of(
+        make_run(
+            strengths(
+                {"videobooth": 0.05, "videobooth-short": 0.3, "videobooth-joint-coarse-path": 0.45}
+            )
+        )
+    )
     assert found["videobooth-over-elite"].verdict == NOT_REPRODUCED
     assert found["coarse-to-fine-over-joint"].verdict == NOT_REPRODUCED
     assert found["joint-teaches-coarse-less"].verdict == NOT_REPRODUCED
@@ -44,7 +60,9 @@ def test_what_is_false_is_not_reproduced() -> None:
 
 
 def test_what_cannot_be_told_is_undecided() -> None:
-    found = results_of(make_run(strengths({"videobooth-fine": 0.40}, between=0.03)))["fine-over-coarse"]
+    found = results_of(make_run(strengths({"videobooth-fine": 0.40}, between=0.03)))[
+        "fine-over-coarse"
+    ]
     assert found.verdict == UNDECIDED
     assert not found.established
 
@@ -57,8 +75,20 @@ def test_trainings_that_differ_much_take_a_verdict_back() -> None:
     assert isinstance(one, Arms)
     assert one.seeds == (0, 1, 2)
     single = make_run(value, names_of(1), metrics=("dino",), individuals=45)
-    alone = next(f for r in evaluate(single) if r.claim.name == "fine-over-coarse" for f in r.findings if f.metric == "dino")
-    together = next(f for r in evaluate(run) if r.claim.name == "fine-over-coarse" for f in r.findings if f.metric == "dino")
+    alone = next(
+        f
+        for r in evaluate(single)
+        if r.claim.name == "fine-over-coarse"
+        for f in r.findings
+        if f.metric == "dino"
+    )
+    together = next(
+        f
+        for r in evaluate(run)
+        if r.claim.name == "fine-over-coarse"
+        for f in r.findings
+        if f.metric == "dino"
+    )
     assert (alone.one_training, together.one_training) == (True, False)
     assert alone.verdict in (REPRODUCED, NOT_REPRODUCED)
     assert together.verdict == UNDECIDED
@@ -66,15 +96,23 @@ def test_trainings_that_differ_much_take_a_verdict_back() -> None:
 
 def test_with_one_training_it_is_the_paired_difference_of_the_leaderboard() -> None:
     run = make_run(strengths(), names_of(1))
-    (finding,) = (f for f in results_of(run)["coarse-to-fine-over-fine"].findings if f.metric == "dino")
-    expected = paired_difference(run.values("videobooth-short", "dino"), run.values("videobooth-fine", "dino"), run.subject_of)
+    (finding,) = (
+        f for f in results_of(run)["coarse-to-fine-over-fine"].findings if f.metric == "dino"
+    )
+    expected = paired_difference(
+        run.values("videobooth-short", "dino"),
+        run.values("videobooth-fine", "dino"),
+        run.subject_of,
+    )
     assert finding.estimate == expected
 
 
 def test_a_claim_has_the_worst_verdict_of_its_metrics() -> None:
     base = strengths()
 
-    def mixed(model: str, recipe: str, seed: int | None, item: int, individual: int, metric: str) -> float:
+    def mixed(
+        model: str, recipe: str, seed: int | None, item: int, individual: int, metric: str
+    ) -> float:
         worse = recipe == "elite" and metric == "clip-image"
         return base(model, recipe, seed, item, individual, metric) + (0.5 if worse else 0.0)
 
@@ -88,14 +126,23 @@ def test_a_claim_has_the_worst_verdict_of_its_metrics() -> None:
 
 def test_what_the_miniature_knows_is_no_part_of_the_verdict() -> None:
     base = strengths()
-    found = results_of(make_run(lambda *about: base(*about) if about[-1] != "true-identity" else -base(*about)))
+    found = results_of(
+        make_run(lambda *about: base(*about) if about[-1] != "true-identity" else -base(*about))
+    )
     assert found["videobooth-over-elite"].verdict == REPRODUCED
-    assert [finding.verdict for finding in found["videobooth-over-elite"].beside] == [NOT_REPRODUCED]
+    assert [finding.verdict for finding in found["videobooth-over-elite"].beside] == [
+        NOT_REPRODUCED
+    ]
 
 
-@pytest.mark.parametrize(("text", "verdict"), [(0.0, REPRODUCED), (-0.005, REPRODUCED), (-0.01, UNDECIDED), (-0.03, NOT_REPRODUCED)])
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [(0.0, REPRODUCED), (-0.005, REPRODUCED), (-0.01, UNDECIDED), (-0.03, NOT_REPRODUCED)],
+)
 def test_text_alignment_may_be_a_little_worse(text: float, verdict: str) -> None:
-    def value(model: str, recipe: str, seed: int | None, item: int, individual: int, metric: str) -> float:
+    def value(
+        model: str, recipe: str, seed: int | None, item: int, individual: int, metric: str
+    ) -> float:
         wobble = 0.002 if (individual + item // 12) % 2 else -0.002
         return 0.6 + (text + wobble if recipe == "videobooth" else 0.0)
 
@@ -105,7 +152,9 @@ def test_text_alignment_may_be_a_little_worse(text: float, verdict: str) -> None
 def test_lower_is_better_where_the_metric_says_so() -> None:
     base = strengths()
     run = make_run(lambda *about: -base(*about))
-    lower = replace(run, metrics=tuple(replace(spec, higher_is_better=False) for spec in run.metrics))
+    lower = replace(
+        run, metrics=tuple(replace(spec, higher_is_better=False) for spec in run.metrics)
+    )
     assert results_of(run)["videobooth-over-elite"].verdict == NOT_REPRODUCED
     assert results_of(lower)["videobooth-over-elite"].verdict == REPRODUCED
 
@@ -131,7 +180,10 @@ def test_a_failed_item_is_left_out_of_all_and_counted() -> None:
     assert {"i3", "i4"} & set(arms.items) == set()
     assert len(arms.items) == 22
     assert arms.lost == {"videobooth-short@1": 1, "videobooth-fine": 1}
-    assert {name: rows.shape for name, rows in arms.values.items()} == {"videobooth-short": (22, 3), "videobooth-fine": (22, 3)}
+    assert {name: rows.shape for name, rows in arms.values.items()} == {
+        "videobooth-short": (22, 3),
+        "videobooth-fine": (22, 3),
+    }
 
 
 def test_values_stand_in_the_row_of_their_item_and_the_column_of_their_training() -> None:
@@ -140,11 +192,17 @@ def test_values_stand_in_the_row_of_their_item_and_the_column_of_their_training(
     assert isinstance(arms, Arms)
     names = ("videobooth-short", "videobooth-short@1", "videobooth-short@2")
     for row, item in enumerate(arms.items):
-        assert arms.values["videobooth-short"][row].tolist() == [run.results[name, item, "dino"].value for name in names]
-        assert set(arms.values["text-to-video"][row]) == {run.results["text-to-video", item, "dino"].value}
+        assert arms.values["videobooth-short"][row].tolist() == [
+            run.results[name, item, "dino"].value for name in names
+        ]
+        assert set(arms.values["text-to-video"][row]) == {
+            run.results["text-to-video", item, "dino"].value
+        }
         assert arms.individuals[row] == run.subject_of[item]
     whole = arms.weighted({"videobooth-short": 2.0, "text-to-video": -0.5})
-    assert np.allclose(whole, 2 * arms.values["videobooth-short"] - 0.5 * arms.values["text-to-video"])
+    assert np.allclose(
+        whole, 2 * arms.values["videobooth-short"] - 0.5 * arms.values["text-to-video"]
+    )
 
 
 def test_trainings_are_compared_by_number_and_the_others_named() -> None:
@@ -174,12 +232,17 @@ def test_what_is_lacking_is_named() -> None:
     found = results_of(run)
     assert found["videobooth-over-elite"].missing == ("elite",)
     assert found["videobooth-over-dreambooth"].verdict == REPRODUCED
-    apart = {"videobooth-short": ("videobooth-short", 0), "videobooth-fine@1": ("videobooth-fine", 1)}
+    apart = {
+        "videobooth-short": ("videobooth-short", 0),
+        "videobooth-fine@1": ("videobooth-fine", 1),
+    }
     lack = gather(make_run(strengths(), apart), ("videobooth-short", "videobooth-fine"), "dino")
     assert isinstance(lack, Lack)
     assert "have no training of the same number" in lack.says
     base = strengths()
-    halves = make_run(lambda *about: base(*about) if (about[3] < 12) == (about[1] == "elite") else None)
+    halves = make_run(
+        lambda *about: base(*about) if (about[3] < 12) == (about[1] == "elite") else None
+    )
     lack = gather(halves, ("videobooth", "elite"), "dino")
     assert isinstance(lack, Lack)
     assert lack.says == "no item has a value of each of videobooth and elite"
@@ -203,7 +266,9 @@ def test_p_values_are_corrected_over_all_that_decide() -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_p_and_interval_never_contradict_each_other(seed: int) -> None:
     jitter = np.random.default_rng(seed)
-    change = {recipe: float(0.3 + jitter.normal(0, 0.01)) for recipe in ARMS} | {"text-to-video": 0.1}
+    change = {recipe: float(0.3 + jitter.normal(0, 0.01)) for recipe in ARMS} | {
+        "text-to-video": 0.1
+    }
     for result in evaluate(make_run(strengths(change, between=0.005), names_of(1 + seed % 3))):
         for finding in result.findings:
             if finding.p is not None and abs(finding.p - 0.05) > 0.001:
@@ -213,7 +278,9 @@ def test_p_and_interval_never_contradict_each_other(seed: int) -> None:
 def test_seeds_may_come_from_several_runs() -> None:
     value = strengths()
     first = {name: about for name, about in names_of().items() if about[1] in (None, 0)}
-    more = {name: about for name, about in names_of().items() if about[1] or about[0] == "text-to-video"}
+    more = {
+        name: about for name, about in names_of().items() if about[1] or about[0] == "text-to-video"
+    }
     merged = merge_runs([make_run(value, first), make_run(value, more)])
     whole = results_of(make_run(value))
     for name, result in results_of(merged).items():
@@ -223,8 +290,13 @@ def test_seeds_may_come_from_several_runs() -> None:
 # Shares
 
 
-def shares(part: float, whole: float = 0.4, *, noise: float = 0.02, seeds: int = 3, individuals: int = 30) -> Arms:
-    value = strengths({"videobooth-coarse": whole, "videobooth-joint-coarse-path": part, "text-to-video": 0.1}, noise=noise)
+def shares(
+    part: float, whole: float = 0.4, *, noise: float = 0.02, seeds: int = 3, individuals: int = 30
+) -> Arms:
+    value = strengths(
+        {"videobooth-coarse": whole, "videobooth-joint-coarse-path": part, "text-to-video": 0.1},
+        noise=noise,
+    )
     arms = gather(
         make_run(value, names_of(seeds), individuals=individuals),
         ("videobooth-coarse", "videobooth-joint-coarse-path", "text-to-video"),
@@ -235,7 +307,9 @@ def shares(part: float, whole: float = 0.4, *, noise: float = 0.02, seeds: int =
 
 
 def share_of(arms: Arms):
-    return learned_share(arms, "videobooth-coarse", "videobooth-joint-coarse-path", "text-to-video", 0.5)
+    return learned_share(
+        arms, "videobooth-coarse", "videobooth-joint-coarse-path", "text-to-video", 0.5
+    )
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
@@ -282,9 +356,14 @@ def test_a_share_of_nothing_clear_is_undecided() -> None:
     found = share_of(shares(0.1, whole=0.1))
     assert found.lack == "videobooth-coarse is not clearly above text-to-video"
     assert found.estimate.mean is None
-    result = results_of(make_run(strengths({"videobooth-coarse": 0.1})))["joint-leaves-coarse-untaught"]
+    result = results_of(make_run(strengths({"videobooth-coarse": 0.1})))[
+        "joint-leaves-coarse-untaught"
+    ]
     assert result.verdict == UNDECIDED
-    assert share_of(shares(0.1, whole=0.0)).lack == "videobooth-coarse is not clearly above text-to-video"
+    assert (
+        share_of(shares(0.1, whole=0.0)).lack
+        == "videobooth-coarse is not clearly above text-to-video"
+    )
 
 
 def test_exact_scores_give_an_exact_share() -> None:
@@ -298,8 +377,17 @@ def test_exact_scores_give_an_exact_share() -> None:
         (),
     )
     found = learned_share(exact, "a", "b", "c", 0.5)
-    assert (found.estimate.low, found.estimate.mean, found.estimate.high) == pytest.approx((0.25, 0.25, 0.25), abs=1e-6)
+    assert (found.estimate.low, found.estimate.mean, found.estimate.high) == pytest.approx(
+        (0.25, 0.25, 0.25), abs=1e-6
+    )
 
 
 def test_first_clip_needs_no_metric() -> None:
-    assert isinstance(gather(make_run(strengths(), metrics=("dino",)), ("videobooth", "textual-inversion"), FIRST_CLIP), Arms)
+    assert isinstance(
+        gather(
+            make_run(strengths(), metrics=("dino",)),
+            ("videobooth", "textual-inversion"),
+            FIRST_CLIP,
+        ),
+        Arms,
+    )

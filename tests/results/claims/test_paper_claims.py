@@ -5,7 +5,15 @@ from __future__ import annotations
 import re
 
 from vbbench.models.registry import all_recipes
-from vbbench.results.claims.paper_claims import CLAIMS, FIRST_CLIP, IMAGE, ORDER, SHARE, TABLE_1, TABLE_2
+from vbbench.results.claims.paper_claims import (
+    CLAIMS,
+    FIRST_CLIP,
+    IMAGE,
+    ORDER,
+    SHARE,
+    TABLE_1,
+    TABLE_2,
+)
 
 
 def test_names_are_slugs_and_differ() -> None:

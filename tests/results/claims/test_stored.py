@@ -23,7 +23,11 @@ def lossy_run() -> RunData:
     base = strengths()
 
     def value(*about: object) -> float | str:
-        return HOSTILE if about[0] == "elite" and about[3] == 5 and about[5] == "dino" else base(*about)
+        return (
+            HOSTILE
+            if about[0] == "elite" and about[3] == 5 and about[5] == "dino"
+            else base(*about)
+        )
 
     return make_run(value, failed={("videobooth", "i1"): HOSTILE}, individuals=6)
 
@@ -35,13 +39,20 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert [(m.recipe, m.training_seed, m.title, m.groups) for m in found.models] == [
         (m.recipe, m.training_seed, m.title, m.groups) for m in run.models
     ]
-    assert (found.suite, found.items, found.metrics, found.fits) == (run.suite, run.items, run.metrics, run.fits)
-    assert {key: (clip.status, clip.reason, clip.peak_memory_mb) for key, clip in found.clips.items()} == {
-        key: (clip.status, clip.reason, clip.peak_memory_mb) for key, clip in run.clips.items()
-    }
+    assert (found.suite, found.items, found.metrics, found.fits) == (
+        run.suite,
+        run.items,
+        run.metrics,
+        run.fits,
+    )
+    assert {
+        key: (clip.status, clip.reason, clip.peak_memory_mb) for key, clip in found.clips.items()
+    } == {key: (clip.status, clip.reason, clip.peak_memory_mb) for key, clip in run.clips.items()}
     for key, result in run.results.items():
         assert found.results[key].reason == result.reason
-        assert found.results[key].value == (None if result.value is None else round(result.value, 6))
+        assert found.results[key].value == (
+            None if result.value is None else round(result.value, 6)
+        )
     assert found.results["elite", "i5", "dino"].reason == HOSTILE
     assert [set(manifest) for manifest in found.manifests] == [{"environment"}]
 
@@ -51,7 +62,9 @@ def test_verdicts_from_stored_scores_are_those_of_the_run(tmp_path: Path) -> Non
     stored = read_scores(write_scores(run, tmp_path))
     for ours, theirs in zip(evaluate(run), evaluate(stored), strict=True):
         assert ours.verdict == theirs.verdict
-        assert [f.estimate.low for f in ours.findings] == pytest.approx([f.estimate.low for f in theirs.findings], abs=1e-5)
+        assert [f.estimate.low for f in ours.findings] == pytest.approx(
+            [f.estimate.low for f in theirs.findings], abs=1e-5
+        )
 
 
 def test_storing_again_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -67,9 +80,13 @@ def test_the_table_is_plain_csv_of_short_numbers(tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert len(rows) == len(run.models) * len(run.items)
     (row,) = (row for row in rows if row["model"] == "videobooth-fine@1" and row["item_id"] == "i3")
-    assert (row["recipe"], row["training_seed"], row["subject_id"], row["class"], row["status"]) == (
-        ("videobooth-fine", "1", "dog-3", "dog", "done")
-    )
+    assert (
+        row["recipe"],
+        row["training_seed"],
+        row["subject_id"],
+        row["class"],
+        row["status"],
+    ) == (("videobooth-fine", "1", "dog-3", "dog", "done"))
     assert float(row["dino"]) == round(run.results["videobooth-fine@1", "i3", "dino"].value, 6)
     assert max(len(row["dino"]) for row in rows) <= 9
     (failed,) = (row for row in rows if row["status"] == "failed")
@@ -77,10 +94,17 @@ def test_the_table_is_plain_csv_of_short_numbers(tmp_path: Path) -> None:
 
 
 def test_commands_which_name_folders_of_the_machine_are_not_kept(tmp_path: Path) -> None:
-    manifest = {"command": "vbbench run --out /home/me/secret", "commit": "abc", "environment": {"cpu": "a cpu"}, "models": {}}
+    manifest = {
+        "command": "vbbench run --out /home/me/secret",
+        "commit": "abc",
+        "environment": {"cpu": "a cpu"},
+        "models": {},
+    }
     path = write_scores(make_run(strengths(), manifests=(manifest,)), tmp_path)
     assert "secret" not in path.with_suffix(".json").read_text("utf-8")
-    assert json.loads(path.with_suffix(".json").read_text("utf-8"))["runs"] == [{"commit": "abc", "environment": {"cpu": "a cpu"}}]
+    assert json.loads(path.with_suffix(".json").read_text("utf-8"))["runs"] == [
+        {"commit": "abc", "environment": {"cpu": "a cpu"}}
+    ]
 
 
 def test_line_ends_may_change(tmp_path: Path) -> None:
@@ -116,17 +140,30 @@ def spoil(path: Path, change: Callable[[str], str], *, digest: bool = True) -> N
     if digest:
         record = path.with_suffix(".json")
         facts = json.loads(record.read_text("utf-8"))
-        record.write_text(json.dumps(facts | {"table": {"file": path.name, "sha256": _digest(content)}}), "utf-8")
+        record.write_text(
+            json.dumps(facts | {"table": {"file": path.name, "sha256": _digest(content)}}), "utf-8"
+        )
 
 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda text: text.replace("elite,elite,0,i3,dog-3,dog,done", "elite,elite,0,i2,dog-2,dog,done"), "each model and item once"),
-        (lambda text: text.replace("elite,elite,0,i3", "somebody,elite,0,i3"), "each model and item once"),
+        (
+            lambda text: text.replace(
+                "elite,elite,0,i3,dog-3,dog,done", "elite,elite,0,i2,dog-2,dog,done"
+            ),
+            "each model and item once",
+        ),
+        (
+            lambda text: text.replace("elite,elite,0,i3", "somebody,elite,0,i3"),
+            "each model and item once",
+        ),
         (lambda text: text[: text.rindex("\n", 0, -1) + 1], "each model and item once"),
         (lambda text: text.replace(",dog,done,", ",dog,won,", 1), "'won' is no status"),
-        (lambda text: text.replace("700.25", "many", 1), "could not convert string to float: 'many'"),
+        (
+            lambda text: text.replace("700.25", "many", 1),
+            "could not convert string to float: 'many'",
+        ),
         (lambda text: text.replace("700.25", "nan", 1), "nan is no number"),
         (lambda text: text.replace("700.25", "1e999", 1), "1e999 is no number"),
         (lambda text: text.replace("700.25", "700.25,1", 1), "line 2 does not have as many fields"),
@@ -136,10 +173,14 @@ def spoil(path: Path, change: Callable[[str], str], *, digest: bool = True) -> N
         (lambda text: "", "each model and item once"),
     ],
 )
-def test_a_damaged_table_is_a_sentence(tmp_path: Path, change: Callable[[str], str], says: str) -> None:
+def test_a_damaged_table_is_a_sentence(
+    tmp_path: Path, change: Callable[[str], str], says: str
+) -> None:
     path = write_scores(make_run(strengths(), individuals=6), tmp_path)
     spoil(path, change)
-    with pytest.raises(RunFolderError, match=r"the stored scores .*scores\.csv are damaged") as caught:
+    with pytest.raises(
+        RunFolderError, match=r"the stored scores .*scores\.csv are damaged"
+    ) as caught:
         read_scores(path)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -168,7 +209,9 @@ def test_a_changed_number_is_noticed(tmp_path: Path) -> None:
         ({"suite": {"name": "x", "speed": 3}}, "its suite has the unknown speed"),
     ],
 )
-def test_a_damaged_record_is_a_sentence(tmp_path: Path, change: dict[str, object], says: str) -> None:
+def test_a_damaged_record_is_a_sentence(
+    tmp_path: Path, change: dict[str, object], says: str
+) -> None:
     path = write_scores(make_run(strengths()), tmp_path)
     record = path.with_suffix(".json")
     record.write_text(json.dumps(json.loads(record.read_text("utf-8")) | change), "utf-8")

@@ -10,7 +10,7 @@ from tests.results.claims.synthetic import make_run, names_of, strengths
 from vbbench.results.claims import wording
 from vbbench.results.claims.evaluate import Finding, Result, evaluate
 from vbbench.results.claims.paper_claims import CLAIMS
-from vbbench.results.format import MINUS
+from vbbench.results.formatting import MINUS
 from vbbench.results.statistics import Estimate
 
 BY_NAME = {claim.name: claim for claim in CLAIMS}
@@ -20,7 +20,9 @@ def result(name: str, *findings: Finding, beside: tuple[Finding, ...] = ()) -> R
     return Result(BY_NAME[name], findings, beside)
 
 
-def finding(metric: str, low: float, mean: float, high: float, seeds: int = 3, **more: object) -> Finding:
+def finding(
+    metric: str, low: float, mean: float, high: float, seeds: int = 3, **more: object
+) -> Finding:
     return Finding(metric, Estimate(mean, low, high, 180, 45), 1, seeds=tuple(range(seeds)), **more)
 
 
@@ -36,12 +38,20 @@ def test_reproduced() -> None:
         "over 45 individuals and 3 trainings: reproduced. True identity, what the miniature world itself knows, agrees: +0.020 (+0.010 to "
         "+0.030)."
     )
-    assert wording.notes(found) == ["The paper: DINO 69.74 against 64.96, CLIP-Image 76.16 against 75.44."]
+    assert wording.notes(found) == [
+        "The paper: DINO 69.74 against 64.96, CLIP-Image 76.16 against 75.44."
+    ]
 
 
 def test_one_training() -> None:
-    found = result("fine-over-coarse", finding("dino", 0.1, 0.2, 0.3, 1), finding("clip-image", 0.1, 0.2, 0.3, 1))
-    assert wording.sentence(found).endswith("over 45 individuals and 1 training: reproduced (one training, not established).")
+    found = result(
+        "fine-over-coarse",
+        finding("dino", 0.1, 0.2, 0.3, 1),
+        finding("clip-image", 0.1, 0.2, 0.3, 1),
+    )
+    assert wording.sentence(found).endswith(
+        "over 45 individuals and 1 training: reproduced (one training, not established)."
+    )
     assert wording.notes(found)[-1] == (
         "A claim about training wants at least 3 trainings of each model and has 1: `vbbench train NAME --seed 1` makes another, which is "
         "measured as NAME@1."
@@ -49,24 +59,41 @@ def test_one_training() -> None:
 
 
 def test_mixed_verdicts_say_what_they_are_due_to() -> None:
-    found = result("fine-over-coarse", finding("dino", 0.1, 0.2, 0.3), finding("clip-image", -0.1, 0.0, 0.1))
-    assert wording.sentence(found).endswith(": undecided, as by DINO alone it is reproduced; the interval of CLIP-Image holds zero.")
-    found = result("fine-over-coarse", finding("dino", -0.3, -0.2, -0.1), finding("clip-image", -0.1, 0.0, 0.1))
+    found = result(
+        "fine-over-coarse", finding("dino", 0.1, 0.2, 0.3), finding("clip-image", -0.1, 0.0, 0.1)
+    )
+    assert wording.sentence(found).endswith(
+        ": undecided, as by DINO alone it is reproduced; the interval of CLIP-Image holds zero."
+    )
+    found = result(
+        "fine-over-coarse", finding("dino", -0.3, -0.2, -0.1), finding("clip-image", -0.1, 0.0, 0.1)
+    )
     assert wording.sentence(found).endswith(
         ": not reproduced, as by DINO it is the other way round; the interval of CLIP-Image holds zero."
     )
 
 
 def test_margin_and_share_name_their_line() -> None:
-    found = result("text-alignment-kept", Finding("clip-text", Estimate(-0.008, -0.02, 0.004, 180, 45), 1, -0.01, (0,)))
+    found = result(
+        "text-alignment-kept",
+        Finding("clip-text", Estimate(-0.008, -0.02, 0.004, 180, 45), 1, -0.01, (0,)),
+    )
     assert wording.sentence(found).endswith(
         f": undecided (one training, not established), as the interval of CLIP-Text holds {MINUS}0.010."
     )
     share = Finding("dino", Estimate(0.42, 0.3, 0.61, 180, 45), -1, 0.5, (0, 1, 2))
-    assert ": DINO 42 % (30 % to 61 %) over 45 individuals and 3 trainings: undecided, as the interval of DINO holds 50 %." in (
-        wording.sentence(result("joint-leaves-coarse-untaught", share))
+    assert (
+        ": DINO 42 % (30 % to 61 %) over 45 individuals and 3 trainings: undecided, as the interval of DINO holds 50 %."
+        in (wording.sentence(result("joint-leaves-coarse-untaught", share)))
     )
-    nothing = Finding("dino", Estimate(None, None, None, 180, 45), -1, 0.5, (0, 1, 2), lack="the coarse encoder learned nothing")
+    nothing = Finding(
+        "dino",
+        Estimate(None, None, None, 180, 45),
+        -1,
+        0.5,
+        (0, 1, 2),
+        lack="the coarse encoder learned nothing",
+    )
     assert wording.sentence(result("joint-leaves-coarse-untaught", nothing)).endswith(
         "DINO without a number over 45 individuals and 3 trainings: undecided, as DINO: the coarse encoder learned nothing."
     )
@@ -74,8 +101,9 @@ def test_margin_and_share_name_their_line() -> None:
 
 def test_seconds() -> None:
     cost = Finding("first-clip", Estimate(-82.04, -86.0, -78.0, 180, 45), -1)
-    assert f"First clip {MINUS}82.0 s ({MINUS}86.0 s to {MINUS}78.0 s) over 45 individuals: reproduced." in (
-        wording.sentence(result("dreambooth-costs-more", cost))
+    assert (
+        f"First clip {MINUS}82.0 s ({MINUS}86.0 s to {MINUS}78.0 s) over 45 individuals: reproduced."
+        in (wording.sentence(result("dreambooth-costs-more", cost)))
     )
 
 
@@ -85,7 +113,10 @@ def test_not_measured_tells_the_command() -> None:
     run = make_run(strengths(), models)
     results = evaluate(run)
     found = next(each for each in results if each.claim.name == "videobooth-over-elite")
-    assert wording.sentence(found) == "VideoBooth keeps the subject better than ELITE: not measured, no scores of elite."
+    assert (
+        wording.sentence(found)
+        == "VideoBooth keeps the subject better than ELITE: not measured, no scores of elite."
+    )
     assert wording.how_to_measure(run, results) == (
         "4 claims of 17 are not measured (no scores of elite): `vbbench run --suite tiny --models elite --out runs/more` measures them; "
         "then name runs/more as well."
@@ -101,8 +132,14 @@ def test_not_measured_tells_the_command() -> None:
 @pytest.mark.parametrize(
     ("seeds", "says"),
     [
-        (3, "Of 17 claims: 17 reproduced. 7 of these verdicts from one training alone, not established."),
-        (1, "Of 17 claims: 17 reproduced. 14 of these verdicts from one training alone, not established."),
+        (
+            3,
+            "Of 17 claims: 17 reproduced. 7 of these verdicts from one training alone, not established.",
+        ),
+        (
+            1,
+            "Of 17 claims: 17 reproduced. 14 of these verdicts from one training alone, not established.",
+        ),
     ],
 )
 def test_counts(seeds: int, says: str) -> None:
@@ -112,15 +149,27 @@ def test_counts(seeds: int, says: str) -> None:
 def test_lost_items_of_models_that_no_claim_needs_are_not_told() -> None:
     base = strengths()
     models = {**names_of(1), "somebody": ("somebody", None)}
-    failed = {("elite", "i1"): "no memory", ("elite", "i2"): "no memory", ("somebody", "i1"): "unknown"}
+    failed = {
+        ("elite", "i1"): "no memory",
+        ("elite", "i2"): "no memory",
+        ("somebody", "i1"): "unknown",
+    }
     run = make_run(
-        lambda *about: "zero" if about[0] == "videobooth" and about[3] == 4 else base(about[0], "elite", *about[2:]), models, failed=failed
+        lambda *about: (
+            "zero"
+            if about[0] == "videobooth" and about[3] == 4
+            else base(about[0], "elite", *about[2:])
+        ),
+        models,
+        failed=failed,
     )
     told = wording.lost_items(run, evaluate(run))
     assert "elite, video: 2 items: no memory" in told
     assert "videobooth, dino: 1 item: zero" in told
     assert not any("somebody" in text for text in told)
-    notes = wording.notes(next(each for each in evaluate(run) if each.claim.name == "videobooth-over-elite"))
+    notes = wording.notes(
+        next(each for each in evaluate(run) if each.claim.name == "videobooth-over-elite")
+    )
     assert "Items without a value, left out of every model: videobooth 1; elite 2." in notes
 
 

@@ -78,9 +78,21 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
     recording = recording_of(old, FACTS, [scored(old, lambda *_: 1e-5)])
     run = scored(run, disturbance)
     found = compare(run, recording, tolerances).verdicts
-    slower = Verdict("videobooth", "seconds", Kind.SLOWER, "2.00 times what was recorded", 1.0, 2.0, tolerance=1.5)
+    slower = Verdict(
+        "videobooth",
+        "seconds",
+        Kind.SLOWER,
+        "2.00 times what was recorded",
+        1.0,
+        2.0,
+        tolerance=1.5,
+    )
     other = Verdict("still-image", "dino", Kind.NOT_COMPARABLE, "recorded by spec a, now b")
-    kept = [v for v in found if (v.model, v.metric) not in {("videobooth", "seconds"), ("still-image", "dino")}]
+    kept = [
+        v
+        for v in found
+        if (v.model, v.metric) not in {("videobooth", "seconds"), ("still-image", "dino")}
+    ]
     return Case(Outcome((*kept, slower, other)), run, recording, old, tolerances)
 
 
@@ -88,11 +100,20 @@ def many(case: Case, rows: int) -> Case:
     """As many drifted rows, each with five moved items."""
     moved = tuple(Moved(f"i{number}", 0.5, 0.4) for number in range(5))
     names = [f"model-{number}" for number in range(rows)]
-    verdicts = tuple(Verdict(name, "dino", Kind.DRIFTED, HOSTILE, 0.5, 0.4, tolerance=0.01, moved=moved) for name in names)
+    verdicts = tuple(
+        Verdict(name, "dino", Kind.DRIFTED, HOSTILE, 0.5, 0.4, tolerance=0.01, moved=moved)
+        for name in names
+    )
     model = case.recording.models["videobooth"]
-    clips = {(name, item.id): case.run.clips["videobooth", item.id] for name in names for item in case.run.items}
+    clips = {
+        (name, item.id): case.run.clips["videobooth", item.id]
+        for name in names
+        for item in case.run.items
+    }
     recording = replace(case.recording, models={name: replace(model, title=name) for name in names})
-    return replace(case, outcome=Outcome(verdicts), run=replace(case.run, clips=clips), recording=recording)
+    return replace(
+        case, outcome=Outcome(verdicts), run=replace(case.run, clips=clips), recording=recording
+    )
 
 
 def out(folder: Path, case: Case, *, old: bool = True) -> Path:

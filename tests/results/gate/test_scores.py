@@ -27,7 +27,13 @@ FACTS = {
 
 
 def a_run(root: Path, shift: float = 0.0, **known: object) -> RunData:
-    return load_run(build(root, FakeRun(items(6, each=2), lambda m, i, k: 0.5 + shift + int(i[1:]) / 100, **known), videos=False))
+    return load_run(
+        build(
+            root,
+            FakeRun(items(6, each=2), lambda m, i, k: 0.5 + shift + int(i[1:]) / 100, **known),
+            videos=False,
+        )
+    )
 
 
 @pytest.fixture
@@ -35,7 +41,9 @@ def recording(tmp_path: Path) -> Recording:
     return recording_of(a_run(tmp_path / "a"), FACTS, [a_run(tmp_path / "b", shift=0.25)])
 
 
-def test_a_recording_survives_its_file_and_equal_ones_give_equal_bytes(recording: Recording, tmp_path: Path) -> None:
+def test_a_recording_survives_its_file_and_equal_ones_give_equal_bytes(
+    recording: Recording, tmp_path: Path
+) -> None:
     for name in ("one.json", "two.json"):
         write_recording(tmp_path / name, recording)
     assert read_recording(tmp_path / "one.json") == recording
@@ -58,18 +66,35 @@ def test_quick_takes_one_item_a_subject_and_no_model_that_is_fitted(recording: R
         (lambda record: record.pop("models"), "'models' is missing"),
         (lambda record: record.update(format=2), "format 2"),
         (lambda record: record["metrics"]["dino"].update(crop="none"), "does not follow"),
-        (lambda record: record["models"]["videobooth"]["scores"]["dino"].update(i0="high"), "'high' is no score"),
+        (
+            lambda record: record["models"]["videobooth"]["scores"]["dino"].update(i0="high"),
+            "'high' is no score",
+        ),
         (lambda record: record.update(items=None), "damaged"),
-        (lambda record: record["models"]["videobooth"]["scores"].pop("dino"), "not of every metric and item"),
-        (lambda record: record["models"]["videobooth"]["scores"]["dino"].pop("i3"), "not of every metric and item"),
+        (
+            lambda record: record["models"]["videobooth"]["scores"].pop("dino"),
+            "not of every metric and item",
+        ),
+        (
+            lambda record: record["models"]["videobooth"]["scores"]["dino"].pop("i3"),
+            "not of every metric and item",
+        ),
         (lambda record: record["items"].pop("i3"), "not of every metric and item"),
         (lambda record: record.update(models={}), "no model"),
-        (lambda record: record["noise"]["metrics"]["dino"].update(largest=float("inf")), "Infinity is no number"),
+        (
+            lambda record: record["noise"]["metrics"]["dino"].update(largest=float("inf")),
+            "Infinity is no number",
+        ),
         (lambda record: record["noise"]["metrics"]["dino"].update(sd=-1), "noise of dino holds -1"),
-        (lambda record: record["models"]["videobooth"]["cost"].update(slowness="x"), "cost of videobooth holds 'x'"),
+        (
+            lambda record: record["models"]["videobooth"]["cost"].update(slowness="x"),
+            "cost of videobooth holds 'x'",
+        ),
     ],
 )
-def test_damaged_recordings_are_refused_in_a_sentence(recording: Recording, tmp_path: Path, damage, words: str) -> None:
+def test_damaged_recordings_are_refused_in_a_sentence(
+    recording: Recording, tmp_path: Path, damage, words: str
+) -> None:
     path = tmp_path / "scores.json"
     write_recording(path, recording)
     record = json.loads(path.read_text())
@@ -104,19 +129,35 @@ def test_changes_are_told_in_sentences(recording: Recording, tmp_path: Path) -> 
     assert changes(recording, recording) == []
     metrics = (METRICS[0], spec("dino", version="2"), METRICS[2])
     run = a_run(
-        tmp_path / "c", shift=0.125, metrics=metrics, settings={"steps": 5}, suite={"name": "tiny", "version": "2", "digest": "d1" * 32}
+        tmp_path / "c",
+        shift=0.125,
+        metrics=metrics,
+        settings={"steps": 5},
+        suite={"name": "tiny", "version": "2", "digest": "d1" * 32},
     )
-    told = changes(recording, recording_of(run, {**FACTS, "why": "other steps", "environment": {"torch": "3"}}))
+    told = changes(
+        recording, recording_of(run, {**FACTS, "why": "other steps", "environment": {"torch": "3"}})
+    )
     assert told[0].endswith("by Ada: other steps")
-    for words in ("environment: torch: 2 -> 3", "suite: version: 1.0 -> 2", "dino: version: 1 -> 2"):
+    for words in (
+        "environment: torch: 2 -> 3",
+        "suite: version: 1.0 -> 2",
+        "dino: version: 1 -> 2",
+    ):
         assert words in told
-    assert any(line.startswith("videobooth: clip-text moved on 12 of 12 items, by +0.1250") for line in told)
+    assert any(
+        line.startswith("videobooth: clip-text moved on 12 of 12 items, by +0.1250")
+        for line in told
+    )
 
 
 def test_the_bundled_tolerances_have_reasons_and_real_metrics() -> None:
     tolerances = read_tolerances(BUNDLED)
     assert set(tolerances.metrics) - {"default"} <= set(ALL_METRICS)
-    assert all(len(tolerance.reason) > 10 for tolerance in (*tolerances.metrics.values(), tolerances.speed, tolerances.memory))
+    assert all(
+        len(tolerance.reason) > 10
+        for tolerance in (*tolerances.metrics.values(), tolerances.speed, tolerances.memory)
+    )
     assert tolerances.of("clip-image-masked") == tolerances.metrics["default"]
 
 
@@ -132,7 +173,9 @@ def test_the_bundled_tolerances_have_reasons_and_real_metrics() -> None:
         ("[speed]", "[speed", "not understood"),
     ],
 )
-def test_bad_tolerances_are_refused_in_a_sentence(tmp_path: Path, old: str, new: str, words: str) -> None:
+def test_bad_tolerances_are_refused_in_a_sentence(
+    tmp_path: Path, old: str, new: str, words: str
+) -> None:
     text = BUNDLED.read_text("utf-8")
     assert old in text
     (tmp_path / "t.toml").write_text(text.replace(old, new, 1))

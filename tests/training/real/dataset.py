@@ -18,15 +18,30 @@ from vbbench.training.real.settings import ClipSettings, RealSettings
 from vbbench.training.real.train import train
 
 ROOT = Path(__file__).parents[3]
-SETTINGS = RealSettings(steps=20, global_batch=4, micro_batch=2, sample_every=0, validate_every=100, loaders=1, bf16=False)
+SETTINGS = RealSettings(
+    steps=20,
+    global_batch=4,
+    micro_batch=2,
+    sample_every=0,
+    validate_every=100,
+    loaders=1,
+    bf16=False,
+)
 CLIPS = ClipSettings(num_frames=3, frame_interval=2, size=32)
-OPTIONS = "--steps 20 --batch-size 4 --micro-batch 2 --sample-every 0 --validate-every 100 --loaders 1"
+OPTIONS = (
+    "--steps 20 --batch-size 4 --micro-batch 2 --sample-every 0 --validate-every 100 --loaders 1"
+)
 OPTIONS += " --num-frames 3 --frame-interval 2 --size 32"
 
 
 def ids(split: str, number: int) -> list[str]:
     """So many videoids of a split."""
-    return list(islice((name for name in (f"clip{place}" for place in count()) if split_of(name) == split), number))
+    return list(
+        islice(
+            (name for name in (f"clip{place}" for place in count()) if split_of(name) == split),
+            number,
+        )
+    )
 
 
 def write(folder: Path, train_clips: int = 6, held_out: int = 2) -> Path:
@@ -38,7 +53,9 @@ def write(folder: Path, train_clips: int = 6, held_out: int = 2) -> Path:
         target = folder / "data" / class_name / name
         target.mkdir(parents=True)
         mask.rename(target / "mask_1.png")
-        (target / "mask.json").write_text(json.dumps([{"value": 1, "label": class_name, "logit": 0.9, "box": list(made.BOX)}]))
+        (target / "mask.json").write_text(
+            json.dumps([{"value": 1, "label": class_name, "logit": 0.9, "box": list(made.BOX)}])
+        )
         table = folder / "data" / f"{class_name}.csv"
         new = not table.exists()
         with table.open("a", newline="") as file:
@@ -48,7 +65,9 @@ def write(folder: Path, train_clips: int = 6, held_out: int = 2) -> Path:
     return folder
 
 
-def run(folder: Path, name: str, work: Path, settings: RealSettings = SETTINGS, **changes: Any) -> Path:
+def run(
+    folder: Path, name: str, work: Path, settings: RealSettings = SETTINGS, **changes: Any
+) -> Path:
     """Train in this process; returns the folder of checkpoints."""
     given = {"settings": settings, "clips": CLIPS, "out": work / "out", **changes}
     told = RealRun(name, folder / "data", folder / "videos", work, **given)
@@ -58,15 +77,43 @@ def run(folder: Path, name: str, work: Path, settings: RealSettings = SETTINGS, 
 
 def command(folder: Path, name: str, work: Path, *more: str) -> list[str]:
     """The same on the command line, after ``vbbench``."""
-    places = ["--data", str(folder / "data"), "--videos", str(folder / "videos"), "--work", str(work), "--out", str(work / "out")]
-    return ["train", name, "--scale", "sd14", *places, "--precision", "float32", *OPTIONS.split(), *more]
+    places = [
+        "--data",
+        str(folder / "data"),
+        "--videos",
+        str(folder / "videos"),
+        "--work",
+        str(work),
+        "--out",
+        str(work / "out"),
+    ]
+    return [
+        "train",
+        name,
+        "--scale",
+        "sd14",
+        *places,
+        "--precision",
+        "float32",
+        *OPTIONS.split(),
+        *more,
+    ]
 
 
 def start(arguments: list[str], weights: Path, processes: int = 1) -> subprocess.Popen[str]:
     """``vbbench`` in other processes."""
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)] if processes > 1 else []
+    launcher = (
+        ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+        if processes > 1
+        else []
+    )
     # the tests' folder may lie beside an installed package
-    environment = {**os.environ, "VBBENCH_WEIGHTS": str(weights), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    environment = {
+        **os.environ,
+        "VBBENCH_WEIGHTS": str(weights),
+        "OMP_NUM_THREADS": "1",
+        "PYTHONWARNINGS": "ignore",
+    }
     return subprocess.Popen(
         [sys.executable, *launcher, "-m", "vbbench", *arguments],
         env=environment,

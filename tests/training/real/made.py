@@ -34,5 +34,13 @@ def example(folder: Path, name: str = "c0", count: int = 40, **changes: object) 
         pixels = np.zeros((HEIGHT, WIDTH), np.uint8)
         pixels[8:20, 22:42] = 255
         Image.fromarray(pixels).save(mask)
-    values = {"class_name": "dog", "videoid": name, "source": name, "video": path, "mask": mask, "box": BOX, "label": "dog"}
+    values = {
+        "class_name": "dog",
+        "videoid": name,
+        "source": name,
+        "video": path,
+        "mask": mask,
+        "box": BOX,
+        "label": "dog",
+    }
     return Example(**{**values, "score": 0.9, "caption": "a dog runs over the beach", **changes})

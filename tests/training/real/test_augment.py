@@ -26,7 +26,11 @@ def middle(picture: np.ndarray) -> tuple[float, float, float]:
     """Centre (x, y from the middle of the picture) and area of what is not white."""
     dark = (255.0 - picture.mean(2)) / (255 - 60)
     y, x = np.mgrid[:S, :S] + 0.5 - S / 2
-    return float((dark * x).sum() / dark.sum()), float((dark * y).sum() / dark.sum()), float(dark.sum())
+    return (
+        float((dark * x).sum() / dark.sum()),
+        float((dark * y).sum() / dark.sum()),
+        float(dark.sum()),
+    )
 
 
 def test_nothing_drawn_changes_nothing() -> None:
@@ -37,7 +41,10 @@ def test_flip_exchanges_left_and_right() -> None:
     np.testing.assert_array_equal(augmented(square(), replace(NONE, flip=True)), square()[:, ::-1])
 
 
-@pytest.mark.parametrize(("shift", "place"), [((0.1, 0.0), (22.4, 0.0)), ((-0.1, 0.05), (9.6, 3.2)), ((0.0, -0.1), (16.0, -6.4))])
+@pytest.mark.parametrize(
+    ("shift", "place"),
+    [((0.1, 0.0), (22.4, 0.0)), ((-0.1, 0.05), (9.6, 3.2)), ((0.0, -0.1), (16.0, -6.4))],
+)
 def test_shift_is_to_the_right_and_down(shift: tuple, place: tuple) -> None:
     x, y, area = middle(augmented(square(), replace(NONE, shift=shift)))
     assert (x, y) == pytest.approx(place, abs=0.05)
@@ -76,7 +83,13 @@ def test_what_comes_in_is_white() -> None:
 
 
 @pytest.mark.parametrize(
-    ("side", "box"), [("top", (10, 22, 30, 60)), ("bottom", (10, 20, 30, 58)), ("left", (11, 20, 30, 60)), ("right", (10, 20, 29, 60))]
+    ("side", "box"),
+    [
+        ("top", (10, 22, 30, 60)),
+        ("bottom", (10, 20, 30, 58)),
+        ("left", (11, 20, 30, 60)),
+        ("right", (10, 20, 29, 60)),
+    ],
 )
 def test_one_side_of_the_box_is_cropped(side: str, box: tuple) -> None:
     assert cropped((10, 20, 30, 60), replace(NONE, side=side, crop=0.05)) == pytest.approx(box)

@@ -36,7 +36,9 @@ def refuse() -> torch.Tensor:
     raise AssertionError("must be read, not computed")
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.uint8])
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.uint8]
+)
 def test_what_is_read_is_what_was_computed(tmp_path: Path, dtype: torch.dtype) -> None:
     made = (tensor() * 50).abs().to(dtype)
     first = TensorCache(tmp_path).get("key", lambda: made)
@@ -62,7 +64,11 @@ def test_odd_tensors_come_back_as_they_are_given_the_first_time(tmp_path: Path) 
         assert first.shape == again.shape == made.shape
         assert first.stride() == again.stride()
         assert (first.requires_grad, again.requires_grad) == (False, False)
-        assert first.numpy().tobytes() == again.numpy().tobytes() == made.detach().contiguous().numpy().tobytes()
+        assert (
+            first.numpy().tobytes()
+            == again.numpy().tobytes()
+            == made.detach().contiguous().numpy().tobytes()
+        )
 
 
 def test_keys_have_their_own_tensors_in_folders_of_two_levels(tmp_path: Path) -> None:
@@ -72,8 +78,14 @@ def test_keys_have_their_own_tensors_in_folders_of_two_levels(tmp_path: Path) ->
     for number, name in enumerate(names):
         kept.get(name, lambda number=number: tensor(number))
     assert all(map(kept.has, names))
-    assert all(torch.equal(kept.get(name, refuse), tensor(number)) for number, name in enumerate(names))
-    files = [path.relative_to(tmp_path / "not" / "yet") for path in (tmp_path / "not" / "yet").rglob("*") if path.is_file()]
+    assert all(
+        torch.equal(kept.get(name, refuse), tensor(number)) for number, name in enumerate(names)
+    )
+    files = [
+        path.relative_to(tmp_path / "not" / "yet")
+        for path in (tmp_path / "not" / "yet").rglob("*")
+        if path.is_file()
+    ]
     assert len(files) == 20
     assert all(len(path.parts) == 2 and path.parts[0] == path.name[:2] for path in files)
 
@@ -146,7 +158,9 @@ def test_what_fails_to_be_computed_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_process_that_is_killed_while_it_writes_leaves_no_file_under_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_is_killed_while_it_writes_leaves_no_file_under_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Killed(BaseException):
         pass
 
@@ -177,12 +191,23 @@ print("good")
 """
 
 
-def test_processes_and_threads_share_a_folder(tmp_path: Path, subprocess_environment: dict[str, str]) -> None:
+def test_processes_and_threads_share_a_folder(
+    tmp_path: Path, subprocess_environment: dict[str, str]
+) -> None:
     run = [sys.executable, "-c", SCRIPT, str(tmp_path)]
-    running = [subprocess.Popen(run, env=subprocess_environment, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    running = [
+        subprocess.Popen(run, env=subprocess_environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
     assert [process.communicate(timeout=120)[0].strip() for process in running] == ["good"] * 3
     kept = TensorCache(tmp_path)
     with ThreadPoolExecutor(8) as pool:
-        got = list(pool.map(lambda number: kept.get(f"t{number % 5}", lambda: tensor(number % 5)), range(100)))
+        got = list(
+            pool.map(
+                lambda number: kept.get(f"t{number % 5}", lambda: tensor(number % 5)), range(100)
+            )
+        )
     assert all(torch.equal(each, tensor(number % 5)) for number, each in enumerate(got))
-    assert not [name for _, _, names in os.walk(tmp_path) for name in names if name.endswith(".tmp")]
+    assert not [
+        name for _, _, names in os.walk(tmp_path) for name in names if name.endswith(".tmp")
+    ]

@@ -31,7 +31,17 @@ def data_of(*examples: Example, settings: ClipSettings = SETTINGS, **more: objec
 
 
 def at(start: float, **changes: object) -> Draw:
-    return Draw(**{"number": 0, "example": 0, "start": start, "dropped": False, "augmentation": None, "seed": 1, **changes})
+    return Draw(
+        **{
+            "number": 0,
+            "example": 0,
+            "start": start,
+            "dropped": False,
+            "augmentation": None,
+            "seed": 1,
+            **changes,
+        }
+    )
 
 
 def test_frames_are_those_of_the_whole_video_brought_to_size(folder: Path) -> None:
@@ -41,8 +51,14 @@ def test_frames_are_those_of_the_whole_video_brought_to_size(folder: Path) -> No
     frames = data.frames(at(0.5))
     assert data.indices(at(0.5)) == [15, 18, 21, 24]  # 31 places to begin
     assert frames.shape == (4, 32, 32, 3)
-    for frame, index in zip(frames, [15, 18, 21, 24], strict=True):  # 40 x 64 -> 32 x 51, of which 32 from 10 on (9.5, to even)
-        expected = Image.fromarray(whole[index]).resize((51, 32), Image.Resampling.BILINEAR).crop((10, 0, 42, 32))
+    for frame, index in zip(
+        frames, [15, 18, 21, 24], strict=True
+    ):  # 40 x 64 -> 32 x 51, of which 32 from 10 on (9.5, to even)
+        expected = (
+            Image.fromarray(whole[index])
+            .resize((51, 32), Image.Resampling.BILINEAR)
+            .crop((10, 0, 42, 32))
+        )
         np.testing.assert_array_equal(frame, np.asarray(expected))
 
 
@@ -89,11 +105,15 @@ def test_image_prompt_is_the_subject_on_white(folder: Path) -> None:
     data = data_of(example(folder))
     prompt = data.image_prompt(at(0.7))
     assert prompt.shape == (32, 32, 3)
-    np.testing.assert_array_equal(prompt, data.image_prompt(at(0.1)))  # of the first frame, wherever the clip begins
+    np.testing.assert_array_equal(
+        prompt, data.image_prompt(at(0.1))
+    )  # of the first frame, wherever the clip begins
     assert (prompt[:4] == 255).all()  # padded: the box is 24 x 16
     assert np.abs(prompt[14, 16].astype(int) - (180, 60, 30)).max() < 30
     change = Augmentation("right", 0.2, False, 0.0, (0.0, 0.0), 1.0)
-    wider = data.image_prompt(at(0.0, augmentation=change))  # the box is 19 wide now, and all of it is larger
+    wider = data.image_prompt(
+        at(0.0, augmentation=change)
+    )  # the box is 19 wide now, and all of it is larger
     assert (wider < 200).sum() > (prompt < 200).sum() * 1.2
     flipped = data.image_prompt(at(0.0, augmentation=replace(change, flip=True)))
     np.testing.assert_array_equal(flipped, wider[:, ::-1])
@@ -106,12 +126,17 @@ def test_keys_tell_apart_what_differs_and_nothing_else(folder: Path, tmp_path: P
     data, other = data_of(one), data_of(copy)
     key = data.clip_key(at(0.5))
     assert key == other.clip_key(at(0.5, number=9, dropped=True, seed=3))
-    changed = [data.clip_key(at(0.6)), data_of(one, settings=replace(SETTINGS, size=16)).clip_key(at(0.5))]
+    changed = [
+        data.clip_key(at(0.6)),
+        data_of(one, settings=replace(SETTINGS, size=16)).clip_key(at(0.5)),
+    ]
     changed += [data_of(example(folder, "longer", 40)).clip_key(at(0.5)), data.prompt_key(at(0.5))]
     assert len({key, *changed}) == 5
     prompt = data.prompt_key(at(0.5))
     assert prompt == other.prompt_key(at(0.2))
-    assert data.prompt_key(at(0.5, augmentation=Augmentation("top", 0.1, False, 0, (0, 0), 1))) is None
+    assert (
+        data.prompt_key(at(0.5, augmentation=Augmentation("top", 0.1, False, 0, (0, 0), 1))) is None
+    )
     assert prompt != data_of(replace(one, box=(20.0, 6.0, 44.0, 23.0))).prompt_key(at(0.5))
     Image.fromarray(np.full((40, 64), 255, np.uint8)).save(tmp_path / "full.png")
     assert prompt != data_of(replace(one, mask=tmp_path / "full.png")).prompt_key(at(0.5))
@@ -129,7 +154,9 @@ def test_keys_tell_apart_what_differs_and_nothing_else(folder: Path, tmp_path: P
         ("dog", "", None),
     ],
 )
-def test_the_subject_word_stands_in_the_caption(folder: Path, label: str, caption: str, word: str | None) -> None:
+def test_the_subject_word_stands_in_the_caption(
+    folder: Path, label: str, caption: str, word: str | None
+) -> None:
     one = example(folder, label=label, caption=caption)
     if word is None:
         with pytest.raises(InputError, match="dog/c0: the caption .* does not hold"):
@@ -155,7 +182,11 @@ def test_unusable_examples_are_left_out_up_front_and_told(folder: Path) -> None:
     kept, reasons = usable([bad[0], good, *bad[1:], good], SETTINGS, fits=fits, workers=2)
     assert kept == [good, good]
     assert [reason.startswith("dog/") for reason in reasons] == [True, True, True, True]
-    for reason, told in zip(reasons, ("a sunset", "has 3 frames, and a clip takes 4", "there is no video", "too long"), strict=True):
+    for reason, told in zip(
+        reasons,
+        ("a sunset", "has 3 frames, and a clip takes 4", "there is no video", "too long"),
+        strict=True,
+    ):
         assert told in reason
 
 
@@ -165,10 +196,15 @@ def many(folder: Path, count: int, *bad: int) -> list[Example]:
     if not broken.exists():
         cut(video(broken, 40), 0.5)
     one = example(folder)
-    return [replace(one, videoid=f"v{place}", video=broken if place in bad else one.video) for place in range(count)]
+    return [
+        replace(one, videoid=f"v{place}", video=broken if place in bad else one.video)
+        for place in range(count)
+    ]
 
 
-def test_the_next_readable_example_of_the_epoch_takes_an_unreadable_ones_place(folder: Path) -> None:
+def test_the_next_readable_example_of_the_epoch_takes_an_unreadable_ones_place(
+    folder: Path,
+) -> None:
     told: list[str] = []
     count, bad = 100, 17
     examples = many(folder, count, bad)
@@ -193,13 +229,17 @@ def test_the_next_readable_example_of_the_epoch_takes_an_unreadable_ones_place(f
 def test_too_many_unreadable_examples_end_it(folder: Path) -> None:
     told: list[str] = []
     data = data_of(*many(folder, 100, *range(30)), on_fault=told.append)
-    with pytest.raises(InputError, match=r"^2 of 100 examples cannot be read, more than 1%; the last one: .*broken"):
+    with pytest.raises(
+        InputError, match=r"^2 of 100 examples cannot be read, more than 1%; the last one: .*broken"
+    ):
         [data.readable(number, data.frames) for number in range(100)]
     assert len(told) == 2
     alone = data_of(*many(folder, 1, 0))
     with pytest.raises(InputError, match="of 1 examples cannot be read"):
         alone.readable(5, alone.frames)
-    with pytest.raises(InputError, match="of 1 examples cannot be read"):  # and still when it is asked again
+    with pytest.raises(
+        InputError, match="of 1 examples cannot be read"
+    ):  # and still when it is asked again
         alone.readable(6, alone.frames)
 
 
@@ -215,7 +255,13 @@ def test_a_mask_that_does_not_fit_is_told(folder: Path, tmp_path: Path) -> None:
 
 
 def test_settings_that_mean_nothing_are_refused(folder: Path) -> None:
-    for wrong in ({"num_frames": 0}, {"frame_interval": 0}, {"size": 0}, {"windows": -1}, {"text_drop": 1.5}):
+    for wrong in (
+        {"num_frames": 0},
+        {"frame_interval": 0},
+        {"size": 0},
+        {"windows": -1},
+        {"text_drop": 1.5},
+    ):
         with pytest.raises(UsageError):
             ClipSettings(**wrong)
     with pytest.raises(UsageError, match="no example"):

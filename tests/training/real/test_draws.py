@@ -17,7 +17,9 @@ def drawn(seed: int, number: int, examples: int = N) -> draws.Draw:
 
 
 def test_each_epoch_has_each_example_once_in_another_order() -> None:
-    epochs = [[draws.example_at(3, epoch * N + place, N) for place in range(N)] for epoch in range(3)]
+    epochs = [
+        [draws.example_at(3, epoch * N + place, N) for place in range(N)] for epoch in range(3)
+    ]
     assert all(sorted(epoch) == list(range(N)) for epoch in epochs)
     assert epochs[0] != epochs[1] != epochs[2]
     assert epochs[0] != [draws.example_at(4, place, N) for place in range(N)]

@@ -28,11 +28,32 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def data(folder: Path) -> RealData:
-    return RealData([example(folder, f"e{'x' * place}", 12 + place) for place in range(5)], SETTINGS, 3, B)
+    return RealData(
+        [example(folder, f"e{'x' * place}", 12 + place) for place in range(5)], SETTINGS, 3, B
+    )
 
 
-def read(data: RealData, steps: range = range(3), micro: int = 1, rank: int = 0, size: int = 1, workers: int = 0, **more: Any) -> list:
-    return list(batches(data, steps=steps, global_batch=B, micro_batch=micro, rank=rank, size=size, workers=workers, **more))
+def read(
+    data: RealData,
+    steps: range = range(3),
+    micro: int = 1,
+    rank: int = 0,
+    size: int = 1,
+    workers: int = 0,
+    **more: Any,
+) -> list:
+    return list(
+        batches(
+            data,
+            steps=steps,
+            global_batch=B,
+            micro_batch=micro,
+            rank=rank,
+            size=size,
+            workers=workers,
+            **more,
+        )
+    )
 
 
 def same(one: LoadedSample, other: LoadedSample) -> bool:
@@ -47,7 +68,12 @@ def test_samples_are_what_the_data_say(data: RealData) -> None:
     for step, micro in enumerate(whole):
         for position, (sample,) in enumerate(micro):
             draw = data.draw(step * B + position)
-            assert (sample.number, sample.seed, sample.dropped, sample.draw) == (step * B + position, draw.seed, draw.dropped, draw)
+            assert (sample.number, sample.seed, sample.dropped, sample.draw) == (
+                step * B + position,
+                draw.seed,
+                draw.dropped,
+                draw,
+            )
             assert (sample.text, sample.subject_word) == ("a dog runs over the beach", "dog")
             np.testing.assert_array_equal(sample.frames, data.frames(draw))
             np.testing.assert_array_equal(sample.image_prompt, data.image_prompt(draw))
@@ -56,7 +82,9 @@ def test_samples_are_what_the_data_say(data: RealData) -> None:
 
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize(("size", "micro"), [(1, 1), (1, 4), (2, 1), (2, 2), (4, 1)])
-def test_processes_microbatches_and_threads_change_nothing(data: RealData, size: int, micro: int, workers: int) -> None:
+def test_processes_microbatches_and_threads_change_nothing(
+    data: RealData, size: int, micro: int, workers: int
+) -> None:
     alone = [[sample for part in step for sample in part] for step in read(data)]
     for rank in range(size):
         shared = read(data, micro=micro, rank=rank, size=size, workers=workers)
@@ -68,14 +96,18 @@ def test_processes_microbatches_and_threads_change_nothing(data: RealData, size:
 
 
 def test_steps_that_are_left_are_the_same_after_an_interruption(data: RealData) -> None:
-    for step, expected in zip(read(data, steps=range(2, 5), workers=2), read(data, steps=range(5))[2:], strict=True):
+    for step, expected in zip(
+        read(data, steps=range(2, 5), workers=2), read(data, steps=range(5))[2:], strict=True
+    ):
         assert all(same(a, b) for [a], [b] in zip(step, expected, strict=True))
     assert read(data, steps=range(5, 5)) == []
 
 
 def test_frames_whose_latents_are_kept_are_not_read(data: RealData) -> None:
     known = {data.clip_key(data.draw(number)) for number in range(0, 12, 3)}
-    for number, [sample] in enumerate(part for step in read(data, workers=2, cached=known.__contains__) for part in step):
+    for number, [sample] in enumerate(
+        part for step in read(data, workers=2, cached=known.__contains__) for part in step
+    ):
         assert (sample.frames is None) == (data.clip_key(data.draw(number)) in known)
         assert sample.image_prompt.shape == (16, 16, 3)
 
@@ -89,8 +121,14 @@ def test_unreadable_examples_are_replaced_alike_in_all_processes(folder: Path) -
     assert len(told) == 1
     for rank in range(2):
         other = RealData(examples, SETTINGS, 3, B)
-        got = [sample.draw.example for step in read(other, steps, rank=rank, size=2) for [sample] in step]
-        assert got == [expected[step * B + position] for step in steps for position in range(rank, B, 2)]
+        got = [
+            sample.draw.example
+            for step in read(other, steps, rank=rank, size=2)
+            for [sample] in step
+        ]
+        assert got == [
+            expected[step * B + position] for step in steps for position in range(rank, B, 2)
+        ]
 
 
 def test_too_many_unreadable_ones_end_it_in_a_sentence(folder: Path) -> None:
@@ -98,22 +136,46 @@ def test_too_many_unreadable_ones_end_it_in_a_sentence(folder: Path) -> None:
         read(RealData(many(folder, 20, *range(20)), SETTINGS, 3, B), workers=3)
 
 
-def test_only_so_much_is_read_ahead_and_threads_end(data: RealData, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_so_much_is_read_ahead_and_threads_end(
+    data: RealData, monkeypatch: pytest.MonkeyPatch
+) -> None:
     begun: list[int] = []
     real = loader.load
-    monkeypatch.setattr(loader, "load", lambda data, number, cached: (begun.append(number), real(data, number, cached))[1])
-    stream = batches(data, steps=range(1000), global_batch=B, micro_batch=1, rank=0, size=1, workers=2)
+    monkeypatch.setattr(
+        loader,
+        "load",
+        lambda data, number, cached: (begun.append(number), real(data, number, cached))[1],
+    )
+    stream = batches(
+        data, steps=range(1000), global_batch=B, micro_batch=1, rank=0, size=1, workers=2
+    )
     next(stream)
     assert len(begun) <= 2 * B + loader._AHEAD * 2
     stream.close()
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("vbbench-data")]
+    assert not [
+        thread for thread in threading.enumerate() if thread.name.startswith("vbbench-data")
+    ]
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"micro": 3}, {"size": 3}, {"size": 2, "micro": 4}, {"rank": 1}, {"rank": -1}, {"workers": -1}, {"micro": 0}, {"size": 0}]
+    "wrong",
+    [
+        {"micro": 3},
+        {"size": 3},
+        {"size": 2, "micro": 4},
+        {"rank": 1},
+        {"rank": -1},
+        {"workers": -1},
+        {"micro": 0},
+        {"size": 0},
+    ],
 )
 def test_numbers_that_do_not_fit_are_refused_at_once(data: RealData, wrong: dict[str, int]) -> None:
-    values = {"micro_batch": wrong.get("micro", 1), "rank": wrong.get("rank", 0), "size": wrong.get("size", 1)}
+    values = {
+        "micro_batch": wrong.get("micro", 1),
+        "rank": wrong.get("rank", 0),
+        "size": wrong.get("size", 1),
+    }
     with pytest.raises(UsageError, match="cannot be shared"):
         batches(data, steps=range(1), global_batch=B, workers=wrong.get("workers", 0), **values)
     with pytest.raises(UsageError, match="drawn for a global batch of 4, not 8"):

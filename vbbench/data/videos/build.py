@@ -33,15 +33,24 @@ _INK, _GREY, _EMPTY, _MARK = (20, 20, 20), (90, 90, 90), (235, 235, 235), (255, 
 
 def write_sheet(path: Path, records: Sequence[Record], videos: Path, root: Path) -> None:
     """Write a PNG with up to `MOST_KEPT` kept and `MOST_DROPPED` dropped clips, thinned out evenly; frames are decoded again."""
-    groups = [("kept", [r for r in records if r["status"] == KEPT], MOST_KEPT), ("dropped", [], MOST_DROPPED)]
+    groups = [
+        ("kept", [r for r in records if r["status"] == KEPT], MOST_KEPT),
+        ("dropped", [], MOST_DROPPED),
+    ]
     groups[1][1].extend(r for r in records if r["status"] != KEPT)
     wide, high = 2 * CELL + GAP, CELL + LINES * LINE + GAP
     rows = [-(-min(len(some), most) // SHEET_COLUMNS) for _, some, most in groups]
-    sheet = Image.new("RGB", (GAP + SHEET_COLUMNS * (wide + GAP), sum(TITLE + count * high for count in rows) + GAP), "white")
+    sheet = Image.new(
+        "RGB",
+        (GAP + SHEET_COLUMNS * (wide + GAP), sum(TITLE + count * high for count in rows) + GAP),
+        "white",
+    )
     draw, y = ImageDraw.Draw(sheet), 0
     for (name, some, most), count in zip(groups, rows, strict=True):
         shown = _thinned(some, most)
-        title = f"{name}: {len(some)} of {len(records)} clips" + (f", {len(shown)} shown" if len(shown) < len(some) else "")
+        title = f"{name}: {len(some)} of {len(records)} clips" + (
+            f", {len(shown)} shown" if len(shown) < len(some) else ""
+        )
         draw.text((GAP, y + 5), title, fill=_INK, font=ImageFont.load_default(size=13))
         for place, record in enumerate(shown):
             x = GAP + place % SHEET_COLUMNS * (wide + GAP)
@@ -51,10 +60,16 @@ def write_sheet(path: Path, records: Sequence[Record], videos: Path, root: Path)
 
 
 def _thinned(records: list[Record], most: int) -> list[Record]:
-    return records if len(records) <= most else [records[len(records) * place // most] for place in range(most)]
+    return (
+        records
+        if len(records) <= most
+        else [records[len(records) * place // most] for place in range(most)]
+    )
 
 
-def _draw_clip(sheet: Image.Image, record: Record, videos: Path, root: Path, corner: tuple[int, int]) -> None:
+def _draw_clip(
+    sheet: Image.Image, record: Record, videos: Path, root: Path, corner: tuple[int, int]
+) -> None:
     from vbbench.media.video import read_start
 
     x, y = corner
@@ -75,8 +90,12 @@ def _draw_clip(sheet: Image.Image, record: Record, videos: Path, root: Path, cor
         frame = _outlined(frame, mask)
     _paste(sheet, frame, x, y)
     _paste(sheet, prompt, x + CELL + 1, y)
-    words = f"{record.get('class', '-')} {record['videoid']}: " + (record["name"] if kept else f"{record['kind']}; {record['name']}")
-    lines = textwrap.wrap(words.encode("latin-1", "replace").decode("latin-1"), width=2 * CELL // 6)[:LINES]
+    words = f"{record.get('class', '-')} {record['videoid']}: " + (
+        record["name"] if kept else f"{record['kind']}; {record['name']}"
+    )
+    lines = textwrap.wrap(
+        words.encode("latin-1", "replace").decode("latin-1"), width=2 * CELL // 6
+    )[:LINES]
     font = ImageFont.load_default(size=10)
     for place, line in enumerate(lines):
         ImageDraw.Draw(sheet).text((x, y + CELL + place * LINE), line, fill=_GREY, font=font)
@@ -123,9 +142,15 @@ class Records:
     def __init__(self, root: Path, settings: Mapping[str, Any]) -> None:
         if root.exists() and not root.is_dir():
             raise InputError(f"{root} is a file, not a folder.")
-        others = [] if not root.is_dir() or (root / SETTINGS).exists() else sorted(x.name for x in root.iterdir() if x.name != ".lock")
+        others = (
+            []
+            if not root.is_dir() or (root / SETTINGS).exists()
+            else sorted(x.name for x in root.iterdir() if x.name != ".lock")
+        )
         if others:
-            raise InputError(f"{root} is not the folder of a build and not empty: it holds {others[0]}. Name another one with --out.")
+            raise InputError(
+                f"{root} is not the folder of a build and not empty: it holds {others[0]}. Name another one with --out."
+            )
         root.mkdir(parents=True, exist_ok=True)
         self.root = root
         self._lock = _take_lock(root)
@@ -140,7 +165,12 @@ class Records:
     def __enter__(self) -> Records:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._progress.close()
         os.close(self._lock)
 
@@ -160,8 +190,14 @@ class Records:
         for videoid, record in self.known.items():
             clip = by_id.get(videoid)
             if clip is None or any(record.get(key) != getattr(clip, key) for key in _CLIP):
-                what = "is not among the captions any more" if clip is None else "stands otherwise in the captions now"
-                raise InputError(f"the clip {videoid} of {self.root} {what}: name a new folder with --out.")
+                what = (
+                    "is not among the captions any more"
+                    if clip is None
+                    else "stands otherwise in the captions now"
+                )
+                raise InputError(
+                    f"the clip {videoid} of {self.root} {what}: name a new folder with --out."
+                )
         return [clip for clip in captions if not self._is_done(self.known.get(clip.videoid))]
 
     def finish(self, captions: Sequence[Caption]) -> list[Record]:
@@ -174,7 +210,10 @@ class Records:
         columns = [*COLUMNS, *([SOURCE] if any(record["source"] for record in records) else [])]
         for class_name, rows in kept.items():
             write_whole(self.root / f"{class_name}.csv", _csv(columns, rows))
-        write_whole(self.root / MANIFEST, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
+        write_whole(
+            self.root / MANIFEST,
+            "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records),
+        )
         self._progress.truncate(0)
         (self.root / PROGRESS).unlink()
         return records
@@ -182,7 +221,10 @@ class Records:
     def _is_done(self, record: Record | None) -> bool:
         if record is None or record.get("kind") in AGAIN:
             return False
-        return record["status"] != KEPT or (self.root / record["class"] / record["videoid"] / "mask.json").is_file()
+        return (
+            record["status"] != KEPT
+            or (self.root / record["class"] / record["videoid"] / "mask.json").is_file()
+        )
 
     def _check_settings(self, settings: Mapping[str, Any]) -> None:
         path = self.root / SETTINGS
@@ -195,21 +237,33 @@ class Records:
             raise InputError(f"{path} is damaged: name a new folder with --out.") from None
         now = json.loads(json.dumps(settings))
         if before != now:
-            keys = sorted(key for key in {*before, *now} if before.get(key) != now.get(key)) if isinstance(before, dict) else ["all"]
-            raise InputError(f"{self.root} was built with other settings ({', '.join(keys)}): name a new folder with --out.")
+            keys = (
+                sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
+                if isinstance(before, dict)
+                else ["all"]
+            )
+            raise InputError(
+                f"{self.root} was built with other settings ({', '.join(keys)}): name a new folder with --out."
+            )
 
     def _read(self) -> dict[str, Record]:
         """Records by videoid; the last line of the progress may have been cut off."""
         known: dict[str, Record] = {}
         for name in (MANIFEST, PROGRESS):
             path = self.root / name
-            lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.is_file() else [""]
+            lines = (
+                path.read_text(encoding="utf-8", errors="replace").split("\n")
+                if path.is_file()
+                else [""]
+            )
             for number, line in enumerate(lines[:-1], 1):
                 try:
                     record = json.loads(line)
                     known[record["videoid"]] = {**record, "status": record["status"]}
                 except (ValueError, KeyError, TypeError):
-                    raise InputError(f"{path}, line {number} is damaged: take the line out, and its clip is looked at again.") from None
+                    raise InputError(
+                        f"{path}, line {number} is damaged: take the line out, and its clip is looked at again."
+                    ) from None
             if name == PROGRESS and lines[-1]:
                 write_whole(path, "".join(f"{line}\n" for line in lines[:-1]))
         return known
@@ -274,10 +328,21 @@ def settings_of(terms: Terms) -> dict[str, Any]:
     """Everything that decides a dataset besides videos and captions. Makes the segmenter, so that it fails here if it must."""
     segmenter = make_builder(terms).segmenter
     how = {"name": segmenter.name, **segmenter.settings()}
-    return {"format": _FORMAT, "classes": list(terms.classes), "segmenter": how, "filters": asdict(terms.filters)}
+    return {
+        "format": _FORMAT,
+        "classes": list(terms.classes),
+        "segmenter": how,
+        "filters": asdict(terms.filters),
+    }
 
 
-def build(terms: Terms, captions: Sequence[Caption], *, workers: int = 1, advance: Callable[[Record], None] = lambda _: None) -> Built:
+def build(
+    terms: Terms,
+    captions: Sequence[Caption],
+    *,
+    workers: int = 1,
+    advance: Callable[[Record], None] = lambda _: None,
+) -> Built:
     """Look at every clip that has not been looked at, and write the dataset's files.
 
     Stopped at any moment, all but the clips that were being looked at is kept, and the same call goes on. The files do not depend on
@@ -294,7 +359,9 @@ def build(terms: Terms, captions: Sequence[Caption], *, workers: int = 1, advanc
     if not terms.videos.is_dir():
         raise InputError(f"there is no folder of videos {terms.videos}.")
     with Records(terms.out, settings_of(terms)) as records:
-        for left in terms.out.glob(f"*/{PARTIAL}*"):  # what was being written when an earlier build was killed
+        for left in terms.out.glob(
+            f"*/{PARTIAL}*"
+        ):  # what was being written when an earlier build was killed
             shutil.rmtree(left, ignore_errors=True)
         for record in each(records.missing(captions), build_clip, make_builder, (terms,), workers):
             records.add(record)

@@ -11,7 +11,12 @@ from pathlib import Path
 from vbbench.data.videos.layout import is_id, read_table
 from vbbench.errors import InputError
 
-_NAMES = {"videoid": ("videoid", "id"), "name": ("name", "caption", "text"), "page_dir": ("page_dir",), "source": ("source",)}
+_NAMES = {
+    "videoid": ("videoid", "id"),
+    "name": ("name", "caption", "text"),
+    "page_dir": ("page_dir",),
+    "source": ("source",),
+}
 _REQUIRED = ("videoid", "name")
 
 
@@ -42,15 +47,24 @@ def read_captions(path: Path) -> list[Caption]:
     captions: list[Caption] = []
     lines: dict[str, int] = {}
     for line, cells in read_table(path, ()):
-        found = {key: next((cells[name] for name in names if name in cells), None) for key, names in _NAMES.items()}
+        found = {
+            key: next((cells[name] for name in names if name in cells), None)
+            for key, names in _NAMES.items()
+        }
         for key in _REQUIRED:
             if found[key] is None:
-                raise InputError(f"{path}, line 1: a column {' or '.join(_NAMES[key])} is needed; it has {', '.join(cells)}.")
+                raise InputError(
+                    f"{path}, line 1: a column {' or '.join(_NAMES[key])} is needed; it has {', '.join(cells)}."
+                )
         one = Caption(**{key: value or "" for key, value in found.items()})
         if not is_id(one.videoid):
-            raise InputError(f"{path}, line {line}: the videoid {one.videoid!r} cannot name a folder.")
+            raise InputError(
+                f"{path}, line {line}: the videoid {one.videoid!r} cannot name a folder."
+            )
         if lines.setdefault(one.videoid, line) != line:
-            raise InputError(f"{path}, line {line}: the videoid {one.videoid!r} stands in line {lines[one.videoid]} too.")
+            raise InputError(
+                f"{path}, line {line}: the videoid {one.videoid!r} stands in line {lines[one.videoid]} too."
+            )
         captions.append(one)
     if not captions:
         raise InputError(f"{path} holds no row below its header.")

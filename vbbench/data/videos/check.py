@@ -32,7 +32,12 @@ class Checked:
 
     def counts(self) -> dict[str, int]:
         """Faults by kind, the commonest first."""
-        return dict(sorted(Counter(fault.kind for fault in self.faults).items(), key=lambda pair: (-pair[1], pair[0])))
+        return dict(
+            sorted(
+                Counter(fault.kind for fault in self.faults).items(),
+                key=lambda pair: (-pair[1], pair[0]),
+            )
+        )
 
 
 def check(
@@ -74,8 +79,16 @@ def check(
     return Checked(tuple(found), len(entries), ((name, len(these)), (other_name, len(others))))
 
 
-def _inspect(entries: Sequence[Entry], videos: Path | None, make_embed: Callable[[], Embed] | None, workers: int) -> list[Inspected]:
-    done = {one.entry.name: one for one in each(entries, inspect_clip, make_inspector, (videos, make_embed), workers)}
+def _inspect(
+    entries: Sequence[Entry],
+    videos: Path | None,
+    make_embed: Callable[[], Embed] | None,
+    workers: int,
+) -> list[Inspected]:
+    done = {
+        one.entry.name: one
+        for one in each(entries, inspect_clip, make_inspector, (videos, make_embed), workers)
+    }
     return [done[entry.name] for entry in entries]
 
 
@@ -92,13 +105,17 @@ def list_entries(root: Path) -> tuple[list[Entry], list[Fault]]:
         try:
             rows = read_rows(path)
         except InputError as error:
-            found.append(Fault(faults.DAMAGED_CSV, path.name, one_line(error).replace(f"{root}/", "")))
+            found.append(
+                Fault(faults.DAMAGED_CSV, path.name, one_line(error).replace(f"{root}/", ""))
+            )
             continue
         good = _good_rows(rows, path, root, found)
         entries += [Entry(root, class_name, row.videoid, row.page_dir, row.source) for row in good]
         listed = {row.videoid for row in rows}
         found += [
-            Fault(faults.FOLDER_WITHOUT_ROW, f"{class_name}/{name}", f"{path.name} does not name it")
+            Fault(
+                faults.FOLDER_WITHOUT_ROW, f"{class_name}/{name}", f"{path.name} does not name it"
+            )
             for name in _folders(root / class_name)
             if name not in listed
         ]
@@ -114,15 +131,37 @@ def _good_rows(rows: Sequence[Row], path: Path, root: Path, found: list[Fault]) 
     for row in rows:
         where = f"{path.name}, line {row.line}"
         if not is_id(row.videoid):
-            found.append(Fault(faults.STRANGE_ID, where, f"the videoid {row.videoid!r} cannot name a folder"))
+            found.append(
+                Fault(faults.STRANGE_ID, where, f"the videoid {row.videoid!r} cannot name a folder")
+            )
         elif row.videoid in good:
-            found.append(Fault(faults.DUPLICATE_ID, where, f"the videoid {row.videoid!r} stands in line {good[row.videoid].line} too"))
+            found.append(
+                Fault(
+                    faults.DUPLICATE_ID,
+                    where,
+                    f"the videoid {row.videoid!r} stands in line {good[row.videoid].line} too",
+                )
+            )
         elif not (root / path.stem / row.videoid).is_dir():
-            found.append(Fault(faults.ROW_WITHOUT_FOLDER, where, f"there is no folder {path.stem}/{row.videoid}"))
+            found.append(
+                Fault(
+                    faults.ROW_WITHOUT_FOLDER,
+                    where,
+                    f"there is no folder {path.stem}/{row.videoid}",
+                )
+            )
         else:
             good[row.videoid] = row
     return list(good.values())
 
 
 def _folders(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")) if folder.is_dir() else []
+    return (
+        sorted(
+            entry.name
+            for entry in folder.iterdir()
+            if entry.is_dir() and not entry.name.startswith(".")
+        )
+        if folder.is_dir()
+        else []
+    )

@@ -22,7 +22,13 @@ from vbbench.errors import InputError, one_line
 
 Record = dict[str, Any]
 KEPT, DROPPED = "kept", "dropped"
-NO_NOUN, NO_VIDEO, UNREADABLE, NOTHING, FAILED = "no noun", "no video", "unreadable video", "nothing found", "segmenter failed"
+NO_NOUN, NO_VIDEO, UNREADABLE, NOTHING, FAILED = (
+    "no noun",
+    "no video",
+    "unreadable video",
+    "nothing found",
+    "segmenter failed",
+)
 AGAIN = frozenset({NO_VIDEO, UNREADABLE, FAILED})
 """Reasons that may be gone the next time."""
 PARTIAL = ".partial-"  # begins the name of a clip's folder that is being written
@@ -60,18 +66,27 @@ def build_clip(builder: Builder, clip: Caption) -> Record:
         Its record: JSON, the same on every machine with the same pixels.
     """
     terms = builder.terms
-    known = {"videoid": clip.videoid, "page_dir": clip.page_dir, "name": clip.name, "source": clip.source}
+    known = {
+        "videoid": clip.videoid,
+        "page_dir": clip.page_dir,
+        "name": clip.name,
+        "source": clip.source,
+    }
     noun = find_noun(clip.name, terms.classes)
     if noun is None:
         return _dropped(known, NO_NOUN, f"the caption speaks of none of {', '.join(terms.classes)}")
     known |= {"class": noun.class_name, "word": noun.word}
     path = find_video(terms.videos, clip.page_dir, clip.videoid)
     if path is None:
-        return _dropped(known, NO_VIDEO, f"there is no video {Path(clip.page_dir) / clip.videoid}.mp4")
+        return _dropped(
+            known, NO_VIDEO, f"there is no video {Path(clip.page_dir) / clip.videoid}.mp4"
+        )
     try:
         frames_THWC = _start(path, builder.segmenter.num_frames)
     except InputError as error:
-        return _dropped(known, UNREADABLE, one_line(error).replace(f"{terms.videos}{os.sep}", "").rstrip("."))
+        return _dropped(
+            known, UNREADABLE, one_line(error).replace(f"{terms.videos}{os.sep}", "").rstrip(".")
+        )
     known["frame"] = [int(side) for side in frames_THWC.shape[1:3]]
     try:
         found = builder.segmenter.find(frames_THWC, noun.class_name)
@@ -81,9 +96,17 @@ def build_clip(builder: Builder, clip: Caption) -> Record:
     good = [one for one, reason in zip(found, reasons, strict=True) if reason is None]
     against = [reason for reason in reasons if reason is not None]
     if not good:
-        return _dropped(known, *(against[0] if against else (NOTHING, f"the segmenter finds no {noun.class_name}")))
+        return _dropped(
+            known,
+            *(against[0] if against else (NOTHING, f"the segmenter finds no {noun.class_name}")),
+        )
     entries = _write(terms.out / noun.class_name / clip.videoid, frames_THWC[0], good, noun)
-    return {**known, "status": KEPT, "objects": entries, "left_out": [sentence for _, sentence in against]}
+    return {
+        **known,
+        "status": KEPT,
+        "objects": entries,
+        "left_out": [sentence for _, sentence in against],
+    }
 
 
 def _start(path: Path, count: int) -> np.ndarray:
@@ -104,11 +127,18 @@ def _write(folder: Path, frame_HW3: np.ndarray, found: list[Found], noun: Noun) 
     entries = []
     for value, one in enumerate(found, 1):
         Image.fromarray(one.mask_HW.astype(np.uint8) * 255).save(partial / f"mask_{value}.png")
-        Image.fromarray(cut_out(frame_HW3, one.mask_HW, one.box)).save(partial / f"prompt_{value}.png")
+        Image.fromarray(cut_out(frame_HW3, one.mask_HW, one.box)).save(
+            partial / f"prompt_{value}.png"
+        )
         box = [round(float(number), 2) for number in one.box]
-        entries.append({"value": value, "label": noun.word, "logit": round(float(one.score), 4), "box": box})
+        entries.append(
+            {"value": value, "label": noun.word, "logit": round(float(one.score), 4), "box": box}
+        )
     (partial / "mask.json").write_text(json.dumps(entries), encoding="utf-8")
     if folder.is_dir():  # of an attempt that was stopped before its record was written
         shutil.rmtree(folder)
     partial.rename(folder)
-    return [{**entry, "share": round(float(one.mask_HW.mean()), 4)} for entry, one in zip(entries, found, strict=True)]
+    return [
+        {**entry, "share": round(float(one.mask_HW.mean()), 4)}
+        for entry, one in zip(entries, found, strict=True)
+    ]

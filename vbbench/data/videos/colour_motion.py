@@ -56,7 +56,11 @@ class ColourMotion:
         if mask_HW is None:
             return []
         whole_HW = _enlarged(mask_HW, size)
-        return [Found(whole_HW, box_of(whole_HW), _confidence(small[0], mask_HW), noun)] if whole_HW.any() else []
+        return (
+            [Found(whole_HW, box_of(whole_HW), _confidence(small[0], mask_HW), noun)]
+            if whole_HW.any()
+            else []
+        )
 
 
 def _subject(lab_HW3: np.ndarray, motion_HW: np.ndarray | None) -> np.ndarray | None:
@@ -83,10 +87,16 @@ def _distance(lab_HW3: np.ndarray) -> np.ndarray:
 
     height, width, _ = lab_HW3.shape
     inside = _inside((height, width))
-    rows_HW1 = np.broadcast_to(np.linspace(0, SETTINGS["height"], height)[:, None, None], (height, width, 1))
-    points_HW4 = np.concatenate([lab_HW3 * np.array([SETTINGS["lightness"], 1.0, 1.0]), rows_HW1], axis=-1)
+    rows_HW1 = np.broadcast_to(
+        np.linspace(0, SETTINGS["height"], height)[:, None, None], (height, width, 1)
+    )
+    points_HW4 = np.concatenate(
+        [lab_HW3 * np.array([SETTINGS["lightness"], 1.0, 1.0]), rows_HW1], axis=-1
+    )
     border_P4 = points_HW4[~inside]
-    known_P4 = np.concatenate([border_P4 * np.array([shade, shade, shade, 1.0]) for shade in SETTINGS["shades"]])
+    known_P4 = np.concatenate(
+        [border_P4 * np.array([shade, shade, shade, 1.0]) for shade in SETTINGS["shades"]]
+    )
     distances, _ = KDTree(known_P4).query(points_HW4, k=[SETTINGS["neighbour"]])
     return distances[..., 0]
 
@@ -117,12 +127,19 @@ def _likely(lab_HW3: np.ndarray, far_HW: np.ndarray, mask_HW: np.ndarray) -> np.
     from scipy.ndimage import gaussian_filter
 
     low, high = lab_HW3.min(axis=(0, 1)), lab_HW3.max(axis=(0, 1))
-    cells = np.clip(((lab_HW3 - low) / np.maximum(high - low, 1e-6) * _BINS).astype(int), 0, _BINS - 1)
+    cells = np.clip(
+        ((lab_HW3 - low) / np.maximum(high - low, 1e-6) * _BINS).astype(int), 0, _BINS - 1
+    )
     flat = np.ravel_multi_index(tuple(np.moveaxis(cells, -1, 0)), (_BINS,) * 3)
-    counts = [np.bincount(flat[part], minlength=_BINS**3).reshape((_BINS,) * 3).astype(float) for part in (mask_HW, ~mask_HW)]
+    counts = [
+        np.bincount(flat[part], minlength=_BINS**3).reshape((_BINS,) * 3).astype(float)
+        for part in (mask_HW, ~mask_HW)
+    ]
     inside, outside = (gaussian_filter(count / max(count.sum(), 1), 0.7) + 1e-5 for count in counts)
     ratio_HW = np.log(inside / outside).ravel()[flat]
-    witness_HW = np.where(_inside(mask_HW.shape), np.clip(far_HW - 1, -1, 1), 0)  # the border is near its own colours, whatever it shows
+    witness_HW = np.where(
+        _inside(mask_HW.shape), np.clip(far_HW - 1, -1, 1), 0
+    )  # the border is near its own colours, whatever it shows
     return gaussian_filter(np.clip(ratio_HW, -3, 3) + 3 * witness_HW, 0.6) > 0
 
 
@@ -151,7 +168,11 @@ def _confidence(lab_HW3: np.ndarray, mask_HW: np.ndarray) -> float:
 def _otsu(values_HW: np.ndarray) -> float:
     from skimage.filters import threshold_otsu
 
-    return float(threshold_otsu(values_HW)) if values_HW.max() > values_HW.min() else float(values_HW.max())
+    return (
+        float(threshold_otsu(values_HW))
+        if values_HW.max() > values_HW.min()
+        else float(values_HW.max())
+    )
 
 
 def _lab(picture_HW3: np.ndarray) -> np.ndarray:
@@ -173,5 +194,7 @@ def _enlarged(mask_HW: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """At the frame's own size, with smooth edges."""
     if mask_HW.shape == size:
         return mask_HW
-    picture = Image.fromarray(mask_HW.astype(np.uint8) * 255).resize(size[::-1], Image.Resampling.BICUBIC)
+    picture = Image.fromarray(mask_HW.astype(np.uint8) * 255).resize(
+        size[::-1], Image.Resampling.BICUBIC
+    )
     return np.asarray(picture) > 127

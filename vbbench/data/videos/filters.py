@@ -37,26 +37,49 @@ def why_not(found: Found, filters: Filters) -> tuple[str, str] | None:
     height, width = found.mask_HW.shape
     share = float(found.mask_HW.mean())
     if found.score < filters.min_score:
-        return "low score", f"the score is {found.score:.2f}, at least {filters.min_score:g} is asked for"
+        return (
+            "low score",
+            f"the score is {found.score:.2f}, at least {filters.min_score:g} is asked for",
+        )
     if share < filters.min_share:
-        return "too small", f"the mask covers {share:.2%} of the frame, at least {filters.min_share:.2%} is asked for"
+        return (
+            "too small",
+            f"the mask covers {share:.2%} of the frame, at least {filters.min_share:.2%} is asked for",
+        )
     if share > filters.max_share:
-        return "too large", f"the mask covers {share:.0%} of the frame, at most {filters.max_share:.0%} is asked for"
+        return (
+            "too large",
+            f"the mask covers {share:.0%} of the frame, at most {filters.max_share:.0%} is asked for",
+        )
     x1, y1, x2, y2 = clipped_box(found.box, (height, width))
     if min(x2 - x1, y2 - y1) < filters.min_side:
-        return "too small", f"the box is {x2 - x1} x {y2 - y1} pixels, at least {filters.min_side} a side are asked for"
+        return (
+            "too small",
+            f"the box is {x2 - x1} x {y2 - y1} pixels, at least {filters.min_side} a side are asked for",
+        )
     sides = sides_touched(found.mask_HW)
     if len(sides) > filters.max_sides:
-        return "at the border", f"the subject touches the frame's {' and '.join(sides)}, {filters.max_sides} of its sides may be"
+        return (
+            "at the border",
+            f"the subject touches the frame's {' and '.join(sides)}, {filters.max_sides} of its sides may be",
+        )
     piece = largest_piece(found.mask_HW)
     if piece < filters.min_piece:
-        return "fragments", f"the largest piece is {piece:.0%} of the mask, at least {filters.min_piece:.0%} is asked for"
+        return (
+            "fragments",
+            f"the largest piece is {piece:.0%} of the mask, at least {filters.min_piece:.0%} is asked for",
+        )
     return None
 
 
 def sides_touched(mask_HW: np.ndarray) -> list[str]:
     """Sides of the frame at which the subject has pixels."""
-    edges = {"top": mask_HW[0], "bottom": mask_HW[-1], "left": mask_HW[:, 0], "right": mask_HW[:, -1]}
+    edges = {
+        "top": mask_HW[0],
+        "bottom": mask_HW[-1],
+        "left": mask_HW[:, 0],
+        "right": mask_HW[:, -1],
+    }
     return [name for name, pixels in edges.items() if pixels.any()]
 
 
@@ -68,7 +91,9 @@ def largest_piece(mask_HW: np.ndarray) -> float:
     return float(np.bincount(pieces.ravel())[1:].max() / mask_HW.sum()) if count else 0.0
 
 
-def clipped_box(box: tuple[float, float, float, float], size: tuple[int, int]) -> tuple[int, int, int, int]:
+def clipped_box(
+    box: tuple[float, float, float, float], size: tuple[int, int]
+) -> tuple[int, int, int, int]:
     """A box in whole pixels inside of the frame, as the released code cuts it out (rounded down): x1, y1, x2, y2.
 
     Args:

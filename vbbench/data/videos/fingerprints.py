@@ -40,7 +40,9 @@ class Fingerprint:
 def fingerprint(picture_HW3: np.ndarray) -> Fingerprint | None:
     """Of a picture, uint8 (H, W, 3); None where it is of one colour, as which all such pictures would be copies of each other."""
     image = Image.fromarray(picture_HW3)
-    grey = np.asarray(image.convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX), dtype=np.float64)
+    grey = np.asarray(
+        image.convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX), dtype=np.float64
+    )
     if grey.std() < _FLAT:
         return None
     thumbnail = np.asarray(image.resize((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BOX))
@@ -54,12 +56,19 @@ def _hash(grey_HW: np.ndarray) -> np.ndarray:
     return np.where(lowest > np.median(lowest[1:]), 1, -1).astype(np.int8)
 
 
-def copies(these: Sequence[Fingerprint], others: Sequence[Fingerprint]) -> list[tuple[int, int, int]]:
+def copies(
+    these: Sequence[Fingerprint], others: Sequence[Fingerprint]
+) -> list[tuple[int, int, int]]:
     """Pairs of near-duplicates: place among these, place among the others, by how many bits they differ; in that order."""
     if not these or not others:
         return []
     ours, plain, mirrored = (
-        np.stack(bits).astype(np.float32) for bits in ([p.bits for p in these], [p.bits for p in others], [p.mirrored for p in others])
+        np.stack(bits).astype(np.float32)
+        for bits in (
+            [p.bits for p in these],
+            [p.bits for p in others],
+            [p.mirrored for p in others],
+        )
     )
     found = []
     for start in range(0, len(ours), _CHUNK):
@@ -69,19 +78,31 @@ def copies(these: Sequence[Fingerprint], others: Sequence[Fingerprint]) -> list[
             one, other = these[start + a].thumbnail.astype(float), others[b].thumbnail.astype(float)
             lighter = np.clip(one.mean() / max(other.mean(), 1), 1 / MOST_LIGHTER, MOST_LIGHTER)
             ways = [np.abs(one - lighter * way).mean() for way in (other, other[:, ::-1])]
-            good = [d for d, colour in zip(differ_2NM[:, a, b], ways, strict=True) if d <= MOST_BITS and colour <= MOST_COLOUR]
+            good = [
+                d
+                for d, colour in zip(differ_2NM[:, a, b], ways, strict=True)
+                if d <= MOST_BITS and colour <= MOST_COLOUR
+            ]
             if good:
                 found.append((int(start + a), int(b), int(min(good))))
     return found
 
 
-def alike(these_ND: np.ndarray, others_ND: np.ndarray, lowest: float) -> list[tuple[int, int, float]]:
+def alike(
+    these_ND: np.ndarray, others_ND: np.ndarray, lowest: float
+) -> list[tuple[int, int, float]]:
     """Pairs of embeddings, float (N, D) and (M, D), whose cosine is at least ``lowest``: both places, and the cosine."""
     if not len(these_ND) or not len(others_ND):
         return []
-    ours, theirs = (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12) for rows in (these_ND, others_ND))
+    ours, theirs = (
+        rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+        for rows in (these_ND, others_ND)
+    )
     found = []
     for start in range(0, len(ours), _CHUNK):
         cosines = ours[start : start + _CHUNK] @ theirs.T
-        found += [(int(start + a), int(b), float(cosines[a, b])) for a, b in np.argwhere(cosines >= lowest)]
+        found += [
+            (int(start + a), int(b), float(cosines[a, b]))
+            for a, b in np.argwhere(cosines >= lowest)
+        ]
     return found

@@ -51,7 +51,9 @@ class Inspected:
         """Note a fault; paths in the reason are shortened to those inside of the dataset."""
         text = one_line(reason) if isinstance(reason, BaseException) else str(reason)
         place = f"{self.entry.name}/{file}".rstrip("/")
-        self.faults.append(Fault(kind, place, text.replace(f"{self.entry.root}/", "").removeprefix(f"{place} ")))
+        self.faults.append(
+            Fault(kind, place, text.replace(f"{self.entry.root}/", "").removeprefix(f"{place} "))
+        )
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,11 @@ def _first_frame(inspector: Inspector, seen: Inspected) -> np.ndarray | None:
         return None
     path = find_video(inspector.videos, entry.page_dir, entry.videoid)
     if path is None:
-        seen.add(faults.MISSING_VIDEO, "", f"there is no video {Path(entry.page_dir) / entry.videoid}.mp4 among the videos")
+        seen.add(
+            faults.MISSING_VIDEO,
+            "",
+            f"there is no video {Path(entry.page_dir) / entry.videoid}.mp4 among the videos",
+        )
         return None
     try:
         frame = read_start(path)[0]
@@ -118,7 +124,11 @@ def _check_label(instance: Instance, seen: Inspected) -> None:
     own = seen.entry.class_name
     noun = find_noun(instance.label, (*CLASSES, *(() if own in CLASSES else (own,))))
     if noun is None or noun.class_name != own:
-        seen.add(faults.OTHER_CLASS, "mask.json", f"the label {instance.label!r} is not of the class {own}")
+        seen.add(
+            faults.OTHER_CLASS,
+            "mask.json",
+            f"the label {instance.label!r} is not of the class {own}",
+        )
 
 
 def _check_mask(instance: Instance, frame: np.ndarray | None, seen: Inspected) -> np.ndarray | None:
@@ -153,7 +163,11 @@ def _check_box(instance: Instance, size: Any, seen: Inspected) -> bool:
         seen.add(faults.BOX_OUTSIDE, "mask.json", f"the box {list(instance.box)} has no area")
         return False
     if min(x1, y1) < -SLACK or x2 > width + SLACK or y2 > height + SLACK:
-        seen.add(faults.BOX_OUTSIDE, "mask.json", f"the box {list(instance.box)} reaches out of the frame of {_size(size)}")
+        seen.add(
+            faults.BOX_OUTSIDE,
+            "mask.json",
+            f"the box {list(instance.box)} reaches out of the frame of {_size(size)}",
+        )
         return False
     return True
 

@@ -81,8 +81,14 @@ def class_files(root: Path) -> dict[str, Path]:
         InputError: no such folder, or none in it.
     """
     if not root.is_dir():
-        raise InputError(f"there is no dataset {root}." if not root.exists() else f"{root} is a file, not the folder of a dataset.")
-    found = {path.stem: path for path in sorted(root.glob("*.csv")) if not path.name.startswith(".")}
+        raise InputError(
+            f"there is no dataset {root}."
+            if not root.exists()
+            else f"{root} is a file, not the folder of a dataset."
+        )
+    found = {
+        path.stem: path for path in sorted(root.glob("*.csv")) if not path.name.startswith(".")
+    }
     if not found:
         raise InputError(f"{root} is no dataset of this layout: it holds no <class>.csv.")
     return found
@@ -98,7 +104,15 @@ def read_rows(path: Path, columns: Sequence[str] = COLUMNS) -> list[Row]:
     for line, cells in read_table(path, columns):
         if not cells["videoid"]:
             raise InputError(f"{path}, line {line}: the videoid is missing.")
-        rows.append(Row(line, cells["videoid"], cells.get("page_dir", ""), cells["name"], cells.get(SOURCE) or cells["videoid"]))
+        rows.append(
+            Row(
+                line,
+                cells["videoid"],
+                cells.get("page_dir", ""),
+                cells["name"],
+                cells.get(SOURCE) or cells["videoid"],
+            )
+        )
     return rows
 
 
@@ -109,7 +123,9 @@ def read_table(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, 
         InputError: as `read_rows`.
     """
     if not path.is_file():
-        raise InputError(f"{path} is a folder, not a CSV file." if path.is_dir() else f"there is no file {path}.")
+        raise InputError(
+            f"{path} is a folder, not a CSV file." if path.is_dir() else f"there is no file {path}."
+        )
     rows = []
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -117,7 +133,9 @@ def read_table(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, 
             header = [name.strip().lower() for name in next(reader, [])]
             missing = [name for name in columns if name not in header]
             if missing:
-                raise InputError(f"{path}, line 1: the columns {', '.join(columns)} are needed, {', '.join(missing)} is missing.")
+                raise InputError(
+                    f"{path}, line 1: the columns {', '.join(columns)} are needed, {', '.join(missing)} is missing."
+                )
             for values in reader:
                 if not any(value.strip() for value in values):
                     continue
@@ -126,9 +144,13 @@ def read_table(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, 
                         f"{path}, line {reader.line_num}: it has {len(values)} cells, the header has {len(header)}; "
                         "texts with commas stand in quotes."
                     )
-                rows.append((reader.line_num, dict(zip(header, map(str.strip, values), strict=True))))
+                rows.append(
+                    (reader.line_num, dict(zip(header, map(str.strip, values), strict=True)))
+                )
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text (byte {error.start}): save it as CSV UTF-8.") from None
+        raise InputError(
+            f"{path} is not UTF-8 text (byte {error.start}): save it as CSV UTF-8."
+        ) from None
     except csv.Error as error:
         raise InputError(f"{path}, line {reader.line_num}: this is no CSV: {error}.") from None
     except OSError as error:
@@ -151,7 +173,11 @@ def read_instances(folder: Path) -> list[Instance]:
         raise InputError(f"{path} cannot be read: {error}.") from None
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise InputError(f"{path} is not a list of entries.")
-    found = [_instance(entry, path) for entry in entries if "box" in entry or entry.get("label") != "background"]
+    found = [
+        _instance(entry, path)
+        for entry in entries
+        if "box" in entry or entry.get("label") != "background"
+    ]
     if not found:
         raise InputError(f"{path} names no subject.")
     if len({instance.value for instance in found}) < len(found):
@@ -162,10 +188,21 @@ def read_instances(folder: Path) -> list[Instance]:
 def _instance(entry: dict[str, Any], path: Path) -> Instance:
     value, label, score, box = (entry.get(key) for key in ("value", "label", "logit", "box"))
     numbers = [score, *box] if isinstance(box, list) and len(box) == 4 else [None]
-    good = isinstance(value, int) and not isinstance(value, bool) and value >= 0 and isinstance(label, str)
-    if not good or not all(isinstance(n, int | float) and not isinstance(n, bool) and math.isfinite(n) for n in numbers):
-        raise InputError(f"{path} has an entry that cannot be understood: {json.dumps(entry)[:120]}.")
-    return Instance(value, label, float(score), tuple(map(float, box)), path.parent / f"mask_{value}.png")
+    good = (
+        isinstance(value, int)
+        and not isinstance(value, bool)
+        and value >= 0
+        and isinstance(label, str)
+    )
+    if not good or not all(
+        isinstance(n, int | float) and not isinstance(n, bool) and math.isfinite(n) for n in numbers
+    ):
+        raise InputError(
+            f"{path} has an entry that cannot be understood: {json.dumps(entry)[:120]}."
+        )
+    return Instance(
+        value, label, float(score), tuple(map(float, box)), path.parent / f"mask_{value}.png"
+    )
 
 
 def read_mask(path: Path) -> np.ndarray:
@@ -185,18 +222,28 @@ def read_mask(path: Path) -> np.ndarray:
         raise InputError(f"there is no mask {path}.") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"{path} is not a mask that can be read: {error}.") from None
-    return pixels != 0 if pixels.ndim == 2 else (pixels[..., : 3 if pixels.shape[2] > 2 else 1] != 0).any(axis=2)
+    return (
+        pixels != 0
+        if pixels.ndim == 2
+        else (pixels[..., : 3 if pixels.shape[2] > 2 else 1] != 0).any(axis=2)
+    )
 
 
 def find_video(videos: Path, page_dir: str, videoid: str) -> Path | None:
     """The video of a clip: ``<page_dir>/<videoid>.mp4``, else without the folder, or with another suffix; None where there is none."""
     inside = PurePosixPath(page_dir)
-    folders = [videos] if not page_dir or inside.is_absolute() or ".." in inside.parts else [videos / inside, videos]
+    folders = (
+        [videos]
+        if not page_dir or inside.is_absolute() or ".." in inside.parts
+        else [videos / inside, videos]
+    )
     places = (folder / f"{videoid}{suffix}" for folder in folders for suffix in SUFFIXES)
     return next((place for place in places if place.is_file()), None)
 
 
-def cut_out(frame_HW3: np.ndarray, mask_HW: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
+def cut_out(
+    frame_HW3: np.ndarray, mask_HW: np.ndarray, box: tuple[float, float, float, float]
+) -> np.ndarray:
     """The image prompt: the masked frame on white, cut to the box, padded with white to a square; never resized.
 
     Args:

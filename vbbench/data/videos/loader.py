@@ -10,7 +10,15 @@ import numpy as np
 
 from vbbench.core.names import nearest
 from vbbench.data.videos import heldout
-from vbbench.data.videos.layout import class_files, cut_out, find_video, is_id, read_instances, read_mask, read_rows
+from vbbench.data.videos.layout import (
+    class_files,
+    cut_out,
+    find_video,
+    is_id,
+    read_instances,
+    read_mask,
+    read_rows,
+)
 from vbbench.errors import InputError, UsageError, one_line
 
 
@@ -79,7 +87,9 @@ def examples(
                 continue
             try:
                 if not is_id(row.videoid):
-                    raise InputError(f"{files[class_name]}, line {row.line}: the videoid {row.videoid!r} cannot name a folder.")
+                    raise InputError(
+                        f"{files[class_name]}, line {row.line}: the videoid {row.videoid!r} cannot name a folder."
+                    )
                 video = find_video(Path(videos), row.page_dir, row.videoid)
                 if video is None:
                     raise InputError(f"the video {row.page_dir}/{row.videoid} is not in {videos}.")
@@ -90,4 +100,14 @@ def examples(
                 on_fault(one_line(error))
                 continue
             for one in found:
-                yield Example(class_name, row.videoid, row.source, video, one.mask, one.box, one.label, one.score, row.name)
+                yield Example(
+                    class_name,
+                    row.videoid,
+                    row.source,
+                    video,
+                    one.mask,
+                    one.box,
+                    one.label,
+                    one.score,
+                    row.name,
+                )

@@ -18,9 +18,30 @@ CLASSES = ("bear", "car", "cat", "dog", "elephant", "horse", "lion", "panda", "t
 
 _WORDS: dict[str, tuple[str, ...]] = {
     "bear": ("bear", "grizzly"),
-    "car": ("car", "automobile", "sedan", "convertible", "hatchback", "limousine", "sports car", "racecar"),
+    "car": (
+        "car",
+        "automobile",
+        "sedan",
+        "convertible",
+        "hatchback",
+        "limousine",
+        "sports car",
+        "racecar",
+    ),
     "cat": ("cat", "kitten", "kitty", "tomcat", "tabby"),
-    "dog": ("dog", "puppy", "doggy", "doggie", "pup", "labrador", "poodle", "corgi", "dachshund", "bulldog", "terrier"),
+    "dog": (
+        "dog",
+        "puppy",
+        "doggy",
+        "doggie",
+        "pup",
+        "labrador",
+        "poodle",
+        "corgi",
+        "dachshund",
+        "bulldog",
+        "terrier",
+    ),
     "elephant": ("elephant",),
     "horse": ("horse", "pony", "stallion", "mare", "foal", "mustang", "gelding"),
     "lion": ("lion", "lioness"),
@@ -87,7 +108,10 @@ def _pattern(classes: tuple[str, ...]) -> re.Pattern[str]:
 def _spellings(words: Sequence[str]) -> list[str]:
     """Singular and plural, longest first; the words of one expression may stand apart, or be joined by a hyphen."""
     every = {spelling for word in words for spelling in (word, plural(word))}
-    return [r"(?:\s+|-)".join(map(re.escape, spelling.split())) for spelling in sorted(every, key=lambda text: (-len(text), text))]
+    return [
+        r"(?:\s+|-)".join(map(re.escape, spelling.split()))
+        for spelling in sorted(every, key=lambda text: (-len(text), text))
+    ]
 
 
 def plural(word: str) -> str:

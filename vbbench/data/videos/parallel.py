@@ -25,7 +25,11 @@ _AHEAD = 4  # jobs that wait for each process
 
 
 def each(
-    jobs: Iterable[Job], function: Callable[[Any, Job], Result], make: Callable[..., Any], arguments: tuple[Any, ...], workers: int
+    jobs: Iterable[Job],
+    function: Callable[[Any, Job], Result],
+    make: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    workers: int,
 ) -> Iterator[Result]:
     """``function(state, job)`` for each job, in the order in which they are done; ``state`` is ``make(*arguments)``, once a process.
 
@@ -40,9 +44,13 @@ def each(
         yield from (function(state, job) for job in jobs)
         return
     left = iter(jobs)
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(make, arguments))
+    pool = ProcessPoolExecutor(
+        workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(make, arguments)
+    )
     try:
-        waiting: set[Future[Result]] = {pool.submit(_run, function, job) for job in islice(left, workers * _AHEAD)}
+        waiting: set[Future[Result]] = {
+            pool.submit(_run, function, job) for job in islice(left, workers * _AHEAD)
+        }
         while waiting:
             done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
             waiting |= {pool.submit(_run, function, job) for job in islice(left, len(done))}
@@ -60,7 +68,9 @@ def _begin(make: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         _STATE[:] = [make(*arguments), None]
-    except Exception as error:  # told by the first job: an initializer's error would only break the pool
+    except (
+        Exception
+    ) as error:  # told by the first job: an initializer's error would only break the pool
         _STATE[:] = [None, error]
 
 

@@ -75,7 +75,9 @@ def make_segmenter(name: str, options: Mapping[str, Any]) -> Segmenter:
     try:
         return getattr(importlib.import_module(module), cls)(**options)
     except TypeError as error:
-        raise UsageError(f"the segmenter {name} cannot be made with {', '.join(options) or 'no options'}: {error}.") from None
+        raise UsageError(
+            f"the segmenter {name} cannot be made with {', '.join(options) or 'no options'}: {error}."
+        ) from None
 
 
 def box_of(mask_HW: np.ndarray) -> tuple[float, float, float, float]:

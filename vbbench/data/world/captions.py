@@ -29,7 +29,18 @@ _CAR_ACTIONS = {"right": "driving right", "left": "driving left", "away": "drivi
 
 
 def _vocabulary() -> tuple[str, ...]:
-    words = {"a", "an", "and", "with", "photo", "of", *CLASSES, *COLOURS, *MARKINGS, *SECONDARY_PART.values()}
+    words = {
+        "a",
+        "an",
+        "and",
+        "with",
+        "photo",
+        "of",
+        *CLASSES,
+        *COLOURS,
+        *MARKINGS,
+        *SECONDARY_PART.values(),
+    }
     for phrase in (*_PLACES.values(), *_ACTIONS.values(), *_CAR_ACTIONS.values()):
         words.update(phrase.split())
     return tuple(sorted(words))
@@ -80,7 +91,9 @@ def rich_caption(subject: Individual, scene: str | None, motion: str | None) -> 
 def _finish(words: list[str], class_name: str, scene: str | None, motion: str | None) -> str:
     words = [article(words[0]), *words]
     if motion is not None:
-        words.append((_CAR_ACTIONS.get(motion) if class_name == "car" else None) or _ACTIONS[motion])
+        words.append(
+            (_CAR_ACTIONS.get(motion) if class_name == "car" else None) or _ACTIONS[motion]
+        )
     if scene is not None:
         words.append(_PLACES[scene])
     return " ".join(words)

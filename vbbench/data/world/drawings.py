@@ -18,7 +18,9 @@ import numpy as np
 Array = np.ndarray
 
 
-def ellipse(x: Array, y: Array, cx: Array | float, cy: Array | float, rx: Array | float, ry: Array | float) -> Array:
+def ellipse(
+    x: Array, y: Array, cx: Array | float, cy: Array | float, rx: Array | float, ry: Array | float
+) -> Array:
     """Distance to an axis-parallel ellipse, first-order exact at its edge."""
     dx, dy = x - cx, y - cy
     k0 = np.sqrt((dx / rx) ** 2 + (dy / ry) ** 2)
@@ -44,10 +46,22 @@ def capsule(
     return np.sqrt((px - bx * h) ** 2 + (py - by * h) ** 2) - radius
 
 
-def box(x: Array, y: Array, cx: Array | float, cy: Array | float, hx: Array | float, hy: Array | float, r: float) -> Array:
+def box(
+    x: Array,
+    y: Array,
+    cx: Array | float,
+    cy: Array | float,
+    hx: Array | float,
+    hy: Array | float,
+    r: float,
+) -> Array:
     """Distance to a box of half sizes hx, hy with corners rounded by r."""
     qx, qy = np.abs(x - cx) - hx + r, np.abs(y - cy) - hy + r
-    return np.sqrt(np.maximum(qx, 0) ** 2 + np.maximum(qy, 0) ** 2) + np.minimum(np.maximum(qx, qy), 0) - r
+    return (
+        np.sqrt(np.maximum(qx, 0) ** 2 + np.maximum(qy, 0) ** 2)
+        + np.minimum(np.maximum(qx, qy), 0)
+        - r
+    )
 
 
 Array = np.ndarray
@@ -72,21 +86,34 @@ def _e(cx: Array | float, cy: Array | float, rx: Array | float, ry: Array | floa
 
 
 def _c(
-    x1: Array | float, y1: Array | float, x2: Array | float, y2: Array | float, r1: Array | float, r2: Array | float | None = None
+    x1: Array | float,
+    y1: Array | float,
+    x2: Array | float,
+    y2: Array | float,
+    r1: Array | float,
+    r2: Array | float | None = None,
 ) -> Distance:
     return lambda x, y: capsule(x, y, x1, y1, x2, y2, r1, r2)
 
 
-def _b(cx: Array | float, cy: Array | float, hx: Array | float, hy: Array | float, r: float) -> Distance:
+def _b(
+    cx: Array | float, cy: Array | float, hx: Array | float, hy: Array | float, r: float
+) -> Distance:
     return lambda x, y: box(x, y, cx, cy, hx, hy, r)
 
 
-def _legs(swing: Array, rear: float, front: float, hip: float, r: float, paint: str, stride: float = 0.14) -> Iterator[Part]:
+def _legs(
+    swing: Array, rear: float, front: float, hip: float, r: float, paint: str, stride: float = 0.14
+) -> Iterator[Part]:
     """Far legs (darker) and near legs; the two pairs swing against each other."""
     foot = FEET + r
     for sign, gap, shade in ((-1.0, 0.13, 0.72), (1.0, 0.0, 1.0)):
         for at, way in ((rear, 1.0), (front, -1.0)):
-            yield Part(_c(at + gap * 0.8, hip, at + gap + sign * way * stride * swing, foot, r, r), paint, shade=shade)
+            yield Part(
+                _c(at + gap * 0.8, hip, at + gap + sign * way * stride * swing, foot, r, r),
+                paint,
+                shade=shade,
+            )
 
 
 def _eye(cx: float, cy: float, r: float = 0.055) -> Iterator[Part]:
@@ -124,7 +151,9 @@ def _cat(p: Array, swing: Array) -> Iterator[Part]:
     yield Part(_c(0.66, -0.52, 0.74, -0.02 + 0.06 * p[:, 1], 0.085), "secondary")
     yield Part(_e(0.0, -0.34, slim, 0.44), "base", marked=True)
     for side in (-1.0, 1.0):
-        yield Part(_e(side * 0.2, FEET + 0.09 + 0.07 * np.maximum(side * swing, 0), 0.17, 0.1), "secondary")
+        yield Part(
+            _e(side * 0.2, FEET + 0.09 + 0.07 * np.maximum(side * swing, 0), 0.17, 0.1), "secondary"
+        )
         yield Part(_c(side * 0.2, 0.46, side * 0.35, 0.86, 0.17, 0.03), "secondary")
     yield Part(_e(0.0, 0.32, 0.42, 0.33), "base")
     for side in (-1.0, 1.0):
@@ -187,7 +216,10 @@ def _panda(p: Array, swing: Array) -> Iterator[Part]:
     yield Part(_e(0.0, -0.3, 0.46 + 0.03 * p[:, 0], 0.44), "base", marked=True)
     for side in (-1.0, 1.0):
         yield Part(_c(side * 0.4, -0.1, side * 0.54, -0.4 + 0.1 * side * swing, 0.14), "secondary")
-        yield Part(_e(side * 0.32, FEET + 0.14 + 0.06 * np.maximum(side * swing, 0), 0.22, 0.15), "secondary")
+        yield Part(
+            _e(side * 0.32, FEET + 0.14 + 0.06 * np.maximum(side * swing, 0), 0.22, 0.15),
+            "secondary",
+        )
     yield Part(_e(0.0, 0.38, 0.45, 0.36), "base")
     for side in (-1.0, 1.0):
         yield Part(_e(side * 0.19, 0.4, 0.12, 0.14), "secondary")
@@ -211,7 +243,8 @@ def _tiger(p: Array, swing: Array) -> Iterator[Part]:
 
 
 DRAWINGS: dict[str, Callable[[Array, Array], Iterator[Part]]] = {
-    f.__name__.removeprefix("_"): f for f in (_bear, _car, _cat, _dog, _elephant, _horse, _lion, _panda, _tiger)
+    f.__name__.removeprefix("_"): f
+    for f in (_bear, _car, _cat, _dog, _elephant, _horse, _lion, _panda, _tiger)
 }
 
 
@@ -228,13 +261,29 @@ def marking_distance(kind: str, x: Array, y: Array, p: Array, frontal: bool) -> 
     if kind == "spots":
         pitch = 0.29 + 0.03 * p[:, 3]
         row = np.round((y - cy) / pitch)
-        u = np.mod(x - cx + 0.5 * pitch * np.mod(row, 2) + 0.1 * p[:, 4] + 0.5 * pitch, pitch) - 0.5 * pitch
+        u = (
+            np.mod(x - cx + 0.5 * pitch * np.mod(row, 2) + 0.1 * p[:, 4] + 0.5 * pitch, pitch)
+            - 0.5 * pitch
+        )
         return np.sqrt(u * u + (y - cy - row * pitch) ** 2) - 0.105
     if kind == "patch":
-        return ellipse(x, y, cx + (0.08 if frontal else 0.16) * p[:, 2], cy + 0.06 * p[:, 4], 0.24 + 0.02 * p[:, 3], 0.24)
+        return ellipse(
+            x,
+            y,
+            cx + (0.08 if frontal else 0.16) * p[:, 2],
+            cy + 0.06 * p[:, 4],
+            0.24 + 0.02 * p[:, 3],
+            0.24,
+        )
     if kind == "half":
-        return (x - cx) + 0.1 * p[:, 2] + 0.2 * p[:, 3] * (y - cy) if not frontal else (cy + 0.05 * p[:, 2]) - y
-    return cy + 0.06 + 0.04 * p[:, 2] - y if not frontal else np.abs(x - cx + 0.04 * p[:, 2]) - 0.13  # saddle
+        return (
+            (x - cx) + 0.1 * p[:, 2] + 0.2 * p[:, 3] * (y - cy)
+            if not frontal
+            else (cy + 0.05 * p[:, 2]) - y
+        )
+    return (
+        cy + 0.06 + 0.04 * p[:, 2] - y if not frontal else np.abs(x - cx + 0.04 * p[:, 2]) - 0.13
+    )  # saddle
 
 
 FRONTAL = frozenset({"cat", "panda"})

@@ -12,7 +12,14 @@ from functools import cache
 
 import numpy as np
 
-from vbbench.data.world.names import CLASS_MARKINGS, CLASSES, COLOURS, MARKINGS, PALETTE, WORLD_VERSION
+from vbbench.data.world.names import (
+    CLASS_MARKINGS,
+    CLASSES,
+    COLOURS,
+    MARKINGS,
+    PALETTE,
+    WORLD_VERSION,
+)
 from vbbench.errors import InputError
 
 SPLITS = ("train", "val", "test")
@@ -22,7 +29,16 @@ _SHARES = {"train": (0.0, 0.8), "val": (0.8, 0.9), "test": (0.9, 1.0)}
 NUM_SHAPE_PARAMETERS = 6
 
 # Pairs too near in CIELAB to serve as two colours of one individual.
-_TOO_NEAR = {frozenset(p) for p in (("red", "brown"), ("brown", "black"), ("orange", "yellow"), ("cream", "grey"), ("red", "orange"))}
+_TOO_NEAR = {
+    frozenset(p)
+    for p in (
+        ("red", "brown"),
+        ("brown", "black"),
+        ("orange", "yellow"),
+        ("cream", "grey"),
+        ("red", "orange"),
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -64,7 +80,12 @@ class IndividualBatch:
 
     def take(self, indices: np.ndarray) -> IndividualBatch:
         """The individuals at ``indices`` (N',), repeats allowed."""
-        return IndividualBatch(self.class_index[indices], self.colours[indices], self.marking[indices], self.shape[indices])
+        return IndividualBatch(
+            self.class_index[indices],
+            self.colours[indices],
+            self.marking[indices],
+            self.shape[indices],
+        )
 
 
 def _seed(*parts: object) -> np.random.Generator:
@@ -83,7 +104,9 @@ def _combinations(class_name: str) -> tuple[tuple[str, str, str, str], ...]:
         for s in COLOURS
         for m in COLOURS
         for kind in CLASS_MARKINGS[class_name]
-        if len({b, s, m}) == 3 and frozenset((b, s)) not in _TOO_NEAR and frozenset((b, m)) not in _TOO_NEAR
+        if len({b, s, m}) == 3
+        and frozenset((b, s)) not in _TOO_NEAR
+        and frozenset((b, m)) not in _TOO_NEAR
     ]
     order = _seed("combinations", class_name).permutation(len(combos))
     return tuple(combos[i] for i in order)
@@ -96,9 +119,13 @@ def split_size(split: str, class_name: str) -> int:
         InputError: no such split or class.
     """
     if split not in _SHARES:
-        raise InputError(f"no split {split!r} in the miniature world; there are {', '.join(SPLITS)}")
+        raise InputError(
+            f"no split {split!r} in the miniature world; there are {', '.join(SPLITS)}"
+        )
     if class_name not in CLASSES:
-        raise InputError(f"no class {class_name!r} in the miniature world; there are {', '.join(CLASSES)}")
+        raise InputError(
+            f"no class {class_name!r} in the miniature world; there are {', '.join(CLASSES)}"
+        )
     low, high = _SHARES[split]
     total = len(_combinations(class_name))
     return int(high * total) - int(low * total)
@@ -113,7 +140,9 @@ def individual(split: str, class_name: str, index: int) -> Individual:
     """
     size = split_size(split, class_name)
     if not 0 <= index < size:
-        raise InputError(f"the split {split!r} has individuals 0 to {size - 1} of the class {class_name!r}, not {index}")
+        raise InputError(
+            f"the split {split!r} has individuals 0 to {size - 1} of the class {class_name!r}, not {index}"
+        )
     combos = _combinations(class_name)
     base, secondary, marking_name, marking = combos[int(_SHARES[split][0] * len(combos)) + index]
     rng = _seed("individual", split, class_name, index)
@@ -125,19 +154,30 @@ def individual(split: str, class_name: str, index: int) -> Individual:
 
     colours = [colour(name) for name in (base, secondary, marking_name)]
     shape = tuple(float(v) for v in rng.uniform(-1, 1, NUM_SHAPE_PARAMETERS))
-    return Individual(split, class_name, index, *colours, base, secondary, marking_name, marking, shape)
+    return Individual(
+        split, class_name, index, *colours, base, secondary, marking_name, marking, shape
+    )
 
 
 def batch_of(people: Sequence[Individual]) -> IndividualBatch:
     """Stack individuals into arrays."""
     return IndividualBatch(
         class_index=np.array([CLASSES.index(p.class_name) for p in people], dtype=np.int64),
-        colours=np.array([[p.base, p.secondary, p.marking_colour] for p in people], dtype=np.uint8).reshape(-1, 3, 3),
+        colours=np.array(
+            [[p.base, p.secondary, p.marking_colour] for p in people], dtype=np.uint8
+        ).reshape(-1, 3, 3),
         marking=np.array([MARKINGS.index(p.marking) for p in people], dtype=np.int64),
-        shape=np.array([p.shape for p in people], dtype=np.float32).reshape(-1, NUM_SHAPE_PARAMETERS),
+        shape=np.array([p.shape for p in people], dtype=np.float32).reshape(
+            -1, NUM_SHAPE_PARAMETERS
+        ),
     )
 
 
 def individuals(split: str, class_indices: np.ndarray, indices: np.ndarray) -> IndividualBatch:
     """Many individuals of one split at once: class indices (N,) into CLASSES and indices (N,)."""
-    return batch_of([individual(split, CLASSES[int(c)], int(i)) for c, i in zip(class_indices, indices, strict=True)])
+    return batch_of(
+        [
+            individual(split, CLASSES[int(c)], int(i))
+            for c, i in zip(class_indices, indices, strict=True)
+        ]
+    )

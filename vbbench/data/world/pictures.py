@@ -40,8 +40,12 @@ class Variant:
 
 
 VARIANTS = {
-    "models": Variant(Counts(333, 6, 2, 3), Counts(15, 4, 2, 2), seed=1),  # 2,997 individuals, 17,982 stills, 5,994 clips, 8,991 prompts
-    "scoring": Variant(Counts(333, 6, 1, 3, first_index=400), Counts(15, 4, 2, 2, first_index=40), seed=2),
+    "models": Variant(
+        Counts(333, 6, 2, 3), Counts(15, 4, 2, 2), seed=1
+    ),  # 2,997 individuals, 17,982 stills, 5,994 clips, 8,991 prompts
+    "scoring": Variant(
+        Counts(333, 6, 1, 3, first_index=400), Counts(15, 4, 2, 2, first_index=40), seed=2
+    ),
 }
 
 
@@ -77,7 +81,9 @@ class Split:
         self.folder, self.name, self.counts, self.seed = folder, name, counts, seed
         classes = len(world.CLASSES)
         self.class_index = np.repeat(np.arange(classes), counts.individuals)  # (S,) of each subject
-        self.index = np.tile(counts.first_index + np.arange(counts.individuals), classes)  # (S,) its number in its class
+        self.index = np.tile(
+            counts.first_index + np.arange(counts.individuals), classes
+        )  # (S,) its number in its class
 
     @property
     def num_subjects(self) -> int:
@@ -106,7 +112,9 @@ class Split:
 
     def individual(self, subject: int) -> world.Individual:
         """The individual behind a subject's row."""
-        return world.individual(self.name, world.CLASSES[self.class_index[subject]], int(self.index[subject]))
+        return world.individual(
+            self.name, world.CLASSES[self.class_index[subject]], int(self.index[subject])
+        )
 
     def rows_of(self, kind: str, subjects: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """A random row of ``stills``, ``clips`` or ``prompts`` for each of the subjects (N,)."""
@@ -117,7 +125,10 @@ class Split:
         """One caption for each row, drawn anew: the base colour is told in some, the rest is what the picture shows."""
         return [
             world.caption(
-                self.individual(int(pictures.subject[row])), world.SCENES[pictures.scene[row]], world.MOTIONS[pictures.motion[row]], rng
+                self.individual(int(pictures.subject[row])),
+                world.SCENES[pictures.scene[row]],
+                world.MOTIONS[pictures.motion[row]],
+                rng,
             )
             for row in rows
         ]
@@ -128,12 +139,21 @@ class Split:
         subject = np.repeat(np.arange(self.num_subjects), per_subject)
         rng = np.random.default_rng([self.seed, SPLITS.index(self.name), KINDS.index(kind)])
         seed = rng.integers(2**62, size=len(subject))
-        scene, motion = rng.integers(len(world.SCENES), size=len(subject)), rng.integers(len(world.MOTIONS), size=len(subject))
+        scene, motion = (
+            rng.integers(len(world.SCENES), size=len(subject)),
+            rng.integers(len(world.MOTIONS), size=len(subject)),
+        )
         frame = rng.integers(world.NUM_FRAMES, size=len(subject))
         none = np.full(len(subject), -1)
         if kind == "prompts":
             scene, motion, frame = none, none, none
-        return {"subject": subject, "scene": scene, "motion": motion, "frame": frame * 0 if kind == "clips" else frame, "seed": seed}
+        return {
+            "subject": subject,
+            "scene": scene,
+            "motion": motion,
+            "frame": frame * 0 if kind == "clips" else frame,
+            "seed": seed,
+        }
 
     def path(self, kind: str, what: str) -> Path:
         """File of one array, ``what`` being ``frames`` or ``masks``."""
@@ -145,7 +165,10 @@ class Split:
         return (self.num_subjects * getattr(self.counts, kind), *frames, world.SIZE, world.SIZE)
 
     def _open(self, kind: str) -> Pictures:
-        frames, masks = (np.load(self.path(kind, what), mmap_mode="r", allow_pickle=False) for what in ("frames", "masks"))
+        frames, masks = (
+            np.load(self.path(kind, what), mmap_mode="r", allow_pickle=False)
+            for what in ("frames", "masks")
+        )
         return Pictures(frames, masks, **self.records(kind))
 
 

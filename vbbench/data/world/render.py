@@ -57,18 +57,30 @@ def render_scenes(scenes: Array, jitter: Array) -> tuple[Array, Array]:
         pictures (N, S, S, 3) float32 in 0..255 and horizons (N,) in pixels from the top.
     """
     size = SIZE
-    rows, columns = np.meshgrid(np.arange(size, dtype=np.float32) + 0.5, np.arange(size, dtype=np.float32) + 0.5, indexing="ij")
+    rows, columns = np.meshgrid(
+        np.arange(size, dtype=np.float32) + 0.5,
+        np.arange(size, dtype=np.float32) + 0.5,
+        indexing="ij",
+    )
     out = np.empty((len(scenes), size, size, 3), dtype=np.float32)
     horizons = (0.56 + 0.025 * jitter[:, 0]) * size
     for index in np.unique(scenes):
         pick = np.flatnonzero(scenes == index)
-        out[pick] = _scene(SCENES[index], rows[None], columns[None], horizons[pick, None, None], jitter[pick, 2, None, None])
+        out[pick] = _scene(
+            SCENES[index],
+            rows[None],
+            columns[None],
+            horizons[pick, None, None],
+            jitter[pick, 2, None, None],
+        )
     out *= (1.0 + 0.03 * jitter[:, 1])[:, None, None, None]
     return np.clip(out, 0, 255), horizons
 
 
 def _scene(name: str, y: Array, x: Array, horizon: Array, side: Array) -> Array:
-    sky_top, sky_low, ground_top, ground_low = (np.asarray(c, dtype=np.float32) for c in _COLOURS[name])
+    sky_top, sky_low, ground_top, ground_low = (
+        np.asarray(c, dtype=np.float32) for c in _COLOURS[name]
+    )
     up = np.clip(y / horizon, 0, 1)[..., None]
     down = np.clip((y - horizon) / (SIZE - horizon), 0, 1)[..., None]
     sky = sky_top + (sky_low - sky_top) * up
@@ -81,7 +93,9 @@ def _scene(name: str, y: Array, x: Array, horizon: Array, side: Array) -> Array:
     return _things_on_the_ground(name, picture, y, x, horizon, side)
 
 
-def _things_in_the_sky(name: str, sky: Array, y: Array, x: Array, horizon: Array, side: Array) -> Array:
+def _things_in_the_sky(
+    name: str, sky: Array, y: Array, x: Array, horizon: Array, side: Array
+) -> Array:
     shift = 3.0 * side
     if name == "desert":
         return _over(sky, (255, 244, 176), _soft(np.hypot(x - 50 - shift, y - 11) - 6.0))
@@ -91,7 +105,11 @@ def _things_in_the_sky(name: str, sky: Array, y: Array, x: Array, horizon: Array
         return _over(sky, (250, 244, 206), _soft(np.hypot(x - 50 - shift, y - 11) - 5.5))
     if name in ("grass", "beach"):
         for cx, cy, r in ((13, 10, 4.0), (18, 9, 5.0), (23, 11, 3.5)):
-            sky = _over(sky, (250, 253, 255), 0.85 * _soft((np.hypot(x - cx - shift, (y - cy) * 1.5) - r) * 0.7))
+            sky = _over(
+                sky,
+                (250, 253, 255),
+                0.85 * _soft((np.hypot(x - cx - shift, (y - cy) * 1.5) - r) * 0.7),
+            )
         return sky
     if name == "road":
         for left, top, width in ((3, 17, 9), (14, 23, 10), (40, 14, 8), (50, 21, 11)):
@@ -103,7 +121,11 @@ def _things_in_the_sky(name: str, sky: Array, y: Array, x: Array, horizon: Array
         sky = _over(sky, (250, 246, 238), _soft(frame))
         glass = np.maximum(np.abs(x - 48 - shift), np.abs(y - 14)) - 7.5
         sky = _over(sky, (160, 210, 242), _soft(glass))
-        return _over(sky, (250, 246, 238), _soft(np.maximum(np.minimum(np.abs(x - 48 - shift), np.abs(y - 14)) - 0.6, glass)))
+        return _over(
+            sky,
+            (250, 246, 238),
+            _soft(np.maximum(np.minimum(np.abs(x - 48 - shift), np.abs(y - 14)) - 0.6, glass)),
+        )
     if name == "forest":
         for cx, width in ((5, 2.6), (19, 2.0), (34, 2.8), (47, 2.0), (59, 2.6)):
             sky = _over(sky, (92, 70, 54), _soft(np.abs(x - cx - shift) - width))
@@ -111,7 +133,9 @@ def _things_in_the_sky(name: str, sky: Array, y: Array, x: Array, horizon: Array
     return sky
 
 
-def _things_on_the_ground(name: str, picture: Array, y: Array, x: Array, horizon: Array, side: Array) -> Array:
+def _things_on_the_ground(
+    name: str, picture: Array, y: Array, x: Array, horizon: Array, side: Array
+) -> Array:
     if name == "beach":
         sea = np.maximum(horizon - 6.0 - y, y - horizon - 0.8 * np.cos(x * 0.3 + 2.0 * side))
         return _over(picture, (46, 136, 196), _soft(sea))
@@ -149,7 +173,9 @@ def trajectories(motions: Array, jitter: Array, frames: Array, num_frames: int) 
     x = 0.5 + 0.03 * start + 0.0 * u
     feet = 0.86 + 0.02 * depth + 0.0 * u
     step = np.where(frames // 2 % 2 == 0, 1.0, -1.0)
-    x = np.where(kind == "right", x - 0.16 + 0.32 * u, np.where(kind == "left", x + 0.16 - 0.32 * u, x))
+    x = np.where(
+        kind == "right", x - 0.16 + 0.32 * u, np.where(kind == "left", x + 0.16 - 0.32 * u, x)
+    )
     grow = np.where(kind == "closer", u, np.where(kind == "away", 1.0 - u, 0.0))
     depth_motion = (kind == "closer") | (kind == "away")
     half = np.where(depth_motion, half * (0.6 + 0.54 * grow), half)
@@ -158,10 +184,23 @@ def trajectories(motions: Array, jitter: Array, frames: Array, num_frames: int) 
     shadow = feet
     feet = np.where(kind == "jumping", feet - hop, feet)
     swing = np.where(kind == "standing", 0.0, step)
-    return {"x": x, "feet": feet, "half": half, "flip": np.where(kind == "left", -1.0, 1.0) + 0.0 * u, "swing": swing, "shadow": shadow}
+    return {
+        "x": x,
+        "feet": feet,
+        "half": half,
+        "flip": np.where(kind == "left", -1.0, 1.0) + 0.0 * u,
+        "swing": swing,
+        "shadow": shadow,
+    }
 
 
-def _paint(pictures: Array, masks: Array, people: IndividualBatch, place: dict[str, Array], rotation: Array | None) -> None:
+def _paint(
+    pictures: Array,
+    masks: Array,
+    people: IndividualBatch,
+    place: dict[str, Array],
+    rotation: Array | None,
+) -> None:
     """Draw one subject into each picture (N, S, S, 3) float32 and its parts into the masks (N, S, S), in place."""
     for index in np.unique(people.class_index):
         pick = np.flatnonzero(people.class_index == index)
@@ -169,10 +208,14 @@ def _paint(pictures: Array, masks: Array, people: IndividualBatch, place: dict[s
             rows = pick[part : part + _CHUNK]
             turn = None if rotation is None else rotation[rows]
             here = {name: values[rows] for name, values in place.items()}
-            pictures[rows], masks[rows] = _paint_class(CLASSES[index], pictures[rows], people.take(rows), here, turn)
+            pictures[rows], masks[rows] = _paint_class(
+                CLASSES[index], pictures[rows], people.take(rows), here, turn
+            )
 
 
-def _local_coordinates(place: dict[str, Array], rotation: Array | None) -> tuple[Array, Array, Array]:
+def _local_coordinates(
+    place: dict[str, Array], rotation: Array | None
+) -> tuple[Array, Array, Array]:
     """Pixels in the subject's own coordinates, (N, S*S) each, and the size of a pixel there (N, 1)."""
     centres = (np.arange(SIZE, dtype=np.float32) + 0.5) / SIZE
     gy, gx = (g.reshape(1, -1) for g in np.meshgrid(centres, centres, indexing="ij"))
@@ -180,13 +223,20 @@ def _local_coordinates(place: dict[str, Array], rotation: Array | None) -> tuple
     x = (gx - place["x"][:, None].astype(np.float32)) / half
     y = (place["feet"][:, None].astype(np.float32) - gy) / half + FEET
     if rotation is not None:
-        c, s = np.cos(rotation)[:, None].astype(np.float32), np.sin(rotation)[:, None].astype(np.float32)
+        c, s = (
+            np.cos(rotation)[:, None].astype(np.float32),
+            np.sin(rotation)[:, None].astype(np.float32),
+        )
         x, y = c * x + s * y, -s * x + c * y
     return x * place["flip"][:, None].astype(np.float32), y, 1.0 / (SIZE * half)
 
 
 def _paint_class(
-    name: str, pictures: Array, people: IndividualBatch, place: dict[str, Array], rotation: Array | None
+    name: str,
+    pictures: Array,
+    people: IndividualBatch,
+    place: dict[str, Array],
+    rotation: Array | None,
 ) -> tuple[Array, Array]:
     n = len(people)
     x, y, pixel = _local_coordinates(place, rotation)
@@ -206,7 +256,9 @@ def _paint_class(
         if part.marked:
             share = np.clip(0.5 - marking / pixel, 0.0, 1.0)[..., None]
             paint = paint + (colours[:, 2][:, None] - paint) * share
-            mask = np.where(inside, np.where(marking < 0, MASK_MARKING, MASK_BASE), mask).astype(np.uint8)
+            mask = np.where(inside, np.where(marking < 0, MASK_MARKING, MASK_BASE), mask).astype(
+                np.uint8
+            )
         else:
             mask = np.where(inside, _part_label(part), mask).astype(np.uint8)
         canvas = canvas + (paint * light - canvas) * coverage[..., None]
@@ -222,14 +274,21 @@ def _part_colour(part: Part, colours: Array) -> Array:
 
 
 def _part_label(part: Part) -> int:
-    return {"base": MASK_BASE, "secondary": MASK_SECONDARY}.get(part.paint, MASK_DETAIL) if isinstance(part.paint, str) else MASK_DETAIL
+    return (
+        {"base": MASK_BASE, "secondary": MASK_SECONDARY}.get(part.paint, MASK_DETAIL)
+        if isinstance(part.paint, str)
+        else MASK_DETAIL
+    )
 
 
 def _shadows(pictures: Array, place: dict[str, Array]) -> None:
     """A soft shadow where the subject stands (or will land); in place."""
     centres = (np.arange(SIZE, dtype=np.float32) + 0.5) / SIZE
     x, feet, half = (place[k][:, None, None] for k in ("x", "shadow", "half"))
-    distance = np.sqrt(((centres[None, None, :] - x) / (0.72 * half)) ** 2 + ((centres[None, :, None] - feet) / (0.13 * half)) ** 2)
+    distance = np.sqrt(
+        ((centres[None, None, :] - x) / (0.72 * half)) ** 2
+        + ((centres[None, :, None] - feet) / (0.13 * half)) ** 2
+    )
     pictures *= 1.0 - 0.28 * np.clip(1.6 - 1.2 * distance, 0.0, 1.0)[..., None].astype(np.float32)
 
 
@@ -254,10 +313,17 @@ def render_clips(
     """
     n = len(people)
     scenes, motions, seeds = np.asarray(scenes), np.asarray(motions), np.asarray(seeds)
-    frames = np.tile(np.arange(num_frames), (n, 1)) if frame_indices is None else np.asarray(frame_indices)
+    frames = (
+        np.tile(np.arange(num_frames), (n, 1))
+        if frame_indices is None
+        else np.asarray(frame_indices)
+    )
     count = frames.shape[1]
     jitter = _uniform(seeds, 0, 6)
-    place = {k: v.reshape(-1) for k, v in trajectories(motions, jitter[:, :3], frames, num_frames).items()}
+    place = {
+        k: v.reshape(-1)
+        for k, v in trajectories(motions, jitter[:, :3], frames, num_frames).items()
+    }
     background, _ = render_scenes(scenes, jitter[:, 3:])
     pictures = np.repeat(background, count, axis=0)
     _shadows(pictures, place)
@@ -277,7 +343,9 @@ def render_image_prompts(people: IndividualBatch, seeds: Array) -> tuple[Array, 
     half = 0.41 + 0.02 * jitter[:, 0]
     place = {
         "x": 0.5 + 0.02 * jitter[:, 1],
-        "feet": 0.5 - FEET * half + 0.02 * jitter[:, 2],  # the drawing's middle, about which it turns, in the picture's
+        "feet": 0.5
+        - FEET * half
+        + 0.02 * jitter[:, 2],  # the drawing's middle, about which it turns, in the picture's
         "half": half,
         "flip": np.where(jitter[:, 3] < 0, -1.0, 1.0),
         "swing": jitter[:, 4],
@@ -289,10 +357,16 @@ def render_image_prompts(people: IndividualBatch, seeds: Array) -> tuple[Array, 
     return np.clip(np.round(pictures), 0, 255).astype(np.uint8), masks
 
 
-def render_clip(subject: Individual, scene: str, motion: str, seed: int, num_frames: int = NUM_FRAMES) -> tuple[Array, Array]:
+def render_clip(
+    subject: Individual, scene: str, motion: str, seed: int, num_frames: int = NUM_FRAMES
+) -> tuple[Array, Array]:
     """One clip: frames (T, 64, 64, 3) uint8 and masks (T, 64, 64) uint8. ``scene`` of SCENES, ``motion`` of MOTIONS."""
     frames, masks = render_clips(
-        batch_of([subject]), np.array([SCENES.index(scene)]), np.array([MOTIONS.index(motion)]), np.array([seed]), num_frames
+        batch_of([subject]),
+        np.array([SCENES.index(scene)]),
+        np.array([MOTIONS.index(motion)]),
+        np.array([seed]),
+        num_frames,
     )
     return frames[0], masks[0]
 

@@ -35,7 +35,9 @@ def prepare(work: Path, variant: str = "models", processes: int | None = None) -
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         _render(TrainingData(partial, variant), processes or min(16, os.cpu_count() or 1))
-        (partial / "data.json").write_text(json.dumps({"digest": digest, "variant": variant, **_facts(variant)}, indent=2))
+        (partial / "data.json").write_text(
+            json.dumps({"digest": digest, "variant": variant, **_facts(variant)}, indent=2)
+        )
         try:
             os.replace(partial, folder)
         except OSError:  # somebody else was faster; both rendered the same
@@ -47,11 +49,19 @@ def data_digest(variant: str) -> str:
     """SHA-256 over everything that decides the pixels of a variant."""
     digest = hashlib.sha256(json.dumps(_facts(variant), sort_keys=True).encode())
     n = 2 * len(world.CLASSES)
-    people = world.individuals("val", np.arange(n) % len(world.CLASSES), np.arange(n) // len(world.CLASSES))
+    people = world.individuals(
+        "val", np.arange(n) % len(world.CLASSES), np.arange(n) // len(world.CLASSES)
+    )
     seeds = np.arange(n)
     frames = (seeds % world.NUM_FRAMES)[:, None]
     for picture in (
-        *world.render_clips(people, seeds % len(world.SCENES), seeds % len(world.MOTIONS), seeds, frame_indices=frames),
+        *world.render_clips(
+            people,
+            seeds % len(world.SCENES),
+            seeds % len(world.MOTIONS),
+            seeds,
+            frame_indices=frames,
+        ),
         *world.render_image_prompts(people, seeds),
     ):
         digest.update(picture.tobytes())
@@ -59,7 +69,13 @@ def data_digest(variant: str) -> str:
 
 
 def _facts(variant: str) -> dict[str, Any]:
-    return {"format": FORMAT, "world": world.WORLD_VERSION, "frames": world.NUM_FRAMES, "size": world.SIZE, **asdict(VARIANTS[variant])}
+    return {
+        "format": FORMAT,
+        "world": world.WORLD_VERSION,
+        "frames": world.NUM_FRAMES,
+        "size": world.SIZE,
+        **asdict(VARIANTS[variant]),
+    }
 
 
 def _render(data: TrainingData, processes: int) -> None:
@@ -68,10 +84,14 @@ def _render(data: TrainingData, processes: int) -> None:
         for kind in KINDS:
             shape = split.shape(kind)
             for what, tail in (("frames", (3,)), ("masks", ())):
-                np.lib.format.open_memmap(split.path(kind, what), mode="w+", dtype=np.uint8, shape=(*shape, *tail)).flush()
+                np.lib.format.open_memmap(
+                    split.path(kind, what), mode="w+", dtype=np.uint8, shape=(*shape, *tail)
+                ).flush()
     columns = list(zip(*_tasks(data), strict=True))
     progress = Progress(f"rendering {data.variant}", len(columns[0]), 0)
-    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn")) if processes > 1 else None
+    pool = (
+        ProcessPoolExecutor(processes, mp_context=get_context("spawn")) if processes > 1 else None
+    )
     try:
         for done, _ in enumerate((pool.map if pool else map)(_render_rows, *columns), start=1):
             if progress.due():
@@ -99,10 +119,14 @@ def _render_rows(data: TrainingData, split_name: str, kind: str, start: int, sto
     if kind == "prompts":
         frames, masks = world.render_image_prompts(people, records["seed"])
     elif kind == "clips":
-        frames, masks = world.render_clips(people, records["scene"], records["motion"], records["seed"])
+        frames, masks = world.render_clips(
+            people, records["scene"], records["motion"], records["seed"]
+        )
     else:
         stills = records["frame"][:, None]
-        clips = world.render_clips(people, records["scene"], records["motion"], records["seed"], frame_indices=stills)
+        clips = world.render_clips(
+            people, records["scene"], records["motion"], records["seed"], frame_indices=stills
+        )
         frames, masks = clips[0][:, 0], clips[1][:, 0]
     for what, values in (("frames", frames), ("masks", masks)):
         target = np.lib.format.open_memmap(split.path(kind, what), mode="r+")

@@ -16,7 +16,11 @@ _GAP = 3
 def grid(pictures: np.ndarray, scale: int = 1) -> np.ndarray:
     """Pictures (R, C, H, W, 3) uint8 as one picture with white gaps, each pixel ``scale`` times as large."""
     rows, columns, height, width, _ = pictures.shape
-    sheet = np.full((rows * (height * scale + _GAP) + _GAP, columns * (width * scale + _GAP) + _GAP, 3), 255, dtype=np.uint8)
+    sheet = np.full(
+        (rows * (height * scale + _GAP) + _GAP, columns * (width * scale + _GAP) + _GAP, 3),
+        255,
+        dtype=np.uint8,
+    )
     for r in range(rows):
         for c in range(columns):
             top, left = _GAP + r * (height * scale + _GAP), _GAP + c * (width * scale + _GAP)
@@ -32,8 +36,13 @@ def contact_sheet(seed: int = 0, split: str = "train") -> np.ndarray:
     for number, name in enumerate(CLASSES):
         people = batch_of([individual(split, name, 4 * (seed % 20) + i) for i in range(4)])
         prompts, _ = render_image_prompts(people, rng.integers(0, 2**31, 4))
-        scene, motion = np.array([(number + seed) % len(SCENES)]), np.array([(number + seed) % len(MOTIONS)])
-        clips, _ = render_clips(people.take(np.array([0])), scene, motion, rng.integers(0, 2**31, 1))
+        scene, motion = (
+            np.array([(number + seed) % len(SCENES)]),
+            np.array([(number + seed) % len(MOTIONS)]),
+        )
+        clips, _ = render_clips(
+            people.take(np.array([0])), scene, motion, rng.integers(0, 2**31, 1)
+        )
         rows.append(np.concatenate([prompts, clips[0]]))
     return grid(np.stack(rows), scale=2)
 

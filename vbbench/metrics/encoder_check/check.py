@@ -14,7 +14,13 @@ import numpy as np
 
 from vbbench.errors import IncompleteError, WeightsError, one_line
 from vbbench.metrics.encoder_check import record as canary_record
-from vbbench.metrics.encoder_check.probe import Channel, channels_of, distances, normalised_levels, tensors_digest
+from vbbench.metrics.encoder_check.probe import (
+    Channel,
+    channels_of,
+    distances,
+    normalised_levels,
+    tensors_digest,
+)
 from vbbench.metrics.encoder_check.record import Recording, surroundings
 from vbbench.metrics.encoders.configs import ENCODERS, check_scale, encoder_config
 from vbbench.metrics.encoders.encoders import FrameEncoder, get_encoder
@@ -51,15 +57,24 @@ class CanaryResult:
 
 def drifted(encoder: str, what: str, difference: str, allowed: str, why: str) -> CanaryResult:
     """It is not as recorded."""
-    return CanaryResult(False, (encoder, what, difference, allowed, "drifted"), f"{encoder}, {what}: {why}")
+    return CanaryResult(
+        False, (encoder, what, difference, allowed, "drifted"), f"{encoder}, {what}: {why}"
+    )
 
 
 def not_measured(encoder: str, what: str, why: str) -> CanaryResult:
     """Nothing could be compared."""
-    return CanaryResult(False, (encoder, what, "", "", f"not measured: {why}"), f"{encoder}, {what}: {why}", measured=False)
+    return CanaryResult(
+        False,
+        (encoder, what, "", "", f"not measured: {why}"),
+        f"{encoder}, {what}: {why}",
+        measured=False,
+    )
 
 
-def compare(encoder: FrameEncoder, digest: str, recording: Recording, device: str, precision: str) -> list[CanaryResult]:
+def compare(
+    encoder: FrameEncoder, digest: str, recording: Recording, device: str, precision: str
+) -> list[CanaryResult]:
     """One result a stage, in the order in which a drift travels.
 
     Args:
@@ -99,13 +114,26 @@ class _Held:
 
     def memory(self) -> CanaryResult:
         """Every single number, which embeddings may hide: a bias of attention's keys cancels out whatever it is."""
-        digest, recorded = tensors_digest(self.encoder), self.recording.facts["tensors"][self.precision]
+        digest, recorded = (
+            tensors_digest(self.encoder),
+            self.recording.facts["tensors"][self.precision],
+        )
         why = f"the network's weights are not the recorded ones; look at their file, or else at how it is read ({self.changes})."
-        return self._exact("in memory", digest == recorded, f"{digest[:12]} for {recorded[:12]}", why)
+        return self._exact(
+            "in memory", digest == recorded, f"{digest[:12]} for {recorded[:12]}", why
+        )
 
     def inputs(self, channels: Mapping[str, Channel]) -> CanaryResult:
-        given = [pair for channel in channels.values() for pair in zip(channel.names, channel.inputs, strict=True)]
-        recorded = [(row["name"], row["input"]) for kind in channels for row in self.recording.facts["channels"][kind]]
+        given = [
+            pair
+            for channel in channels.values()
+            for pair in zip(channel.names, channel.inputs, strict=True)
+        ]
+        recorded = [
+            (row["name"], row["input"])
+            for kind in channels
+            for row in self.recording.facts["channels"][kind]
+        ]
         changed = f"{sum(pair not in recorded for pair in given)} of {len(given)}"
         why = f"{changed} of the fixed frames and texts are not the recorded ones; look at what makes them, and at NumPy ({self.changes})."
         return self._exact("inputs", given == recorded, changed, why)
@@ -118,7 +146,11 @@ class _Held:
         look = "the tokenizer, its words and its library"
         if kind == "frames":
             now, then = self.encoder.config.preprocessing, self.recording.facts["preprocessing"]
-            asked = "what is asked for is as recorded" if now == then else f"asked for is {now!r}, recorded was {then!r}"
+            asked = (
+                "what is asked for is as recorded"
+                if now == then
+                else f"asked for is {now!r}, recorded was {then!r}"
+            )
             look = f"resize, crop and Pillow; {asked}"
         why = f"{changed} {kind} become other {PREPARED[kind]}{moved}; look at {look} ({self.changes})."
         return self._exact(PREPARED[kind], bool(alike_N.all()), changed, why)
@@ -129,13 +161,24 @@ class _Held:
         why = f"pixels are scaled otherwise than recorded, by up to {off:.1e} (allowed: {SCALED_ALLOWED:.1e}); look at mean and std."
         return self._near("scaling", off, SCALED_ALLOWED, why)
 
-    def embeddings(self, kind: str, off_N: np.ndarray | str, alike_N: np.ndarray, before: list[str]) -> CanaryResult:
+    def embeddings(
+        self, kind: str, off_N: np.ndarray | str, alike_N: np.ndarray, before: list[str]
+    ) -> CanaryResult:
         """Of the inputs that reached the network as recorded; of all where none did."""
-        name, allowed = self.encoder.config.name, self.recording.facts["allowed"][kind][self.precision]
+        name, allowed = (
+            self.encoder.config.name,
+            self.recording.facts["allowed"][kind][self.precision],
+        )
         if isinstance(off_N, str):
-            return not_measured(name, kind, f"they cannot be computed in {self.precision}: {off_N}.")
+            return not_measured(
+                name, kind, f"they cannot be computed in {self.precision}: {off_N}."
+            )
         if allowed is None:
-            return not_measured(name, kind, f"{self.precision} did not run where {self.recording.path} was made: its noise is not known.")
+            return not_measured(
+                name,
+                kind,
+                f"{self.precision} did not run where {self.recording.path} was made: its noise is not known.",
+            )
         off = float(off_N[alike_N].max() if alike_N.any() else off_N.max())
         why = f"embeddings are off by up to {off:.1e} of their length (allowed in {self.precision}: {allowed:.1e}), "
         if before:
@@ -148,17 +191,27 @@ class _Held:
         """(N,) of all inputs in one batch; why there are none where the device cannot compute them."""
         try:
             return distances(channel.embedded(), self.recording.embeddings[kind])
-        except (RuntimeError, AssertionError, ValueError) as error:  # a lack of memory or of an operation; frames of another size
+        except (
+            RuntimeError,
+            AssertionError,
+            ValueError,
+        ) as error:  # a lack of memory or of an operation; frames of another size
             return one_line(error)
 
     def alike(self, kind: str, channel: Channel) -> np.ndarray:
         """(N,) bool: inputs that reach the network as recorded."""
         recorded = self.recording.facts["channels"][kind]
-        return np.array([now == row["prepared"] for now, row in zip(channel.prepared, recorded, strict=True)])
+        return np.array(
+            [now == row["prepared"] for now, row in zip(channel.prepared, recorded, strict=True)]
+        )
 
     def _exact(self, what: str, same: bool, difference: str, why: str) -> CanaryResult:
         name = self.encoder.config.name
-        return CanaryResult(True, (name, what, "none", "none", "same")) if same else drifted(name, what, difference, "none", why)
+        return (
+            CanaryResult(True, (name, what, "none", "none", "same"))
+            if same
+            else drifted(name, what, difference, "none", why)
+        )
 
     def _near(self, what: str, off: float, allowed: float, why: str) -> CanaryResult:
         name, numbers = self.encoder.config.name, (f"{off:.1e}", f"{allowed:.1e}")
@@ -169,8 +222,14 @@ class _Held:
 
 def _changes(recording: Recording, device: str) -> str:
     then, now = recording.facts["where"], surroundings(device)
-    others = [f"{what} {now[what]} for {then.get(what)}" for what in now if now[what] != then.get(what)]
-    return f"since {recording.facts['when']}: {', '.join(others)}" if others else "libraries and device are the recorded ones"
+    others = [
+        f"{what} {now[what]} for {then.get(what)}" for what in now if now[what] != then.get(what)
+    ]
+    return (
+        f"since {recording.facts['when']}: {', '.join(others)}"
+        if others
+        else "libraries and device are the recorded ones"
+    )
 
 
 __all__ = ["CanaryResult", "check_encoders", "record"]
@@ -182,7 +241,11 @@ def check_encoders(setting: Setting, device: str) -> list[CanaryResult]:
     Raises:
         UsageError: no such scale, encoder or device.
     """
-    return [result for role in ENCODERS[check_scale(setting.scale)] for result in _check(role, setting, device)]
+    return [
+        result
+        for role in ENCODERS[check_scale(setting.scale)]
+        for result in _check(role, setting, device)
+    ]
 
 
 def record(setting: Setting, device: str, folder: Path | None = None) -> list[CanaryResult]:
@@ -193,10 +256,16 @@ def record(setting: Setting, device: str, folder: Path | None = None) -> list[Ca
     Raises:
         UsageError: no such scale, encoder or device.
     """
-    return [result for role in ENCODERS[check_scale(setting.scale)] for result in _check(role, setting, device, anew=True, folder=folder)]
+    return [
+        result
+        for role in ENCODERS[check_scale(setting.scale)]
+        for result in _check(role, setting, device, anew=True, folder=folder)
+    ]
 
 
-def _check(role: str, setting: Setting, device: str, *, anew: bool = False, folder: Path | None = None) -> list[CanaryResult]:
+def _check(
+    role: str, setting: Setting, device: str, *, anew: bool = False, folder: Path | None = None
+) -> list[CanaryResult]:
     config = encoder_config(role, setting)
     try:
         if setting.weights == "trained":
@@ -212,8 +281,18 @@ def _check(role: str, setting: Setting, device: str, *, anew: bool = False, fold
         found = None if anew else canary_record.find(config, setting, digest)
         if found is not None:
             return compare(encoder, digest, canary_record.load(found), device, setting.precision)
-        path = canary_record.kept_path(config, setting, digest) if folder is None else folder / f"{config.name}.json"
+        path = (
+            canary_record.kept_path(config, setting, digest)
+            if folder is None
+            else folder / f"{config.name}.json"
+        )
         canary_record.make(path, role, setting, device, digest)
     except IncompleteError as error:
         return [not_measured(config.name, "recording", str(error))]
-    return [CanaryResult(True, (config.name, "all", "", "", "recorded now, held from the next time on"), f"recorded in {path}.")]
+    return [
+        CanaryResult(
+            True,
+            (config.name, "all", "", "", "recorded now, held from the next time on"),
+            f"recorded in {path}.",
+        )
+    ]

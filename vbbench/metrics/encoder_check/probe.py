@@ -56,7 +56,10 @@ def texts_for(config: EncoderConfig) -> tuple[str, ...]:
         return ()
     if "open_clip" in config.arch:
         return ENGLISH
-    pieces = (VOCABULARY[start : start + _WORDS_A_TEXT] for start in range(0, len(VOCABULARY), _WORDS_A_TEXT))
+    pieces = (
+        VOCABULARY[start : start + _WORDS_A_TEXT]
+        for start in range(0, len(VOCABULARY), _WORDS_A_TEXT)
+    )
     return (*MINIATURE, *map(" ".join, pieces))
 
 
@@ -64,8 +67,14 @@ def frames_for(side: int) -> dict[str, np.ndarray]:
     """Name -> uint8 (H, W, 3): each pattern at an odd size, that resize, antialiasing and crop change, and as a square of the encoder's
     own ``side``, that no resize touches."""
     sizes = ((97, 131), (131, 97), (64, 65), (41, 300), (288, 512), (512, 288), (45, 41))
-    drawn = [*zip(_PATTERNS, sizes, strict=True), *((pattern, (side, side)) for pattern in _PATTERNS)]
-    return {f"{pattern} {height} x {width}": _PATTERNS[pattern](height, width) for pattern, (height, width) in drawn}
+    drawn = [
+        *zip(_PATTERNS, sizes, strict=True),
+        *((pattern, (side, side)) for pattern in _PATTERNS),
+    ]
+    return {
+        f"{pattern} {height} x {width}": _PATTERNS[pattern](height, width)
+        for pattern, (height, width) in drawn
+    }
 
 
 def digest_of(what: np.ndarray | str) -> str:
@@ -89,7 +98,9 @@ def _rgb(*channels: np.ndarray) -> np.ndarray:
 def _gradient(height: int, width: int) -> np.ndarray:
     """Each channel rises another way."""
     y, x = _grid(height, width)
-    return _rgb(255 * x // (width - 1), 255 * y // (height - 1), 255 * (y + x) // (height + width - 2))
+    return _rgb(
+        255 * x // (width - 1), 255 * y // (height - 1), 255 * (y + x) // (height + width - 2)
+    )
 
 
 def _checker(height: int, width: int) -> np.ndarray:
@@ -112,7 +123,11 @@ def _discs(height: int, width: int) -> np.ndarray:
     row, column = y // cell, x // cell
     apart = (2 * (y % cell) - cell) ** 2 + (2 * (x % cell) - cell) ** 2
     inside = apart < (cell * (3 + (row + column) % 3) // 6) ** 2
-    colours = ((70 * row + 20) % 256, (90 * column + 60) % 256, (50 * (row + 2 * column) + 100) % 256)
+    colours = (
+        (70 * row + 20) % 256,
+        (90 * column + 60) % 256,
+        (50 * (row + 2 * column) + 100) % 256,
+    )
     return _rgb(*(np.where(inside, colour, 128) for colour in colours))
 
 
@@ -133,10 +148,16 @@ def _figure(height: int, width: int) -> np.ndarray:
     """Something like a picture: ground, sky, and a two-coloured body with legs."""
     y, x = _grid(height, width)
     y, x = 60 * y // height, 60 * x // width
-    sky, body, belly = y < 35, ((x - 28) ** 2 * 4 + (y - 30) ** 2 * 9 < 1600), ((x - 28) ** 2 * 4 + (y - 36) ** 2 * 16 < 900)
+    sky, body, belly = (
+        y < 35,
+        ((x - 28) ** 2 * 4 + (y - 30) ** 2 * 9 < 1600),
+        ((x - 28) ** 2 * 4 + (y - 36) ** 2 * 16 < 900),
+    )
     legs = (y > 34) & (y < 50) & ((x - 16) % 8 < 3) & (x > 15) & (x < 42)
     layers = ((body | legs, (200, 120, 40)), (belly, (240, 225, 190)))
-    picture = np.where(sky[..., None], np.array((150, 190, 235)), np.array((90, 150, 70)) - 2 * (y[..., None] % 3))
+    picture = np.where(
+        sky[..., None], np.array((150, 190, 235)), np.array((90, 150, 70)) - 2 * (y[..., None] % 3)
+    )
     for mask, colour in layers:
         picture = np.where(mask[..., None], np.array(colour), picture)
     return np.broadcast_to(picture, (height, width, 3)).astype(np.uint8)
@@ -210,13 +231,27 @@ def channels_of(encoder: FrameEncoder, side: int) -> dict[str, Channel]:
     frames = frames_for(side)
     crops = tuple(encoder.prepared(frame[None])[0] for frame in frames.values())
     digests = tuple(map(digest_of, frames.values()))
-    found = {"frames": Channel(tuple(frames), digests, tuple(map(digest_of, crops)), crops, lambda crops: embed_crops(encoder, crops))}
+    found = {
+        "frames": Channel(
+            tuple(frames),
+            digests,
+            tuple(map(digest_of, crops)),
+            crops,
+            lambda crops: embed_crops(encoder, crops),
+        )
+    }
     if isinstance(encoder, ClipEncoder):
         texts = texts_for(encoder.config)
         tokens = tuple(_tokens(encoder, text) for text in texts)
-        ready = tuple(None if token == why else text for text, (token, why) in zip(texts, tokens, strict=True))
+        ready = tuple(
+            None if token == why else text for text, (token, why) in zip(texts, tokens, strict=True)
+        )
         found["texts"] = Channel(
-            texts, tuple(map(digest_of, texts)), tuple(token for token, _ in tokens), ready, lambda texts: encoder.embed_text(texts).numpy()
+            texts,
+            tuple(map(digest_of, texts)),
+            tuple(token for token, _ in tokens),
+            ready,
+            lambda texts: encoder.embed_text(texts).numpy(),
         )
     return found
 
@@ -237,7 +272,9 @@ def embed_crops(encoder: FrameEncoder, crops: Sequence[np.ndarray]) -> np.ndarra
     caught: list[Tensor] = []
 
     def catch(_module: nn.Module, _given: Any, logits_BSHW: Tensor) -> None:
-        caught.append(nn.functional.adaptive_avg_pool2d(logits_BSHW.float(), _LOGITS_SIDE).flatten(1).cpu())
+        caught.append(
+            nn.functional.adaptive_avg_pool2d(logits_BSHW.float(), _LOGITS_SIDE).flatten(1).cpu()
+        )
 
     handle = encoder.network.register_forward_hook(catch)
     try:
@@ -261,7 +298,9 @@ def tensors_digest(encoder: FrameEncoder) -> str:
 
 def normalised_levels(encoder: FrameEncoder) -> np.ndarray:
     """(256, C) float32: what each value of each channel becomes. Scaling treats every pixel alike, so this is all of it."""
-    ramp_BHWC = torch.arange(LEVELS, dtype=torch.uint8).reshape(1, LEVELS, 1, 1).expand(1, LEVELS, 1, 3)
+    ramp_BHWC = (
+        torch.arange(LEVELS, dtype=torch.uint8).reshape(1, LEVELS, 1, 1).expand(1, LEVELS, 1, 3)
+    )
     return normalise(ramp_BHWC.contiguous(), encoder.config)[0, :, :, 0].T.contiguous().numpy()
 
 

@@ -23,10 +23,16 @@ import safetensors.numpy
 import torch
 from safetensors import SafetensorError
 
-from vbbench.core import paths as resources
+from vbbench.core import paths
 from vbbench.core.threads import torch_threads
 from vbbench.errors import IncompleteError
-from vbbench.metrics.encoder_check.probe import Channel, channels_of, distances, normalised_levels, tensors_digest
+from vbbench.metrics.encoder_check.probe import (
+    Channel,
+    channels_of,
+    distances,
+    normalised_levels,
+    tensors_digest,
+)
 from vbbench.metrics.encoders.configs import EncoderConfig
 from vbbench.metrics.encoders.encoders import FrameEncoder, get_encoder
 from vbbench.metrics.encoders.setting import PRECISIONS, Setting
@@ -79,10 +85,15 @@ class Noise:
 def reference(channels: Mapping[str, Channel]) -> dict[str, np.ndarray]:
     """The reference's embeddings, of the channels of an encoder in float32 on the CPU."""
     with torch_threads(1):
-        return {name: np.concatenate([channel.embed([ready]) for ready in channel.ready]) for name, channel in channels.items()}
+        return {
+            name: np.concatenate([channel.embed([ready]) for ready in channel.ready])
+            for name, channel in channels.items()
+        }
 
 
-def measure(load: Load, device: str, against: Reference, ways: tuple[Way, ...] = THOROUGH) -> list[Noise]:
+def measure(
+    load: Load, device: str, against: Reference, ways: tuple[Way, ...] = THOROUGH
+) -> list[Noise]:
     """The noise of every precision under every way, on a device."""
     found = []
     for precision in PRECISIONS:
@@ -103,7 +114,12 @@ def _distances(channel: Channel, against_ND: np.ndarray, batch: int) -> np.ndarr
     order = np.arange(max(len(channel.ready), batch)) % len(channel.ready)
     starts = range(0, len(order), batch)
     try:
-        embedded = np.concatenate([channel.embed([channel.ready[n] for n in order[start : start + batch]]) for start in starts])
+        embedded = np.concatenate(
+            [
+                channel.embed([channel.ready[n] for n in order[start : start + batch]])
+                for start in starts
+            ]
+        )
     except RuntimeError:  # PyTorch, of an operation that the precision lacks
         return None
     return distances(embedded, against_ND[order])
@@ -115,7 +131,9 @@ def allowed(noise: list[Noise]) -> dict[str, dict[str, float | None]]:
     for channel in dict.fromkeys(row.channel for row in noise):
         of_channel = found.setdefault(channel, {})
         for precision in PRECISIONS:
-            measured = [row.largest for row in noise if (row.channel, row.precision) == (channel, precision)]
+            measured = [
+                row.largest for row in noise if (row.channel, row.precision) == (channel, precision)
+            ]
             known = [largest for largest in measured if largest is not None]
             of_channel[precision] = max(FLOOR, MULTIPLE[precision] * max(known)) if known else None
     return found
@@ -124,7 +142,19 @@ def allowed(noise: list[Noise]) -> dict[str, dict[str, float | None]]:
 SHIPPED = Path(__file__).parent / "canaries"
 LIBRARIES = ("torch", "open_clip_torch", "timm", "transformers", "pillow", "numpy")
 _LEVELS = "levels"
-_FACTS = ("encoder", "weights", "tensors", "side", "preprocessing", "when", "where", "allowed", "noise", "channels", "sha256")
+_FACTS = (
+    "encoder",
+    "weights",
+    "tensors",
+    "side",
+    "preprocessing",
+    "when",
+    "where",
+    "allowed",
+    "noise",
+    "channels",
+    "sha256",
+)
 
 
 @dataclass(frozen=True)
@@ -155,13 +185,17 @@ def find(config: EncoderConfig, setting: Setting, digest: str) -> Path | None:
     kept = kept_path(config, setting, digest)
     if kept.is_file():
         return kept
-    return shipped if setting.scale == "mini" and setting.weights == "trained" and shipped.is_file() else None
+    return (
+        shipped
+        if setting.scale == "mini" and setting.weights == "trained" and shipped.is_file()
+        else None
+    )
 
 
 def kept_path(config: EncoderConfig, setting: Setting, digest: str) -> Path:
     """Where a user's recording of an encoder with these weights lies."""
     weights = "random" if setting.weights == "random" else digest[:12]
-    return resources.cache_dir() / "canaries" / f"{config.name}-{weights}.json"
+    return paths.cache_dir() / "canaries" / f"{config.name}-{weights}.json"
 
 
 def make(path: Path, role: str, setting: Setting, device: str, digest: str) -> Recording:
@@ -203,7 +237,9 @@ def make(path: Path, role: str, setting: Setting, device: str, digest: str) -> R
 
 def _rows(channel: Channel) -> list[dict[str, str]]:
     columns = zip(channel.names, channel.inputs, channel.prepared, strict=True)
-    return [{"name": name, "input": given, "prepared": prepared} for name, given, prepared in columns]
+    return [
+        {"name": name, "input": given, "prepared": prepared} for name, given, prepared in columns
+    ]
 
 
 def load(path: Path) -> Recording:
@@ -226,27 +262,38 @@ def load(path: Path) -> Recording:
         return Recording(path, facts, embeddings, levels)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         remedy = "install vbbench again" if path.parent == SHIPPED else "delete it to record anew"
-        raise IncompleteError(f"the recording {path} is damaged ({_reason(error)}): {remedy}.") from None
+        raise IncompleteError(
+            f"the recording {path} is damaged ({_reason(error)}): {remedy}."
+        ) from None
 
 
 def surroundings(device: str) -> dict[str, str]:
     """Versions of the libraries that numbers depend on, and the kind of machine."""
     known = {library: version(library) for library in LIBRARIES}
     cpu = f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
-    return {**known, "device": torch.cuda.get_device_name() if torch.device(device).type == "cuda" else f"cpu ({cpu})"}
+    return {
+        **known,
+        "device": torch.cuda.get_device_name()
+        if torch.device(device).type == "cuda"
+        else f"cpu ({cpu})",
+    }
 
 
 def _write(recording: Recording) -> None:
     arrays = {**recording.embeddings, _LEVELS: recording.levels}
-    content = safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
-    facts = json.dumps({**recording.facts, "sha256": sha256(content).hexdigest()}, indent=1, ensure_ascii=False)
+    content = safetensors.numpy.save(
+        {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    )
+    facts = json.dumps(
+        {**recording.facts, "sha256": sha256(content).hexdigest()}, indent=1, ensure_ascii=False
+    )
     try:
         recording.path.parent.mkdir(parents=True, exist_ok=True)
         _replace(recording.path.with_suffix(".safetensors"), content)
         _replace(recording.path, f"{facts}\n".encode())
     except OSError as error:
         raise IncompleteError(
-            f"the recording {recording.path} cannot be written: {error.strerror}; set {resources.CACHE_VARIABLE} to a folder that can."
+            f"the recording {recording.path} cannot be written: {error.strerror}; set {paths.CACHE_VARIABLE} to a folder that can."
         ) from None
 
 
@@ -260,4 +307,8 @@ def _replace(path: Path, content: bytes) -> None:
 
 
 def _reason(error: Exception) -> str:
-    return f"it lacks {error}" if isinstance(error, KeyError) else (str(error).splitlines() or [type(error).__name__])[0]
+    return (
+        f"it lacks {error}"
+        if isinstance(error, KeyError)
+        else (str(error).splitlines() or [type(error).__name__])[0]
+    )

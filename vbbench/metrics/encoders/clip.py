@@ -33,7 +33,13 @@ class EmbeddedClip:
         item: what the video was made from.
     """
 
-    def __init__(self, source: Video | Path, item: PromptItem, encoders: Encoders, cache: EmbeddingCache | None = None) -> None:
+    def __init__(
+        self,
+        source: Video | Path,
+        item: PromptItem,
+        encoders: Encoders,
+        cache: EmbeddingCache | None = None,
+    ) -> None:
         self.item = item
         self._source = source
         self._encoders = encoders
@@ -46,7 +52,9 @@ class EmbeddedClip:
     def content(self) -> str:
         """Digest of the file's bytes, or of a decoded video's pixels and rate; raises InputError where there is no file."""
         if isinstance(self._source, Video):
-            return hashlib.sha256(f"{video_digest(self._source)} {float(self._source.fps)}".encode()).hexdigest()
+            return hashlib.sha256(
+                f"{video_digest(self._source)} {float(self._source.fps)}".encode()
+            ).hexdigest()
         return content_digest(self._source)
 
     @property
@@ -81,24 +89,33 @@ class EmbeddedClip:
             raise InputError(f"the suite has no mask for the subject {subject.id}.")
         pictures = (subject.image, *subject.references)
         masks = subject.masks if masked else (None,) * len(pictures)
-        rows = [self._picture(role, picture, mask) for picture, mask in zip(pictures, masks, strict=True)]
+        rows = [
+            self._picture(role, picture, mask)
+            for picture, mask in zip(pictures, masks, strict=True)
+        ]
         return torch.from_numpy(np.concatenate(rows))
 
     def text_embedding(self, role: str) -> Tensor:
         """(D,) of the item's text prompt, as it is written (the subject word in it, no placeholder)."""
         content = hashlib.sha256(self.item.text.encode("utf-8", "surrogatepass")).hexdigest()
         embed = self._encoders.get(role).embed_text
-        row = self._kept(content, self._encoders.key(role, what="text"), lambda: embed([self.item.text]).numpy())
+        row = self._kept(
+            content, self._encoders.key(role, what="text"), lambda: embed([self.item.text]).numpy()
+        )
         return torch.from_numpy(row[0])
 
     def _picture(self, role: str, picture: Path, mask: Path | None) -> np.ndarray:
         if not picture.is_file():
             raise InputError(f"there is no picture {picture}.")
-        content = file_digest(picture) if mask is None else f"{file_digest(picture)}-{file_digest(mask)}"
+        content = (
+            file_digest(picture) if mask is None else f"{file_digest(picture)}-{file_digest(mask)}"
+        )
 
         def embed() -> np.ndarray:
             encoder = self._encoders.get(role)
-            return encoder.embed_pictures(encoder.prepared(load_reference(picture, mask)[None])).numpy()
+            return encoder.embed_pictures(
+                encoder.prepared(load_reference(picture, mask)[None])
+            ).numpy()
 
         return self._kept(content, self._encoders.key(role, what="picture"), embed)
 
@@ -144,7 +161,9 @@ class EmbeddedClip:
         self._cache.put(self.content, self._encoders.key_of(analysis), array)
 
 
-def prepare(clips: Sequence[EmbeddedClip], analyses: Sequence[Analysis], encoders: Encoders) -> None:
+def prepare(
+    clips: Sequence[EmbeddedClip], analyses: Sequence[Analysis], encoders: Encoders
+) -> None:
     """Compute what is not there yet, of all clips together. What fails is remembered with its clip, and raised when it is asked for."""
     for clip in clips:
         wanted = [analysis for analysis in analyses if not clip._recall(analysis)]
@@ -164,7 +183,9 @@ def _finish(analysis: Analysis, clips: Sequence[EmbeddedClip], encoders: Encoder
         if len(clips) == 1:
             clips[0]._failures[analysis] = error
             return
-        for clip, own in zip(clips, prepared, strict=True):  # one bad clip must not take others with it
+        for clip, own in zip(
+            clips, prepared, strict=True
+        ):  # one bad clip must not take others with it
             clip._prepared[analysis] = own
             _finish(analysis, [clip], encoders)
         return

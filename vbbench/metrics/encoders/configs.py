@@ -66,7 +66,9 @@ class EncoderConfig:
     @property
     def interpolation(self) -> str:
         """The resize filter in words: Pillow's filters, all but ``nearest``, widen when they shrink."""
-        return f"{self.resample}, {'not ' if self.resample == 'nearest' else ''}antialiased (Pillow)"
+        return (
+            f"{self.resample}, {'not ' if self.resample == 'nearest' else ''}antialiased (Pillow)"
+        )
 
     @property
     def preprocessing(self) -> str:
@@ -85,12 +87,22 @@ MINI_CLIP = MappingProxyType(
     }
 )
 MINI_DINO = MappingProxyType(
-    {"img_size": 64, "patch_size": 16, "embed_dim": 128, "depth": 4, "num_heads": 4, "num_classes": 0, "stem_widths": (32, 64, 96)}
+    {
+        "img_size": 64,
+        "patch_size": 16,
+        "embed_dim": 128,
+        "depth": 4,
+        "num_heads": 4,
+        "num_classes": 0,
+        "stem_widths": (32, 64, 96),
+    }
 )
 MINI_SEGMENTER = MappingProxyType({"widths": (32, 48, 64, 96)})
 
 
-def _openai_clip(name: str, architecture: str, patch_size: int, repository: str, file: str, sha256: str) -> EncoderConfig:
+def _openai_clip(
+    name: str, architecture: str, patch_size: int, repository: str, file: str, sha256: str
+) -> EncoderConfig:
     """OpenAI's CLIP (Radford et al. 2021); repository and digest as open_clip's table of pretrained weights carries them."""
     sources = (
         Source("open_clip_model.safetensors", repository),
@@ -99,33 +111,87 @@ def _openai_clip(name: str, architecture: str, patch_size: int, repository: str,
     )
     arch = {"open_clip": architecture}
     return EncoderConfig(
-        "clip", name, f"open_clip {architecture}", 224, 224, CLIP_MEAN, CLIP_STD, arch, patch_size=patch_size, sources=sources
+        "clip",
+        name,
+        f"open_clip {architecture}",
+        224,
+        224,
+        CLIP_MEAN,
+        CLIP_STD,
+        arch,
+        patch_size=patch_size,
+        sources=sources,
     )
 
 
-def _timm_dino(name: str, architecture: str, patch_size: int, file: str, **options: Any) -> EncoderConfig:
+def _timm_dino(
+    name: str, architecture: str, patch_size: int, file: str, **options: Any
+) -> EncoderConfig:
     """A self-distilled ViT in timm's class at 224 pixels; repository and file as timm's table of pretrained weights carries them.
 
     The crop is 0.875 of the short side, as the protocols have it that numbers are compared with; timm's own default for DINO is 0.9.
     """
     repository = f"timm/{architecture}"
-    sources = (Source("model.safetensors", repository), Source("pytorch_model.bin", repository), Source(file))
+    sources = (
+        Source("model.safetensors", repository),
+        Source("pytorch_model.bin", repository),
+        Source(file),
+    )
     title, arch = f"timm {architecture}", {"timm": architecture, "img_size": 224, **options}
     if "trained_size" in options:
         title += f" at img_size 224 (positions resampled from {options['trained_size']})"
-    return EncoderConfig("dino", name, title, 256, 224, IMAGENET_MEAN, IMAGENET_STD, arch, patch_size=patch_size, sources=sources)
+    return EncoderConfig(
+        "dino",
+        name,
+        title,
+        256,
+        224,
+        IMAGENET_MEAN,
+        IMAGENET_STD,
+        arch,
+        patch_size=patch_size,
+        sources=sources,
+    )
 
 
 ENCODERS: dict[str, dict[str, tuple[EncoderConfig, ...]]] = {
     "mini": {
-        "clip": (EncoderConfig("clip", "clip", "open_clip ResNet, 16 wide, 64 px", 64, 64, CLIP_MEAN, CLIP_STD, MINI_CLIP),),
+        "clip": (
+            EncoderConfig(
+                "clip",
+                "clip",
+                "open_clip ResNet, 16 wide, 64 px",
+                64,
+                64,
+                CLIP_MEAN,
+                CLIP_STD,
+                MINI_CLIP,
+            ),
+        ),
         "dino": (
             EncoderConfig(
-                "dino", "dino", "timm ViT 128x4, conv stem /16, 64 px", 64, 64, IMAGENET_MEAN, IMAGENET_STD, MINI_DINO, patch_size=16
+                "dino",
+                "dino",
+                "timm ViT 128x4, conv stem /16, 64 px",
+                64,
+                64,
+                IMAGENET_MEAN,
+                IMAGENET_STD,
+                MINI_DINO,
+                patch_size=16,
             ),
         ),
         "segmenter": (
-            EncoderConfig("segmenter", "segmenter", "U-Net, 64 px", 64, 64, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), MINI_SEGMENTER),
+            EncoderConfig(
+                "segmenter",
+                "segmenter",
+                "U-Net, 64 px",
+                64,
+                64,
+                (0.5, 0.5, 0.5),
+                (0.25, 0.25, 0.25),
+                MINI_SEGMENTER,
+            ),
         ),
     },
     "sd14": {
@@ -148,7 +214,9 @@ ENCODERS: dict[str, dict[str, tuple[EncoderConfig, ...]]] = {
             ),
         ),
         "dino": (
-            _timm_dino("dino-vit-s-16", "vit_small_patch16_224.dino", 16, "dino_deitsmall16_pretrain.pth"),
+            _timm_dino(
+                "dino-vit-s-16", "vit_small_patch16_224.dino", 16, "dino_deitsmall16_pretrain.pth"
+            ),
             _timm_dino(
                 "dinov2-vit-s-14",
                 "vit_small_patch14_dinov2.lvd142m",
@@ -182,11 +250,15 @@ def encoder_config(role: str, setting: Setting) -> EncoderConfig:
     roles = ENCODERS[check_scale(setting.scale)]
     for named in (role, *(named for named, _ in setting.variants)):
         if named not in roles:
-            raise UsageError(f"there is no encoder {named!r} at scale {setting.scale}.{_hint(named, roles)}")
+            raise UsageError(
+                f"there is no encoder {named!r} at scale {setting.scale}.{_hint(named, roles)}"
+            )
     known = {config.name: config for config in roles[role]}
     name = setting.variant(role) or roles[role][0].name
     if name not in known:
-        raise UsageError(f"there is no {role} encoder {name!r} at scale {setting.scale}.{_hint(name, known)}")
+        raise UsageError(
+            f"there is no {role} encoder {name!r} at scale {setting.scale}.{_hint(name, known)}"
+        )
     return known[name]
 
 

@@ -36,17 +36,30 @@ class ConvStem(nn.Module):
     """Strided convolutions in the place of a timm ViT's patch projection (Xiao et al. 2021), for `embed_layer`."""
 
     def __init__(
-        self, img_size: int, patch_size: int, in_chans: int, embed_dim: int, widths: Sequence[int] = (), bias: bool = True, **_: Any
+        self,
+        img_size: int,
+        patch_size: int,
+        in_chans: int,
+        embed_dim: int,
+        widths: Sequence[int] = (),
+        bias: bool = True,
+        **_: Any,
     ) -> None:
         super().__init__()
         if patch_size != 2 ** (len(widths) + 1):
-            raise ValueError(f"{len(widths)} widths make patches of {2 ** (len(widths) + 1)}, not of {patch_size}")
+            raise ValueError(
+                f"{len(widths)} widths make patches of {2 ** (len(widths) + 1)}, not of {patch_size}"
+            )
         self.patch_size = (patch_size, patch_size)
         self.grid_size = (img_size // patch_size,) * 2
         self.num_patches = self.grid_size[0] ** 2
         layers: list[nn.Module] = []
         for channels_in, channels_out in zip((in_chans, *widths[:-1]), widths, strict=True):
-            layers += [nn.Conv2d(channels_in, channels_out, 3, 2, 1, bias=False), nn.BatchNorm2d(channels_out), nn.GELU()]
+            layers += [
+                nn.Conv2d(channels_in, channels_out, 3, 2, 1, bias=False),
+                nn.BatchNorm2d(channels_out),
+                nn.GELU(),
+            ]
         self.net = nn.Sequential(*layers, nn.Conv2d(widths[-1], embed_dim, 3, 2, 1, bias=bias))
 
     def forward(self, pictures_B3HW: Tensor) -> Tensor:
@@ -61,8 +74,13 @@ def build_clip(arch: Mapping[str, Any], vocab_size: int) -> nn.Module:
 
     # not open_clip.create_model: it logs a warning whenever no weights are asked for
     sizes = open_clip.get_model_config(arch["open_clip"]) if "open_clip" in arch else arch
-    vision, text = CLIPVisionCfg(**sizes["vision_cfg"]), CLIPTextCfg(**{**sizes["text_cfg"], "vocab_size": vocab_size})
-    return CLIP(sizes["embed_dim"], vision, text, quick_gelu=sizes.get("quick_gelu", False)).to(memory_format=torch.channels_last)
+    vision, text = (
+        CLIPVisionCfg(**sizes["vision_cfg"]),
+        CLIPTextCfg(**{**sizes["text_cfg"], "vocab_size": vocab_size}),
+    )
+    return CLIP(sizes["embed_dim"], vision, text, quick_gelu=sizes.get("quick_gelu", False)).to(
+        memory_format=torch.channels_last
+    )
 
 
 def build_dino(arch: Mapping[str, Any]) -> nn.Module:
@@ -75,14 +93,18 @@ def build_dino(arch: Mapping[str, Any]) -> nn.Module:
         import timm
 
         options = {key: value for key, value in arch.items() if key not in ("timm", "trained_size")}
-        return timm.create_model(arch["timm"], pretrained=False, num_classes=0, **options).to(memory_format=torch.channels_last)
+        return timm.create_model(arch["timm"], pretrained=False, num_classes=0, **options).to(
+            memory_format=torch.channels_last
+        )
     from timm.models.vision_transformer import VisionTransformer
 
     sizes = dict(arch)
     stem = partial(ConvStem, widths=tuple(sizes.pop("stem_widths")))
     model = VisionTransformer(**sizes, embed_layer=stem).to(memory_format=torch.channels_last)
     for block in model.blocks:
-        block.attn.fused_attn = False  # plain softmax is twice as fast on the CPU at 17 tokens, above all backwards
+        block.attn.fused_attn = (
+            False  # plain softmax is twice as fast on the CPU at 17 tokens, above all backwards
+        )
     return model
 
 
@@ -107,17 +129,23 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], name: str) -> nn.Mod
         "missing": [key for key in own if key not in tensors],
         "unexpected": [key for key in tensors if key not in own],
         "of another shape": [
-            f"{key} ({_shape(tensors[key])}, not {_shape(own[key])})" for key in both if own[key].shape != tensors[key].shape
+            f"{key} ({_shape(tensors[key])}, not {_shape(own[key])})"
+            for key in both
+            if own[key].shape != tensors[key].shape
         ],
     }
     if any(wrong.values()):
-        told = "; ".join(f"{len(keys)} {what}: {_first(keys)}" for what, keys in wrong.items() if keys)
+        told = "; ".join(
+            f"{len(keys)} {what}: {_first(keys)}" for what, keys in wrong.items() if keys
+        )
         raise WeightsError(f"the weights {name!r} do not fit their encoder: {told}.")
     network.load_state_dict(dict(tensors))
     return network
 
 
-def adapted(network: nn.Module, tensors: Mapping[str, Tensor], arch: Mapping[str, Any]) -> dict[str, Tensor]:
+def adapted(
+    network: nn.Module, tensors: Mapping[str, Tensor], arch: Mapping[str, Any]
+) -> dict[str, Tensor]:
     """Published tensors as the network wants them, where it is known in what the files differ.
 
     CLIP's scale is a number in one file and a row of one in another. DINOv2 comes with the mask token of its training, and with
@@ -132,7 +160,9 @@ def adapted(network: nn.Module, tensors: Mapping[str, Tensor], arch: Mapping[str
         tensors.pop("mask_token", None)
         side = arch["trained_size"] // network.patch_embed.patch_size[0]
         if "pos_embed" in tensors and tensors["pos_embed"].shape[1:-1] == (side * side + 1,):
-            tensors["pos_embed"] = resample_abs_pos_embed(tensors["pos_embed"], list(network.patch_embed.grid_size), [side, side])
+            tensors["pos_embed"] = resample_abs_pos_embed(
+                tensors["pos_embed"], list(network.patch_embed.grid_size), [side, side]
+            )
     return tensors
 
 
@@ -171,9 +201,13 @@ class BpeTokenizer:
             raise InputError(f"the text {text!r} holds no word.")
         tokens, most = self._tokenizer.encode(text), self.context_length - 2
         if len(tokens) > most:
-            raise InputError(f"the text has {len(tokens)} tokens, and CLIP reads at most {most}: {text[:60]!r} ...")
+            raise InputError(
+                f"the text has {len(tokens)} tokens, and CLIP reads at most {most}: {text[:60]!r} ..."
+            )
         if set(tokens) & set(self._tokenizer.all_special_ids):
-            raise InputError(f"the text {text!r} holds a mark by which CLIP's tokenizer begins or ends a text.")
+            raise InputError(
+                f"the text {text!r} holds a mark by which CLIP's tokenizer begins or ends a text."
+            )
         return self._tokenizer([text])[0].tolist()
 
 
@@ -226,14 +260,18 @@ class FrameEncoder(Protocol):
 class _Encoder:
     """What the three have in common: a network in eval mode, batches, and no text."""
 
-    def __init__(self, config: EncoderConfig, network: nn.Module, device: str, precision: str = "float32") -> None:
+    def __init__(
+        self, config: EncoderConfig, network: nn.Module, device: str, precision: str = "float32"
+    ) -> None:
         self.config = config
         self.device = device
         self.dtype: torch.dtype = getattr(torch, precision)
         self.network = network.to(device, self.dtype).eval().requires_grad_(False)
 
     def embed_frames(self, frames_THWC: np.ndarray) -> Tensor:
-        return torch.cat([self.embed_pictures(self.prepared(frames)) for frames in _batches(frames_THWC)])
+        return torch.cat(
+            [self.embed_pictures(self.prepared(frames)) for frames in _batches(frames_THWC)]
+        )
 
     def prepared(self, frames_THWC: np.ndarray) -> np.ndarray:
         return resize_and_crop(frames_THWC, self.config)
@@ -263,7 +301,12 @@ class ClipEncoder(_Encoder):
     """CLIP: frames and texts in one space."""
 
     def __init__(
-        self, config: EncoderConfig, network: nn.Module, device: str, tokenizer: Callable[[str], list[int]], precision: str = "float32"
+        self,
+        config: EncoderConfig,
+        network: nn.Module,
+        device: str,
+        tokenizer: Callable[[str], list[int]],
+        precision: str = "float32",
     ) -> None:
         super().__init__(config, network, device, precision)
         self.tokenizer = tokenizer
@@ -275,7 +318,12 @@ class ClipEncoder(_Encoder):
         """Texts to (B, D) float32 on the CPU; raises InputError for a text that is empty, too long, or of words never seen."""
         tokens_BL = torch.tensor([self.tokenizer(text) for text in texts], dtype=torch.long)
         with torch.inference_mode():
-            return torch.cat([self.network.encode_text(part.to(self.device)).float().cpu() for part in tokens_BL.split(BATCH)])
+            return torch.cat(
+                [
+                    self.network.encode_text(part.to(self.device)).float().cpu()
+                    for part in tokens_BL.split(BATCH)
+                ]
+            )
 
 
 class DinoEncoder(_Encoder):
@@ -287,7 +335,10 @@ class SegmentEncoder(_Encoder):
 
     def segments(self, frames_THWC: np.ndarray) -> np.ndarray:
         """The most probable segment of each pixel, (T, crop, crop) uint8, values of `vbbench.metrics.encoders.segmenter`."""
-        found = [self._run(lambda x: decode(self.network(x)), self.prepared(frames)) for frames in _batches(frames_THWC)]
+        found = [
+            self._run(lambda x: decode(self.network(x)), self.prepared(frames))
+            for frames in _batches(frames_THWC)
+        ]
         return torch.cat(found).to(torch.uint8).numpy()
 
     def _embed(self, pictures_B3HW: Tensor) -> Tensor:
@@ -316,11 +367,15 @@ def _loaded(role: str, setting: Setting, device: str) -> FrameEncoder:
     _check_device(device)
     known: Mapping[str, Any] = {"arch": config.arch, "words": VOCABULARY}
     if setting.weights == "absent":
-        raise WeightsError(f"the weights of {config.name} were left out on purpose (absent), and nothing can be scored without them.")
+        raise WeightsError(
+            f"the weights of {config.name} were left out on purpose (absent), and nothing can be scored without them."
+        )
     if setting.weights == "random":
         return _assembled(config, None, known, device, setting.precision)
     if setting.scale == "mini":
-        return from_weights(config, *load_weights(locate(config, "mini")), device, setting.precision)
+        return from_weights(
+            config, *load_weights(locate(config, "mini")), device, setting.precision
+        )
     return _assembled(config, load_tensors(config, setting.scale), known, device, setting.precision)
 
 
@@ -330,7 +385,11 @@ def forget_encoders() -> None:
 
 
 def from_weights(
-    config: EncoderConfig, tensors: Mapping[str, Tensor], card: Mapping[str, Any], device: str = "cpu", precision: str = "float32"
+    config: EncoderConfig,
+    tensors: Mapping[str, Tensor],
+    card: Mapping[str, Any],
+    device: str = "cpu",
+    precision: str = "float32",
 ) -> FrameEncoder:
     """A miniature encoder from tensors and the card that came with them; the architecture and the words are the card's.
 
@@ -340,11 +399,17 @@ def from_weights(
     try:
         return _assembled(config, tensors, card.get("config", {}), device, precision)
     except (KeyError, TypeError, RuntimeError, ValueError) as error:
-        raise WeightsError(f"the weights {config.name!r} do not fit their encoder: {str(error).splitlines()[0]}.") from None
+        raise WeightsError(
+            f"the weights {config.name!r} do not fit their encoder: {str(error).splitlines()[0]}."
+        ) from None
 
 
 def _assembled(
-    config: EncoderConfig, tensors: Mapping[str, Tensor] | None, known: Mapping[str, Any], device: str, precision: str
+    config: EncoderConfig,
+    tensors: Mapping[str, Tensor] | None,
+    known: Mapping[str, Any],
+    device: str,
+    precision: str,
 ) -> FrameEncoder:
     """Network, tensors (None: random ones from the fixed seed) and tokenizer put together."""
     arch = known["arch"]
@@ -353,12 +418,24 @@ def _assembled(
         network = seeded(build)
         if tensors is None:
             return network
-        return fill(network, adapted(network, tensors, arch) if config.sources else tensors, config.name)
+        return fill(
+            network, adapted(network, tensors, arch) if config.sources else tensors, config.name
+        )
 
     if config.kind == "clip":
         real = "open_clip" in arch
-        tokenizer = BpeTokenizer(arch["open_clip"]) if real else WordTokenizer(known["words"], arch["text_cfg"]["context_length"])
-        return ClipEncoder(config, filled(lambda: build_clip(arch, tokenizer.vocab_size)), device, tokenizer, precision)
+        tokenizer = (
+            BpeTokenizer(arch["open_clip"])
+            if real
+            else WordTokenizer(known["words"], arch["text_cfg"]["context_length"])
+        )
+        return ClipEncoder(
+            config,
+            filled(lambda: build_clip(arch, tokenizer.vocab_size)),
+            device,
+            tokenizer,
+            precision,
+        )
     if config.kind == "dino":
         return DinoEncoder(config, filled(lambda: build_dino(arch)), device, precision)
     return SegmentEncoder(config, filled(lambda: UNet(arch["widths"])), device, precision)

@@ -40,7 +40,12 @@ def resize_and_crop(frames_THWC: np.ndarray, config: EncoderConfig) -> np.ndarra
         cropped = frames_THWC[:, *window]
     else:  # frame by frame, so that no more than one frame lies about between resize and crop
         resize = resize_frames if frames_THWC.dtype == np.uint8 else _resize_floats
-        cropped = np.concatenate([resize(frame[None], size, resample=config.resample)[:, *window] for frame in frames_THWC])
+        cropped = np.concatenate(
+            [
+                resize(frame[None], size, resample=config.resample)[:, *window]
+                for frame in frames_THWC
+            ]
+        )
     # a copy where the frames are read-only (memory maps, broadcasts), which torch will not take
     return np.require(cropped, requirements="CW")
 
@@ -69,12 +74,19 @@ def _unit_floats(frames: np.ndarray) -> np.ndarray:
         raise InputError(f"frames are uint8, or floats within 0..1; these are {frames.dtype}.")
     frames = np.asarray(frames, dtype=np.float32)
     if not ((frames >= 0) & (frames <= 1)).all():  # NaN fails too
-        raise InputError(f"frames of floats lie within 0..1; these reach from {frames.min():g} to {frames.max():g}.")
+        raise InputError(
+            f"frames of floats lie within 0..1; these reach from {frames.min():g} to {frames.max():g}."
+        )
     return frames
 
 
 def _resize_floats(frames_THWC: np.ndarray, size: tuple[int, int], *, resample: str) -> np.ndarray:
     """`resize_frames` for floats: Pillow has no RGB of floats, so each channel is a picture of its own."""
     method = Image.Resampling[resample.upper()]
-    planes = [[Image.fromarray(plane).resize(size[::-1], method) for plane in np.moveaxis(f, -1, 0)] for f in frames_THWC]
-    return np.clip(np.stack([np.stack([np.asarray(p) for p in frame], axis=-1) for frame in planes]), 0, 1)
+    planes = [
+        [Image.fromarray(plane).resize(size[::-1], method) for plane in np.moveaxis(f, -1, 0)]
+        for f in frames_THWC
+    ]
+    return np.clip(
+        np.stack([np.stack([np.asarray(p) for p in frame], axis=-1) for frame in planes]), 0, 1
+    )

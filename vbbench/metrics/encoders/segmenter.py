@@ -21,11 +21,17 @@ SEGMENTS = ("background", "base", "secondary", *MARKINGS, "detail")
 
 
 def _convolution(channels_in: int, channels_out: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False), nn.BatchNorm2d(channels_out), nn.ReLU())
+    return nn.Sequential(
+        nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False),
+        nn.BatchNorm2d(channels_out),
+        nn.ReLU(),
+    )
 
 
 def _pair(channels_in: int, channels_out: int) -> nn.Sequential:
-    return nn.Sequential(_convolution(channels_in, channels_out), _convolution(channels_out, channels_out))
+    return nn.Sequential(
+        _convolution(channels_in, channels_out), _convolution(channels_out, channels_out)
+    )
 
 
 def decode(logits_BSHW: Tensor) -> Tensor:
@@ -35,7 +41,10 @@ def decode(logits_BSHW: Tensor) -> Tensor:
     """
     log_BSHW = logits_BSHW.float().log_softmax(dim=1)
     kinds = log_BSHW[:, FIRST_MARKING:DETAIL]
-    parts = torch.cat([log_BSHW[:, :FIRST_MARKING], kinds.logsumexp(dim=1, keepdim=True), log_BSHW[:, DETAIL:]], dim=1).argmax(dim=1)
+    parts = torch.cat(
+        [log_BSHW[:, :FIRST_MARKING], kinds.logsumexp(dim=1, keepdim=True), log_BSHW[:, DETAIL:]],
+        dim=1,
+    ).argmax(dim=1)
     marked = torch.where(parts == FIRST_MARKING, FIRST_MARKING + kinds.argmax(dim=1), parts)
     return torch.where(parts == FIRST_MARKING + 1, torch.full_like(parts, DETAIL), marked)
 
@@ -49,8 +58,18 @@ class UNet(nn.Module):
 
     def __init__(self, widths: Sequence[int]) -> None:
         super().__init__()
-        self.down = nn.ModuleList([_pair(channels_in, out) for channels_in, out in zip((12, *widths[:-1]), widths, strict=True)])
-        self.up = nn.ModuleList([_pair(upper + lower, upper) for upper, lower in zip(widths[-2::-1], widths[:0:-1], strict=True)])
+        self.down = nn.ModuleList(
+            [
+                _pair(channels_in, out)
+                for channels_in, out in zip((12, *widths[:-1]), widths, strict=True)
+            ]
+        )
+        self.up = nn.ModuleList(
+            [
+                _pair(upper + lower, upper)
+                for upper, lower in zip(widths[-2::-1], widths[:0:-1], strict=True)
+            ]
+        )
         self.head = nn.Conv2d(widths[0], 4 * NUM_SEGMENTS, 1)
 
     def forward(self, pictures_B3HW: Tensor) -> Tensor:

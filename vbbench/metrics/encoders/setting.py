@@ -46,7 +46,9 @@ class Setting:
                 raise UsageError(f"there is no {what} {value!r}; there are {', '.join(known)}.")
         roles = [role for role, _ in self.variants]
         if len(set(roles)) < len(roles):
-            raise UsageError(f"two encoders were named for {next(role for role in roles if roles.count(role) > 1)}.")
+            raise UsageError(
+                f"two encoders were named for {next(role for role in roles if roles.count(role) > 1)}."
+            )
 
     def variant(self, role: str) -> str | None:
         """Name of the encoder chosen for a role; None for the usual one."""

@@ -19,7 +19,8 @@ from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vbbench.core import paths as resources
+from vbbench.core import paths
+from vbbench.core.files import file_digest
 from vbbench.core.weights_file import read_card, verified_digest
 from vbbench.data.world import VOCABULARY
 from vbbench.errors import WeightsError
@@ -50,12 +51,12 @@ def digest_of(path: Path) -> str:
 
 @cache
 def _digest(path: Path, size: int, changed: int) -> str:
-    return resources.file_digest(path)
+    return file_digest(path)
 
 
 def record_path(encoder: str, file: str) -> Path:
     """Where the digest of an encoder's file is written down."""
-    return resources.cache_dir() / "digests" / f"{encoder}--{file}.json"
+    return paths.cache_dir() / "digests" / f"{encoder}--{file}.json"
 
 
 def hold(encoder: str, path: Path) -> str:
@@ -66,7 +67,9 @@ def hold(encoder: str, path: Path) -> str:
     """
     digest = digest_of(path)
     record = record_path(encoder, path.name)
-    recorded = _read(record) or _write(record, {"encoder": encoder, "file": path.name, "sha256": digest, "when": _now()})
+    recorded = _read(record) or _write(
+        record, {"encoder": encoder, "file": path.name, "sha256": digest, "when": _now()}
+    )
     if recorded != digest:
         raise WeightsError(
             f"{path} is not the file that {encoder} was first used with: its SHA-256 starts with {digest[:12]}, {record} says "
@@ -81,7 +84,9 @@ def _read(record: Path) -> str | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"the digest recorded in {record} cannot be read ({error}): delete it to record it anew.") from None
+        raise WeightsError(
+            f"the digest recorded in {record} cannot be read ({error}): delete it to record it anew."
+        ) from None
 
 
 def _write(record: Path, known: dict[str, str]) -> str:
@@ -100,7 +105,7 @@ def _write(record: Path, known: dict[str, str]) -> str:
     except OSError as error:
         raise WeightsError(
             f"the digest of {known['file']} cannot be recorded in {record.parent}: {error.strerror}; "
-            f"set {resources.CACHE_VARIABLE} to a folder that can be written to."
+            f"set {paths.CACHE_VARIABLE} to a folder that can be written to."
         ) from None
     return known["sha256"]
 
@@ -139,7 +144,9 @@ def encoder_digest(config: EncoderConfig, setting: Setting) -> str:
     if setting.weights == "absent":
         return ABSENT_DIGEST
     path = locate(config, setting.scale)
-    return _miniature_digest(config, path) if setting.scale == "mini" else _held_digest(config, path)
+    return (
+        _miniature_digest(config, path) if setting.scale == "mini" else _held_digest(config, path)
+    )
 
 
 def _miniature_digest(config: EncoderConfig, path: Path) -> str:
@@ -150,10 +157,15 @@ def _miniature_digest(config: EncoderConfig, path: Path) -> str:
     """
     digest = verified_digest(path)
     known = read_card(path).get("config", {})
-    expected = {"arch": json.loads(json.dumps(dict(config.arch))), **({"words": list(VOCABULARY)} if config.kind == "clip" else {})}
+    expected = {
+        "arch": json.loads(json.dumps(dict(config.arch))),
+        **({"words": list(VOCABULARY)} if config.kind == "clip" else {}),
+    }
     for what, value in expected.items():
         if known.get(what) != value:
-            raise WeightsError(f"the card of the weights {path} is damaged or from another version of vbbench: its {what} is another.")
+            raise WeightsError(
+                f"the card of the weights {path} is damaged or from another version of vbbench: its {what} is another."
+            )
     return digest
 
 
@@ -164,21 +176,31 @@ def locate(config: EncoderConfig, scale: str) -> Path:
         WeightsError: it is nowhere; one sentence says which file is wanted and where it may lie.
     """
     if scale == "mini":
-        return resources.weights_path(config.name, scale)
-    folder = resources.weights_dir(scale)
+        return paths.weights_path(config.name, scale)
+    folder = paths.weights_dir(scale)
     places = [folder / f"{config.name}.safetensors"]
-    places += [place / source.file for source in config.sources for place in _folders_of(source, folder, config.name)]
+    places += [
+        place / source.file
+        for source in config.sources
+        for place in _folders_of(source, folder, config.name)
+    ]
     on_hub = [(source.repository, source.file) for source in config.sources if source.repository]
-    if path := next(filter(Path.is_file, places), None) or next(filter(None, starmap(cached, on_hub)), None):
+    if path := next(filter(Path.is_file, places), None) or next(
+        filter(None, starmap(cached, on_hub)), None
+    ):
         return path
     if not _download_allowed.get():
         raise WeightsError(f"{_wanted(config, folder)}; scoring with them would download them.")
-    if switched_off := resources.download_forbidden_by():
-        raise WeightsError(f"{_wanted(config, folder)}; nothing was downloaded, because {switched_off} is set.")
+    if switched_off := paths.download_forbidden_by():
+        raise WeightsError(
+            f"{_wanted(config, folder)}; nothing was downloaded, because {switched_off} is set."
+        )
     try:
         return download(*on_hub[0])
     except Exception as error:  # the hub's client raises of everything: its own errors, its HTTP library's, the system's
-        raise WeightsError(f"{_wanted(config, folder)}; downloading it failed: {_reason(error)}.") from None
+        raise WeightsError(
+            f"{_wanted(config, folder)}; downloading it failed: {_reason(error)}."
+        ) from None
 
 
 def _folders_of(source: Source, folder: Path, name: str) -> tuple[Path, ...]:
@@ -191,7 +213,7 @@ def _wanted(config: EncoderConfig, folder: Path) -> str:
     own = [source.file for source in config.sources if not source.repository]
     names = " or ".join([f"{config.name}.safetensors", *own, f"{config.name}/{first.file}"])
     return (
-        f"the weights of {config.name} are not at hand: put {names} into {folder} ({resources.WEIGHTS_VARIABLE} names the folder "
+        f"the weights of {config.name} are not at hand: put {names} into {folder} ({paths.WEIGHTS_VARIABLE} names the folder "
         f"above it), or {first.file} of the hub's {first.repository} into the hub's cache"
     )
 
@@ -224,7 +246,10 @@ def download(repository: str, file: str) -> Path:
 
 def _held_digest(config: EncoderConfig, path: Path) -> str:
     """The file's SHA-256: the published one where there is one, else the one it was first used with."""
-    published = next((source.sha256 for source in config.sources if source.sha256 and source.file == path.name), None)
+    published = next(
+        (source.sha256 for source in config.sources if source.sha256 and source.file == path.name),
+        None,
+    )
     if published is None:
         return hold(config.name, path)
     digest = digest_of(path)
@@ -245,7 +270,13 @@ def load_tensors(config: EncoderConfig, scale: str) -> dict[str, Tensor]:
     path = locate(config, scale)
     _held_digest(config, path)
     archived = any(source.sha256 and source.file == path.name for source in config.sources)
-    read = _read_safetensors if path.suffix == ".safetensors" else _read_archive if archived else _read_state_dict
+    read = (
+        _read_safetensors
+        if path.suffix == ".safetensors"
+        else _read_archive
+        if archived
+        else _read_state_dict
+    )
     try:
         return read(path)
     except Exception as error:  # three readers, each with errors of its own
@@ -272,7 +303,14 @@ def _read_archive(path: Path) -> dict[str, Tensor]:
     import torch
 
     with warnings.catch_warnings():
-        for kind in (DeprecationWarning, FutureWarning):  # TorchScript is deprecated; these archives will not change any more
+        for kind in (
+            DeprecationWarning,
+            FutureWarning,
+        ):  # TorchScript is deprecated; these archives will not change any more
             warnings.simplefilter("ignore", kind)
         state = torch.jit.load(path, map_location="cpu").state_dict()
-    return {key: tensor for key, tensor in state.items() if key not in ("input_resolution", "context_length", "vocab_size")}
+    return {
+        key: tensor
+        for key, tensor in state.items()
+        if key not in ("input_resolution", "context_length", "vocab_size")
+    }

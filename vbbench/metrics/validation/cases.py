@@ -60,7 +60,14 @@ def make_cases(classes: Sequence[str], per_class: int, seed: int) -> list[Case]:
     """One clip of each of the first individuals of every class, scene, motion and seed drawn by chance."""
     rng = np.random.default_rng(seed)
     return [
-        make_case(SPLIT, name, index, str(rng.choice(world.SCENES)), str(rng.choice(MOVING)), int(rng.integers(2**31)))
+        make_case(
+            SPLIT,
+            name,
+            index,
+            str(rng.choice(world.SCENES)),
+            str(rng.choice(MOVING)),
+            int(rng.integers(2**31)),
+        )
         for name in classes
         for index in range(per_class)
     ]
@@ -77,7 +84,16 @@ def write_item(folder: Path, case: Case) -> PromptItem:
     reference = {"split": person.split, "class": person.class_name, "index": person.index}
     subject = Subject(case.id, person.class_name, image, masks=(mask,), world=reference)
     text = world.caption(person.class_name, case.scene, case.motion)
-    return PromptItem(case.id, subject, text, person.class_name, seed=0, image_seed=0, scene=case.scene, motion=case.motion)
+    return PromptItem(
+        case.id,
+        subject,
+        text,
+        person.class_name,
+        seed=0,
+        image_seed=0,
+        scene=case.scene,
+        motion=case.motion,
+    )
 
 
 def make_case(split: str, class_name: str, index: int, scene: str, motion: str, seed: int) -> Case:
@@ -95,16 +111,23 @@ def unlike(person: world.Individual) -> world.Individual:
     for step in range(1, size):
         other = world.individual(person.split, person.class_name, (person.index + step) % size)
         colours = zip(colour_names(person), colour_names(other), strict=True)
-        kinds_differ = other.marking != person.marking or len(CLASS_MARKINGS[person.class_name]) == 1
+        kinds_differ = (
+            other.marking != person.marking or len(CLASS_MARKINGS[person.class_name]) == 1
+        )
         if kinds_differ and all(mine != theirs for mine, theirs in colours):
             return other
-    raise ValueError(f"no individual of the class {person.class_name} is wholly unlike number {person.index}")
+    raise ValueError(
+        f"no individual of the class {person.class_name} is wholly unlike number {person.index}"
+    )
 
 
 def script_of(case: Case) -> Script:
     """The script of the clip as it is."""
     count = len(case.frames_THWC)
-    scenes, motions = np.full(count, world.SCENES.index(case.scene)), np.full(count, world.MOTIONS.index(case.motion))
+    scenes, motions = (
+        np.full(count, world.SCENES.index(case.scene)),
+        np.full(count, world.MOTIONS.index(case.motion)),
+    )
     return Script(world.batch_of([case.person] * count), scenes, motions, case.seed)
 
 
@@ -112,7 +135,14 @@ def draw(script: Script) -> np.ndarray:
     """The script's frames, uint8 (T, 64, 64, 3)."""
     count = len(script.people)
     one_each_T1 = np.arange(count)[:, None]
-    frames, _ = world.render_clips(script.people, script.scenes, script.motions, np.full(count, script.seed), count, one_each_T1)
+    frames, _ = world.render_clips(
+        script.people,
+        script.scenes,
+        script.motions,
+        np.full(count, script.seed),
+        count,
+        one_each_T1,
+    )
     return frames[:, 0]
 
 

@@ -13,7 +13,11 @@ TRUTHS: dict[str, str] = {
     "steadiness": "whether a frame follows from the one before",
     "quality": "whether the picture is clean",
 }
-_TEXT, _SUBJECT, _STEADY = frozenset({"class", "scene", "motion"}), frozenset({"identity", "class"}), frozenset({"steadiness"})
+_TEXT, _SUBJECT, _STEADY = (
+    frozenset({"class", "scene", "motion"}),
+    frozenset({"identity", "class"}),
+    frozenset({"steadiness"}),
+)
 CLAIMS: dict[str, frozenset[str]] = {
     "clip-text": _TEXT,
     "clip-image": _SUBJECT,

@@ -46,18 +46,27 @@ class Damage:
     unsure: frozenset[str]
     change: Change
 
-    def apply(self, case: Case, level: float, seed: int) -> tuple[np.ndarray, world.IndividualBatch]:
+    def apply(
+        self, case: Case, level: float, seed: int
+    ) -> tuple[np.ndarray, world.IndividualBatch]:
         """The damaged clip, uint8 (T, 64, 64, 3), and whom each of its frames shows (T individuals)."""
         script = script_of(case)
         if level == 0:
             return case.frames_THWC, script.people
         changed = self.change(case, level, np.random.default_rng(seed))
-        return (draw(changed), changed.people) if isinstance(changed, Script) else (changed, script.people)
+        return (
+            (draw(changed), changed.people)
+            if isinstance(changed, Script)
+            else (changed, script.people)
+        )
 
 
 def attributes(case: Case, level: float, rng: np.random.Generator) -> Script:
     """``level`` of `ATTRIBUTES` are the other individual's."""
-    script, (mine, theirs) = script_of(case), (world.batch_of([who]) for who in (case.person, case.other))
+    script, (mine, theirs) = (
+        script_of(case),
+        (world.batch_of([who]) for who in (case.person, case.other)),
+    )
     colours, marking, shape = mine.colours.copy(), mine.marking, mine.shape.copy()
     for place in rng.permutation(len(ATTRIBUTES))[: int(level)]:
         if place < 3:
@@ -74,11 +83,15 @@ def colours(case: Case, level: float, rng: np.random.Generator) -> Script:
     """Each of the three colours is moved by a CIEDE2000 distance of ``level``, straight through CIELAB towards a colour of the palette
     that the individual does not have."""
     script = script_of(case)
-    strange_NC = np.array([rgb for name, rgb in world.PALETTE.items() if name not in colour_names(case.person)])
+    strange_NC = np.array(
+        [rgb for name, rgb in world.PALETTE.items() if name not in colour_names(case.person)]
+    )
     moved = script.people.colours.copy()
     for place in range(3):
         order = np.argsort(colour_distances(moved[0, place], strange_NC))
-        moved[:, place] = move_colour(moved[0, place], strange_NC[rng.choice(order[-FARTHEST:])], level)
+        moved[:, place] = move_colour(
+            moved[0, place], strange_NC[rng.choice(order[-FARTHEST:])], level
+        )
     return replace(script, people=replace(script.people, colours=moved))
 
 
@@ -86,7 +99,9 @@ def move_colour(colour_C: np.ndarray, towards_C: np.ndarray, distance: float) ->
     """The colour on the way, uint8 RGB, whose CIEDE2000 distance from where it began is nearest to the one wanted: within about 1."""
     from skimage.color import lab2rgb, rgb2lab
 
-    start, end = (rgb2lab(np.asarray(colour, dtype=np.float64) / 255) for colour in (colour_C, towards_C))
+    start, end = (
+        rgb2lab(np.asarray(colour, dtype=np.float64) / 255) for colour in (colour_C, towards_C)
+    )
     way = lab2rgb(start + np.linspace(0, 1, 1001)[:, None] * (end - start))
     way_NC = np.clip(np.round(way * 255), 0, 255).astype(np.uint8)
     return way_NC[np.abs(colour_distances(colour_C, way_NC) - distance).argmin()]
@@ -96,7 +111,9 @@ def colour_distances(colour_C: np.ndarray, others_NC: np.ndarray) -> np.ndarray:
     """CIEDE2000 distance of each of N colours from one, all RGB in 0..255."""
     from skimage.color import deltaE_ciede2000, rgb2lab
 
-    one, others = (rgb2lab(np.asarray(colour, dtype=np.float64) / 255) for colour in (colour_C, others_NC))
+    one, others = (
+        rgb2lab(np.asarray(colour, dtype=np.float64) / 255) for colour in (colour_C, others_NC)
+    )
     return deltaE_ciede2000(np.broadcast_to(one, others.shape), others)
 
 
@@ -109,20 +126,32 @@ def swapped(case: Case, level: float, rng: np.random.Generator) -> Script:
 def classes(case: Case, level: float, rng: np.random.Generator) -> Script:
     """The last ``level`` frames show the body of another class, in the same colours and marking."""
     script = script_of(case)
-    index = np.where(_late(case, level), _another(world.CLASSES, case.person.class_name, rng), script.people.class_index)
+    index = np.where(
+        _late(case, level),
+        _another(world.CLASSES, case.person.class_name, rng),
+        script.people.class_index,
+    )
     return replace(script, people=replace(script.people, class_index=index))
 
 
 def scenes(case: Case, level: float, rng: np.random.Generator) -> Script:
     """The last ``level`` frames lie in another scene."""
     script = script_of(case)
-    return replace(script, scenes=np.where(_late(case, level), _another(world.SCENES, case.scene, rng), script.scenes))
+    return replace(
+        script,
+        scenes=np.where(_late(case, level), _another(world.SCENES, case.scene, rng), script.scenes),
+    )
 
 
 def motions(case: Case, level: float, rng: np.random.Generator) -> Script:
     """The last ``level`` frames are those of another motion."""
     script = script_of(case)
-    return replace(script, motions=np.where(_late(case, level), _another(world.MOTIONS, case.motion, rng), script.motions))
+    return replace(
+        script,
+        motions=np.where(
+            _late(case, level), _another(world.MOTIONS, case.motion, rng), script.motions
+        ),
+    )
 
 
 def _late(case: Case, level: float) -> np.ndarray:
@@ -139,7 +168,9 @@ def blur(case: Case, level: float, rng: np.random.Generator) -> np.ndarray:
     """A Gaussian blur of ``level`` pixels standard deviation in every frame."""
     from scipy.ndimage import gaussian_filter
 
-    return _to_pixels(gaussian_filter(case.frames_THWC.astype(np.float64), (0, level, level, 0), mode="nearest"))
+    return _to_pixels(
+        gaussian_filter(case.frames_THWC.astype(np.float64), (0, level, level, 0), mode="nearest")
+    )
 
 
 def noise(case: Case, level: float, rng: np.random.Generator) -> np.ndarray:
@@ -155,7 +186,9 @@ def flicker(case: Case, level: float, rng: np.random.Generator) -> np.ndarray:
 
 def colour_flicker(case: Case, level: float, rng: np.random.Generator) -> np.ndarray:
     """Each frame's red, green and blue are shifted; mean 0 and standard deviation ``level`` grey levels over the frames."""
-    shifts_TC = level * np.stack([_standardised(rng, len(case.frames_THWC)) for _ in range(3)], axis=1)
+    shifts_TC = level * np.stack(
+        [_standardised(rng, len(case.frames_THWC)) for _ in range(3)], axis=1
+    )
     return _to_pixels(case.frames_THWC + shifts_TC[:, None, None, :])
 
 
@@ -191,7 +224,14 @@ def copied(case: Case, level: float, rng: np.random.Generator) -> np.ndarray:
 
 
 def _damage(
-    name: str, title: str, unit: str, levels: tuple[float, ...], harms: str, change: Change, *, unsure: tuple[str, ...] = ()
+    name: str,
+    title: str,
+    unit: str,
+    levels: tuple[float, ...],
+    harms: str,
+    change: Change,
+    *,
+    unsure: tuple[str, ...] = (),
 ) -> Damage:
     return Damage(name, title, unit, levels, frozenset(harms.split()), frozenset(unsure), change)
 
@@ -200,22 +240,85 @@ _CUT = ("steadiness", "pace")  # where frames of two kinds meet, the picture jum
 DAMAGES: dict[str, Damage] = {
     damage.name: damage
     for damage in (
-        _damage("attributes", "Attributes changed", "attributes of 5", (0, 1, 2, 3, 4, 5), "identity", attributes),
-        _damage("colours", "Colours moved", "CIEDE2000", (0, 4, 8, 14, 20, 28), "identity", colours),
-        _damage("swapped", "Another individual", "frames of 8", FRAMES, "identity", swapped, unsure=_CUT),
-        _damage("class", "Another class", "frames of 8", FRAMES, "class", classes, unsure=(*_CUT, "identity")),
+        _damage(
+            "attributes",
+            "Attributes changed",
+            "attributes of 5",
+            (0, 1, 2, 3, 4, 5),
+            "identity",
+            attributes,
+        ),
+        _damage(
+            "colours", "Colours moved", "CIEDE2000", (0, 4, 8, 14, 20, 28), "identity", colours
+        ),
+        _damage(
+            "swapped", "Another individual", "frames of 8", FRAMES, "identity", swapped, unsure=_CUT
+        ),
+        _damage(
+            "class",
+            "Another class",
+            "frames of 8",
+            FRAMES,
+            "class",
+            classes,
+            unsure=(*_CUT, "identity"),
+        ),
         _damage("scene", "Another scene", "frames of 8", FRAMES, "scene", scenes, unsure=_CUT),
         _damage("motion", "Another motion", "frames of 8", FRAMES, "motion", motions, unsure=_CUT),
-        _damage("blur", "Blur", "pixels, sd", (0, 0.5, 1, 1.5, 2, 3), "quality", blur, unsure=("identity", "class", "scene")),
         _damage(
-            "noise", "Noise", "grey levels, sd", (0, 4, 8, 16, 32, 64), "quality steadiness", noise, unsure=("identity", "class", "scene")
+            "blur",
+            "Blur",
+            "pixels, sd",
+            (0, 0.5, 1, 1.5, 2, 3),
+            "quality",
+            blur,
+            unsure=("identity", "class", "scene"),
         ),
-        _damage("flicker", "Flicker", "gain, sd", (0, 0.05, 0.1, 0.2, 0.3, 0.4), "steadiness", flicker, unsure=("identity",)),
         _damage(
-            "colour-flicker", "Colour flicker", "grey levels, sd", (0, 4, 8, 16, 32, 48), "steadiness", colour_flicker, unsure=("identity",)
+            "noise",
+            "Noise",
+            "grey levels, sd",
+            (0, 4, 8, 16, 32, 64),
+            "quality steadiness",
+            noise,
+            unsure=("identity", "class", "scene"),
         ),
-        _damage("shuffled", "Frames shuffled", "frames of 8", (0, 2, 3, 4, 6, 8), "steadiness motion", shuffled, unsure=("pace",)),
+        _damage(
+            "flicker",
+            "Flicker",
+            "gain, sd",
+            (0, 0.05, 0.1, 0.2, 0.3, 0.4),
+            "steadiness",
+            flicker,
+            unsure=("identity",),
+        ),
+        _damage(
+            "colour-flicker",
+            "Colour flicker",
+            "grey levels, sd",
+            (0, 4, 8, 16, 32, 48),
+            "steadiness",
+            colour_flicker,
+            unsure=("identity",),
+        ),
+        _damage(
+            "shuffled",
+            "Frames shuffled",
+            "frames of 8",
+            (0, 2, 3, 4, 6, 8),
+            "steadiness motion",
+            shuffled,
+            unsure=("pace",),
+        ),
         _damage("frozen", "Frames frozen", "steps of 7", (0, 1, 2, 3, 5, 7), "motion pace", frozen),
-        _damage("copied", "Image prompt pasted in", "frames of 8", FRAMES, "scene motion", copied, unsure=_CUT),
+        _damage(
+            "copied",
+            "Image prompt pasted in",
+            "frames of 8",
+            FRAMES,
+            "scene motion",
+            copied,
+            unsure=_CUT,
+        ),
     )
 }

@@ -32,7 +32,11 @@ def same_against_other(prompts_ND: Tensor, clips_NTD: Tensor, class_N: Tensor) -
         ``same``, ``other``: mean cosine with the own and with other clips; ``margin``: their difference; ``pairs``: share of (own, other)
         pairs where the own is nearer; ``top1``: share of individuals whose own clip is the nearest of its class.
     """
-    cosine_NNT = torch.einsum("nd,mtd->nmt", F.normalize(prompts_ND.float(), dim=-1), F.normalize(clips_NTD.float(), dim=-1))
+    cosine_NNT = torch.einsum(
+        "nd,mtd->nmt",
+        F.normalize(prompts_ND.float(), dim=-1),
+        F.normalize(clips_NTD.float(), dim=-1),
+    )
     cosine_NN = cosine_NNT.mean(dim=-1)
     rivals_NN = (class_N[:, None] == class_N[None, :]) & ~torch.eye(len(class_N), dtype=torch.bool)
     own_N = cosine_NN.diagonal()
@@ -50,7 +54,11 @@ def same_against_other(prompts_ND: Tensor, clips_NTD: Tensor, class_N: Tensor) -
 
 def read_rate(frames_BD: Tensor, choices_BCD: Tensor, right_B: np.ndarray) -> float:
     """How often the nearest of the texts offered for a frame is the right one, 0..1."""
-    cosine_BC = torch.einsum("bd,bcd->bc", F.normalize(frames_BD.float(), dim=-1), F.normalize(choices_BCD.float(), dim=-1))
+    cosine_BC = torch.einsum(
+        "bd,bcd->bc",
+        F.normalize(frames_BD.float(), dim=-1),
+        F.normalize(choices_BCD.float(), dim=-1),
+    )
     return float((cosine_BC.argmax(dim=1).numpy() == right_B).mean())
 
 
@@ -71,16 +79,23 @@ def held_out_clips(split: str = "test", per_class: int = 5, seed: int = 0) -> Re
     """One clip and one image prompt of each of the first ``per_class`` individuals of every class, rendered anew."""
     rng = np.random.default_rng(seed)
     class_index = np.repeat(np.arange(len(world.CLASSES)), per_class)
-    people = world.individuals(split, class_index, np.tile(np.arange(per_class), len(world.CLASSES)))
+    people = world.individuals(
+        split, class_index, np.tile(np.arange(per_class), len(world.CLASSES))
+    )
     count = len(class_index)
-    scene, motion = rng.integers(len(world.SCENES), size=count), rng.integers(len(world.MOTIONS), size=count)
+    scene, motion = (
+        rng.integers(len(world.SCENES), size=count),
+        rng.integers(len(world.MOTIONS), size=count),
+    )
     seeds = rng.integers(2**31, size=(2, count))
     frames, masks = world.render_clips(people, scene, motion, seeds[0])
     prompts, _ = world.render_image_prompts(people, seeds[1])
     return RealClips(frames, masks, prompts, class_index, scene, motion, people)
 
 
-def real_video_check(split: str = "test", per_class: int = 5, *, device: str = "cpu") -> dict[str, float]:
+def real_video_check(
+    split: str = "test", per_class: int = 5, *, device: str = "cpu"
+) -> dict[str, float]:
     """What the scoring encoders make of real clips of held-out individuals.
 
     Returns:
@@ -99,8 +114,13 @@ def real_video_check(split: str = "test", per_class: int = 5, *, device: str = "
     embedded = {}
     for metric, name in (("clip-image", "clip"), ("dino", "dino")):
         embed = get_encoder(name, Setting(), device).embed_frames
-        embedded[name] = embed(clips.frames.reshape(-1, *clips.frames.shape[2:])).reshape(*clips.frames.shape[:2], -1)
-        figures |= {f"{metric}/{k}": v for k, v in same_against_other(embed(clips.prompts), embedded[name], class_N).items()}
+        embedded[name] = embed(clips.frames.reshape(-1, *clips.frames.shape[2:])).reshape(
+            *clips.frames.shape[:2], -1
+        )
+        figures |= {
+            f"{metric}/{k}": v
+            for k, v in same_against_other(embed(clips.prompts), embedded[name], class_N).items()
+        }
     figures |= _read(clips, embedded["clip"], device)
     figures |= _consistency(embedded["clip"])
     return figures | _identity(clips, device)
@@ -113,18 +133,36 @@ def _read(clips: RealClips, embedded_NTD: Tensor, device: str) -> dict[str, floa
     frames = embedded_NTD.shape[1]
     figures = {}
     for what, choices, right in (
-        ("class", [[world.caption(c, scene, motion) for c in world.CLASSES] for _, scene, motion in names], clips.class_index),
-        ("scene", [[world.caption(name, s, motion) for s in world.SCENES] for name, _, motion in names], clips.scene),
+        (
+            "class",
+            [
+                [world.caption(c, scene, motion) for c in world.CLASSES]
+                for _, scene, motion in names
+            ],
+            clips.class_index,
+        ),
+        (
+            "scene",
+            [[world.caption(name, s, motion) for s in world.SCENES] for name, _, motion in names],
+            clips.scene,
+        ),
     ):
         texts_NCD = torch.stack([encoder.embed_text(row) for row in choices])
-        figures[what] = read_rate(embedded_NTD.flatten(0, 1), texts_NCD.repeat_interleave(frames, 0), np.repeat(right, frames))
+        figures[what] = read_rate(
+            embedded_NTD.flatten(0, 1),
+            texts_NCD.repeat_interleave(frames, 0),
+            np.repeat(right, frames),
+        )
     return figures
 
 
 def _consistency(embedded_NTD: Tensor) -> dict[str, float]:
     rng = np.random.default_rng(0)
     real = [float(functional.consecutive_cosines(clip).mean()) for clip in embedded_NTD]
-    shuffled = [float(functional.consecutive_cosines(clip[rng.permutation(len(clip))]).mean()) for clip in embedded_NTD]
+    shuffled = [
+        float(functional.consecutive_cosines(clip[rng.permutation(len(clip))]).mean())
+        for clip in embedded_NTD
+    ]
     return {
         "consistency": float(np.mean(real)),
         "consistency/shuffled": float(np.mean(shuffled)),
@@ -139,8 +177,15 @@ def _identity(clips: RealClips, device: str) -> dict[str, float]:
     assert isinstance(segmenter, SegmentEncoder)
     truths = [truth_of(clips.people, row) for row in range(len(clips.people))]
     neighbours = _neighbours(clips.class_index)
-    same = np.array([np.mean(frame_identities(seen, truths[row])) for row, seen in enumerate(regions)])
-    other = np.array([np.mean(frame_identities(seen, truths[neighbours[row]])) for row, seen in enumerate(regions)])
+    same = np.array(
+        [np.mean(frame_identities(seen, truths[row])) for row, seen in enumerate(regions)]
+    )
+    other = np.array(
+        [
+            np.mean(frame_identities(seen, truths[neighbours[row]]))
+            for row, seen in enumerate(regions)
+        ]
+    )
     found = segmenter.segments(clips.frames.reshape(-1, *clips.frames.shape[2:])) > 0
     true = clips.masks.reshape(found.shape) > 0
     return {

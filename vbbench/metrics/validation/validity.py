@@ -119,11 +119,15 @@ def validate(
         def clips() -> Iterator[ClipToScore]:
             for job in _jobs(cases, chosen, seed):
                 waiting.append(job)
-                yield ClipToScore(f"{job.damage} {job.level:g}", items[job.case.id], Video(job.frames_THWC, FPS))
+                yield ClipToScore(
+                    f"{job.damage} {job.level:g}", items[job.case.id], Video(job.frames_THWC, FPS)
+                )
 
         for scores in score_clips(clips(), metrics, Encoders(setting, device)):
             scored.append(_scored(waiting.pop(0), scores))
-            failures |= {f"{score.metric}: {score.reason}": None for score in scores if score.value is None}
+            failures |= {
+                f"{score.metric}: {score.reason}": None for score in scores if score.value is None
+            }
             advance()
     example = next((case for case in cases if case.motion in EXAMPLE_MOTIONS), cases[0])
     return Validation(
@@ -143,21 +147,38 @@ def validate(
 
 def exact_identity(people: world.IndividualBatch, person: world.Individual) -> float:
     """`functional.true_identity` from the colours and the kind of marking that a clip was drawn with, no pixel read; mean over frames."""
-    return float(np.mean([_likeness(row.tobytes(), int(kind), person) for row, kind in zip(people.colours, people.marking, strict=True)]))
+    return float(
+        np.mean(
+            [
+                _likeness(row.tobytes(), int(kind), person)
+                for row, kind in zip(people.colours, people.marking, strict=True)
+            ]
+        )
+    )
 
 
 @lru_cache(maxsize=4096)
 def _likeness(colours: bytes, kind: int, person: world.Individual) -> float:
     names = ("base", "secondary", "marking")
     seen = dict(zip(names, np.frombuffer(colours, np.uint8).reshape(3, 3), strict=True))
-    truth = dict(zip(names, map(np.array, (person.base, person.secondary, person.marking_colour)), strict=True))
+    truth = dict(
+        zip(
+            names,
+            map(np.array, (person.base, person.secondary, person.marking_colour)),
+            strict=True,
+        )
+    )
     kinds_K = np.eye(len(world.MARKINGS))[kind]
-    return functional.true_identity(dict(seen), kinds_K, truth, world.MARKINGS.index(person.marking))
+    return functional.true_identity(
+        dict(seen), kinds_K, truth, world.MARKINGS.index(person.marking)
+    )
 
 
 def examples_of(damage: Damage, case: Case, seed: int) -> np.ndarray:
     """The clip at every level of a damage, uint8 (levels, T, 64, 64, 3)."""
-    return np.stack([damage.apply(case, level, _own_seed(seed, case, damage))[0] for level in damage.levels])
+    return np.stack(
+        [damage.apply(case, level, _own_seed(seed, case, damage))[0] for level in damage.levels]
+    )
 
 
 def _jobs(cases: Sequence[Case], damages: Sequence[Damage], seed: int) -> Iterator[_Job]:
@@ -172,7 +193,9 @@ def _jobs(cases: Sequence[Case], damages: Sequence[Damage], seed: int) -> Iterat
 
 def _own_seed(seed: int, case: Case, damage: Damage) -> int:
     """The same for all levels."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{case.id}:{damage.name}".encode()).digest()[:8], "big")
+    return int.from_bytes(
+        hashlib.sha256(f"{seed}:{case.id}:{damage.name}".encode()).digest()[:8], "big"
+    )
 
 
 def _metrics(setting: Setting) -> tuple[list[Metric], dict[str, str]]:
@@ -193,4 +216,10 @@ def _thinned(damage: Damage, levels: int | None) -> Damage:
 
 
 def _scored(job: _Job, scores: Sequence[Score]) -> Scored:
-    return Scored(job.damage, job.level, job.case.id, job.identity, {score.metric: score.value for score in scores})
+    return Scored(
+        job.damage,
+        job.level,
+        job.case.id,
+        job.identity,
+        {score.metric: score.value for score in scores},
+    )

@@ -27,20 +27,34 @@ class Elite(LatentVideoModel):
 
     def _load_network(self) -> EliteNetwork:  # type: ignore[override]
         weights = self.settings["weights"]
-        return load_elite(LOCAL, weights["base"], weights["image-encoder"], weights["elite"], self.scale, self._home, self.dtype)
+        return load_elite(
+            LOCAL,
+            weights["base"],
+            weights["image-encoder"],
+            weights["elite"],
+            self.scale,
+            self._home,
+            self.dtype,
+        )
 
     @property
     def _base(self) -> TextToVideoNetwork:
         return self.network.base
 
     def _denoiser(self, items: Sequence[PromptItem], params: SamplingParams) -> Denoiser:
-        pictures, masks = zip(*(image_prompt_and_mask(item, params.size) for item in items), strict=True)
+        pictures, masks = zip(
+            *(image_prompt_and_mask(item, params.size) for item in items), strict=True
+        )
         texts, words = [item.text for item in items], [item.subject_word for item in items]
-        states = self.network.encode_image(to_unit(torch.from_numpy(np.stack(pictures)).to(self.device)))
+        states = self.network.encode_image(
+            to_unit(torch.from_numpy(np.stack(pictures)).to(self.device))
+        )
         conditional = self.network.encode_text(texts, words, self.network.primary_word(states))
         strength, local = self.settings["lambda"], None
         if strength:
-            local = self.network.local_prompt(states, torch.from_numpy(np.stack(masks)).to(self.device), texts, words, strength)
+            local = self.network.local_prompt(
+                states, torch.from_numpy(np.stack(masks)).to(self.device), texts, words, strength
+            )
         return self._bind(conditional, local=local)
 
 
@@ -51,7 +65,11 @@ def image_prompt_and_mask(item: PromptItem, size: int) -> tuple[np.ndarray, np.n
         InputError: a picture cannot be read, or shows no subject.
     """
     picture, _ = load_image_prompt(item.image, size)
-    mask = load_mask(item.subject.masks[0], item.image, size) if item.subject.masks else not_white(picture)
+    mask = (
+        load_mask(item.subject.masks[0], item.image, size)
+        if item.subject.masks
+        else not_white(picture)
+    )
     if not mask.any():
         raise InputError(
             f"the image prompt {item.image} shows no subject: at {size} x {size} pixels it is white, or its mask dark, all over."

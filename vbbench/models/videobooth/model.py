@@ -59,7 +59,9 @@ class ImagePromptCache:
         """A batch of these images begins: none of them makes room for another."""
         self._current = frozenset(images)
 
-    def get(self, image: Hashable, step: Hashable, compute: Callable[[], ImagePromptStates]) -> ImagePromptStates:
+    def get(
+        self, image: Hashable, step: Hashable, compute: Callable[[], ImagePromptStates]
+    ) -> ImagePromptStates:
         """The states of an image prompt at a step, computed if they are not there.
 
         Args:
@@ -151,7 +153,9 @@ class VideoBooth(LatentVideoModel):
     def _load_network(self) -> VideoBoothNetwork:  # type: ignore[override]
         weights = self.settings["weights"]
         names = (weights["base"], weights["image-encoder"], weights["videobooth"])
-        return load_videobooth(self.settings["stage"], *names, self.scale, self._home, dtype=self.dtype)
+        return load_videobooth(
+            self.settings["stage"], *names, self.scale, self._home, dtype=self.dtype
+        )
 
     @property
     def _base(self) -> TextToVideoNetwork:
@@ -163,17 +167,35 @@ class VideoBooth(LatentVideoModel):
 
     def _denoiser(self, items: Sequence[PromptItem], params: SamplingParams) -> Denoiser:
         pictures = [load_image_prompt(item.image, params.size)[0] for item in items]
-        pixels = to_unit(torch.stack([torch.from_numpy(picture) for picture in pictures]).to(self.device))
-        conditional = self.network.encode_text(
-            [item.text for item in items], [item.subject_word for item in items], self.network.embed_image(pixels)
+        pixels = to_unit(
+            torch.stack([torch.from_numpy(picture) for picture in pictures]).to(self.device)
         )
-        asked = (params.num_frames, params.num_inference_steps if params.scheduler == FAITHFUL else None)
-        keys = [(item.image_seed, sha256(picture).hexdigest(), *asked) for item, picture in zip(items, pictures, strict=True)]
-        image = self._image_prompts(items, keys, self.codec.encode(pixels[:, None]), params) if self.network.injects else None
+        conditional = self.network.encode_text(
+            [item.text for item in items],
+            [item.subject_word for item in items],
+            self.network.embed_image(pixels),
+        )
+        asked = (
+            params.num_frames,
+            params.num_inference_steps if params.scheduler == FAITHFUL else None,
+        )
+        keys = [
+            (item.image_seed, sha256(picture).hexdigest(), *asked)
+            for item, picture in zip(items, pictures, strict=True)
+        ]
+        image = (
+            self._image_prompts(items, keys, self.codec.encode(pixels[:, None]), params)
+            if self.network.injects
+            else None
+        )
         return self._bind(conditional, image=image)
 
     def _image_prompts(
-        self, items: Sequence[PromptItem], keys: Sequence[Hashable], latents: Tensor, params: SamplingParams
+        self,
+        items: Sequence[PromptItem],
+        keys: Sequence[Hashable],
+        latents: Tensor,
+        params: SamplingParams,
     ) -> ImagePromptAt:
         """The items' image prompts at each timestep.
 
@@ -181,8 +203,15 @@ class VideoBooth(LatentVideoModel):
         """
         unet = self._base.unet
         dtype, null_text = unet.conv_in.weight.dtype, self._null_text()
-        redrawn, frames = params.scheduler == FAITHFUL, params.num_frames if self._noise_per_frame(params) else 1
-        noising = released_noising(params.num_inference_steps) if redrawn else corrected_noising(scheduler_of(params, self._diffusion))
+        redrawn, frames = (
+            params.scheduler == FAITHFUL,
+            params.num_frames if self._noise_per_frame(params) else 1,
+        )
+        noising = (
+            released_noising(params.num_inference_steps)
+            if redrawn
+            else corrected_noising(scheduler_of(params, self._diffusion))
+        )
 
         @cache
         def null_states() -> TextStates:
@@ -192,13 +221,24 @@ class VideoBooth(LatentVideoModel):
         def compute(row: int, timestep_B: Tensor, noise: ImageNoise) -> ImagePromptStates:
             latent = latents[row : row + 1]
             if not self.network.noises_image_prompt:
-                return unet.image_prompt_states(ImagePromptInput(latent.to(dtype), torch.zeros_like(timestep_B[:1]), null_states()))
-            noisy = noising(latent.expand(-1, -1, frames, -1, -1), noise.noise().to(self.device), timestep_B[0])
-            return unet.image_prompt_states(ImagePromptInput(noisy.to(dtype), timestep_B[:1], null_states()))
+                return unet.image_prompt_states(
+                    ImagePromptInput(
+                        latent.to(dtype), torch.zeros_like(timestep_B[:1]), null_states()
+                    )
+                )
+            noisy = noising(
+                latent.expand(-1, -1, frames, -1, -1), noise.noise().to(self.device), timestep_B[0]
+            )
+            return unet.image_prompt_states(
+                ImagePromptInput(noisy.to(dtype), timestep_B[:1], null_states())
+            )
 
         rows = {image: row for row, image in reversed(list(enumerate(keys)))}
         shape = (1, latents.shape[1], frames, *latents.shape[3:])
-        noises = {image: ImageNoise(items[row].image_seed, shape, redrawn=redrawn) for image, row in rows.items()}
+        noises = {
+            image: ImageNoise(items[row].image_seed, shape, redrawn=redrawn)
+            for image, row in rows.items()
+        }
         self._kept.begin(rows)
         clean: list[ImagePromptStates] = []  # without noise it is the same at every step
 
@@ -209,7 +249,9 @@ class VideoBooth(LatentVideoModel):
             found = {}
             for image, row in rows.items():
                 noises[image].begin_step()
-                found[image] = self._kept.get(image, step, partial(compute, row, timestep_B, noises[image]))
+                found[image] = self._kept.get(
+                    image, step, partial(compute, row, timestep_B, noises[image])
+                )
             states = ImagePromptStates.of_several([found[image] for image in keys])
             if step is None:
                 clean.append(states)
@@ -220,5 +262,7 @@ class VideoBooth(LatentVideoModel):
     def _noise_per_frame(self, params: SamplingParams) -> bool:
         noise = self.settings.get("image_prompt_noise", "shared")
         if noise not in IMAGE_PROMPT_NOISE:
-            raise RecipeError(f"image_prompt_noise must be {' or '.join(IMAGE_PROMPT_NOISE)}, not {noise!r}.")
+            raise RecipeError(
+                f"image_prompt_noise must be {' or '.join(IMAGE_PROMPT_NOISE)}, not {noise!r}."
+            )
         return noise == "per-frame" or params.scheduler == FAITHFUL

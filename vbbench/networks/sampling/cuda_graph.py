@@ -36,7 +36,9 @@ class GraphedUNet:
             raise ValueError("CUDA graphs and the approximation reuse_features exclude each other")
         given = list(tensors_of((arguments, named)))
         if any(x.device.type != "cuda" for x in given):
-            raise ValueError("CUDA graphs need CUDA tensors; set cuda_graph = false in the recipe's speed table")
+            raise ValueError(
+                "CUDA graphs need CUDA tensors; set cuda_graph = false in the recipe's speed table"
+            )
         key = tuple((tuple(x.shape), x.dtype) for x in given)
         if key not in self._captured:
             self._captured[key] = self._capture(arguments, named)
@@ -46,7 +48,9 @@ class GraphedUNet:
         graph.replay()
         return out.clone()
 
-    def _capture(self, arguments: Any, named: Any) -> tuple[list[Tensor], torch.cuda.CUDAGraph, Tensor]:
+    def _capture(
+        self, arguments: Any, named: Any
+    ) -> tuple[list[Tensor], torch.cuda.CUDAGraph, Tensor]:
         fixed_arguments, fixed_named = with_copies((arguments, named))
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
@@ -84,5 +88,7 @@ def with_copies(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: with_copies(part) for key, part in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
-        return type(value)(**{field.name: with_copies(getattr(value, field.name)) for field in fields(value)})
+        return type(value)(
+            **{field.name: with_copies(getattr(value, field.name)) for field in fields(value)}
+        )
     return value

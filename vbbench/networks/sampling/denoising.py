@@ -29,7 +29,9 @@ def check_scheduler(name: str) -> None:
         UsageError: there is none.
     """
     if name not in (FAITHFUL, *SCHEDULERS):
-        raise UsageError(f"there is no scheduler {name!r}; there are {', '.join(SCHEDULERS)} and {FAITHFUL}.")
+        raise UsageError(
+            f"there is no scheduler {name!r}; there are {', '.join(SCHEDULERS)} and {FAITHFUL}."
+        )
 
 
 def check_sampling(params: SamplingParams, diffusion: DiffusionConfig) -> None:
@@ -47,7 +49,9 @@ def check_sampling(params: SamplingParams, diffusion: DiffusionConfig) -> None:
         )
     least, most = 2 if params.scheduler == FAITHFUL else 1, diffusion.num_train_timesteps
     if not least <= params.num_inference_steps <= most:
-        raise UsageError(f"the scheduler {params.scheduler!r} takes {least} to {most} steps, not {params.num_inference_steps}.")
+        raise UsageError(
+            f"the scheduler {params.scheduler!r} takes {least} to {most} steps, not {params.num_inference_steps}."
+        )
 
 
 def scheduler_of(params: SamplingParams, diffusion: DiffusionConfig) -> Any:
@@ -90,7 +94,9 @@ def denoised(
     if params.scheduler == FAITHFUL:
 
         def step_noise(_: int, like: Tensor) -> Tensor:
-            rows = [torch.randn((1, *like.shape[1:]), generator=generator) for generator in generators]
+            rows = [
+                torch.randn((1, *like.shape[1:]), generator=generator) for generator in generators
+            ]
             return torch.cat(rows).to(like.device)
 
         timesteps = diffusion_tables(steps).timesteps.flip(0).tolist()
@@ -104,7 +110,15 @@ def denoised(
         )
     else:
         scheduler = scheduler_of(params, diffusion)
-        latents = sample(denoise, scheduler, noise_BCThw, steps, guidance_scale=scale, generators=generators, callback=watch)
+        latents = sample(
+            denoise,
+            scheduler,
+            noise_BCThw,
+            steps,
+            guidance_scale=scale,
+            generators=generators,
+            callback=watch,
+        )
         timesteps = scheduler.timesteps.tolist()
     watch.check(items, timesteps, hint)
     return latents
@@ -118,14 +132,18 @@ class FiniteWatch:
     """
 
     def __init__(self, latents_BCThw: Tensor) -> None:
-        self._first_bad_B = torch.zeros(len(latents_BCThw), dtype=torch.long, device=latents_BCThw.device)
+        self._first_bad_B = torch.zeros(
+            len(latents_BCThw), dtype=torch.long, device=latents_BCThw.device
+        )
 
     def __call__(self, done: int, latents_BCThw: Tensor) -> None:
         """So many steps are done; waits for nothing."""
         bad_B = ~latents_BCThw.isfinite().flatten(1).all(1)
         self._first_bad_B = torch.where(bad_B & (self._first_bad_B == 0), done, self._first_bad_B)
 
-    def check(self, items: Sequence[PromptItem], timesteps: Sequence[float], hint: str = "") -> None:
+    def check(
+        self, items: Sequence[PromptItem], timesteps: Sequence[float], hint: str = ""
+    ) -> None:
         """Tell of the rows that went bad.
 
         Raises:
@@ -152,4 +170,6 @@ def check_pixels(pixels_BTCHW: Tensor, items: Sequence[PromptItem]) -> None:
     finite = pixels_BTCHW.isfinite().flatten(1).all(1).tolist()
     bad = [item.id for item, good in zip(items, finite, strict=True) if not good]
     if bad:
-        raise InputError(f"decoding of item {', '.join(bad)}: the frames are not finite, though the latents are.")
+        raise InputError(
+            f"decoding of item {', '.join(bad)}: the frames are not finite, though the latents are."
+        )

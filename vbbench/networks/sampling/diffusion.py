@@ -42,7 +42,9 @@ class DiffusionConfig:
         ).alphas_cumprod
 
 
-def video_noise(shape_BCTHW: tuple[int, ...], shared: float, generator: torch.Generator | None = None) -> Tensor:
+def video_noise(
+    shape_BCTHW: tuple[int, ...], shared: float, generator: torch.Generator | None = None
+) -> Tensor:
     """Standard normal noise on the CPU, of whose variance ``shared`` is equal in all frames."""
     b, c, t, h, w = shape_BCTHW
     own = torch.randn((b, c, t, h, w), generator=generator)

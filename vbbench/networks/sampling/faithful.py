@@ -37,7 +37,9 @@ class DiffusionTables:
     variance: Tensor
 
 
-def diffusion_tables(steps: int | None = None, *, train_steps: int = 1000, start: float = 1e-4, end: float = 0.02) -> DiffusionTables:
+def diffusion_tables(
+    steps: int | None = None, *, train_steps: int = 1000, start: float = 1e-4, end: float = 0.02
+) -> DiffusionTables:
     """Tables of the released process: linear betas, evenly spread kept steps, the first and the last among them.
 
     Args:
@@ -68,14 +70,18 @@ def diffusion_tables(steps: int | None = None, *, train_steps: int = 1000, start
     )
 
 
-def add_noise(tables: DiffusionTables, sample: Tensor, noise: Tensor, index: int | Tensor) -> Tensor:
+def add_noise(
+    tables: DiffusionTables, sample: Tensor, noise: Tensor, index: int | Tensor
+) -> Tensor:
     """The sample at step ``index`` of the tables (not a timestep), or one index a row of the batch."""
     signal = tables.alphas_cumprod.to(sample.device)[index]
     signal = signal.reshape(-1, *[1] * (sample.ndim - 1))
     return signal.sqrt().to(sample.dtype) * sample + (1 - signal).sqrt().to(sample.dtype) * noise
 
 
-def ancestral_step(tables: DiffusionTables, eps: Tensor, sample: Tensor, index: int, noise: Tensor) -> tuple[Tensor, Tensor]:
+def ancestral_step(
+    tables: DiffusionTables, eps: Tensor, sample: Tensor, index: int, noise: Tensor
+) -> tuple[Tensor, Tensor]:
     """One step back from step ``index`` (Ho et al. 2020, algorithm 2; no clipping).
 
     Args:
@@ -89,7 +95,10 @@ def ancestral_step(tables: DiffusionTables, eps: Tensor, sample: Tensor, index: 
     """
     signal = tables.alphas_cumprod[index]
     clean = (1 / signal).sqrt().item() * sample - (1 / signal - 1).sqrt().item() * eps
-    mean = tables.posterior_mean_coef1[index].item() * clean + tables.posterior_mean_coef2[index].item() * sample
+    mean = (
+        tables.posterior_mean_coef1[index].item() * clean
+        + tables.posterior_mean_coef2[index].item() * sample
+    )
     if index == 0:
         return mean, clean
     return mean + tables.variance[index].sqrt().item() * noise, clean

@@ -15,7 +15,13 @@ from torch import Tensor
 from vbbench.networks.sampling.cuda_graph import GraphedUNet
 from vbbench.networks.sampling.speed import Approximate, Speed
 from vbbench.networks.unet.features import InnerFeatures
-from vbbench.networks.unet.unet import ImagePromptInput, ImagePromptStates, LocalPrompt, TextStates, VideoUNet
+from vbbench.networks.unet.unet import (
+    ImagePromptInput,
+    ImagePromptStates,
+    LocalPrompt,
+    TextStates,
+    VideoUNet,
+)
 
 ImagePromptAt = Callable[[Tensor], ImagePromptStates | ImagePromptInput | None]
 """Timesteps (B,), all the same -> the image prompts of the B videos as they are read at that timestep."""
@@ -53,32 +59,49 @@ class GuidedUNet:
         texts = conditional_BSD.to(self._dtype), unconditional_1SD.to(self._dtype)
         self._conditional, self._unconditional = self._texts(unet, *texts)
         every = (approximate or Approximate()).reuse_features
-        self._inner = {name: InnerFeatures(every) if every > 1 else None for name in ("both", "conditional", "unconditional")}
+        self._inner = {
+            name: InnerFeatures(every) if every > 1 else None
+            for name in ("both", "conditional", "unconditional")
+        }
 
-    def _texts(self, unet: VideoUNet, conditional: Tensor, unconditional: Tensor) -> tuple[Tensor | TextStates, Tensor | TextStates]:
+    def _texts(
+        self, unet: VideoUNet, conditional: Tensor, unconditional: Tensor
+    ) -> tuple[Tensor | TextStates, Tensor | TextStates]:
         videos = len(conditional)
         if not self._speed.text_once:
             return conditional, unconditional.expand(videos, -1, -1)
         return unet.text_states(conditional), unet.text_states(unconditional).for_videos(videos)
 
-    def __call__(self, latents: Tensor, timestep_B: Tensor, both: bool) -> tuple[Tensor, Tensor | None]:
+    def __call__(
+        self, latents: Tensor, timestep_B: Tensor, both: bool
+    ) -> tuple[Tensor, Tensor | None]:
         """Predictions of the conditional branch and, for guidance, of the unconditional one.
 
         Of the latents' dtype, whatever the UNet's is.
         """
         conditional, unconditional = self._predictions(latents.to(self._dtype), timestep_B, both)
-        return conditional.to(latents.dtype), None if unconditional is None else unconditional.to(latents.dtype)
+        return conditional.to(latents.dtype), None if unconditional is None else unconditional.to(
+            latents.dtype
+        )
 
-    def _predictions(self, latents: Tensor, timestep_B: Tensor, both: bool) -> tuple[Tensor, Tensor | None]:
+    def _predictions(
+        self, latents: Tensor, timestep_B: Tensor, both: bool
+    ) -> tuple[Tensor, Tensor | None]:
         conditions = {"image_prompt": self._image_states(timestep_B), "local_prompt": self._local}
         if both and self._speed.batched_guidance:
             twice = torch.cat([latents, latents]), torch.cat([timestep_B, timestep_B])
-            conditional, unconditional = self._evaluate(*twice, self._both_texts, inner=self._inner["both"], **conditions).chunk(2)
+            conditional, unconditional = self._evaluate(
+                *twice, self._both_texts, inner=self._inner["both"], **conditions
+            ).chunk(2)
             return conditional, unconditional
-        conditional = self._evaluate(latents, timestep_B, self._conditional, inner=self._inner["conditional"], **conditions)
+        conditional = self._evaluate(
+            latents, timestep_B, self._conditional, inner=self._inner["conditional"], **conditions
+        )
         if not both:
             return conditional, None
-        return conditional, self._evaluate(latents, timestep_B, self._unconditional, inner=self._inner["unconditional"])
+        return conditional, self._evaluate(
+            latents, timestep_B, self._unconditional, inner=self._inner["unconditional"]
+        )
 
     @cached_property
     def _both_texts(self) -> Tensor | TextStates:
@@ -92,7 +115,9 @@ class GuidedUNet:
         return found
 
 
-def _together(conditional: Tensor | TextStates, unconditional: Tensor | TextStates) -> Tensor | TextStates:
+def _together(
+    conditional: Tensor | TextStates, unconditional: Tensor | TextStates
+) -> Tensor | TextStates:
     if isinstance(conditional, TextStates) and isinstance(unconditional, TextStates):
         return TextStates.of_several([conditional, unconditional])
     return torch.cat([conditional, unconditional])
@@ -104,7 +129,9 @@ def _together(conditional: Tensor | TextStates, unconditional: Tensor | TextStat
 class Denoiser(Protocol):
     """A network in a sampling loop, its conditions bound."""
 
-    def __call__(self, latents: Tensor, timestep_B: Tensor, both: bool) -> tuple[Tensor, Tensor | None]:
+    def __call__(
+        self, latents: Tensor, timestep_B: Tensor, both: bool
+    ) -> tuple[Tensor, Tensor | None]:
         """(B, C, ...) latents -> predictions of that shape: with text and image prompt and, if ``both``, without."""
         ...
 
@@ -123,4 +150,6 @@ def guided(cond: Tensor, uncond: Tensor, scale: float, channels: int | None = No
     """
     if channels is None:
         return torch.lerp(uncond, cond, scale)
-    return torch.cat([torch.lerp(uncond[:, :channels], cond[:, :channels], scale), cond[:, channels:]], dim=1)
+    return torch.cat(
+        [torch.lerp(uncond[:, :channels], cond[:, :channels], scale), cond[:, channels:]], dim=1
+    )

@@ -13,7 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vbbench.networks.sampling.faithful import DiffusionTables, NoiseSource, add_noise, ancestral_step, diffusion_tables, faithful
+from vbbench.networks.sampling.faithful import (
+    DiffusionTables,
+    NoiseSource,
+    add_noise,
+    ancestral_step,
+    diffusion_tables,
+    faithful,
+)
 from vbbench.networks.sampling.guidance import Denoiser, guided
 
 __all__ = [
@@ -81,7 +88,9 @@ def make_scheduler(
     )
 
 
-def noise_to_timestep(scheduler: Any, latent: Tensor, noise: Tensor, timestep: float | Tensor) -> Tensor:
+def noise_to_timestep(
+    scheduler: Any, latent: Tensor, noise: Tensor, timestep: float | Tensor
+) -> Tensor:
     """A clean latent with the noise that the network expects at a timestep; for image prompts beside a video.
 
     Unlike the schedulers' own ``add_noise`` it keeps the signal's variance for every scheduler (Euler's does not) and
@@ -98,7 +107,9 @@ def noise_to_timestep(scheduler: Any, latent: Tensor, noise: Tensor, timestep: f
     time = float(timestep)
     below = int(time)
     # In float64: the last betas of the cosine schedule leave almost no signal.
-    signal = scheduler.alphas_cumprod[[below, min(below + 1, len(scheduler.alphas_cumprod) - 1)]].double()
+    signal = scheduler.alphas_cumprod[
+        [below, min(below + 1, len(scheduler.alphas_cumprod) - 1)]
+    ].double()
     ratios = ((1 - signal) / signal).sqrt()
     ratio = torch.lerp(ratios[0], ratios[1], time - below).item()
     scale = (1 + ratio**2) ** -0.5

@@ -68,11 +68,15 @@ def speed_of(settings: Mapping[str, Any], device: str = "cpu") -> Speed:
     """
     speed = read_table(Speed(batched_guidance=device == "cuda"), "speed", settings)
     if speed.attention and speed.attention not in BACKENDS:
-        raise RecipeError(f"[speed] attention: there is no backend {speed.attention!r}; there are {', '.join(BACKENDS)}.")
+        raise RecipeError(
+            f"[speed] attention: there is no backend {speed.attention!r}; there are {', '.join(BACKENDS)}."
+        )
     if device == "cpu":
         _check_cpu(speed)
     if speed.image_cache_mb < 0:
-        raise RecipeError(f"[speed] image_cache_mb must be at least 0, not {speed.image_cache_mb:g}.")
+        raise RecipeError(
+            f"[speed] image_cache_mb must be at least 0, not {speed.image_cache_mb:g}."
+        )
     return speed
 
 
@@ -80,9 +84,15 @@ def _check_cpu(speed: Speed) -> None:
     """What runs on a GPU only is refused now, not at each video."""
     if speed.cuda_graph:
         raise RecipeError("[speed] cuda_graph needs a GPU: CUDA graphs are not for a CPU.")
-    reason = load_backend(speed.attention).refusal(torch.zeros(1, 1, 1, 1, 8)) if speed.attention else None
+    reason = (
+        load_backend(speed.attention).refusal(torch.zeros(1, 1, 1, 1, 8))
+        if speed.attention
+        else None
+    )
     if reason is not None:
-        raise RecipeError(f"[speed] attention: the backend {speed.attention!r} cannot be used here: {reason}.")
+        raise RecipeError(
+            f"[speed] attention: the backend {speed.attention!r} cannot be used here: {reason}."
+        )
 
 
 def approximate_of(settings: Mapping[str, Any]) -> Approximate:
@@ -93,9 +103,13 @@ def approximate_of(settings: Mapping[str, Any]) -> Approximate:
     """
     approximate = read_table(Approximate(), "approximate", settings)
     if approximate.reuse_features < 1:
-        raise RecipeError(f"[approximate] reuse_features must be at least 1, not {approximate.reuse_features}.")
+        raise RecipeError(
+            f"[approximate] reuse_features must be at least 1, not {approximate.reuse_features}."
+        )
     if approximate.reuse_features > 1 and settings.get("speed", {}).get("cuda_graph"):
-        raise RecipeError("[approximate] reuse_features and [speed] cuda_graph exclude each other: not every step is the same.")
+        raise RecipeError(
+            "[approximate] reuse_features and [speed] cuda_graph exclude each other: not every step is the same."
+        )
     return approximate
 
 
@@ -112,7 +126,9 @@ def read_table(default: _Settings, table: str, settings: Mapping[str, Any]) -> _
             raise RecipeError(f"[{table}] has no setting {key!r}; there are {', '.join(known)}.")
         wanted = (int, float) if known[key] is float else (known[key],)
         if not isinstance(value, wanted) or (isinstance(value, bool) and known[key] is not bool):
-            raise RecipeError(f"[{table}] {key} must be of type {known[key].__name__}, not {value!r}.")
+            raise RecipeError(
+                f"[{table}] {key} must be of type {known[key].__name__}, not {value!r}."
+            )
     return replace(default, **values)
 
 
@@ -128,7 +144,9 @@ def apply_speed(unet: VideoUNet, speed: Speed) -> VideoUNet:
         for name in BACKENDS:
             load_backend(name)
         # The limit is for each function, over all instances of a class; a UNet has dozens, of many shapes.
-        torch._dynamo.config.recompile_limit = max(COMPILED_SHAPES, torch._dynamo.config.recompile_limit)
+        torch._dynamo.config.recompile_limit = max(
+            COMPILED_SHAPES, torch._dynamo.config.recompile_limit
+        )
         for module in unet.modules():
             if isinstance(module, COMPILED):
                 module.compile(dynamic=False)

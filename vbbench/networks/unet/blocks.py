@@ -24,8 +24,16 @@ class FrameGroupNorm(nn.GroupNorm):
             return super().forward(x)
         channels, height, width = x.shape[1:]
         # Frames stacked below each other are one tall picture; channels last in memory, that is a view.
-        tall = x.permute(0, 2, 3, 1).reshape(-1, frames * height, width, channels).permute(0, 3, 1, 2)
-        return super().forward(tall).permute(0, 2, 3, 1).reshape(-1, height, width, channels).permute(0, 3, 1, 2)
+        tall = (
+            x.permute(0, 2, 3, 1).reshape(-1, frames * height, width, channels).permute(0, 3, 1, 2)
+        )
+        return (
+            super()
+            .forward(tall)
+            .permute(0, 2, 3, 1)
+            .reshape(-1, height, width, channels)
+            .permute(0, 3, 1, 2)
+        )
 
 
 class ResnetBlock(Recomputed):
@@ -41,7 +49,16 @@ class ResnetBlock(Recomputed):
             adaptive GroupNorm); otherwise it is added before it, as released.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, emb_dim: int, *, groups: int, eps: float, scale_shift: bool = False) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        emb_dim: int,
+        *,
+        groups: int,
+        eps: float,
+        scale_shift: bool = False,
+    ) -> None:
         super().__init__()
         self.scale_shift = scale_shift
         self.norm1 = FrameGroupNorm(groups, in_channels, eps)
@@ -49,7 +66,9 @@ class ResnetBlock(Recomputed):
         self.time_emb_proj = nn.Linear(emb_dim, out_channels * (2 if scale_shift else 1))
         self.norm2 = FrameGroupNorm(groups, out_channels, eps)
         self.conv2 = Conv3x3(out_channels, out_channels)
-        self.conv_shortcut = Conv1x1(in_channels, out_channels) if in_channels != out_channels else None
+        self.conv_shortcut = (
+            Conv1x1(in_channels, out_channels) if in_channels != out_channels else None
+        )
 
     def compute(self, x: Tensor, emb_BTD: Tensor, frames: int) -> Tensor:
         """(B * T, C, H, W) -> (B * T, C', H, W); ``emb_BTD``: the time embedding, its T is 1 or ``frames``."""
@@ -92,7 +111,12 @@ class Upsample(nn.Module):
 class DownBlock(nn.Module):
     """One level on the way down: (resnet, transformer) pairs, then a downsampler unless it is the last level."""
 
-    def __init__(self, resnets: list[ResnetBlock], attentions: list[Transformer], downsampler: Downsample | None) -> None:
+    def __init__(
+        self,
+        resnets: list[ResnetBlock],
+        attentions: list[Transformer],
+        downsampler: Downsample | None,
+    ) -> None:
         super().__init__()
         self.resnets = nn.ModuleList(resnets)
         if attentions:
@@ -135,7 +159,9 @@ class MidBlock(nn.Module):
 class UpBlock(nn.Module):
     """One level on the way up: (resnet on [x; skip], transformer) pairs, then an upsampler unless it is the last."""
 
-    def __init__(self, resnets: list[ResnetBlock], attentions: list[Transformer], upsampler: Upsample | None) -> None:
+    def __init__(
+        self, resnets: list[ResnetBlock], attentions: list[Transformer], upsampler: Upsample | None
+    ) -> None:
         super().__init__()
         if attentions:
             self.attentions = nn.ModuleList(attentions)

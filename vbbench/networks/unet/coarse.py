@@ -28,10 +28,16 @@ class Mapper(nn.Module):
         output_dim: width of the text encoder's word embeddings.
     """
 
-    def __init__(self, levels: int = 5, input_dim: int = 1024, hidden_dim: int = 1024, output_dim: int = 768) -> None:
+    def __init__(
+        self, levels: int = 5, input_dim: int = 1024, hidden_dim: int = 1024, output_dim: int = 768
+    ) -> None:
         super().__init__()
-        self.mapping = nn.ModuleList(perceptron(input_dim, hidden_dim, output_dim) for _ in range(levels))
-        self.mapping_patch = nn.ModuleList(perceptron(input_dim, hidden_dim, output_dim) for _ in range(levels))
+        self.mapping = nn.ModuleList(
+            perceptron(input_dim, hidden_dim, output_dim) for _ in range(levels)
+        )
+        self.mapping_patch = nn.ModuleList(
+            perceptron(input_dim, hidden_dim, output_dim) for _ in range(levels)
+        )
 
     def forward(self, states: Sequence[Tensor]) -> Tensor:
         """Word embeddings of image prompts.
@@ -45,9 +51,13 @@ class Mapper(nn.Module):
             ValueError: as many states as levels are needed.
         """
         if len(states) != len(self.mapping):
-            raise ValueError(f"{len(states)} hidden states for a mapper of {len(self.mapping)} levels")
+            raise ValueError(
+                f"{len(states)} hidden states for a mapper of {len(self.mapping)} levels"
+            )
         levels = zip(states, self.mapping, self.mapping_patch, strict=True)
-        return torch.stack([token(x[:, 0]) + patch(x[:, 1:]).mean(1) for x, token, patch in levels], dim=1)
+        return torch.stack(
+            [token(x[:, 0]) + patch(x[:, 1:]).mean(1) for x, token, patch in levels], dim=1
+        )
 
 
 def perceptron(input_dim: int, hidden_dim: int, output_dim: int) -> nn.Sequential:
@@ -75,7 +85,9 @@ def find_word(input_ids_BL: Tensor, first_tokens: Sequence[int]) -> list[list[in
         One list of positions a text, ascending; empty where the word does not occur.
     """
     rows = zip(input_ids_BL.tolist(), first_tokens, strict=True)
-    return [[position for position, token in enumerate(row) if token == first] for row, first in rows]
+    return [
+        [position for position, token in enumerate(row) if token == first] for row, first in rows
+    ]
 
 
 def inject_word_embeddings(
@@ -118,7 +130,9 @@ def _sources(length: int, count: int, starts: Sequence[int], word: int) -> list[
     for start in starts:
         surplus = word - count
         if surplus <= 0:
-            new[start + count :] = original[start + word : length + surplus] if start + count < length else []
+            new[start + count :] = (
+                original[start + word : length + surplus] if start + count < length else []
+            )
         elif start + word <= length:
             new[start + count :] = original[start + word :] + original[length - surplus :]
         end = min(start + count, length)
@@ -167,8 +181,12 @@ def encode_text_with_embeddings(
         tokens_BLD = inject_word_embeddings(tokens_BLD, embeddings_BED, starts, num_word_tokens)
     hidden = text_model.embeddings(inputs_embeds=tokens_BLD)
     length = hidden.shape[1]
-    blocked = torch.full((length, length), torch.finfo(hidden.dtype).min, dtype=hidden.dtype, device=hidden.device)
-    hidden = text_model.encoder(inputs_embeds=hidden, attention_mask=blocked.triu(1)[None, None]).last_hidden_state
+    blocked = torch.full(
+        (length, length), torch.finfo(hidden.dtype).min, dtype=hidden.dtype, device=hidden.device
+    )
+    hidden = text_model.encoder(
+        inputs_embeds=hidden, attention_mask=blocked.triu(1)[None, None]
+    ).last_hidden_state
     hidden = text_model.final_layer_norm(hidden)
     rows = torch.arange(len(hidden), device=hidden.device)
     return TextStates(hidden, hidden[rows, input_ids_BL.argmax(-1)])

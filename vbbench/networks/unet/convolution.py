@@ -43,11 +43,17 @@ class Conv3x3(nn.Conv2d):
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
         # Cast before the layout changes: a view if the weight is channels last in memory, else a copy of half the bytes.
         weight_O33C = self.weight.to(dtype).permute(0, 2, 3, 1).contiguous()
-        return _NeighbourhoodProduct.apply(x.permute(0, 2, 3, 1).to(dtype), weight_O33C, self.bias.to(dtype)).permute(0, 3, 1, 2)
+        return _NeighbourhoodProduct.apply(
+            x.permute(0, 2, 3, 1).to(dtype), weight_O33C, self.bias.to(dtype)
+        ).permute(0, 3, 1, 2)
 
     def _few_pixels(self, x: Tensor) -> bool:
         training = torch.is_grad_enabled() and self.weight.requires_grad
-        return training and x.device.type == "cpu" and x.shape[0] * x.shape[2] * x.shape[3] <= 4 * self.in_channels
+        return (
+            training
+            and x.device.type == "cpu"
+            and x.shape[0] * x.shape[2] * x.shape[3] <= 4 * self.in_channels
+        )
 
 
 class _NeighbourhoodProduct(torch.autograd.Function):
@@ -79,5 +85,7 @@ def _neighbourhoods(x_BHWC: Tensor) -> Tensor:
     batch, height, width, channels = x_BHWC.shape
     padded = F.pad(x_BHWC, (0, 0, 1, 1, 1, 1))
     image, row, column, _ = padded.stride()
-    windows = padded.as_strided((batch, height, width, 3, 3 * channels), (image, row, column, row, 1))
+    windows = padded.as_strided(
+        (batch, height, width, 3, 3 * channels), (image, row, column, row, 1)
+    )
     return windows.reshape(batch * height * width, 9 * channels)

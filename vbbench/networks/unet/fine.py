@@ -43,7 +43,9 @@ class ImagePromptStates:
 
     def for_videos(self, count: int) -> ImagePromptStates:
         """One image prompt's states for a batch of ``count`` videos, without a copy."""
-        return ImagePromptStates(tuple((k.expand(count, -1, -1), v.expand(count, -1, -1)) for k, v in self.keys_values))
+        return ImagePromptStates(
+            tuple((k.expand(count, -1, -1), v.expand(count, -1, -1)) for k, v in self.keys_values)
+        )
 
     @classmethod
     def of_several(cls, states: Sequence[ImagePromptStates]) -> ImagePromptStates:
@@ -51,7 +53,12 @@ class ImagePromptStates:
         if all(one is states[0] for one in states):
             return states[0].for_videos(len(states))
         layers = zip(*(one.keys_values for one in states), strict=True)
-        return cls(tuple((torch.cat([k for k, _ in layer]), torch.cat([v for _, v in layer])) for layer in layers))
+        return cls(
+            tuple(
+                (torch.cat([k for k, _ in layer]), torch.cat([v for _, v in layer]))
+                for layer in layers
+            )
+        )
 
     @property
     def num_bytes(self) -> int:
@@ -84,7 +91,9 @@ class CrossFrameAttention(nn.Module):
     def __init__(self, channels: int, num_heads: int, injection: bool = False) -> None:
         super().__init__()
         self.num_heads = num_heads
-        self.fused_qkv = False  # how it is computed, not what: see `vbbench.networks.sampling.speed`
+        self.fused_qkv = (
+            False  # how it is computed, not what: see `vbbench.networks.sampling.speed`
+        )
         self.backend: str | None = None
         self.to_q = nn.Linear(channels, channels, bias=False)
         self.to_k = nn.Linear(channels, channels, bias=False)
@@ -101,7 +110,14 @@ class CrossFrameAttention(nn.Module):
             return
         weight = self.to_k.weight
         self.to_k_image, self.to_v_image = (
-            nn.Linear(weight.shape[1], weight.shape[0], bias=False, device=weight.device, dtype=weight.dtype) for _ in range(2)
+            nn.Linear(
+                weight.shape[1],
+                weight.shape[0],
+                bias=False,
+                device=weight.device,
+                dtype=weight.dtype,
+            )
+            for _ in range(2)
         )
         self.reset_injection()
 
@@ -120,12 +136,21 @@ class CrossFrameAttention(nn.Module):
             RuntimeError: the network has no injection projections.
         """
         if self.to_k_image is None or self.to_v_image is None:
-            raise RuntimeError("this network has no injection projections; call enable_injection() or load weights that have them")
+            raise RuntimeError(
+                "this network has no injection projections; call enable_injection() or load weights that have them"
+            )
         return self.to_k_image(image_BMC), self.to_v_image(image_BMC)
 
     def forward(self, x_BTLC: Tensor, image: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """(B, T, L, C) -> (B, T, L, C); ``image``: keys and values of image prompts, for the first so many videos."""
         heads = (self.num_heads, -1)
-        q, k, v = (x.unflatten(-1, heads) for x in project(x_BTLC, self.to_q, self.to_k, self.to_v, fused=self.fused_qkv))
-        k_image, v_image = (None, None) if image is None else (kv.unflatten(-1, heads) for kv in image)
-        return self.to_out[0](injection_attention(q, k, v, k_image, v_image, backend=self.backend).flatten(-2))
+        q, k, v = (
+            x.unflatten(-1, heads)
+            for x in project(x_BTLC, self.to_q, self.to_k, self.to_v, fused=self.fused_qkv)
+        )
+        k_image, v_image = (
+            (None, None) if image is None else (kv.unflatten(-1, heads) for kv in image)
+        )
+        return self.to_out[0](
+            injection_attention(q, k, v, k_image, v_image, backend=self.backend).flatten(-2)
+        )

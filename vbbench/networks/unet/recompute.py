@@ -24,5 +24,7 @@ class Recomputed(nn.Module):
     def forward(self, *arguments: Any) -> Tensor:
         """What ``compute`` gives."""
         if self.recompute and torch.is_grad_enabled():
-            return checkpoint(self.compute, *arguments, use_reentrant=False, preserve_rng_state=False)  # nothing here is random
+            return checkpoint(
+                self.compute, *arguments, use_reentrant=False, preserve_rng_state=False
+            )  # nothing here is random
         return self.compute(*arguments)

@@ -50,7 +50,14 @@ class TextAttention(nn.Module):
             return
         weight = self.to_k.weight
         self.to_k_local, self.to_v_local = (
-            nn.Linear(weight.shape[1], weight.shape[0], bias=False, device=weight.device, dtype=weight.dtype) for _ in range(2)
+            nn.Linear(
+                weight.shape[1],
+                weight.shape[0],
+                bias=False,
+                device=weight.device,
+                dtype=weight.dtype,
+            )
+            for _ in range(2)
         )
         self.reset_local()
 
@@ -64,9 +71,13 @@ class TextAttention(nn.Module):
 
     def keys_values(self, text_BSD: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values (B, S, N, D) of a text; they depend on no video and no timestep, so they can be kept."""
-        return tuple(to(text_BSD).unflatten(-1, (self.num_heads, -1)) for to in (self.to_k, self.to_v))  # type: ignore[return-value]
+        return tuple(
+            to(text_BSD).unflatten(-1, (self.num_heads, -1)) for to in (self.to_k, self.to_v)
+        )  # type: ignore[return-value]
 
-    def forward(self, x_BTLC: Tensor, text: Tensor | tuple[Tensor, Tensor], local: LocalPrompt | None = None) -> Tensor:
+    def forward(
+        self, x_BTLC: Tensor, text: Tensor | tuple[Tensor, Tensor], local: LocalPrompt | None = None
+    ) -> Tensor:
         """(B, T, L, C) -> (B, T, L, C).
 
         Args:
@@ -91,8 +102,13 @@ class TextAttention(nn.Module):
 
     def _attend_locally(self, q: Tensor, local: LocalPrompt) -> Tensor:
         if self.to_k_local is None or self.to_v_local is None:
-            raise RuntimeError("this network has no local attention; call enable_local_attention() or load weights that have it")
-        k, v = (to(local.features_BMD).unflatten(-1, (self.num_heads, -1)) for to in (self.to_k_local, self.to_v_local))
+            raise RuntimeError(
+                "this network has no local attention; call enable_local_attention() or load weights that have it"
+            )
+        k, v = (
+            to(local.features_BMD).unflatten(-1, (self.num_heads, -1))
+            for to in (self.to_k_local, self.to_v_local)
+        )
         return attention(q, k, v)
 
 
@@ -108,7 +124,9 @@ def attention_to_word(q_BLND: Tensor, k_BSND: Tensor, word_B: Tensor) -> Tensor:
     Returns:
         (B, L, N) in [0, 1].
     """
-    logits_BNLS = torch.matmul((q_BLND * q_BLND.shape[-1] ** -0.5).transpose(1, 2), k_BSND.permute(0, 2, 3, 1))
+    logits_BNLS = torch.matmul(
+        (q_BLND * q_BLND.shape[-1] ** -0.5).transpose(1, 2), k_BSND.permute(0, 2, 3, 1)
+    )
     place = word_B.view(-1, 1, 1, 1).expand(*logits_BNLS.shape[:3], 1)
     share_BNL = logits_BNLS.softmax(-1).gather(-1, place).squeeze(-1)
     largest = share_BNL.amax((1, 2), keepdim=True).clamp_min(torch.finfo(share_BNL.dtype).tiny)

@@ -26,12 +26,16 @@ class TextStates:
 
     def for_videos(self, count: int) -> TextStates:
         """One text for ``count`` videos, without a copy."""
-        k_v = ((k.expand(count, -1, -1, -1), v.expand(count, -1, -1, -1)) for k, v in self.keys_values)
+        k_v = (
+            (k.expand(count, -1, -1, -1), v.expand(count, -1, -1, -1)) for k, v in self.keys_values
+        )
         return TextStates(self.states_BSD.expand(count, -1, -1), tuple(k_v))
 
     @classmethod
     def of_several(cls, texts: Sequence[TextStates]) -> TextStates:
         """Texts of several batches as those of one."""
         layers = zip(*(text.keys_values for text in texts), strict=True)
-        k_v = ((torch.cat([k for k, _ in layer]), torch.cat([v for _, v in layer])) for layer in layers)
+        k_v = (
+            (torch.cat([k for k, _ in layer]), torch.cat([v for _, v in layer])) for layer in layers
+        )
         return cls(torch.cat([text.states_BSD for text in texts]), tuple(k_v))

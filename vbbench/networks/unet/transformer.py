@@ -66,7 +66,9 @@ class TemporalAttention(nn.Module):
     def __init__(self, channels: int, num_heads: int, positions: int = 0) -> None:
         super().__init__()
         self.num_heads = num_heads
-        self.fused_qkv = False  # how it is computed, not what: see `vbbench.networks.sampling.speed`
+        self.fused_qkv = (
+            False  # how it is computed, not what: see `vbbench.networks.sampling.speed`
+        )
         self.to_q = nn.Linear(channels, channels, bias=False)
         self.to_k = nn.Linear(channels, channels, bias=False)
         self.to_v = nn.Linear(channels, channels, bias=False)
@@ -87,7 +89,9 @@ class TemporalAttention(nn.Module):
 
 def _sinusoids(positions: int, channels: int) -> Tensor:
     """Sines and cosines of geometrically spaced frequencies, (positions, channels): a start that tells frames apart."""
-    frequencies = torch.exp(-math.log(1000.0) * torch.arange((channels + 1) // 2) / max(channels // 2, 1))
+    frequencies = torch.exp(
+        -math.log(1000.0) * torch.arange((channels + 1) // 2) / max(channels // 2, 1)
+    )
     angles = torch.arange(positions)[:, None] * frequencies[None]
     return torch.cat([angles.sin(), angles.cos()], dim=1)[:, :channels].contiguous()
 
@@ -110,7 +114,9 @@ class FeedForward(nn.Module):
 
     def __init__(self, channels: int, mult: int) -> None:
         super().__init__()
-        self.net = nn.Sequential(GEGLU(channels, channels * mult), nn.Identity(), nn.Linear(channels * mult, channels))
+        self.net = nn.Sequential(
+            GEGLU(channels, channels * mult), nn.Identity(), nn.Linear(channels * mult, channels)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., C) -> (..., C)."""
@@ -120,7 +126,15 @@ class FeedForward(nn.Module):
 class TransformerBlock(Recomputed):
     """Cross-frame attention, text attention, feed-forward and temporal attention, each normalised before, added after."""
 
-    def __init__(self, channels: int, num_heads: int, text_dim: int, mult: int, positions: int, injection: bool) -> None:
+    def __init__(
+        self,
+        channels: int,
+        num_heads: int,
+        text_dim: int,
+        mult: int,
+        positions: int,
+        injection: bool,
+    ) -> None:
         super().__init__()
         self.attn1 = CrossFrameAttention(channels, num_heads, injection)
         self.norm1 = nn.LayerNorm(channels)
@@ -153,11 +167,23 @@ class TransformerBlock(Recomputed):
 class Transformer(nn.Module):
     """A transformer block between 1 x 1 convolutions, with a residual around the whole."""
 
-    def __init__(self, channels: int, num_heads: int, text_dim: int, *, groups: int, mult: int, positions: int, injection: bool) -> None:
+    def __init__(
+        self,
+        channels: int,
+        num_heads: int,
+        text_dim: int,
+        *,
+        groups: int,
+        mult: int,
+        positions: int,
+        injection: bool,
+    ) -> None:
         super().__init__()
         self.norm = nn.GroupNorm(groups, channels, eps=1e-6)
         self.proj_in = Conv1x1(channels, channels)
-        self.transformer_blocks = nn.ModuleList([TransformerBlock(channels, num_heads, text_dim, mult, positions, injection)])
+        self.transformer_blocks = nn.ModuleList(
+            [TransformerBlock(channels, num_heads, text_dim, mult, positions, injection)]
+        )
         self.proj_out = Conv1x1(channels, channels)
 
     def forward(self, x: Tensor, cond: Conditioning) -> Tensor:
@@ -176,4 +202,6 @@ class Transformer(nn.Module):
             cond.recorder.keys_values.append(block.image_keys_values(h))
             if cond.recorder.complete:
                 return h
-        return block(h, text, cond.positions_BT, None if cond.image is None else next(cond.image), cond.local)
+        return block(
+            h, text, cond.positions_BT, None if cond.image is None else next(cond.image), cond.local
+        )

@@ -17,11 +17,24 @@ import torch
 from torch import LongTensor, Tensor, nn
 from torch.nn import functional as F
 
-from vbbench.networks.unet.blocks import DownBlock, Downsample, FrameGroupNorm, MidBlock, ResnetBlock, UpBlock, Upsample
+from vbbench.networks.unet.blocks import (
+    DownBlock,
+    Downsample,
+    FrameGroupNorm,
+    MidBlock,
+    ResnetBlock,
+    UpBlock,
+    Upsample,
+)
 from vbbench.networks.unet.config import UNetConfig
 from vbbench.networks.unet.convolution import Conv1x1, Conv3x3
 from vbbench.networks.unet.features import InnerFeatures
-from vbbench.networks.unet.fine import CrossFrameAttention, ImagePromptInput, ImagePromptStates, Recorder
+from vbbench.networks.unet.fine import (
+    CrossFrameAttention,
+    ImagePromptInput,
+    ImagePromptStates,
+    Recorder,
+)
 from vbbench.networks.unet.recompute import Recomputed
 from vbbench.networks.unet.text_attention import LocalPrompt, TextAttention
 from vbbench.networks.unet.text_states import TextStates
@@ -55,11 +68,16 @@ def transformer(config: UNetConfig, level: int) -> Transformer:
     )
 
 
-def down_blocks(config: UNetConfig, widths: Sequence[int], attention: Sequence[bool], in_channels: int) -> list[DownBlock]:
+def down_blocks(
+    config: UNetConfig, widths: Sequence[int], attention: Sequence[bool], in_channels: int
+) -> list[DownBlock]:
     """The way down, from ``in_channels`` at full resolution to ``widths[-1]``."""
     blocks = []
     for level, width in enumerate(widths):
-        resnets = [resnet(config, in_channels if i == 0 else width, width) for i in range(config.layers_per_block)]
+        resnets = [
+            resnet(config, in_channels if i == 0 else width, width)
+            for i in range(config.layers_per_block)
+        ]
         attentions = [transformer(config, level) for _ in resnets] if attention[level] else []
         last = level + 1 == len(widths)
         blocks.append(DownBlock(resnets, attentions, None if last else Downsample(width)))
@@ -67,7 +85,9 @@ def down_blocks(config: UNetConfig, widths: Sequence[int], attention: Sequence[b
     return blocks
 
 
-def up_blocks(config: UNetConfig, widths: Sequence[int], attention: Sequence[bool], in_channels: int) -> list[UpBlock]:
+def up_blocks(
+    config: UNetConfig, widths: Sequence[int], attention: Sequence[bool], in_channels: int
+) -> list[UpBlock]:
     """The way up; its resnets take the skips of `down_blocks` (same arguments) in reverse."""
     skips = [in_channels]
     for level, width in enumerate(widths):
@@ -90,7 +110,9 @@ def spatial_codes(config: UNetConfig) -> nn.ParameterList | None:
     height, width = config.spatial_codes
     codes = []
     for level, channels in enumerate(config.block_out_channels):
-        below = config.block_out_channels[max(level - 1, 0)]  # a downsampler keeps the channels of the level above
+        below = config.block_out_channels[
+            max(level - 1, 0)
+        ]  # a downsampler keeps the channels of the level above
         codes.append(nn.Parameter(0.1 * torch.randn(height, width, below if level else channels)))
         height, width = -(-height // 2), -(-width // 2)
     return nn.ParameterList(codes)
@@ -105,7 +127,12 @@ def zero_residual_branches(model: nn.Module) -> None:
         elif isinstance(module, Transformer):
             lasts.append(module.proj_out)
         elif isinstance(module, TransformerBlock):
-            lasts += [module.attn1.to_out[0], module.attn2.to_out[0], module.attn_temp.to_out[0], module.ff.net[2]]
+            lasts += [
+                module.attn1.to_out[0],
+                module.attn2.to_out[0],
+                module.attn_temp.to_out[0],
+                module.ff.net[2],
+            ]
     for layer in lasts:
         nn.init.zeros_(layer.weight)
         nn.init.zeros_(layer.bias)
@@ -134,7 +161,11 @@ class TimestepEmbedding(nn.Module):
 def timestep_sinusoids(timestep_B: Tensor, channels: int) -> Tensor:
     """[cosines; sines] of the timestep at frequencies 10000^(-i / half) (Ho et al. 2020, in Stable Diffusion's order)."""
     half = channels // 2
-    frequencies = torch.exp(-math.log(10000.0) * torch.arange(half, device=timestep_B.device, dtype=torch.float32) / half)
+    frequencies = torch.exp(
+        -math.log(10000.0)
+        * torch.arange(half, device=timestep_B.device, dtype=torch.float32)
+        / half
+    )
     angles = timestep_B[:, None].float() * frequencies
     return torch.cat([angles.cos(), angles.sin()], dim=1)
 
@@ -145,7 +176,9 @@ class FrameText(nn.Module):
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         dim = config.emb_dim
-        self.pooled_text_proj = nn.Linear(config.cross_attention_dim, dim) if config.pooled_text else None
+        self.pooled_text_proj = (
+            nn.Linear(config.cross_attention_dim, dim) if config.pooled_text else None
+        )
         self.frame_code = nn.Embedding(config.frame_codes, dim) if config.frame_codes else None
         both = config.pooled_text and config.frame_codes > 0
         self.motion_text_proj = nn.Linear(config.cross_attention_dim, dim) if both else None
@@ -164,7 +197,14 @@ class FrameText(nn.Module):
         return emb
 
 
-__all__ = ["ImagePromptInput", "ImagePromptStates", "LocalPrompt", "TextStates", "UNetConfig", "VideoUNet"]
+__all__ = [
+    "ImagePromptInput",
+    "ImagePromptStates",
+    "LocalPrompt",
+    "TextStates",
+    "UNetConfig",
+    "VideoUNet",
+]
 
 
 class VideoUNet(nn.Module):
@@ -237,7 +277,9 @@ class VideoUNet(nn.Module):
         x = self.conv_out(F.silu(self.conv_norm_out(x, cond.frames)))
         return x.unflatten(0, (-1, cond.frames)).transpose(1, 2)
 
-    def image_prompt_states(self, image: ImagePromptInput, *, default_text_BLD: Tensor | TextStates | None = None) -> ImagePromptStates:
+    def image_prompt_states(
+        self, image: ImagePromptInput, *, default_text_BLD: Tensor | TextStates | None = None
+    ) -> ImagePromptStates:
         """Keys and values that videos read from an image prompt; they depend on no video, so they can be kept.
 
         Args:
@@ -261,19 +303,35 @@ class VideoUNet(nn.Module):
 
     def text_states(self, text_BLD: Tensor) -> TextStates:
         """Text states with the keys and values that the layers read of them; they depend on no video, so they can be kept."""
-        return TextStates(text_BLD, tuple(layer.keys_values(text_BLD) for layer in self.text_attentions()))
+        return TextStates(
+            text_BLD, tuple(layer.keys_values(text_BLD) for layer in self.text_attentions())
+        )
 
     def _conditioning(
-        self, sample_BCTHW: Tensor, timestep_B: Tensor, text: Tensor | TextStates, frame_index_BT: Tensor | None
+        self,
+        sample_BCTHW: Tensor,
+        timestep_B: Tensor,
+        text: Tensor | TextStates,
+        frame_index_BT: Tensor | None,
     ) -> Conditioning:
         batch, _, frames = sample_BCTHW.shape[:3]
         if not len(timestep_B) == len(text) == batch:
-            raise ValueError(f"a batch of {batch} samples, {len(timestep_B)} timesteps and {len(text)} texts")
+            raise ValueError(
+                f"a batch of {batch} samples, {len(timestep_B)} timesteps and {len(text)} texts"
+            )
         if frame_index_BT is None:
             frame_index_BT = torch.arange(frames, device=sample_BCTHW.device).expand(1, frames)
-        states_BSD, read = (text.states_BSD, iter(text.keys_values)) if isinstance(text, TextStates) else (text, repeat(text))
+        states_BSD, read = (
+            (text.states_BSD, iter(text.keys_values))
+            if isinstance(text, TextStates)
+            else (text, repeat(text))
+        )
         emb_BD = self.time_embedding(timestep_B)
-        emb_BTD = emb_BD.unsqueeze(1) if self.frame_text is None else self.frame_text(emb_BD, states_BSD, frame_index_BT)
+        emb_BTD = (
+            emb_BD.unsqueeze(1)
+            if self.frame_text is None
+            else self.frame_text(emb_BD, states_BSD, frame_index_BT)
+        )
         return Conditioning(frames, F.silu(emb_BTD), read, frame_index_BT)
 
     def _features(self, sample_BCTHW: Tensor, cond: Conditioning) -> Tensor:
@@ -304,7 +362,11 @@ class VideoUNet(nn.Module):
 
     def _inner_transformers(self) -> int:
         """How many transformers lie between the first level's on the way down and those of the last up block."""
-        outer = sum(len(block.resnets) for block in (self.down_blocks[0], self.up_blocks[-1]) if block.has_attention)
+        outer = sum(
+            len(block.resnets)
+            for block in (self.down_blocks[0], self.up_blocks[-1])
+            if block.has_attention
+        )
         return sum(1 for _ in self.text_attentions()) - outer
 
     def _watermark_features(self, x: Tensor, cond: Conditioning) -> Tensor:
@@ -320,7 +382,9 @@ class VideoUNet(nn.Module):
             return x
         code = self.spatial_codes[level]
         if x.shape[-2:] != code.shape[:2]:
-            raise ValueError(f"latents of {tuple(x.shape[-2:])} at level {level}, spatial codes of {tuple(code.shape[:2])}")
+            raise ValueError(
+                f"latents of {tuple(x.shape[-2:])} at level {level}, spatial codes of {tuple(code.shape[:2])}"
+            )
         return x + code.permute(2, 0, 1).to(x.dtype)
 
     def recompute_blocks(self, wanted: bool = True) -> None:
@@ -342,7 +406,9 @@ class VideoUNet(nn.Module):
     def injection_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """What the fine stage trains besides the coarse stage's: keys and values of frames and of the image prompt."""
         wanted = (".attn1.to_k.", ".attn1.to_v.", ".attn1.to_k_image.", ".attn1.to_v_image.")
-        return ((name, p) for name, p in self.named_parameters() if any(part in name for part in wanted))
+        return (
+            (name, p) for name, p in self.named_parameters() if any(part in name for part in wanted)
+        )
 
     def text_attentions(self) -> Iterator[TextAttention]:
         """The layers that read the text."""
@@ -360,8 +426,16 @@ class VideoUNet(nn.Module):
 
     def local_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """What the local mapping trains of the UNet: the local attention's keys and values."""
-        return ((name, p) for name, p in self.named_parameters() if ".attn2.to_k_local." in name or ".attn2.to_v_local." in name)
+        return (
+            (name, p)
+            for name, p in self.named_parameters()
+            if ".attn2.to_k_local." in name or ".attn2.to_v_local." in name
+        )
 
     def text_kv_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """What the coarse stage trains of the UNet: keys and values of the text attention."""
-        return ((name, p) for name, p in self.named_parameters() if ".attn2.to_k." in name or ".attn2.to_v." in name)
+        return (
+            (name, p)
+            for name, p in self.named_parameters()
+            if ".attn2.to_k." in name or ".attn2.to_v." in name
+        )

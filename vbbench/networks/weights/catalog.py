@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vbbench.core import paths as resources
+from vbbench.core import paths
 from vbbench.core.weights_file import read_card
 from vbbench.errors import WeightsError
 from vbbench.types import Recipe
@@ -40,12 +40,27 @@ class Published:
 PUBLISHED = (
     Published("unet", "yumingj/VideoBooth_models", "watermark_remove_module.pt"),
     Published("mapper", "yumingj/VideoBooth_models", "mapper.pt"),
-    Published("text-encoder", "CompVis/stable-diffusion-v1-4", "text_encoder/model.safetensors", "CreativeML Open RAIL-M"),
+    Published(
+        "text-encoder",
+        "CompVis/stable-diffusion-v1-4",
+        "text_encoder/model.safetensors",
+        "CreativeML Open RAIL-M",
+    ),
     Published("codec", "stabilityai/sd-vae-ft-ema", "diffusion_pytorch_model.safetensors", "MIT"),
     Published("image-encoder", "openai/clip-vit-large-patch14", "model.safetensors"),
 )
-MADE_OF = {"base": ("unet", "text-encoder"), "codec": ("codec",), "image-encoder": ("image-encoder",), "videobooth": ("mapper",)}
-PARAMETERS = {"base": 1_165_271_044, "codec": 83_653_863, "image-encoder": 303_179_776, "videobooth": 97_635_840}
+MADE_OF = {
+    "base": ("unet", "text-encoder"),
+    "codec": ("codec",),
+    "image-encoder": ("image-encoder",),
+    "videobooth": ("mapper",),
+}
+PARAMETERS = {
+    "base": 1_165_271_044,
+    "codec": 83_653_863,
+    "image-encoder": 303_179_776,
+    "videobooth": 97_635_840,
+}
 """Of scale sd14, whose files are of float32."""
 STAGE_PARAMETERS = {"coarse": 48_074_240, "fine": 97_635_840, "fine-only": 49_561_600}
 ELITE_PARAMETERS = 81_696_000
@@ -112,8 +127,12 @@ def _weights(settings: Mapping[str, Any]) -> Iterable[Need]:
 
 def _of_weights(name: str, role: str, settings: Mapping[str, Any]) -> Need:
     scale = settings["scale"]
-    path = resources.weights_dir(scale) / f"{name}.safetensors"
-    published = tuple(each for kind in MADE_OF.get(name, ()) for each in PUBLISHED if each.kind == kind) if scale == "sd14" else ()
+    path = paths.weights_dir(scale) / f"{name}.safetensors"
+    published = (
+        tuple(each for kind in MADE_OF.get(name, ()) for each in PUBLISHED if each.kind == kind)
+        if scale == "sd14"
+        else ()
+    )
     parameters = _stated_parameters(name, role, settings) if scale == "sd14" else None
     need = Need(name, (role,), (), path, path.is_file(), published=published)
     if need.here:
@@ -122,11 +141,21 @@ def _of_weights(name: str, role: str, settings: Mapping[str, Any]) -> Need:
     licence = "; ".join(dict.fromkeys(each.licence for each in published))
     if not published:
         licence = "vbbench's own" if _is_shipped(path) else ""
-    return replace(need, parameters=parameters, size=size, licence=licence, source=_source(scale, need), sha256=_digest(need))
+    return replace(
+        need,
+        parameters=parameters,
+        size=size,
+        licence=licence,
+        source=_source(scale, need),
+        sha256=_digest(need),
+    )
 
 
 def _stated_parameters(name: str, role: str, settings: Mapping[str, Any]) -> int | None:
-    trained = {"videobooth": STAGE_PARAMETERS.get(str(settings.get("stage"))), "elite": ELITE_PARAMETERS}
+    trained = {
+        "videobooth": STAGE_PARAMETERS.get(str(settings.get("stage"))),
+        "elite": ELITE_PARAMETERS,
+    }
     return PARAMETERS.get(name, trained.get(role))
 
 
@@ -139,7 +168,7 @@ def _source(scale: str, need: Need) -> str:
 
 
 def _is_shipped(path: Path) -> bool:
-    return not os.environ.get(resources.WEIGHTS_VARIABLE) and path.is_file()
+    return not os.environ.get(paths.WEIGHTS_VARIABLE) and path.is_file()
 
 
 def _digest(need: Need) -> str | None:
@@ -156,7 +185,11 @@ def _parameters(path: Path) -> int | None:
     try:
         with path.open("rb") as file:
             header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        tensors = (entry for name, entry in header.items() if name != "__metadata__" and not name.endswith(":scale"))
+        tensors = (
+            entry
+            for name, entry in header.items()
+            if name != "__metadata__" and not name.endswith(":scale")
+        )
         return sum(_product(entry["shape"]) for entry in tensors)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, MemoryError):
         return None
@@ -171,9 +204,18 @@ def _product(shape: Iterable[int]) -> int:
 
 def _data(settings: Mapping[str, Any]) -> Iterable[Need]:
     for name in settings.get("data", []):
-        path = resources.weights_dir(settings["scale"]) / name
+        path = paths.weights_dir(settings["scale"]) / name
         size = path.stat().st_size if path.is_file() else None
-        yield Need(str(name), ("data",), (), path, path.is_file(), size=size, licence="yours", source="your own data; see the recipe")
+        yield Need(
+            str(name),
+            ("data",),
+            (),
+            path,
+            path.is_file(),
+            size=size,
+            licence="yours",
+            source="your own data; see the recipe",
+        )
 
 
 def _pretrained(settings: Mapping[str, Any], recipe: Recipe) -> Iterable[Need]:
@@ -186,10 +228,18 @@ def _pretrained(settings: Mapping[str, Any], recipe: Recipe) -> Iterable[Need]:
             except WeightsError:
                 folder = None
             yield Need(
-                source.folder, (part,), (), folder, folder is not None, licence=SEE_PUBLISHER, source="a folder that the recipe names"
+                source.folder,
+                (part,),
+                (),
+                folder,
+                folder is not None,
+                licence=SEE_PUBLISHER,
+                source="a folder that the recipe names",
             )
             continue
-        index = INDEX if source.class_name is None else f"{source.subfolder}/config.json".lstrip("/")
+        index = (
+            INDEX if source.class_name is None else f"{source.subfolder}/config.json".lstrip("/")
+        )
         path = cached_file(source, index)
         name = f"{source.repository}@{str(source.revision)[:12]}"
         inside = f", {source.subfolder}" if source.subfolder else ""

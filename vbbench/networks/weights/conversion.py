@@ -26,7 +26,14 @@ from vbbench.networks.videobooth import COARSE, FINE
 from vbbench.networks.weights import released
 from vbbench.networks.weights.catalog import MADE_OF
 from vbbench.networks.weights.released import KINDS, MAPPER, UNET, Sizes
-from vbbench.networks.weights.tensor_files import FLOATING, SUFFIXES, TensorFile, open_tensors, write_pickle, write_safetensors
+from vbbench.networks.weights.tensor_files import (
+    FLOATING,
+    SUFFIXES,
+    TensorFile,
+    open_tensors,
+    write_pickle,
+    write_safetensors,
+)
 
 # Which of given files is which part of scale sd14: told by what is in them, not by their names.
 
@@ -57,9 +64,13 @@ def find_parts(paths: Sequence[Path]) -> dict[str, Part]:
         kinds = released.kinds_of(file.tensors)
         _check_name(path, file, kinds)
         if not kinds and named:
-            raise WeightsError(f"{path} holds {released.what_else(file.tensors)}, and none of {', '.join(KINDS.values())}.")
+            raise WeightsError(
+                f"{path} holds {released.what_else(file.tensors)}, and none of {', '.join(KINDS.values())}."
+            )
         for kind in sorted(kinds):
-            parts.setdefault(kind, []).append(Part(kind, file, released.as_published(kind, file.tensors)))
+            parts.setdefault(kind, []).append(
+                Part(kind, file, released.as_published(kind, file.tensors))
+            )
     return {kind: _only(found) for kind, found in parts.items()}
 
 
@@ -76,16 +87,24 @@ def _files(paths: Sequence[Path]) -> Iterator[tuple[Path, bool]]:
 
 
 def _in_folder(folder: Path) -> list[Path]:
-    found = sorted(path for path in folder.rglob("*") if path.suffix in SUFFIXES and path.is_file() and not _VARIANT.search(path.name))
+    found = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix in SUFFIXES and path.is_file() and not _VARIANT.search(path.name)
+    )
     safe = {path.parent for path in found if path.suffix == ".safetensors"}
-    return [path for path in found if path.suffix != ".bin" or path.parent not in safe]  # the same again, as a pickle
+    return [
+        path for path in found if path.suffix != ".bin" or path.parent not in safe
+    ]  # the same again, as a pickle
 
 
 def _check_name(path: Path, file: TensorFile, kinds: set[str]) -> None:
     """A released file's name with something else in it is a mistake."""
     expected = next((kind for name, kind in _NAMED.items() if path.name.startswith(name)), None)
     if expected is not None and expected not in kinds:
-        found = " and ".join(KINDS[kind] for kind in sorted(kinds)) or released.what_else(file.tensors)
+        found = " and ".join(KINDS[kind] for kind in sorted(kinds)) or released.what_else(
+            file.tensors
+        )
         under = f" under its key {file.key!r}" if file.key else ""
         raise WeightsError(
             f"{path} should hold {KINDS[expected]}, and holds {found}{under}: fetch it again, or rename it if that is meant."
@@ -99,13 +118,21 @@ def _only(parts: Sequence[Part]) -> Part:
         parts = alone if len(alone) == 1 else parts
     if len(parts) > 1:
         places = " and ".join(str(part.file.path) for part in parts)
-        raise WeightsError(f"{KINDS[parts[0].kind]} is there {len(parts)} times, in {places}: name the files that are meant.")
+        raise WeightsError(
+            f"{KINDS[parts[0].kind]} is there {len(parts)} times, in {places}: name the files that are meant."
+        )
     return parts[0]
 
 
 UNET_FILE, MAPPER_FILE = "watermark_remove_module.pt", "mapper.pt"
 UNET_KEY, MAPPER_KEY = "ema_unet", "ema"
-BASE, CODEC_FILE, IMAGE_ENCODER_FILE, VIDEOBOOTH, VIDEOBOOTH_COARSE = "base", "codec", "image-encoder", "videobooth", "videobooth-coarse"
+BASE, CODEC_FILE, IMAGE_ENCODER_FILE, VIDEOBOOTH, VIDEOBOOTH_COARSE = (
+    "base",
+    "codec",
+    "image-encoder",
+    "videobooth",
+    "videobooth-coarse",
+)
 _GB = 1e9
 
 
@@ -150,13 +177,21 @@ def from_released(
     sizes = sizes or released.real_sizes()
     parts = find_parts(paths)
     if not parts:
-        raise WeightsError(f"there is no published file of scale sd14 in {', '.join(map(str, paths))}.")
+        raise WeightsError(
+            f"there is no published file of scale sd14 in {', '.join(map(str, paths))}."
+        )
     for part in parts.values():
         stage = released.stage_of(part.tensors) if part.kind == MAPPER else FINE
-        if wrong := released.misfits(part.tensors, released.released_table(sizes, part.kind, stage)):
+        if wrong := released.misfits(
+            part.tensors, released.released_table(sizes, part.kind, stage)
+        ):
             raise WeightsError(f"{part.file.path} does not fit as {KINDS[part.kind]}: {wrong}.")
     plans = [*_plain(parts, sizes), *_videobooth(parts, sizes, coarse_path)]
-    _check_target([folder / f"{plan.name}.safetensors" for plan in plans], [plan.tensors for plan in plans], replace)
+    _check_target(
+        [folder / f"{plan.name}.safetensors" for plan in plans],
+        [plan.tensors for plan in plans],
+        replace,
+    )
     cards = _provenance(parts, origins or {})
     for plan in plans:
         write_safetensors(
@@ -165,7 +200,9 @@ def from_released(
             _card(plan, {kind: cards[kind] for kind in plan.kinds}),
             source=" and ".join(str(parts[kind].file.path) for kind in plan.kinds),
         )
-    return Converted(tuple(folder / f"{plan.name}.safetensors" for plan in plans), tuple(_lacking(parts)))
+    return Converted(
+        tuple(folder / f"{plan.name}.safetensors" for plan in plans), tuple(_lacking(parts))
+    )
 
 
 @dataclass(frozen=True)
@@ -180,12 +217,21 @@ class _Plan:
 
 
 def _plain(parts: Mapping[str, Part], sizes: Sizes) -> Iterator[_Plan]:
-    configs = {BASE: sizes.network.as_dict(), CODEC_FILE: {"vae": dict(sizes.vae)}, IMAGE_ENCODER_FILE: sizes.image_encoder.as_dict()}
+    configs = {
+        BASE: sizes.network.as_dict(),
+        CODEC_FILE: {"vae": dict(sizes.vae)},
+        IMAGE_ENCODER_FILE: sizes.image_encoder.as_dict(),
+    }
     for name, config in configs.items():
         kinds = MADE_OF[name]
         if all(kind in parts for kind in kinds):
             tables = [released.our_names(kind, parts[kind].tensors) for kind in kinds]
-            yield _Plan(name, kinds, {key: value for table in tables for key, value in table.items()}, config)
+            yield _Plan(
+                name,
+                kinds,
+                {key: value for table in tables for key, value in table.items()},
+                config,
+            )
 
 
 def _videobooth(parts: Mapping[str, Part], sizes: Sizes, coarse_path: bool) -> Iterator[_Plan]:
@@ -197,7 +243,9 @@ def _videobooth(parts: Mapping[str, Part], sizes: Sizes, coarse_path: bool) -> I
     for each in (stage, COARSE) if coarse_path and stage == FINE else (stage,):
         config = {"stage": each, "noises_image_prompt": True}
         note = "" if each == stage else "the coarse path of weights of the fine stage"
-        yield _Plan(names[each], (MAPPER,), released.trained_from(mapper, sizes, each), config, note)
+        yield _Plan(
+            names[each], (MAPPER,), released.trained_from(mapper, sizes, each), config, note
+        )
 
 
 def _lacking(parts: Mapping[str, Part]) -> Iterator[str]:
@@ -209,12 +257,19 @@ def _lacking(parts: Mapping[str, Part]) -> Iterator[str]:
             yield f"{name} was not written: the mapper is of the first stage, and became {VIDEOBOOTH_COARSE}."
 
 
-def _provenance(parts: Mapping[str, Part], origins: Mapping[Path, str]) -> dict[str, dict[str, Any]]:
+def _provenance(
+    parts: Mapping[str, Part], origins: Mapping[Path, str]
+) -> dict[str, dict[str, Any]]:
     digests = {part.file.path: file_digest(part.file.path) for part in parts.values()}
     found = {}
     for kind, part in parts.items():
         path = part.file.path
-        facts = {"file": path.name, "key": part.file.key, "from": origins.get(path), "sha256": digests[path]}
+        facts = {
+            "file": path.name,
+            "key": part.file.key,
+            "from": origins.get(path),
+            "sha256": digests[path],
+        }
         found[kind] = {key: value for key, value in facts.items() if value is not None}
     return found
 
@@ -234,20 +289,31 @@ def _card(plan: _Plan, sources: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _check_target(paths: Sequence[Path], tables: Sequence[Mapping[str, Tensor]], replace: bool) -> None:
+def _check_target(
+    paths: Sequence[Path], tables: Sequence[Mapping[str, Tensor]], replace: bool
+) -> None:
     there = [str(path) for path in paths if path.exists()]
     if there and not replace:
-        raise UsageError(f"{', '.join(there)} {'is' if len(there) == 1 else 'are'} there already: --replace writes anew.")
+        raise UsageError(
+            f"{', '.join(there)} {'is' if len(there) == 1 else 'are'} there already: --replace writes anew."
+        )
     needed = sum(tensor.nbytes for table in tables for tensor in table.values())
-    place = next((parent for path in paths[:1] for parent in path.absolute().parents if parent.is_dir()), None)
+    place = next(
+        (parent for path in paths[:1] for parent in path.absolute().parents if parent.is_dir()),
+        None,
+    )
     if place is not None and (free := shutil.disk_usage(place).free) < needed:
-        raise UsageError(f"{place} has {free / _GB:.1f} GB free, and {needed / _GB:.1f} GB would be written: make room, or name --out.")
+        raise UsageError(
+            f"{place} has {free / _GB:.1f} GB free, and {needed / _GB:.1f} GB would be written: make room, or name --out."
+        )
 
 
 # --- back -------------------------------------------------------------------------------------------------------------
 
 
-def to_released(folder: Path, out: Path, weights: str = VIDEOBOOTH, *, replace: bool = False) -> Converted:
+def to_released(
+    folder: Path, out: Path, weights: str = VIDEOBOOTH, *, replace: bool = False
+) -> Converted:
     """Write VideoBooth's two files, for its own code, from weights of this program's layout.
 
     Args:
@@ -263,11 +329,17 @@ def to_released(folder: Path, out: Path, weights: str = VIDEOBOOTH, *, replace: 
     trained, card = _ours(folder, weights)
     config = card.get("config", {})
     if config.get("stage") not in (FINE, COARSE):
-        raise WeightsError(f"the weights {weights} are of the stage {config.get('stage')}, and the released code has {COARSE} and {FINE}.")
+        raise WeightsError(
+            f"the weights {weights} are of the stage {config.get('stage')}, and the released code has {COARSE} and {FINE}."
+        )
     if config.get("differences"):
-        trained = {key: value + base.get(key.removeprefix("base."), 0.0) for key, value in trained.items()}
+        trained = {
+            key: value + base.get(key.removeprefix("base."), 0.0) for key, value in trained.items()
+        }
     sizes = _sizes_of(folder, base_card, trained)
-    unet = {key.removeprefix("unet."): value for key, value in base.items() if key.startswith("unet.")}
+    unet = {
+        key.removeprefix("unet."): value for key, value in base.items() if key.startswith("unet.")
+    }
     mapper = released.mapper_file(trained)
     for name, found, kind in ((BASE, unet, UNET), (weights, mapper, MAPPER)):
         if wrong := released.misfits(found, released.released_table(sizes, kind, config["stage"])):
@@ -286,7 +358,11 @@ def _ours(folder: Path, name: str) -> tuple[Mapping[str, Tensor], dict[str, Any]
         raise WeightsError(f"there are no weights {path}.")
     verified_digest(path)
     tensors, card = open_tensors(path).tensors, read_card(path)
-    return (load_weights(path, verify=False)[0] if any(key.endswith(SCALE_SUFFIX) for key in tensors) else tensors), card
+    return (
+        load_weights(path, verify=False)[0]
+        if any(key.endswith(SCALE_SUFFIX) for key in tensors)
+        else tensors
+    ), card
 
 
 def _sizes_of(folder: Path, base_card: Mapping[str, Any], trained: Mapping[str, Tensor]) -> Sizes:
@@ -295,9 +371,15 @@ def _sizes_of(folder: Path, base_card: Mapping[str, Any], trained: Mapping[str, 
     card = folder / f"{IMAGE_ENCODER_FILE}.json"
     try:
         network = NetworkConfig.from_dict(base_card["config"])
-        encoder = ImageEncoderConfig.from_dict(read_card(card)["config"]) if card.is_file() else real.image_encoder
+        encoder = (
+            ImageEncoderConfig.from_dict(read_card(card)["config"])
+            if card.is_file()
+            else real.image_encoder
+        )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise WeightsError(f"a card in {folder} has no configuration that can be built from: {error!r}.") from None
+        raise WeightsError(
+            f"a card in {folder} has no configuration that can be built from: {error!r}."
+        ) from None
     first = trained.get("mapper.mapping.0.0.weight")
     return Sizes(network, encoder, real.vae, None if first is None else len(first))
 

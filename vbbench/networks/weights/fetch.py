@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vbbench.core import paths as resources
+from vbbench.core import paths
 from vbbench.core.files import file_digest
 from vbbench.errors import WeightsError
 from vbbench.networks.weights.catalog import Published
@@ -41,7 +41,7 @@ def fetch_files(wanted: Sequence[Published]) -> list[Fetched]:
     """
     found = {each: _cached(each) for each in wanted}
     missing = [each for each, fetched in found.items() if fetched is None]
-    if missing and (switched_off := resources.download_forbidden_by()):
+    if missing and (switched_off := paths.download_forbidden_by()):
         raise _not_at_hand(missing, f"nothing was downloaded, because {switched_off} is set")
     for each in missing:
         try:
@@ -82,8 +82,10 @@ def _download(wanted: Published) -> Fetched:
 
 
 def _not_at_hand(missing: Sequence[Published], why: str) -> WeightsError:
-    folder = resources.weights_dir("sd14")
-    files = ", ".join(f"{each.file} of https://huggingface.co/{each.repository}" for each in missing)
+    folder = paths.weights_dir("sd14")
+    files = ", ".join(
+        f"{each.file} of https://huggingface.co/{each.repository}" for each in missing
+    )
     return WeightsError(
         f"not at hand: {files}. Download them where there is a network, put them into a folder (sub-folders and other names are fine) and "
         f"run `vbbench weights convert FOLDER`, which writes to {folder}; {why}."

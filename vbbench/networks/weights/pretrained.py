@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vbbench.core import paths as resources
+from vbbench.core import paths
 from vbbench.core.files import folder_digest
 from vbbench.core.names import nearest
 from vbbench.errors import RecipeError, WeightsError
@@ -51,9 +51,16 @@ def sources(settings: Mapping[str, Any]) -> dict[str, Source]:
         RecipeError: a key that means nothing, neither or both of folder and repository, or a revision that could move.
     """
     tables = settings.get("pretrained", {})
-    if not isinstance(tables, Mapping) or not all(isinstance(table, Mapping) for table in tables.values()):
-        raise RecipeError(f"pretrained must hold tables, [scales.{settings['scale']}.pretrained.pipeline] for one, not {tables!r}.")
-    return {part: _source(part, table, f"[scales.{settings['scale']}.pretrained.{part}]") for part, table in tables.items()}
+    if not isinstance(tables, Mapping) or not all(
+        isinstance(table, Mapping) for table in tables.values()
+    ):
+        raise RecipeError(
+            f"pretrained must hold tables, [scales.{settings['scale']}.pretrained.pipeline] for one, not {tables!r}."
+        )
+    return {
+        part: _source(part, table, f"[scales.{settings['scale']}.pretrained.{part}]")
+        for part, table in tables.items()
+    }
 
 
 def _source(part: str, table: Mapping[str, Any], where: str) -> Source:
@@ -62,7 +69,11 @@ def _source(part: str, table: Mapping[str, Any], where: str) -> Source:
             raise RecipeError(f"{where} has the unknown key {key!r}: {nearest(key, KEYS)}")
         if not isinstance(value, str) or not value:
             raise RecipeError(f"{key} in {where} must be a text, not {value!r}.")
-    folder, repository, revision = table.get("folder"), table.get("repository"), table.get("revision")
+    folder, repository, revision = (
+        table.get("folder"),
+        table.get("repository"),
+        table.get("revision"),
+    )
     if (folder is None) == (repository is None):
         raise RecipeError(f"{where} must name a folder or a repository of the hub, one of the two.")
     if repository is not None and not _REPOSITORY.fullmatch(repository):
@@ -73,7 +84,9 @@ def _source(part: str, table: Mapping[str, Any], where: str) -> Source:
         )
     subfolder = table.get("subfolder", "")
     if Path(subfolder).is_absolute() or ".." in Path(subfolder).parts:
-        raise RecipeError(f"the subfolder in {where} must lie inside of what it is a part of, not {subfolder!r}.")
+        raise RecipeError(
+            f"the subfolder in {where} must lie inside of what it is a part of, not {subfolder!r}."
+        )
     return Source(part, folder, repository, revision, table.get("class"), subfolder)
 
 
@@ -86,12 +99,15 @@ def pretrained_digests(settings: Mapping[str, Any], folder: Path) -> dict[str, s
         RecipeError: as `sources`.
         WeightsError: a folder is not there, or what the hub has is not at hand and must not be downloaded.
     """
-    return {part: _identity(source, settings["scale"], folder) for part, source in sources(settings).items()}
+    return {
+        part: _identity(source, settings["scale"], folder)
+        for part, source in sources(settings).items()
+    }
 
 
 def _identity(source: Source, scale: str, folder: Path) -> str:
     if source.folder is None:
-        if resources.download_forbidden_by() and cached_file(source, _first_file(source)) is None:
+        if paths.download_forbidden_by() and cached_file(source, _first_file(source)) is None:
             raise not_at_hand(source, "")
         return f"{source.repository}@{source.revision}"
     found = local_folder(source, scale, folder)
@@ -108,11 +124,21 @@ def local_folder(source: Source, scale: str, folder: Path) -> Path:
         WeightsError: it is in neither place.
     """
     named = Path(source.folder or "").expanduser()
-    places = [folder / named] if named.is_absolute() else [folder / named, resources.weights_dir(scale) / named]
+    places = (
+        [folder / named]
+        if named.is_absolute()
+        else [folder / named, paths.weights_dir(scale) / named]
+    )
     found = next((place for place in places if place.is_dir()), None)
     if found is None:
-        hint = "" if named.is_absolute() else f" ({resources.WEIGHTS_VARIABLE} names the folder above {scale}/)"
-        raise WeightsError(f"the weights of the {source.part} are not there: put them into {' or '.join(map(str, places))}{hint}.")
+        hint = (
+            ""
+            if named.is_absolute()
+            else f" ({paths.WEIGHTS_VARIABLE} names the folder above {scale}/)"
+        )
+        raise WeightsError(
+            f"the weights of the {source.part} are not there: put them into {' or '.join(map(str, places))}{hint}."
+        )
     return found
 
 
@@ -131,7 +157,9 @@ def check_safe(folder: Path) -> None:
     except (OSError, ValueError) as error:
         raise WeightsError(f"{folder / INDEX} cannot be read: {error}.") from None
     if not isinstance(index, dict) or not isinstance(index.get("_class_name"), str):
-        raise WeightsError(f"{folder / INDEX} names no pipeline of diffusers; code of its own is not run.")
+        raise WeightsError(
+            f"{folder / INDEX} names no pipeline of diffusers; code of its own is not run."
+        )
     for name, value in index.items():
         library = value[0] if isinstance(value, list) and value else None
         if library is None or name.startswith("_"):
@@ -140,9 +168,13 @@ def check_safe(folder: Path) -> None:
             raise WeightsError(
                 f"the part {name} in {folder / INDEX} is of {library!r}; only classes of diffusers and transformers are loaded."
             )
-    code = next(folder.rglob("*.py"), None)  # diffusers would run some of it in the place of the library's
+    code = next(
+        folder.rglob("*.py"), None
+    )  # diffusers would run some of it in the place of the library's
     if code is not None:
-        raise WeightsError(f"{folder} brings code of its own, {code.relative_to(folder)}, which is not run: take it out.")
+        raise WeightsError(
+            f"{folder} brings code of its own, {code.relative_to(folder)}, which is not run: take it out."
+        )
 
 
 def fetch(source: Source, cls: Any) -> Path:
@@ -156,7 +188,7 @@ def fetch(source: Source, cls: Any) -> Path:
     try:
         return _hub_folder(source, cls, local=True)
     except Exception as error:  # the hub's client and diffusers raise of everything
-        if resources.download_forbidden_by():
+        if paths.download_forbidden_by():
             raise not_at_hand(source, "") from error
     try:
         _ask(source)
@@ -168,12 +200,26 @@ def fetch(source: Source, cls: Any) -> Path:
 
 def _hub_folder(source: Source, cls: Any, *, local: bool) -> Path:
     if cls is not None:
-        return Path(cls.download(source.repository, revision=source.revision, use_safetensors=True, local_files_only=local))
+        return Path(
+            cls.download(
+                source.repository,
+                revision=source.revision,
+                use_safetensors=True,
+                local_files_only=local,
+            )
+        )
     from huggingface_hub import snapshot_download
 
     at = f"{source.subfolder}/" if source.subfolder else ""
     patterns = [f"{at}*.json", f"{at}*.txt", f"{at}*.model", f"{at}*.safetensors"]
-    found = Path(snapshot_download(source.repository, revision=source.revision, allow_patterns=patterns, local_files_only=local))
+    found = Path(
+        snapshot_download(
+            source.repository,
+            revision=source.revision,
+            allow_patterns=patterns,
+            local_files_only=local,
+        )
+    )
     if not (found / _first_file(source)).is_file():
         raise FileNotFoundError(f"{_first_file(source)} is not in {source.repository}")
     return found
@@ -183,7 +229,10 @@ def _ask(source: Source) -> None:
     """One short question first: the download itself would try again for minutes where nobody answers."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
-    get_hf_file_metadata(hf_hub_url(str(source.repository), _first_file(source), revision=source.revision), timeout=TIMEOUT_S)
+    get_hf_file_metadata(
+        hf_hub_url(str(source.repository), _first_file(source), revision=source.revision),
+        timeout=TIMEOUT_S,
+    )
 
 
 def _first_file(source: Source) -> str:
@@ -203,8 +252,12 @@ def cached_file(source: Source, file: str) -> Path | None:
 
 def not_at_hand(source: Source, reason: str) -> WeightsError:
     """The error for weights of the hub that are not in its cache; says what to put where."""
-    switched_off = resources.download_forbidden_by()
-    why = f"nothing was downloaded, because {switched_off} is set" if switched_off else f"downloading them failed: {reason}"
+    switched_off = paths.download_forbidden_by()
+    why = (
+        f"nothing was downloaded, because {switched_off} is set"
+        if switched_off
+        else f"downloading them failed: {reason}"
+    )
     return WeightsError(
         f"the weights of the {source.part} are not at hand: put {source.repository} at commit {str(source.revision)[:12]} into the hub's "
         f"cache, or a copy into a folder and name it with folder = in the recipe; {why}."

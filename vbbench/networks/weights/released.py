@@ -35,7 +35,13 @@ from vbbench.networks.weights.tensor_files import FLOATING
 
 Table = dict[str, Tensor]
 
-UNET, TEXT_ENCODER, MAPPER, CODEC, IMAGE_ENCODER = "unet", "text-encoder", "mapper", "codec", "image-encoder"
+UNET, TEXT_ENCODER, MAPPER, CODEC, IMAGE_ENCODER = (
+    "unet",
+    "text-encoder",
+    "mapper",
+    "codec",
+    "image-encoder",
+)
 KINDS = {
     UNET: "VideoBooth's UNet",
     TEXT_ENCODER: "the text encoder",
@@ -44,7 +50,12 @@ KINDS = {
     IMAGE_ENCODER: "the image encoder",
 }
 _SHOWN = 5
-_OLD_ATTENTION = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
+_OLD_ATTENTION = {
+    ".query.": ".to_q.",
+    ".key.": ".to_k.",
+    ".value.": ".to_v.",
+    ".proj_attn.": ".to_out.0.",
+}
 _TOWERS = {TEXT_ENCODER: "text_model.", IMAGE_ENCODER: "vision_model."}
 _BETWEEN_TOWERS = ("visual_projection.weight", "text_projection.weight", "logit_scale")
 
@@ -69,17 +80,30 @@ class Sizes:
     def network_and_trained(self) -> tuple[Table, Table]:
         """Keys and shapes (tensors on the meta device) of VideoBooth's whole network, and of what its fine stage trains of it."""
         with torch.device("meta"):
-            network = VideoBoothNetwork(TextToVideoNetwork(self.network), ImageEncoder(self.image_encoder), FINE)
+            network = VideoBoothNetwork(
+                TextToVideoNetwork(self.network), ImageEncoder(self.image_encoder), FINE
+            )
             if self.mapper_width is not None:
                 width = self.image_encoder.width
-                network.mapper = Mapper(network.image_encoder.num_levels, width, self.mapper_width, self.network.text.width)
-        return dict(network.state_dict()), {name: parameter.detach() for name, parameter in network.trained()}
+                network.mapper = Mapper(
+                    network.image_encoder.num_levels,
+                    width,
+                    self.mapper_width,
+                    self.network.text.width,
+                )
+        return dict(network.state_dict()), {
+            name: parameter.detach() for name, parameter in network.trained()
+        }
 
 
 def real_sizes() -> Sizes:
     """Those of scale sd14."""
     known = sd14.configurations()
-    return Sizes(NetworkConfig.from_dict(known["base"]), ImageEncoderConfig.from_dict(known["image-encoder"]), known["codec"]["vae"])
+    return Sizes(
+        NetworkConfig.from_dict(known["base"]),
+        ImageEncoderConfig.from_dict(known["image-encoder"]),
+        known["codec"]["vae"],
+    )
 
 
 # --- what fits --------------------------------------------------------------------------------------------------------
@@ -106,14 +130,20 @@ def released_table(sizes: Sizes, kind: str, stage: str = FINE) -> Table:
             return _level(VaeCodec(sizes.vae).state_dict(), "vae.", "")
     network = sizes.network_and_trained[0]
     if kind == UNET:
-        return {key: value for key, value in _level(network, "base.unet.", "").items() if not key.endswith("_image.weight")}
+        return {
+            key: value
+            for key, value in _level(network, "base.unet.", "").items()
+            if not key.endswith("_image.weight")
+        }
     own = {TEXT_ENCODER: "base.text_encoder.", IMAGE_ENCODER: "image_encoder.vision."}[kind]
     return _level(network, own, _TOWERS[kind])
 
 
 def _level(state: Mapping[str, Tensor], own: str, theirs: str) -> Table:
     """What lies under one name, under another."""
-    return {theirs + key.removeprefix(own): value for key, value in state.items() if key.startswith(own)}
+    return {
+        theirs + key.removeprefix(own): value for key, value in state.items() if key.startswith(own)
+    }
 
 
 def misfits(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
@@ -123,17 +153,23 @@ def misfits(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
         "missing": [key for key in wanted if key not in found],
         "unexpected": [key for key in found if key not in wanted],
         "misshapen": [
-            f"{key} {tuple(found[key].shape)} for {tuple(wanted[key].shape)}" for key in both if found[key].shape != wanted[key].shape
+            f"{key} {tuple(found[key].shape)} for {tuple(wanted[key].shape)}"
+            for key in both
+            if found[key].shape != wanted[key].shape
         ],
         "of a dtype that is not float32, float16 or bfloat16": [
-            f"{key} {str(found[key].dtype).removeprefix('torch.')}" for key in both if found[key].dtype not in FLOATING
+            f"{key} {str(found[key].dtype).removeprefix('torch.')}"
+            for key in both
+            if found[key].dtype not in FLOATING
         ],
     }
     return "; ".join(f"{len(keys)} {what}: {_first(keys)}" for what, keys in wrong.items() if keys)
 
 
 def _first(keys: list[str]) -> str:
-    return ", ".join(keys[:_SHOWN]) + (f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else "")
+    return ", ".join(keys[:_SHOWN]) + (
+        f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
+    )
 
 
 # --- what a file is ---------------------------------------------------------------------------------------------------
@@ -179,7 +215,13 @@ def as_published(kind: str, tensors: Mapping[str, Tensor]) -> Table:
     tower, others = _TOWERS[kind], tuple(name for other, name in _TOWERS.items() if other != kind)
     if not any(key.startswith(tower) for key in tensors):
         tensors = {tower + key: value for key, value in tensors.items()}
-    kept = (key for key in tensors if not key.endswith(".position_ids") and not key.startswith(others) and key not in _BETWEEN_TOWERS)
+    kept = (
+        key
+        for key in tensors
+        if not key.endswith(".position_ids")
+        and not key.startswith(others)
+        and key not in _BETWEEN_TOWERS
+    )
     return {key: tensors[key] for key in kept}
 
 
@@ -191,7 +233,9 @@ def _modern(key: str) -> str:
 
 def stage_of(mapper: Iterable[str]) -> str:
     """The stage whose training a mapper's file comes from: with the fine stage's projections or without."""
-    return FINE if any(key.endswith(("_new.weight", "_exemplar.weight")) for key in mapper) else COARSE
+    return (
+        FINE if any(key.endswith(("_new.weight", "_exemplar.weight")) for key in mapper) else COARSE
+    )
 
 
 # --- names ------------------------------------------------------------------------------------------------------------
@@ -199,7 +243,9 @@ def stage_of(mapper: Iterable[str]) -> str:
 
 def our_names(kind: str, tensors: Mapping[str, Tensor]) -> Table:
     """Published tensors (all kinds but the mapper) by our names."""
-    ours = {UNET: "unet.", TEXT_ENCODER: "text_encoder.", CODEC: "vae.", IMAGE_ENCODER: "vision."}[kind]
+    ours = {UNET: "unet.", TEXT_ENCODER: "text_encoder.", CODEC: "vae.", IMAGE_ENCODER: "vision."}[
+        kind
+    ]
     return _level(tensors, _TOWERS.get(kind, ""), ours)
 
 
@@ -211,11 +257,15 @@ def trained_from(mapper: Mapping[str, Tensor], sizes: Sizes, stage: str) -> Tabl
     """
     wanted = trained_table(sizes, stage)
     layers = {
-        key.removeprefix("base.unet."): value for key, value in wanted.items() if key.startswith("base.unet.") and "_image." not in key
+        key.removeprefix("base.unet."): value
+        for key, value in wanted.items()
+        if key.startswith("base.unet.") and "_image." not in key
     }
     unet = checkpoint.unet_from_released(layers, mapper, "fine" if stage == FINE else "coarse")
     ours = {f"base.unet.{key}": value for key, value in unet.items()}
-    ours |= {f"mapper.{key}": value for key, value in checkpoint.mapper_from_released(mapper).items()}
+    ours |= {
+        f"mapper.{key}": value for key, value in checkpoint.mapper_from_released(mapper).items()
+    }
     if wrong := misfits(ours, wanted):
         raise WeightsError(f"the mapper does not fit: {wrong}.")
     return ours
@@ -223,4 +273,6 @@ def trained_from(mapper: Mapping[str, Tensor], sizes: Sizes, stage: str) -> Tabl
 
 def mapper_file(trained: Mapping[str, Tensor]) -> Table:
     """The content of VideoBooth's mapper file from what was trained, by our names; the inverse of `trained_from`."""
-    return checkpoint.to_released(_level(trained, "base.unet.", ""), _level(trained, "mapper.", ""))[1]
+    return checkpoint.to_released(
+        _level(trained, "base.unet.", ""), _level(trained, "mapper.", "")
+    )[1]

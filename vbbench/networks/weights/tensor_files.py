@@ -64,7 +64,11 @@ def open_tensors(path: Path) -> TensorFile:
     content = _from_pickle(path)
     key, table = _table_in(content)
     if not table:
-        there = f": at its top it has {', '.join(map(str, list(content)[:8]))}" if isinstance(content, Mapping) and content else ""
+        there = (
+            f": at its top it has {', '.join(map(str, list(content)[:8]))}"
+            if isinstance(content, Mapping) and content
+            else ""
+        )
         raise WeightsError(f"{path} holds no table of tensors{there}.")
     return TensorFile(path, key, {str(name): tensor.detach() for name, tensor in table.items()})
 
@@ -76,7 +80,9 @@ def _from_safetensors(path: Path) -> dict[str, Tensor]:
         with safe_open(path, "pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        raise WeightsError(f"{path} is cut off or damaged, or no safetensors file: {_first_line(error)}.") from None
+        raise WeightsError(
+            f"{path} is cut off or damaged, or no safetensors file: {_first_line(error)}."
+        ) from None
 
 
 def _from_pickle(path: Path) -> Any:
@@ -90,9 +96,13 @@ def _from_pickle(path: Path) -> Any:
                 raise WeightsError(
                     f"{path} holds code besides tensors ({code[1]}), which is never run: have its tensors alone, as safetensors."
                 ) from None
-            raise WeightsError(f"{path} is cut off or damaged, or no file of weights: {_first_line(error)}.") from None
+            raise WeightsError(
+                f"{path} is cut off or damaged, or no file of weights: {_first_line(error)}."
+            ) from None
         except Exception as error:  # a dozen kinds, of zip files, pickles and tensors
-            raise WeightsError(f"{path} is cut off or damaged, or no file of weights: {_first_line(error)}.") from None
+            raise WeightsError(
+                f"{path} is cut off or damaged, or no file of weights: {_first_line(error)}."
+            ) from None
 
 
 def _load(path: Path) -> Any:
@@ -101,20 +111,33 @@ def _load(path: Path) -> Any:
     except RuntimeError as error:
         if "mmap can only be used" not in str(error):
             raise
-    return torch.load(path, map_location="cpu", weights_only=True)  # written by PyTorch before 1.6: read whole
+    return torch.load(
+        path, map_location="cpu", weights_only=True
+    )  # written by PyTorch before 1.6: read whole
 
 
 def _table_in(content: Any) -> tuple[str | None, Mapping[Any, Tensor]]:
     """The table of tensors in what a file holds, and under which key it lies; an empty one where there is none."""
     if _is_table(content):
         return None, content
-    tables = {key: value for key, value in content.items() if _is_table(value)} if isinstance(content, Mapping) else {}
-    key = next((key for key in TOP_LEVEL_KEYS if key in tables), next(iter(tables), None) if len(tables) == 1 else None)
+    tables = (
+        {key: value for key, value in content.items() if _is_table(value)}
+        if isinstance(content, Mapping)
+        else {}
+    )
+    key = next(
+        (key for key in TOP_LEVEL_KEYS if key in tables),
+        next(iter(tables), None) if len(tables) == 1 else None,
+    )
     return (None, {}) if key is None else (str(key), tables[key])
 
 
 def _is_table(value: Any) -> bool:
-    return isinstance(value, Mapping) and bool(value) and all(isinstance(each, Tensor) for each in value.values())
+    return (
+        isinstance(value, Mapping)
+        and bool(value)
+        and all(isinstance(each, Tensor) for each in value.values())
+    )
 
 
 def _first_line(error: BaseException) -> str:
@@ -124,7 +147,9 @@ def _first_line(error: BaseException) -> str:
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
-def write_safetensors(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any], *, source: str) -> None:
+def write_safetensors(
+    path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any], *, source: str
+) -> None:
     """Write tensors as they are, one at a time, and their card beside them with the file's SHA-256 added.
 
     Both appear under their names only when they are whole.
@@ -137,12 +162,18 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], card: Mapping[s
     Raises:
         WeightsError: a tensor holds NaN or infinities.
     """
-    order = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))  # so that every tensor starts aligned
+    order = sorted(
+        tensors, key=lambda name: (-tensors[name].element_size(), name)
+    )  # so that every tensor starts aligned
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0
     for name in order:
         start, end = end, end + tensors[name].nbytes
-        header[name] = {"dtype": FLOATING[tensors[name].dtype], "shape": list(tensors[name].shape), "data_offsets": [start, end]}
+        header[name] = {
+            "dtype": FLOATING[tensors[name].dtype],
+            "shape": list(tensors[name].shape),
+            "data_offsets": [start, end],
+        }
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     digest = hashlib.sha256()
@@ -157,7 +188,10 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], card: Mapping[s
                 file.write(data)
                 digest.update(data)
             _flush(file)
-        partial_card.write_text(json.dumps({**card, "sha256": digest.hexdigest()}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        partial_card.write_text(
+            json.dumps({**card, "sha256": digest.hexdigest()}, indent=2, ensure_ascii=False) + "\n",
+            encoding="utf-8",
+        )
 
 
 def write_pickle(path: Path, tensors: Mapping[str, Tensor], key: str | None) -> None:
@@ -170,12 +204,21 @@ def write_pickle(path: Path, tensors: Mapping[str, Tensor], key: str | None) -> 
 
 def _refuse_not_finite(tensor: Tensor, name: str, source: str) -> None:
     if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-        raise WeightsError(f"{name} of {source} holds NaN or infinite values: the file is damaged, or its training went wrong.")
+        raise WeightsError(
+            f"{name} of {source} holds NaN or infinite values: the file is damaged, or its training went wrong."
+        )
 
 
 def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
     """Name of the first tensor that holds NaN or infinities; None where none does."""
-    return next((name for name, each in tensors.items() if each.is_floating_point() and not torch.isfinite(each).all()), None)
+    return next(
+        (
+            name
+            for name, each in tensors.items()
+            if each.is_floating_point() and not torch.isfinite(each).all()
+        ),
+        None,
+    )
 
 
 @contextmanager

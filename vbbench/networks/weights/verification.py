@@ -96,7 +96,9 @@ def wanted_table(card: Mapping[str, Any], folder: Path, scale: str) -> dict[str,
                 return {key: value.detach() for key, value in module.state_dict().items()}
             return _trained(str(config.get("stage")), folder, scale)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise WeightsError(f"its card has no configuration that can be built from: {error!r}") from None
+        raise WeightsError(
+            f"its card has no configuration that can be built from: {error!r}"
+        ) from None
 
 
 def _module(config: Mapping[str, Any]) -> nn.Module | None:
@@ -113,10 +115,18 @@ def _trained(stage: str, folder: Path, scale: str) -> dict[str, Tensor] | None:
     if stage not in (*VIDEOBOOTH_STAGES, *ELITE_STAGES):
         return None
     base = TextToVideoNetwork(NetworkConfig.from_dict(_configuration("base", folder, scale)))
-    encoder = ImageEncoder(ImageEncoderConfig.from_dict(_configuration("image-encoder", folder, scale)))
+    encoder = ImageEncoder(
+        ImageEncoderConfig.from_dict(_configuration("image-encoder", folder, scale))
+    )
     if stage in ELITE_STAGES:
-        return {name: parameter.detach() for name, parameter in EliteNetwork(base, encoder, stage).shipped()}
-    return {name: parameter.detach() for name, parameter in VideoBoothNetwork(base, encoder, stage).trained()}
+        return {
+            name: parameter.detach()
+            for name, parameter in EliteNetwork(base, encoder, stage).shipped()
+        }
+    return {
+        name: parameter.detach()
+        for name, parameter in VideoBoothNetwork(base, encoder, stage).trained()
+    }
 
 
 def _configuration(name: str, folder: Path, scale: str) -> Mapping[str, Any]:

@@ -34,7 +34,9 @@ class Text:
     kept: dict[TextAttention, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
 
-def cross_frame(layer: CrossFrameAttention, x_BTLC: Tensor, image_BTMC: Tensor | None, removals: Removals) -> Tensor:
+def cross_frame(
+    layer: CrossFrameAttention, x_BTLC: Tensor, image_BTMC: Tensor | None, removals: Removals
+) -> Tensor:
     """Attention of every frame to [frame 0; previous frame], (B, T, L, C); an image prompt first updates frame 0's values."""
     q, k, v = (_heads(to(x_BTLC), layer.num_heads) for to in (layer.to_q, layer.to_k, layer.to_v))
     image = None
@@ -42,7 +44,9 @@ def cross_frame(layer: CrossFrameAttention, x_BTLC: Tensor, image_BTMC: Tensor |
         if layer.to_k_image is None or layer.to_v_image is None:
             raise RuntimeError("this network has no injection projections")
         read = image_BTMC[:, :1] if removals.unread_image_keys else image_BTMC
-        image = tuple(_heads(to(read), layer.num_heads)[:, 0] for to in (layer.to_k_image, layer.to_v_image))
+        image = tuple(
+            _heads(to(read), layer.num_heads)[:, 0] for to in (layer.to_k_image, layer.to_v_image)
+        )
     if removals.cross_frame_copies:
         out = injection_attention(q, k, v, *(image or (None, None)), backend=removals.backend)
     else:
@@ -51,14 +55,21 @@ def cross_frame(layer: CrossFrameAttention, x_BTLC: Tensor, image_BTMC: Tensor |
     return layer.to_out[0](out.flatten(-2))
 
 
-def _without_doubles(q_BTLND: Tensor, k_BTLND: Tensor, v_BTLND: Tensor, v_first_BLND: Tensor) -> Tensor:
+def _without_doubles(
+    q_BTLND: Tensor, k_BTLND: Tensor, v_BTLND: Tensor, v_first_BLND: Tensor
+) -> Tensor:
     """The released formulation, except that frames 0 and 1 read frame 0 once."""
     frames, k_first = q_BTLND.shape[1], k_BTLND[:, 0]
-    early = attend(q_BTLND[:, :2].flatten(1, 2), k_first, v_first_BLND).unflatten(1, (min(frames, 2), -1))
+    early = attend(q_BTLND[:, :2].flatten(1, 2), k_first, v_first_BLND).unflatten(
+        1, (min(frames, 2), -1)
+    )
     if frames <= 2:
         return early
     pairs = ((k_first, k_BTLND), (v_first_BLND, v_BTLND))
-    k, v = (torch.cat([first.unsqueeze(1).expand_as(x[:, 1:-1]), x[:, 1:-1]], dim=2).flatten(0, 1) for first, x in pairs)
+    k, v = (
+        torch.cat([first.unsqueeze(1).expand_as(x[:, 1:-1]), x[:, 1:-1]], dim=2).flatten(0, 1)
+        for first, x in pairs
+    )
     late = attend(q_BTLND[:, 2:].flatten(0, 1), k, v).unflatten(0, (-1, frames - 2))
     return torch.cat([early, late], dim=1)
 

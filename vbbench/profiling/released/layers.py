@@ -17,7 +17,17 @@ from vbbench.networks.unet.blocks import Downsample, FrameGroupNorm, ResnetBlock
 from vbbench.networks.unet.transformer import Transformer
 from vbbench.profiling.released.removals import Removals
 
-__all__ = ["conv", "downsample", "frame_norm", "from_tokens", "join", "pointwise", "resnet", "to_tokens", "upsample"]
+__all__ = [
+    "conv",
+    "downsample",
+    "frame_norm",
+    "from_tokens",
+    "join",
+    "pointwise",
+    "resnet",
+    "to_tokens",
+    "upsample",
+]
 
 
 def frames_of(x_BCTHW: Tensor) -> Tensor:
@@ -32,7 +42,9 @@ def video_of(x: Tensor, batch: int) -> Tensor:
 
 def conv(layer: nn.Conv2d, x_BCTHW: Tensor, stride: int = 1) -> Tensor:
     """A 3 x 3 convolution frame by frame."""
-    return video_of(F.conv2d(frames_of(x_BCTHW), layer.weight, layer.bias, stride, padding=1), len(x_BCTHW))
+    return video_of(
+        F.conv2d(frames_of(x_BCTHW), layer.weight, layer.bias, stride, padding=1), len(x_BCTHW)
+    )
 
 
 def pointwise(layer: nn.Conv2d, x_BCTHW: Tensor, removals: Removals) -> Tensor:
@@ -52,8 +64,14 @@ def frame_norm(layer: FrameGroupNorm, x_BCTHW: Tensor, removals: Removals) -> Te
     if not removals.planar_layout:
         return F.group_norm(x_BCTHW, layer.num_groups, layer.weight, layer.bias, layer.eps)
     # Frames stacked below each other are one tall picture: a view where channels are last in memory.
-    tall = x_BCTHW.permute(0, 2, 3, 4, 1).reshape(batch, frames * height, width, channels).permute(0, 3, 1, 2)
-    return F.group_norm(tall, layer.num_groups, layer.weight, layer.bias, layer.eps).unflatten(2, (frames, height))
+    tall = (
+        x_BCTHW.permute(0, 2, 3, 4, 1)
+        .reshape(batch, frames * height, width, channels)
+        .permute(0, 3, 1, 2)
+    )
+    return F.group_norm(tall, layer.num_groups, layer.weight, layer.bias, layer.eps).unflatten(
+        2, (frames, height)
+    )
 
 
 def join(x_BCTHW: Tensor, skip_BCTHW: Tensor, removals: Removals) -> Tensor:
@@ -68,7 +86,11 @@ def resnet(layer: ResnetBlock, x_BCTHW: Tensor, emb_BD: Tensor, removals: Remova
     h = conv(layer.conv1, F.silu(frame_norm(layer.norm1, x_BCTHW, removals)))
     h = h + layer.time_emb_proj(F.silu(emb_BD))[:, :, None, None, None]
     h = conv(layer.conv2, F.silu(frame_norm(layer.norm2, h, removals)))
-    return h + (x_BCTHW if layer.conv_shortcut is None else pointwise(layer.conv_shortcut, x_BCTHW, removals))
+    return h + (
+        x_BCTHW
+        if layer.conv_shortcut is None
+        else pointwise(layer.conv_shortcut, x_BCTHW, removals)
+    )
 
 
 def downsample(layer: Downsample, x_BCTHW: Tensor) -> Tensor:
@@ -97,7 +119,9 @@ def to_tokens(layer: Transformer, x_BCTHW: Tensor, removals: Removals) -> Tensor
     return x_pixels.reshape(batch, -1, x.shape[2] * x.shape[3], channels)
 
 
-def from_tokens(layer: Transformer, x_BTLC: Tensor, residual_BCTHW: Tensor, removals: Removals) -> Tensor:
+def from_tokens(
+    layer: Transformer, x_BTLC: Tensor, residual_BCTHW: Tensor, removals: Removals
+) -> Tensor:
     """A transformer's way out: the output projection, added to what came in, (B, C, T, H, W)."""
     pixels = x_BTLC.flatten(0, 1).unflatten(1, residual_BCTHW.shape[-2:])
     project = layer.proj_out

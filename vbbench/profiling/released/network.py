@@ -44,7 +44,9 @@ class StepInputs:
 
 
 @torch.no_grad()
-def guided_step(unet: VideoUNet, inputs: StepInputs, way: Way | None = None, *, kept: KeptText | None = None) -> Tensor:
+def guided_step(
+    unet: VideoUNet, inputs: StepInputs, way: Way | None = None, *, kept: KeptText | None = None
+) -> Tensor:
     """The guided prediction of a step: a conditional pass with the image prompt and an unconditional one, apart.
 
     Args:
@@ -59,9 +61,15 @@ def guided_step(unet: VideoUNet, inputs: StepInputs, way: Way | None = None, *, 
     kept = kept or KeptText({}, {})
     text, null_text = Text(inputs.text_BSD, kept.text), Text(inputs.null_text_BSD, kept.null_text)
     image_text = null_text
-    if inputs.image is not None and inputs.image.text_BLD is not None and inputs.image.text_BLD is not inputs.null_text_BSD:
+    if (
+        inputs.image is not None
+        and inputs.image.text_BLD is not None
+        and inputs.image.text_BLD is not inputs.null_text_BSD
+    ):
         image_text = Text(inputs.image.text_BLD)
-    cond = predict(unet, inputs.sample_BCTHW, inputs.timestep_B, text, inputs.image, image_text, way)
+    cond = predict(
+        unet, inputs.sample_BCTHW, inputs.timestep_B, text, inputs.image, image_text, way
+    )
     uncond = predict(unet, inputs.sample_BCTHW, inputs.timestep_B, null_text, None, None, way)
     return guided(cond, uncond, inputs.guidance_scale, inputs.guidance_channels)
 
@@ -77,7 +85,10 @@ class KeptText:
 @torch.no_grad()
 def keep_text(unet: VideoUNet, inputs: StepInputs) -> KeptText:
     """What a clip's steps need of its texts."""
-    both = ({layer: (layer.to_k(x), layer.to_v(x)) for layer in unet.text_attentions()} for x in (inputs.text_BSD, inputs.null_text_BSD))
+    both = (
+        {layer: (layer.to_k(x), layer.to_v(x)) for layer in unet.text_attentions()}
+        for x in (inputs.text_BSD, inputs.null_text_BSD)
+    )
     return KeptText(*both)
 
 
@@ -111,7 +122,11 @@ def predict(
     video = Stream(_layout(sample_BCTHW, way), unet.time_embedding(timestep_B), text)
     prompt = None
     if image is not None:
-        prompt = Stream(_layout(image.latent_BCTHW, way), unet.time_embedding(image.timestep_B), image_text or text)
+        prompt = Stream(
+            _layout(image.latent_BCTHW, way),
+            unet.time_embedding(image.timestep_B),
+            image_text or text,
+        )
     run_features(unet, video, prompt, way)
     x = video.x
     if unet.config.watermark_widths is not None:
@@ -120,13 +135,23 @@ def predict(
             for layer in way_through(unet.watermark_down_blocks, None, unet.watermark_up_blocks):
                 apply(layer, marks, Way(way.removals))
             x = x + layers.pointwise(unet.watermark_zero_out, marks.x, way.removals)
-    return layers.conv(unet.conv_out, F.silu(layers.frame_norm(unet.conv_norm_out, x, way.removals)))
+    return layers.conv(
+        unet.conv_out, F.silu(layers.frame_norm(unet.conv_norm_out, x, way.removals))
+    )
 
 
 def _check(unet: VideoUNet) -> None:
     config = unet.config
-    if config.frame_codes or config.temporal_codes or config.spatial_codes or config.pooled_text or config.time_scale_shift:
-        raise ValueError("the released step knows no codes of frames or places, no pooled text and no scale and shift")
+    if (
+        config.frame_codes
+        or config.temporal_codes
+        or config.spatial_codes
+        or config.pooled_text
+        or config.time_scale_shift
+    ):
+        raise ValueError(
+            "the released step knows no codes of frames or places, no pooled text and no scale and shift"
+        )
 
 
 def _layout(x_BCTHW: Tensor, way: Way) -> Tensor:

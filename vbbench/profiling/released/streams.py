@@ -23,7 +23,14 @@ from vbbench.profiling.released import attention, layers
 from vbbench.profiling.released.attention import Text
 from vbbench.profiling.released.removals import Removals
 
-KINDS = ("resnets", "watermark removal", "cross-frame attention", "text attention", "feed-forward", "temporal attention")
+KINDS = (
+    "resnets",
+    "watermark removal",
+    "cross-frame attention",
+    "text attention",
+    "feed-forward",
+    "temporal attention",
+)
 """What the time of a step is told by; the rest (samplers, projections, normalisations, residuals, output) is ``other``."""
 
 Scope = Callable[[str], AbstractContextManager[object]]
@@ -72,7 +79,9 @@ class Layer:
     leaves_skip: bool = False
 
 
-def way_through(down: nn.ModuleList, middle: nn.Module | None, up: nn.ModuleList) -> Iterator[Layer]:
+def way_through(
+    down: nn.ModuleList, middle: nn.Module | None, up: nn.ModuleList
+) -> Iterator[Layer]:
     """The layers in the order they run in."""
     for block in down:
         for index, resnet in enumerate(block.resnets):
@@ -118,7 +127,11 @@ def run_features(unet: VideoUNet, video: Stream, prompt: Stream | None, way: Way
 def apply(layer: Layer, stream: Stream, way: Way) -> None:
     """A layer that looks at one stream alone."""
     if layer.kind == "resnet":
-        x = layers.join(stream.x, stream.skips.pop(), way.removals) if layer.takes_skip else stream.x
+        x = (
+            layers.join(stream.x, stream.skips.pop(), way.removals)
+            if layer.takes_skip
+            else stream.x
+        )
         with way.scope("resnets"):
             stream.x = layers.resnet(layer.module, x, stream.emb_BD, way.removals)  # type: ignore[arg-type]
     elif layer.kind == "down":
@@ -150,7 +163,14 @@ def _transform(layer: Transformer, streams: list[Stream], goes_on: bool, way: Wa
             prompt.x = layers.from_tokens(layer, image, prompt.x, removals)
 
 
-def _block(block: TransformerBlock, x_BTLC: Tensor, normed_BTLC: Tensor, image_BTMC: Tensor | None, text: Text, way: Way) -> Tensor:
+def _block(
+    block: TransformerBlock,
+    x_BTLC: Tensor,
+    normed_BTLC: Tensor,
+    image_BTMC: Tensor | None,
+    text: Text,
+    way: Way,
+) -> Tensor:
     removals, batch, frames = way.removals, len(x_BTLC), x_BTLC.shape[1]
     with way.scope("cross-frame attention"):
         out = attention.cross_frame(block.attn1, normed_BTLC, image_BTMC, removals)

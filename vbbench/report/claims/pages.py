@@ -11,7 +11,7 @@ from typing import Any
 from vbbench.metrics.explain import untrained_note
 from vbbench.report.export import markdown_cell
 from vbbench.report.pages import copy_assets, environment
-from vbbench.results import format as words
+from vbbench.results import formatting
 from vbbench.results.claims import wording
 from vbbench.results.claims.evaluate import REPRODUCED, UNDECIDED, Finding, Result
 from vbbench.results.claims.paper_claims import SHARE
@@ -27,7 +27,13 @@ def claims_record(run: RunData, results: Sequence[Result]) -> dict[str, Any]:
     """Everything on the page, and the p values."""
     return {
         "suite": asdict(run.suite),
-        "statistics": {"interval": CONFIDENCE, "resamples": RESAMPLES, "seed": SEED, "rule": wording.RULE, "intervals": wording.INTERVALS},
+        "statistics": {
+            "interval": CONFIDENCE,
+            "resamples": RESAMPLES,
+            "seed": SEED,
+            "rule": wording.RULE,
+            "intervals": wording.INTERVALS,
+        },
         "metrics": {spec.name: spec.id for spec in run.metrics},
         "models": {
             model.name: {
@@ -40,7 +46,10 @@ def claims_record(run: RunData, results: Sequence[Result]) -> dict[str, Any]:
         },
         "claims": [_claim_record(result) for result in results],
         "lost": wording.lost_items(run, results),
-        "runs": [{key: manifest.get(key) for key in ("vbbench", "commit", "created", "environment")} for manifest in run.manifests],
+        "runs": [
+            {key: manifest.get(key) for key in ("vbbench", "commit", "created", "environment")}
+            for manifest in run.manifests
+        ],
     }
 
 
@@ -118,10 +127,16 @@ def write_claims(run: RunData, results: Sequence[Result], folder: Path) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "claims.json").write_text(
-        json.dumps(claims_record(run, results), indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8"
+        json.dumps(claims_record(run, results), indent=2, ensure_ascii=False, allow_nan=False)
+        + "\n",
+        "utf-8",
     )
     (folder / "claims.md").write_text(_markdown(run, results), "utf-8")
-    html = environment("vbbench.report").get_template("claims.html.jinja").render(**_context(run, results))
+    html = (
+        environment("vbbench.report")
+        .get_template("claims.html.jinja")
+        .render(**_context(run, results))
+    )
     (folder / "claims.html").write_text(html, "utf-8")
     copy_assets(folder, "vbbench.report", ASSETS)
     return folder / "claims.html"
@@ -144,9 +159,13 @@ def lines_of(result: Result, reaches: dict[str, float] | None = None) -> list[Li
 def _line(result: Result, finding: Finding, decides: bool, reaches: dict[str, float]) -> Line:
     estimate = finding.estimate
     reach = reaches.get(_axis(result, finding))
-    numbers = (None, None, None) if estimate is None else (estimate.low, estimate.mean, estimate.high)
+    numbers = (
+        (None, None, None) if estimate is None else (estimate.low, estimate.mean, estimate.high)
+    )
     low, middle, high, line = (
-        None if number is None or reach is None else round(50 + 50 * min(1.0, max(-1.0, number / reach)), 1)
+        None
+        if number is None or reach is None
+        else round(50 + 50 * min(1.0, max(-1.0, number / reach)), 1)
         for number in (*numbers, finding.null)
     )
     return Line(
@@ -154,7 +173,9 @@ def _line(result: Result, finding: Finding, decides: bool, reaches: dict[str, fl
         amount=wording.amount(result.claim, finding),
         decides=decides,
         kind=KINDS.get(finding.verdict, "unknown"),
-        verdict=finding.verdict if decides else wording.BESIDE.get(finding.verdict, finding.verdict),
+        verdict=finding.verdict
+        if decides
+        else wording.BESIDE.get(finding.verdict, finding.verdict),
         trainings=str(len(finding.seeds) or "") if estimate else "",
         individuals=str(estimate.clusters) if estimate else "",
         low=low,
@@ -174,7 +195,12 @@ def _reaches(results: Sequence[Result]) -> dict[str, float]:
     for result in results:
         for finding in (*result.findings, *result.beside):
             if finding.estimate is not None:
-                ends = (finding.estimate.low, finding.estimate.mean, finding.estimate.high, finding.null)
+                ends = (
+                    finding.estimate.low,
+                    finding.estimate.mean,
+                    finding.estimate.high,
+                    finding.null,
+                )
                 longest = max(abs(end) for end in ends if end is not None)
                 # a share from next to nothing may reach far; beyond twice the whole the axis says no more
                 longest = min(longest, 2.0) if result.claim.kind == SHARE else longest
@@ -187,11 +213,14 @@ def _context(run: RunData, results: Sequence[Result]) -> dict[str, Any]:
     reaches = _reaches(results)
     return {
         "run": run,
-        "words": words,
+        "words": formatting,
         "wording": wording,
         "individuals": len(set(run.subject_of.values())),
         "untrained": untrained_note(run.metrics),
-        "results": [(result, lines_of(result, reaches), KINDS.get(result.verdict, "unknown")) for result in results],
+        "results": [
+            (result, lines_of(result, reaches), KINDS.get(result.verdict, "unknown"))
+            for result in results
+        ],
         "counts": wording.counts(results),
         "lack": wording.how_to_measure(run, results),
         "lost": wording.lost_items(run, results),
@@ -212,21 +241,43 @@ def _markdown(run: RunData, results: Sequence[Result]) -> str:
     lines = ["# The paper's claims", "", wording.counts(results), ""]
     if untrained := untrained_note(run.metrics):
         lines += [f"**{markdown_cell(untrained)}**", ""]
-    lines += ["| Claim | Metric | Difference (95 % interval) | Trainings | Individuals | Verdict |", "|---|---|---:|---:|---:|---|"]
+    lines += [
+        "| Claim | Metric | Difference (95 % interval) | Trainings | Individuals | Verdict |",
+        "|---|---|---:|---:|---:|---|",
+    ]
     for result in results:
         for place, line in enumerate(lines_of(result)):
-            name = f"{result.claim.name}<br>{markdown_cell(result.claim.source)}" if place == 0 else ""
-            cells = (line.metric, line.amount, line.trainings, line.individuals, verdict_cell(result, line, place))
+            name = (
+                f"{result.claim.name}<br>{markdown_cell(result.claim.source)}" if place == 0 else ""
+            )
+            cells = (
+                line.metric,
+                line.amount,
+                line.trainings,
+                line.individuals,
+                verdict_cell(result, line, place),
+            )
             lines.append("| " + " | ".join([name, *map(markdown_cell, cells)]) + " |")
     lines += ["", "In sentences:", ""]
-    lines += [markdown_cell(f"- {' '.join([wording.sentence(result), *wording.notes(result)])}") for result in results]
+    lines += [
+        markdown_cell(f"- {' '.join([wording.sentence(result), *wording.notes(result)])}")
+        for result in results
+    ]
     if lost := wording.lost_items(run, results):
         lines += ["", "No value for:", "", *(f"- {markdown_cell(text)}" for text in lost)]
     if lack := wording.how_to_measure(run, results):
         lines += ["", markdown_cell(lack)]
     if machines := wording.machines(run):
         lines += ["", markdown_cell(machines)]
-    lines += ["", wording.RULE, "", wording.INTERVALS, "", markdown_cell(wording.scores_from(run)), ""]
+    lines += [
+        "",
+        wording.RULE,
+        "",
+        wording.INTERVALS,
+        "",
+        markdown_cell(wording.scores_from(run)),
+        "",
+    ]
     return "\n".join(lines)
 
 

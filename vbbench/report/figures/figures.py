@@ -12,9 +12,19 @@ from xml.etree import ElementTree
 import numpy as np
 
 from vbbench.report.figures import plots as figure_plots
-from vbbench.report.figures import style as figure_style
-from vbbench.report.figures.style import FITTED, INK, READY, REFERENCE, RULE, SOFT, UNSAID, new_figure, styled
-from vbbench.results import format as words
+from vbbench.report.figures import style
+from vbbench.report.figures.style import (
+    FITTED,
+    INK,
+    READY,
+    REFERENCE,
+    RULE,
+    SOFT,
+    UNSAID,
+    new_figure,
+    styled,
+)
+from vbbench.results import formatting
 from vbbench.results.aggregate import PRIMARY_METRICS, competitors_compared
 from vbbench.results.comparisons import Comparison, Pair
 from vbbench.results.run_data import RunData
@@ -101,17 +111,30 @@ def _attribute(name: str, value: str) -> str:
     if name == "style":
         value = re.sub(r"font-family:[^;]*", "font-family: inherit", value)
         return (
-            re.sub(r"#[0-9a-f]{6}\b", lambda found: COLOURS.get(found.group(), found.group()), value).replace(": ", ":").replace("; ", ";")
+            re.sub(
+                r"#[0-9a-f]{6}\b", lambda found: COLOURS.get(found.group(), found.group()), value
+            )
+            .replace(": ", ":")
+            .replace("; ", ";")
         )
     if name in ("d", "x", "y", "transform"):
-        value = re.sub(r"-?\d+\.?\d*(?:e-?\d+)?", lambda found: f"{float(found.group()):.2f}".rstrip("0").rstrip("."), value)
+        value = re.sub(
+            r"-?\d+\.?\d*(?:e-?\d+)?",
+            lambda found: f"{float(found.group()):.2f}".rstrip("0").rstrip("."),
+            value,
+        )
         return " ".join(value.replace("-0 ", "0 ").split())
     return value
 
 
 def _rename(svg: ElementTree.Element, stem: str) -> None:
     """Ids that are referred to begin with the stem; the others are left out."""
-    used = {name for element in svg.iter() for value in element.attrib.values() for name in _referred(value)}
+    used = {
+        name
+        for element in svg.iter()
+        for value in element.attrib.values()
+        for name in _referred(value)
+    }
     for element in svg.iter():
         name = element.attrib.pop("id", None)
         for key, value in element.attrib.items():
@@ -135,7 +158,12 @@ _SIDE = 0.46  # inches of a tile; smaller where there are many
 
 
 def matrix(
-    compared: Mapping[Pair, Comparison], models: Sequence[tuple[str, str]], decimals: int, title: str, *, higher_is_better: bool
+    compared: Mapping[Pair, Comparison],
+    models: Sequence[tuple[str, str]],
+    decimals: int,
+    title: str,
+    *,
+    higher_is_better: bool,
 ) -> Figure:
     """Row minus column of every pair of competitors.
 
@@ -148,23 +176,38 @@ def matrix(
     count = len(models)
     side = _SIDE if count <= MOST_NUMBERS else 0.26
     letters = max(len(text) for _, text in models)
-    left, top, right, bottom = 0.25 + 0.062 * letters, 0.62 + 0.042 * letters, 0.2 + 0.047 * letters, 0.4
+    left, top, right, bottom = (
+        0.25 + 0.062 * letters,
+        0.62 + 0.042 * letters,
+        0.2 + 0.047 * letters,
+        0.4,
+    )
     width, height = max(left + side * count + right, 5.2), top + side * count + bottom
     figure = new_figure(width, height)
-    axes = figure.add_axes((left / width, bottom / height, side * count / width, side * count / height))
-    means_RC, signs_RC = _numbers(compared, [name for name, _ in models], 1 if higher_is_better else -1)
+    axes = figure.add_axes(
+        (left / width, bottom / height, side * count / width, side * count / height)
+    )
+    means_RC, signs_RC = _numbers(
+        compared, [name for name, _ in models], 1 if higher_is_better else -1
+    )
     colours_RCK = _colours(means_RC, signs_RC)
     axes.imshow(colours_RCK, interpolation="nearest", aspect="auto")
     if count <= MOST_NUMBERS:
         _write_numbers(axes, means_RC, signs_RC, colours_RCK, decimals)
     _frame(axes, [text for _, text in models])
-    figure.text(0.08 / width, 1 - 0.24 / height, f"{title}: row minus column", fontsize=9, va="center")
-    legend = "blue: the row is clearly better; orange: clearly worse; white: not told apart (Holm, 5 %)"
+    figure.text(
+        0.08 / width, 1 - 0.24 / height, f"{title}: row minus column", fontsize=9, va="center"
+    )
+    legend = (
+        "blue: the row is clearly better; orange: clearly worse; white: not told apart (Holm, 5 %)"
+    )
     figure.text(0.08 / width, 0.16 / height, legend, fontsize=7.2, color=SOFT, va="center")
     return figure
 
 
-def _numbers(compared: Mapping[Pair, Comparison], names: Sequence[str], direction: int) -> tuple[np.ndarray, np.ndarray]:
+def _numbers(
+    compared: Mapping[Pair, Comparison], names: Sequence[str], direction: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Differences, NaN where there is none; +1 where the row is clearly better, -1 clearly worse."""
     means_RC = np.full((len(names), len(names)), np.nan)
     signs_RC = np.zeros_like(means_RC)
@@ -172,8 +215,14 @@ def _numbers(compared: Mapping[Pair, Comparison], names: Sequence[str], directio
     for (a, b), found in compared.items():
         row, column = place[a], place[b]
         if found.difference.mean is not None:
-            means_RC[row, column], means_RC[column, row] = found.difference.mean, -found.difference.mean
-        signs_RC[row, column], signs_RC[column, row] = direction * found.sign, -direction * found.sign
+            means_RC[row, column], means_RC[column, row] = (
+                found.difference.mean,
+                -found.difference.mean,
+            )
+        signs_RC[row, column], signs_RC[column, row] = (
+            direction * found.sign,
+            -direction * found.sign,
+        )
     return means_RC, signs_RC
 
 
@@ -188,10 +237,14 @@ def _colours(means_RC: np.ndarray, signs_RC: np.ndarray) -> np.ndarray:
     return 1 - tint_RC1 * (1 - full_RCK)
 
 
-def _write_numbers(axes: Axes, means_RC: np.ndarray, signs_RC: np.ndarray, colours_RCK: np.ndarray, decimals: int) -> None:
+def _write_numbers(
+    axes: Axes, means_RC: np.ndarray, signs_RC: np.ndarray, colours_RCK: np.ndarray, decimals: int
+) -> None:
     for row, column in zip(*np.nonzero(np.isfinite(means_RC)), strict=True):
         ink = _ink(colours_RCK[row, column]) if signs_RC[row, column] else SOFT
-        text = words.number(float(means_RC[row, column]), decimals, signed=True).replace("0.", ".", 1)
+        text = formatting.number(float(means_RC[row, column]), decimals, signed=True).replace(
+            "0.", ".", 1
+        )
         axes.text(column, row, text, ha="center", va="center", fontsize=6.6, color=ink)
 
 
@@ -199,14 +252,18 @@ def _ink(colour_K: np.ndarray) -> str:
     """Dark or white, whichever stands out more (relative luminance of WCAG 2.2)."""
     linear_K = np.where(colour_K <= 0.04045, colour_K / 12.92, ((colour_K + 0.055) / 1.055) ** 2.4)
     luminance = float(linear_K @ (0.2126, 0.7152, 0.0722))
-    return "#ffffff" if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.0613 else INK  # 0.0613: 0.05 + the ink's own
+    return (
+        "#ffffff" if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.0613 else INK
+    )  # 0.0613: 0.05 + the ink's own
 
 
 def _frame(axes: Axes, titles: Sequence[str]) -> None:
     count = len(titles)
     axes.set_xticks(range(count), titles, rotation=40, ha="left", rotation_mode="anchor")
     axes.set_yticks(range(count), titles)
-    axes.tick_params(length=0, labeltop=True, labelbottom=False, labelsize=7.6 if count <= MOST_NUMBERS else 6.8)
+    axes.tick_params(
+        length=0, labeltop=True, labelbottom=False, labelsize=7.6 if count <= MOST_NUMBERS else 6.8
+    )
     for line in np.arange(count + 1) - 0.5:
         axes.plot([line, line], [-0.5, count - 0.5], color=RULE, linewidth=0.6)
         axes.plot([-0.5, count - 0.5], [line, line], color=RULE, linewidth=0.6)
@@ -223,7 +280,7 @@ COST = "first_clip_seconds"
 _OURS = re.compile(r"(scaled|comparisons-.+|.+-against-.+)\.(svg|pdf)")
 
 
-class Figure(NamedTuple):
+class DrawnFigure(NamedTuple):
     """A figure that was written.
 
     Attributes:
@@ -249,7 +306,7 @@ class _Drawn(NamedTuple):
     wide: bool = False
 
 
-def write_figures(run: RunData, board: Board, folder: Path) -> list[Figure]:
+def write_figures(run: RunData, board: Board, folder: Path) -> list[DrawnFigure]:
     """Write all figures that the run has something for; files of an earlier report are removed. The same run gives the same bytes.
 
     Args:
@@ -259,14 +316,18 @@ def write_figures(run: RunData, board: Board, folder: Path) -> list[Figure]:
     for old in folder.iterdir():
         if _OURS.fullmatch(old.name):
             old.unlink()
-    with figure_style.styled():
+    with style.styled():
         return [_written(drawn, folder) for drawn in _drawings(run, board)]
 
 
-def _written(drawn: _Drawn, folder: Path) -> Figure:
-    svg = figure_style.write(drawn.drawing, folder, drawn.stem)
-    markup = inline(drawn.drawing, f"figure-{drawn.stem}", drawn.title, drawn.alt) if drawn.on_page else ""
-    return Figure(drawn.title, svg, drawn.alt, markup, drawn.wide)
+def _written(drawn: _Drawn, folder: Path) -> DrawnFigure:
+    svg = style.write(drawn.drawing, folder, drawn.stem)
+    markup = (
+        inline(drawn.drawing, f"figure-{drawn.stem}", drawn.title, drawn.alt)
+        if drawn.on_page
+        else ""
+    )
+    return DrawnFigure(drawn.title, svg, drawn.alt, markup, drawn.wide)
 
 
 def _drawings(run: RunData, board: Board) -> Iterator[_Drawn]:
@@ -285,15 +346,24 @@ def _against(board: Board, x: Column, y: Column) -> Iterator[_Drawn]:
     marks = figure_plots.marks_of(board.table, x.name, y.name, BOUNDS)
     if any(mark.kind != "reference" for mark in marks):
         alt = figure_plots.described(marks, x.title, y.title, x.decimals, y.decimals)
-        yield _Drawn(f"{y.title} against {x.title}", _stem(y.name, "against", x.name), alt, figure_plots.metric_against_metric(marks, x, y))
+        yield _Drawn(
+            f"{y.title} against {x.title}",
+            _stem(y.name, "against", x.name),
+            alt,
+            figure_plots.metric_against_metric(marks, x, y),
+        )
 
 
 def _cost(board: Board, y: Column) -> Iterator[_Drawn]:
     marks = [mark for mark in figure_plots.marks_of(board.table, COST, y.name) if mark.x > 0]
     if marks:
         alt = figure_plots.described(marks, "seconds to the first clip", y.title, 2, y.decimals)
-        drawing = figure_plots.metric_against_cost(marks, figure_plots.reference_lines(board.table, y.name), y)
-        yield _Drawn(f"{y.title} against cost", _stem(y.name, "against-cost"), alt, drawing, on_page=False)
+        drawing = figure_plots.metric_against_cost(
+            marks, figure_plots.reference_lines(board.table, y.name), y
+        )
+        yield _Drawn(
+            f"{y.title} against cost", _stem(y.name, "against-cost"), alt, drawing, on_page=False
+        )
 
 
 def _scaled(board: Board) -> Iterator[_Drawn]:
@@ -302,24 +372,40 @@ def _scaled(board: Board) -> Iterator[_Drawn]:
         title = "Every metric from the floor to the ceiling of the reference rows"
         each = [
             f"{row.title}: "
-            + ", ".join(f"{c.title} {cell.scaled_text}" for c, cell in zip(board.columns, row.cells, strict=True) if c in columns)
+            + ", ".join(
+                f"{c.title} {cell.scaled_text}"
+                for c, cell in zip(board.columns, row.cells, strict=True)
+                if c in columns
+            )
             for row in board.rows
         ]
-        yield _Drawn(title, "scaled", "; ".join(each) + ".", figure_plots.scaled(board.table, columns), wide=True)
+        yield _Drawn(
+            title,
+            "scaled",
+            "; ".join(each) + ".",
+            figure_plots.scaled(board.table, columns),
+            wide=True,
+        )
 
 
 def _matrix(run: RunData, board: Board, column: Column) -> Iterator[_Drawn]:
-    models = [(row.model, figure_style.shown_title(row.title, row.model)) for row in board.rows]
+    models = [(row.model, style.shown_title(row.title, row.model)) for row in board.rows]
     compared = competitors_compared(run, column.name)
     if all(found.difference.mean is None for found in compared.values()):
         return
     told = sum(found.sign != 0 for found in compared.values())
-    alt = f"{told} of {words.count(len(compared), 'pair')} of models are told apart; the table of comparisons has every number."
+    alt = f"{told} of {formatting.count(len(compared), 'pair')} of models are told apart; the table of comparisons has every number."
     higher = column.direction.startswith("higher")
     drawing = matrix(compared, models, column.decimals, column.title, higher_is_better=higher)
-    yield _Drawn(f"{column.title}: every model against every other", _stem("comparisons", column.name), alt, drawing, on_page=False)
+    yield _Drawn(
+        f"{column.title}: every model against every other",
+        _stem("comparisons", column.name),
+        alt,
+        drawing,
+        on_page=False,
+    )
 
 
 def _stem(*parts: str) -> str:
     """A file's name; metrics are named by whoever wrote them."""
-    return words.file_name("-".join(parts))
+    return formatting.file_name("-".join(parts))

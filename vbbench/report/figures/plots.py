@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from vbbench.report.figures.identity_cost import LINES, Box
-from vbbench.report.figures.style import FITTED, INK, READY, REFERENCE, SOFT, new_figure, plain_axes, shown_title
-from vbbench.results import format as words
+from vbbench.report.figures.style import (
+    FITTED,
+    INK,
+    READY,
+    REFERENCE,
+    SOFT,
+    new_figure,
+    plain_axes,
+    shown_title,
+)
+from vbbench.results import formatting
 from vbbench.results.costs import known
 
 if TYPE_CHECKING:
@@ -45,7 +54,12 @@ class _Place:
     far: bool
 
 
-def name_points(axes: Axes, spots: Sequence[Spot], colours: tuple[str, str], lines: Sequence[tuple[str, float]] = ()) -> None:
+def name_points(
+    axes: Axes,
+    spots: Sequence[Spot],
+    colours: tuple[str, str],
+    lines: Sequence[tuple[str, float]] = (),
+) -> None:
     """Write every name where there is room; those that stand away from their point are led to it by a thin line.
 
     Args:
@@ -60,7 +74,10 @@ def name_points(axes: Axes, spots: Sequence[Spot], colours: tuple[str, str], lin
     taken = [box for spot in at for box in _occupied(spot)]
     for text, height in lines:
         y = float(axes.transData.transform((1, height))[1])
-        taken += [Box(room.left, y - 1, room.right, y + 1), Box(room.right - _width(axes, text), y, room.right, y + 1.3 * SIZE)]
+        taken += [
+            Box(room.left, y - 1, room.right, y + 1),
+            Box(room.right - _width(axes, text), y, room.right, y + 1.3 * SIZE),
+        ]
     for spot in at:
         place = _first_free(list(_places(spot, _width(axes, spot.text), room)), taken)
         taken.append(place.box)
@@ -75,7 +92,10 @@ def _in_points(axes: Axes, spot: Spot) -> Spot:
 
 def _occupied(spot: Spot) -> list[Box]:
     """The point's mark and its intervals."""
-    lines = [Box(min(x, spot.x) - 1, min(y, spot.y) - 1, max(x, spot.x) + 1, max(y, spot.y) + 1) for x, y in spot.ends]
+    lines = [
+        Box(min(x, spot.x) - 1, min(y, spot.y) - 1, max(x, spot.x) + 1, max(y, spot.y) + 1)
+        for x, y in spot.ends
+    ]
     return [Box(spot.x - MARK, spot.y - MARK, spot.x + MARK, spot.y + MARK), *lines]
 
 
@@ -83,7 +103,9 @@ def _width(axes: Axes, text: str) -> float:
     from matplotlib.font_manager import FontProperties
 
     renderer = axes.figure.canvas.get_renderer()  # type: ignore[attr-defined]
-    return float(renderer.get_text_width_height_descent(text, FontProperties(size=SIZE), ismath=False)[0])
+    return float(
+        renderer.get_text_width_height_descent(text, FontProperties(size=SIZE), ismath=False)[0]
+    )
 
 
 def _places(spot: Spot, width: float, room: Box) -> Iterator[_Place]:
@@ -95,13 +117,29 @@ def _places(spot: Spot, width: float, room: Box) -> Iterator[_Place]:
                 near = spot.x + side * gap
                 left, right = sorted((near, near + side * width))
                 box = Box(left, spot.y + down - half, right, spot.y + down + half)
-                if room.left <= box.left and box.right <= room.right and room.top <= box.top and box.bottom <= room.bottom:
-                    yield _Place(near, spot.y + down, "left" if side > 0 else "right", box, away > 6 or gap > 6)
-    yield _Place(spot.x + 6, spot.y, "left", Box(spot.x, spot.y, spot.x, spot.y), False)  # no room at all
+                if (
+                    room.left <= box.left
+                    and box.right <= room.right
+                    and room.top <= box.top
+                    and box.bottom <= room.bottom
+                ):
+                    yield _Place(
+                        near,
+                        spot.y + down,
+                        "left" if side > 0 else "right",
+                        box,
+                        away > 6 or gap > 6,
+                    )
+    yield _Place(
+        spot.x + 6, spot.y, "left", Box(spot.x, spot.y, spot.x, spot.y), False
+    )  # no room at all
 
 
 def _first_free(places: Sequence[_Place], taken: Sequence[Box]) -> _Place:
-    return next((place for place in places if not any(place.box.meets(other) for other in taken)), places[-1])
+    return next(
+        (place for place in places if not any(place.box.meets(other) for other in taken)),
+        places[-1],
+    )
 
 
 def _write(axes: Axes, spot: Spot, place: _Place, colour: str) -> None:
@@ -112,9 +150,21 @@ def _write(axes: Axes, spot: Spot, place: _Place, colour: str) -> None:
             inverse.transform((spot.x, spot.y)),
             inverse.transform((place.x - (2 if place.align == "left" else -2), place.y)),
         )
-        axes.plot([x0, x1], [y0, y1], color=colour, linewidth=0.4, zorder=1.5, scalex=False, scaley=False)
+        axes.plot(
+            [x0, x1], [y0, y1], color=colour, linewidth=0.4, zorder=1.5, scalex=False, scaley=False
+        )
     style = "italic" if spot.quiet else "normal"
-    axes.text(x, y, spot.text, fontsize=SIZE, color=colour, ha=place.align, va="center_baseline", style=style, zorder=4)
+    axes.text(
+        x,
+        y,
+        spot.text,
+        fontsize=SIZE,
+        color=colour,
+        ha=place.align,
+        va="center_baseline",
+        style=style,
+        zorder=4,
+    )
 
 
 Ends = tuple[float, float] | None
@@ -133,7 +183,11 @@ class Mark:
     y_ends: Ends
 
 
-_SHAPES = {"ready": ("o", READY, 5.2), "fitted": ("s", FITTED, 4.8), "reference": ("D", REFERENCE, 4.2)}
+_SHAPES = {
+    "ready": ("o", READY, 5.2),
+    "fitted": ("s", FITTED, 4.8),
+    "reference": ("D", REFERENCE, 4.2),
+}
 _LEGEND = {"ready": "not fitted", "fitted": "fitted to each subject", "reference": "reference row"}
 
 
@@ -146,7 +200,13 @@ def marks_of(table: pd.DataFrame, x: str, y: str, references: Sequence[str] = ()
         place = known(record[x]), known(record[y])
         if place[0] is None or place[1] is None:
             continue
-        kind = "reference" if record["reference"] else "ready" if known(record["fits"]) is None else "fitted"
+        kind = (
+            "reference"
+            if record["reference"]
+            else "ready"
+            if known(record["fits"]) is None
+            else "fitted"
+        )
         title = shown_title(str(record["title"]), str(record["model"]))
         found.append(Mark(title, kind, place[0], place[1], _ends(record, x), _ends(record, y)))
     return found
@@ -167,7 +227,9 @@ def metric_against_metric(marks: Sequence[Mark], x: Column, y: Column) -> Figure
     return figure
 
 
-def metric_against_cost(marks: Sequence[Mark], lines: Sequence[tuple[str, float]], y: Column) -> Figure:
+def metric_against_cost(
+    marks: Sequence[Mark], lines: Sequence[tuple[str, float]], y: Column
+) -> Figure:
     """Means against the seconds to the first clip of a new subject, on a logarithmic axis; reference rows as lines across."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -208,12 +270,21 @@ def scaled(table: pd.DataFrame, columns: Sequence[Column]) -> Figure:
     width, height = left + span * len(columns) + 0.15, 1.12 + 0.23 * len(records)
     figure = new_figure(width, height)
     for place, column in enumerate(columns):
-        axes = figure.add_axes(((left + place * span) / width, 0.47 / height, (span - 0.13) / width, 1 - 1.12 / height))
+        axes = figure.add_axes(
+            ((left + place * span) / width, 0.47 / height, (span - 0.13) / width, 1 - 1.12 / height)
+        )
         _panel(axes, records, column.name)
         axes.set_title(column.title.replace(" ", "\n", 1), fontsize=8.2, pad=6)
         axes.set_yticks(range(len(records)), titles if not place else [])
     middle = (left + span * len(columns) / 2) / width
-    figure.text(middle, 0.07 / height, "0: floor, 1: ceiling of the reference rows", ha="center", fontsize=7.6, color=SOFT)
+    figure.text(
+        middle,
+        0.07 / height,
+        "0: floor, 1: ceiling of the reference rows",
+        ha="center",
+        fontsize=7.6,
+        color=SOFT,
+    )
     return figure
 
 
@@ -229,7 +300,10 @@ def _panel(axes: Axes, records: Sequence[dict[object, object]], metric: str) -> 
         if low is not None and high is not None:
             axes.plot([low, high], [row, row], color=colour, linewidth=1.1, zorder=2)
         axes.plot([value], [row], shape, color=colour, markersize=size - 0.6, zorder=3)
-        lowest, highest = min(lowest, value if low is None else low), max(highest, value if high is None else high)
+        lowest, highest = (
+            min(lowest, value if low is None else low),
+            max(highest, value if high is None else high),
+        )
     room = 0.06 * (highest - lowest)
     axes.set(xlim=(lowest - room, highest + room), ylim=(len(records) - 0.4, -0.6))
     axes.set_xticks([0, 0.5, 1], ["0", "", "1"])
@@ -243,7 +317,9 @@ def _canvas(marks: int) -> tuple[Figure, Axes]:
     width, height = 5.4, max(3.6, 2.4 + 0.13 * marks)
     left, bottom, right, top = _MARGINS
     figure = new_figure(width, height)
-    axes = figure.add_axes((left / width, bottom / height, 1 - (left + right) / width, 1 - (bottom + top) / height))
+    axes = figure.add_axes(
+        (left / width, bottom / height, 1 - (left + right) / width, 1 - (bottom + top) / height)
+    )
     plain_axes(axes)
     return figure, axes
 
@@ -252,29 +328,56 @@ def _draw(axes: Axes, marks: Sequence[Mark]) -> None:
     for mark in marks:
         shape, colour, size = _SHAPES[mark.kind]
         if mark.x_ends:
-            axes.plot(mark.x_ends, [mark.y, mark.y], color=colour, linewidth=1.0, alpha=0.75, zorder=2)
+            axes.plot(
+                mark.x_ends, [mark.y, mark.y], color=colour, linewidth=1.0, alpha=0.75, zorder=2
+            )
         if mark.y_ends:
-            axes.plot([mark.x, mark.x], mark.y_ends, color=colour, linewidth=1.0, alpha=0.75, zorder=2)
-        axes.plot([mark.x], [mark.y], shape, color=colour, markersize=size, zorder=3, **_hollow(mark.kind))
+            axes.plot(
+                [mark.x, mark.x], mark.y_ends, color=colour, linewidth=1.0, alpha=0.75, zorder=2
+            )
+        axes.plot(
+            [mark.x], [mark.y], shape, color=colour, markersize=size, zorder=3, **_hollow(mark.kind)
+        )
 
 
 def _hollow(kind: str) -> dict[str, Any]:
     return {"markerfacecolor": "none"} if kind == "reference" else {}
 
 
-def _finish(axes: Axes, marks: Sequence[Mark], y_label: str, lines: Sequence[tuple[str, float]] = ()) -> None:
+def _finish(
+    axes: Axes, marks: Sequence[Mark], y_label: str, lines: Sequence[tuple[str, float]] = ()
+) -> None:
     """The upright axis' name on top, where it reads level; the legend beside it; names of the points last, when all places are known."""
     from matplotlib.lines import Line2D
 
     axes.text(-0.07, 1.03, y_label, transform=axes.transAxes, ha="left", va="bottom", fontsize=8.8)
     handles = [
-        Line2D([], [], linestyle="", marker=shape, color=colour, markersize=size, label=_LEGEND[kind], **_hollow(kind))
+        Line2D(
+            [],
+            [],
+            linestyle="",
+            marker=shape,
+            color=colour,
+            markersize=size,
+            label=_LEGEND[kind],
+            **_hollow(kind),
+        )
         for kind, (shape, colour, size) in _SHAPES.items()
         if any(mark.kind == kind for mark in marks)
     ]
     spaces = {"handletextpad": 0.2, "columnspacing": 1.2}
-    axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1.01, 1.0), ncols=3, frameon=False, fontsize=7.6, **spaces)
-    axes.set(xlim=axes.get_xlim(), ylim=axes.get_ylim())  # names are placed by where the points are, so that must not change any more
+    axes.legend(
+        handles=handles,
+        loc="lower right",
+        bbox_to_anchor=(1.01, 1.0),
+        ncols=3,
+        frameon=False,
+        fontsize=7.6,
+        **spaces,
+    )
+    axes.set(
+        xlim=axes.get_xlim(), ylim=axes.get_ylim()
+    )  # names are placed by where the points are, so that must not change any more
     spots = [Spot(m.x, m.y, tuple(_corners(m)), m.title, m.kind == "reference") for m in marks]
     name_points(axes, spots, (INK, SOFT), lines)
 
@@ -283,7 +386,12 @@ def _corners(mark: Mark) -> list[tuple[float, float]]:
     return [(x, mark.y) for x in mark.x_ends or ()] + [(mark.x, y) for y in mark.y_ends or ()]
 
 
-def described(marks: Sequence[Mark], x_title: str, y_title: str, x_decimals: int, y_decimals: int) -> str:
+def described(
+    marks: Sequence[Mark], x_title: str, y_title: str, x_decimals: int, y_decimals: int
+) -> str:
     """The points in words."""
-    each = [f"{m.title}: {y_title} {words.number(m.y, y_decimals)}, {x_title} {words.number(m.x, x_decimals)}" for m in marks]
+    each = [
+        f"{m.title}: {y_title} {formatting.number(m.y, y_decimals)}, {x_title} {formatting.number(m.x, x_decimals)}"
+        for m in marks
+    ]
     return "; ".join(each) + "."

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vbbench.results.format import clipped
+from vbbench.results.formatting import clipped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,7 +48,9 @@ STYLE: Mapping[str, Any] = {
 }
 LONGEST = 30
 """Letters of a title in a figure."""
-UNSAID: Mapping[str, Mapping[str, None]] = {  # metadata that would differ from day to day, or between versions
+UNSAID: Mapping[
+    str, Mapping[str, None]
+] = {  # metadata that would differ from day to day, or between versions
     "svg": {"Date": None, "Creator": None, "Format": None, "Type": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }

@@ -15,7 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from vbbench.report.gate.page import write_page
-from vbbench.report.gate.rows import Row, counts, counts_in_words, headline, meaning, moved_in_words, numbers_in_words, rows_of
+from vbbench.report.gate.rows import (
+    Row,
+    counts,
+    counts_in_words,
+    headline,
+    meaning,
+    moved_in_words,
+    numbers_in_words,
+    rows_of,
+)
 from vbbench.results.gate.compare import FAILS, MISSING, PASSES, Outcome
 from vbbench.results.gate.hold import Held
 from vbbench.results.gate.scores import Recording
@@ -26,7 +35,9 @@ MOST_ROWS, MOST_DETAILS, MOST_ITEMS, LONGEST = 80, 40, 5, 300
 """Of the Markdown: rows of its table, rows told at length (of either sort), items a row, letters a text."""
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_NOT_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
+_NOT_TEXT = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+"
+)
 """Control letters, and those that turn the direction of all that follows."""
 
 
@@ -63,8 +74,14 @@ def write_json(path: Path, held: Held, old: RunData | None = None) -> None:
         "recorded": dict(recording.facts),
         "runs": _manifest_facts(run),
         "old_runs": _manifest_facts(old) if old else [],
-        "specs": {name: {"then": spec.id, "now": now.get(name)} for name, spec in recording.metrics.items()},
-        "noise": {"conditions": list(recording.conditions), "metrics": {name: asdict(noise) for name, noise in recording.noise.items()}},
+        "specs": {
+            name: {"then": spec.id, "now": now.get(name)}
+            for name, spec in recording.metrics.items()
+        },
+        "noise": {
+            "conditions": list(recording.conditions),
+            "metrics": {name: asdict(noise) for name, noise in recording.noise.items()},
+        },
         "tolerances": asdict(held.tolerances),
         "verdicts": [asdict(verdict) for verdict in outcome.verdicts],
     }
@@ -73,7 +90,9 @@ def write_json(path: Path, held: Held, old: RunData | None = None) -> None:
 
 def write_junit(path: Path, rows: list[Row], run: RunData, recording: Recording) -> None:
     """JUnit XML: a suite a model, a case a metric. Drifted and slower fail, what is missing is an error, what does not count skipped."""
-    root = ET.Element("testsuites", name=_xml(f"vbbench gate, suite {run.suite.name} {run.suite.version}"))
+    root = ET.Element(
+        "testsuites", name=_xml(f"vbbench gate, suite {run.suite.name} {run.suite.version}")
+    )
     names = [name for name in recording.models if any(row.verdict.model == name for row in rows)]
     for name in names:
         suite = ET.SubElement(root, "testsuite", name=_xml(name))
@@ -87,7 +106,9 @@ def write_junit(path: Path, rows: list[Row], run: RunData, recording: Recording)
 
 
 def _junit_case(suite: ET.Element, row: Row, *, classname: str) -> None:
-    case = ET.SubElement(suite, "testcase", classname=classname, name=_xml(row.verdict.metric), time="0")
+    case = ET.SubElement(
+        suite, "testcase", classname=classname, name=_xml(row.verdict.metric), time="0"
+    )
     kind = row.verdict.kind
     if row.verdict.counts and kind in PASSES:
         return
@@ -97,7 +118,11 @@ def _junit_case(suite: ET.Element, row: Row, *, classname: str) -> None:
     if tag != "skipped":
         found.set("type", kind)
     moved = moved_in_words(row.verdict, len(row.verdict.moved))
-    lines = [message, numbers_in_words(row), *(["Moved most:", *(f"  {text}" for text in moved)] if moved else [])]
+    lines = [
+        message,
+        numbers_in_words(row),
+        *(["Moved most:", *(f"  {text}" for text in moved)] if moved else []),
+    ]
     found.text = _xml("\n".join(filter(None, lines)))
 
 
@@ -107,7 +132,9 @@ def _count_cases(element: ET.Element) -> None:
         element.set(attribute, str(len(list(element.iter(tag)))))
 
 
-def write_markdown(path: Path, outcome: Outcome, rows: list[Row], run: RunData, recording: Recording, against: Path) -> None:
+def write_markdown(
+    path: Path, outcome: Outcome, rows: list[Row], run: RunData, recording: Recording, against: Path
+) -> None:
     """A summary of at most about 200 lines: the verdict, the table, then what fails and what is missing at length."""
     lines = [
         f"## Gate: {headline(outcome)}",
@@ -123,7 +150,9 @@ def write_markdown(path: Path, outcome: Outcome, rows: list[Row], run: RunData, 
     ]
     counted = [row for row in rows if row.verdict.counts]
     lines += _markdown_details("What fails", [row for row in counted if row.verdict.kind in FAILS])
-    lines += _markdown_details("What is missing", [row for row in counted if row.verdict.kind in MISSING])
+    lines += _markdown_details(
+        "What is missing", [row for row in counted if row.verdict.kind in MISSING]
+    )
     _write(path, "\n".join(lines) + "\n")
 
 
@@ -131,7 +160,12 @@ def _recorded_in_words(recording: Recording) -> str:
     """``, recorded 2025-01-02 by A at commit 0123abc: why``."""
     told = [
         (before, _md(recording.facts.get(key)))
-        for key, before in (("when", " "), ("who", " by "), ("commit", " at commit "), ("why", ": "))
+        for key, before in (
+            ("when", " "),
+            ("who", " by "),
+            ("commit", " at commit "),
+            ("why", ": "),
+        )
     ]
     facts = "".join(f"{before}{text}" for before, text in told if text)
     return f", recorded{facts}" if facts else ""
@@ -139,9 +173,19 @@ def _recorded_in_words(recording: Recording) -> str:
 
 def _markdown_row(row: Row) -> str:
     change = f"{row.change} [{row.interval.replace(' to ', ', ')}]" if row.interval else row.change
-    kind = f"**{row.verdict.kind}**" if row.verdict.counts and row.verdict.kind in FAILS else str(row.verdict.kind)
+    kind = (
+        f"**{row.verdict.kind}**"
+        if row.verdict.counts and row.verdict.kind in FAILS
+        else str(row.verdict.kind)
+    )
     verdict = kind if row.verdict.counts else f"{kind} (does not count)"
-    return "| " + " | ".join([_md(row.model), _md(row.metric), verdict, row.old, row.new, change, row.tolerance]) + " |"
+    return (
+        "| "
+        + " | ".join(
+            [_md(row.model), _md(row.metric), verdict, row.old, row.new, change, row.tolerance]
+        )
+        + " |"
+    )
 
 
 def _markdown_details(title: str, rows: list[Row]) -> list[str]:
@@ -151,17 +195,27 @@ def _markdown_details(title: str, rows: list[Row]) -> list[str]:
     for row in rows[:MOST_DETAILS]:
         moved = moved_in_words(row.verdict, MOST_ITEMS)
         told = f" Moved most: {'; '.join(map(_md, moved))}." if moved else ""
-        lines.append(f"- **{_md(row.model)}, {_md(row.metric)}**, {row.verdict.kind}: {_md(row.verdict.sentence)}.{told}")
+        lines.append(
+            f"- **{_md(row.model)}, {_md(row.metric)}**, {row.verdict.kind}: {_md(row.verdict.sentence)}.{told}"
+        )
     return lines + _more(len(rows) - MOST_DETAILS, "row")
 
 
 def _more(left: int, noun: str) -> list[str]:
     """The sentence below a list that was cut."""
-    return ["", f"{left} more {noun if left == 1 else f'{noun}s'}: see gate.json."] if left > 0 else []
+    return (
+        ["", f"{left} more {noun if left == 1 else f'{noun}s'}: see gate.json."] if left > 0 else []
+    )
 
 
 def _manifest_facts(run: RunData) -> list[dict[str, Any]]:
-    return [{key: manifest.get(key) for key in ("created", "commit", "vbbench", "command", "environment")} for manifest in run.manifests]
+    return [
+        {
+            key: manifest.get(key)
+            for key in ("created", "commit", "vbbench", "command", "environment")
+        }
+        for manifest in run.manifests
+    ]
 
 
 def _md(text: Any) -> str:
@@ -169,7 +223,13 @@ def _md(text: Any) -> str:
     told = _NOT_TEXT.sub(" ", "" if text is None else str(text))
     told = told if len(told) <= LONGEST else f"{told[: LONGEST - 1]}…"
     told = re.sub(r"([\\`*_{}\[\]()#!|~$])", r"\\\1", told)
-    for char, safe in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("@", "@\N{ZERO WIDTH SPACE}"), ("://", ":\\//")):
+    for char, safe in (
+        ("&", "&amp;"),
+        ("<", "&lt;"),
+        (">", "&gt;"),
+        ("@", "@\N{ZERO WIDTH SPACE}"),
+        ("://", ":\\//"),
+    ):
         told = told.replace(char, safe)
     return told.strip()
 
@@ -189,4 +249,6 @@ def _finite(value: Any) -> Any:
 
 
 def _write(path: Path, text: str) -> None:
-    path.write_bytes(text.encode("utf-8", "replace"))  # half a letter, which JSON can hold and files cannot, becomes "?"
+    path.write_bytes(
+        text.encode("utf-8", "replace")
+    )  # half a letter, which JSON can hold and files cannot, becomes "?"

@@ -11,12 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from vbbench.errors import InputError
-from vbbench.report.gate.rows import Row, counts_in_words, exact, fine, headline, meaning, metric_title, rows_of, signed, value_text
+from vbbench.report.gate.rows import (
+    Row,
+    counts_in_words,
+    exact,
+    fine,
+    headline,
+    meaning,
+    metric_title,
+    rows_of,
+    signed,
+    value_text,
+)
 from vbbench.report.items import ClipView, image_prompt_of, split_at_word
 from vbbench.report.leaderboard import ASSETS
 from vbbench.report.media import MediaFolder
 from vbbench.report.pages import copy_assets, environment
-from vbbench.results import format as words
+from vbbench.results import formatting
 from vbbench.results.gate.compare import NOISE_FACTOR, Kind, Moved, Verdict
 from vbbench.results.gate.hold import Held
 from vbbench.results.gate.scores import Recording
@@ -64,18 +75,25 @@ class Card:
     note: str
 
 
-def cards_of(rows: Sequence[Row], run: RunData, recording: Recording, old: RunData | None, media: MediaFolder) -> tuple[list[Card], int]:
+def cards_of(
+    rows: Sequence[Row], run: RunData, recording: Recording, old: RunData | None, media: MediaFolder
+) -> tuple[list[Card], int]:
     """The cards of the rows' items, and how many more there would be; writes the pictures as it goes.
 
     Every row's first item comes before any row's second, so that no row is crowded out; then they are put in order of models.
     """
     found: dict[tuple[str, str], list[tuple[Verdict, Moved]]] = {}
-    for turn in zip_longest(*([(row.verdict, moved) for moved in row.verdict.moved] for row in rows)):
+    for turn in zip_longest(
+        *([(row.verdict, moved) for moved in row.verdict.moved] for row in rows)
+    ):
         for verdict, moved in filter(None, turn):
             found.setdefault((verdict.model, moved.item), []).append((verdict, moved))
     models = list(recording.models)
     shown = sorted(list(found)[:MOST_CARDS], key=lambda key: models.index(key[0]))
-    cards = [_card(number, key, found[key], run, recording, old, media) for number, key in enumerate(shown, start=1)]
+    cards = [
+        _card(number, key, found[key], run, recording, old, media)
+        for number, key in enumerate(shown, start=1)
+    ]
     return cards, len(found) - len(shown)
 
 
@@ -113,7 +131,10 @@ def _card(
 def old_clip(run: RunData, old: RunData, key: tuple[str, str]) -> Clip:
     """The old run's clip of a model and item, or the reason why it has none of them."""
     if old.suite.digest != run.suite.digest:
-        return Clip("missing", f"the old run is of suite {old.suite.name} {old.suite.version} ({old.suite.digest[:12]})")
+        return Clip(
+            "missing",
+            f"the old run is of suite {old.suite.name} {old.suite.version} ({old.suite.digest[:12]})",
+        )
     if key[0] not in {model.name for model in old.models}:
         return Clip("missing", f"the old run has no {key[0]}")
     return old.clips.get(key) or Clip("missing", "the old run has no such item")
@@ -132,17 +153,31 @@ def _view(title: str, clip: Clip, media: MediaFolder) -> ClipView:
 
 def _line(verdict: Verdict, moved: Moved) -> MovedLine:
     then, now = (value_text(verdict.metric, value) for value in (moved.old, moved.new))
-    return MovedLine(metric_title(verdict.metric), verdict.kind, then, now, signed(moved.new - moved.old))
+    return MovedLine(
+        metric_title(verdict.metric), verdict.kind, then, now, signed(moved.new - moved.old)
+    )
 
 
 def _note(key: tuple[str, str], moved: Sequence[tuple[Verdict, Moved]], old: RunData) -> str:
     """That the old run is another than the recorded one, where its scores say so."""
-    others = [metric_title(v.metric) for v, m in moved if _another(old.results.get((*key, v.metric)), m.old, v.noise)]
-    return f"The old run scored another {words.listed(others)} than was recorded: it is not the run that was recorded." if others else ""
+    others = [
+        metric_title(v.metric)
+        for v, m in moved
+        if _another(old.results.get((*key, v.metric)), m.old, v.noise)
+    ]
+    return (
+        f"The old run scored another {formatting.listed(others)} than was recorded: it is not the run that was recorded."
+        if others
+        else ""
+    )
 
 
 def _another(result: Result | None, recorded: float, noise: float | None) -> bool:
-    return result is not None and result.value is not None and abs(result.value - recorded) > (noise or 0.0)
+    return (
+        result is not None
+        and result.value is not None
+        and abs(result.value - recorded) > (noise or 0.0)
+    )
 
 
 MOST_ROWS = 300
@@ -203,7 +238,7 @@ def write_page(folder: Path, held: Held, old: RunData | None = None) -> Path:
         "factor": NOISE_FACTOR,
     }
     templates = environment("vbbench.report.gate", "vbbench.report")
-    templates.globals.update(words=words, exact=exact, fine=fine, metric_title=metric_title)
+    templates.globals.update(words=formatting, exact=exact, fine=fine, metric_title=metric_title)
     html = templates.get_template("gate.html.jinja").render(**context)
     (folder / "index.html").write_bytes(html.encode("utf-8", "replace"))
     copy_assets(folder, "vbbench.report", ASSETS)
@@ -213,8 +248,15 @@ def write_page(folder: Path, held: Held, old: RunData | None = None) -> Path:
 
 def axes_of(rows: Sequence[Row]) -> dict[tuple[str, str], Axis]:
     """(model, metric) -> axis, of the rows that have a change; one scale for all, in tolerances."""
-    places = {(row.verdict.model, row.verdict.metric): found for row in rows if (found := _in_tolerances(row))}
-    widest = max((abs(place) for found in places.values() for place in found if place is not None), default=0.0)
+    places = {
+        (row.verdict.model, row.verdict.metric): found
+        for row in rows
+        if (found := _in_tolerances(row))
+    }
+    widest = max(
+        (abs(place) for found in places.values() for place in found if place is not None),
+        default=0.0,
+    )
     reach = min(WIDEST, max(2.0, 1.1 * widest))
     return {key: _axis(found, reach) for key, found in places.items()}
 
@@ -230,13 +272,21 @@ def _in_tolerances(row: Row) -> tuple[float, float | None, float | None] | None:
         return math.log(verdict.new / verdict.old) / math.log(verdict.tolerance), None, None
     if verdict.change is None or verdict.change.mean is None:
         return None
-    ends = (None if end is None else end / verdict.tolerance for end in (verdict.change.low, verdict.change.high))
+    ends = (
+        None if end is None else end / verdict.tolerance
+        for end in (verdict.change.low, verdict.change.high)
+    )
     return (verdict.change.mean / verdict.tolerance, *ends)
 
 
 def _axis(found: tuple[float, float | None, float | None], reach: float) -> Axis:
-    mark, low, high = (None if place is None else round(50 + 50 * max(-1.0, min(1.0, place / reach)), 2) for place in found)
-    return Axis(round(50 / reach, 2), 50.0 if mark is None else mark, low, high, abs(found[0]) > reach)
+    mark, low, high = (
+        None if place is None else round(50 + 50 * max(-1.0, min(1.0, place / reach)), 2)
+        for place in found
+    )
+    return Axis(
+        round(50 / reach, 2), 50.0 if mark is None else mark, low, high, abs(found[0]) > reach
+    )
 
 
 def facts_of(run: RunData, recording: Recording, old: RunData | None) -> list[Fact]:
@@ -246,7 +296,10 @@ def facts_of(run: RunData, recording: Recording, old: RunData | None) -> list[Fa
     names = list(dict.fromkeys([*recorded, "created", "commit", "vbbench", "command"]))
     facts = [_fact(name, told) for name in names if name != "environment"]
     machines = [_mapping(each.get("environment")) for each in told]
-    facts += [_fact(name, machines) for name in dict.fromkeys(name for machine in machines for name in machine)]
+    facts += [
+        _fact(name, machines)
+        for name in dict.fromkeys(name for machine in machines for name in machine)
+    ]
     return [fact for fact in facts if any(fact.texts)]
 
 
@@ -256,7 +309,13 @@ def _fact(name: str, told: Sequence[Mapping[str, Any]]) -> Fact:
 
 
 def _text(value: Any) -> str:
-    return "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return (
+        ""
+        if value is None
+        else value
+        if isinstance(value, str)
+        else json.dumps(value, ensure_ascii=False)
+    )
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 
-from vbbench.results import format as words
+from vbbench.results import formatting
 from vbbench.results.gate.compare import FAILS, MISSING, PASSES, UNDIRECTED, Kind, Outcome, Verdict
 from vbbench.results.gate.scores import Recording
 from vbbench.results.statistics import Estimate
@@ -45,7 +45,9 @@ class Row:
 
 def rows_of(outcome: Outcome, recording: Recording) -> list[Row]:
     """All rows: what fails first, what counts before what does not, else as recorded."""
-    ordered = sorted(outcome.verdicts, key=lambda verdict: (not verdict.counts, _FIRST.index(verdict.kind)))
+    ordered = sorted(
+        outcome.verdicts, key=lambda verdict: (not verdict.counts, _FIRST.index(verdict.kind))
+    )
     return [_row(verdict, recording) for verdict in ordered]
 
 
@@ -55,7 +57,9 @@ def headline(outcome: Outcome) -> str:
     if not found:
         return "nothing compared"
     wanted = {0: PASSES, 1: FAILS}.get(outcome.exit_code, MISSING)
-    return (" or " if outcome.exit_code == 0 else " and ").join(kind for kind in wanted if kind in found)
+    return (" or " if outcome.exit_code == 0 else " and ").join(
+        kind for kind in wanted if kind in found
+    )
 
 
 def counts(outcome: Outcome) -> dict[Kind, int]:
@@ -68,8 +72,17 @@ def counts_in_words(outcome: Outcome) -> str:
     """``Of 30 rows 2 drifted, 28 same. 10 more do not count.``"""
     found = counts(outcome)
     total, others = sum(found.values()), sum(not verdict.counts for verdict in outcome.verdicts)
-    told = f"Of {words.count(total, 'row')}: {', '.join(f'{number} {kind}' for kind, number in found.items())}." if total else ""
-    return " ".join(filter(None, [told, f"{others} more {'does' if others == 1 else 'do'} not count." if others else ""]))
+    told = (
+        f"Of {formatting.count(total, 'row')}: {', '.join(f'{number} {kind}' for kind, number in found.items())}."
+        if total
+        else ""
+    )
+    return " ".join(
+        filter(
+            None,
+            [told, f"{others} more {'does' if others == 1 else 'do'} not count." if others else ""],
+        )
+    )
 
 
 def meaning(exit_code: int) -> str:
@@ -79,7 +92,7 @@ def meaning(exit_code: int) -> str:
 
 def metric_title(metric: str) -> str:
     """A metric's or cost's name for people."""
-    return COSTS.get(metric) or words.metric_title(metric)
+    return COSTS.get(metric) or formatting.metric_title(metric)
 
 
 def value_text(metric: str, value: float | None) -> str:
@@ -87,20 +100,28 @@ def value_text(metric: str, value: float | None) -> str:
     if value is None:
         return ""
     if metric == "seconds":
-        return f"{words.seconds(value)} s"
-    return f"{words.megabytes(value)} MB" if metric == "memory" else words.number(value, DECIMALS)
+        return f"{formatting.seconds(value)} s"
+    return (
+        f"{formatting.megabytes(value)} MB"
+        if metric == "memory"
+        else formatting.number(value, DECIMALS)
+    )
 
 
 def signed(value: float) -> str:
     """``+0.0123``; without a sign where it rounds to zero."""
-    return words.number(value, DECIMALS, signed=round(value, DECIMALS) != 0).replace(f"{words.MINUS}0.0000", "0.0000")
+    return formatting.number(value, DECIMALS, signed=round(value, DECIMALS) != 0).replace(
+        f"{formatting.MINUS}0.0000", "0.0000"
+    )
 
 
 def fine(value: float | None) -> str:
     """A small number, rounded at its first digit: ``0.000273`` -> ``0.0003``; at most nine decimals."""
     if value is None:
         return ""
-    return words.number(value, 3 if value == 0 else min(9, max(3, math.ceil(-math.log10(abs(value))))))
+    return formatting.number(
+        value, 3 if value == 0 else min(9, max(3, math.ceil(-math.log10(abs(value)))))
+    )
 
 
 def exact(value: float) -> str:
@@ -114,18 +135,33 @@ def numbers_in_words(row: Row) -> str:
         return ""
     change = f"change {row.change}" + (f" [{row.interval}]" if row.interval else "")
     noise = f"noise {fine(row.verdict.noise)}" if row.verdict.noise is not None else ""
-    return ", ".join(filter(None, [f"then {row.old}, now {row.new}", change, f"tolerance {row.tolerance}" if row.tolerance else "", noise]))
+    return ", ".join(
+        filter(
+            None,
+            [
+                f"then {row.old}, now {row.new}",
+                change,
+                f"tolerance {row.tolerance}" if row.tolerance else "",
+                noise,
+            ],
+        )
+    )
 
 
 def moved_in_words(verdict: Verdict, most: int) -> list[str]:
     """``item 0.5000 -> 0.4000`` of the items that moved most, at most so many."""
     text = partial(value_text, verdict.metric)
-    return [f"{moved.item} {text(moved.old)} \N{RIGHTWARDS ARROW} {text(moved.new)}" for moved in verdict.moved[:most]]
+    return [
+        f"{moved.item} {text(moved.old)} \N{RIGHTWARDS ARROW} {text(moved.new)}"
+        for moved in verdict.moved[:most]
+    ]
 
 
 def _row(verdict: Verdict, recording: Recording) -> Row:
     known = recording.models.get(verdict.model)
-    change, interval, tolerance = _cost_change(verdict) if verdict.metric in COSTS else _change(verdict)
+    change, interval, tolerance = (
+        _cost_change(verdict) if verdict.metric in COSTS else _change(verdict)
+    )
     old, new = (value_text(verdict.metric, value) for value in (verdict.old, verdict.new))
     return Row(
         verdict,
@@ -153,9 +189,17 @@ def _change(verdict: Verdict) -> tuple[str, str, str]:
     if found is None or found.mean is None:
         return "", "", tolerance
     ends = [signed(end) for end in (found.low, found.high) if end is not None]
-    return signed(found.mean), " to ".join(ends) if len(ends) == 2 and set(ends) != {"0.0000"} else "", tolerance
+    return (
+        signed(found.mean),
+        " to ".join(ends) if len(ends) == 2 and set(ends) != {"0.0000"} else "",
+        tolerance,
+    )
 
 
 def _cost_change(verdict: Verdict) -> tuple[str, str, str]:
     tolerance = f"{TIMES} {exact(verdict.tolerance)}" if verdict.tolerance is not None else ""
-    return (f"{TIMES} {verdict.new / verdict.old:.2f}" if verdict.old and verdict.new else ""), "", tolerance
+    return (
+        (f"{TIMES} {verdict.new / verdict.old:.2f}" if verdict.old and verdict.new else ""),
+        "",
+        tolerance,
+    )

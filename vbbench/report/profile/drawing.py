@@ -53,7 +53,12 @@ class Picture:
 
 def picture_name(kind: str, section: Section) -> str:
     """A file name: what it shows, type, gradients."""
-    words = (kind, section.dtype, "backward" if section.grad else "", "" if section.exact else "approximate")
+    words = (
+        kind,
+        section.dtype,
+        "backward" if section.grad else "",
+        "" if section.exact else "approximate",
+    )
     return re.sub(r"[^a-z0-9-]+", "-", "-".join(filter(None, words)).lower())
 
 
@@ -88,7 +93,11 @@ def svg_of(figure: Figure) -> str:
     """Without date and program, so that the same numbers give the same bytes; transparent, and written with the page's own colour."""
     out = io.StringIO()
     figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    shorter = re.sub(r"\d+\.\d{3,}", lambda match: f"{float(match[0]):.2f}".rstrip("0").rstrip("."), out.getvalue())
+    shorter = re.sub(
+        r"\d+\.\d{3,}",
+        lambda match: f"{float(match[0]):.2f}".rstrip("0").rstrip("."),
+        out.getvalue(),
+    )
     return shorter.replace(INK, "currentColor")
 
 

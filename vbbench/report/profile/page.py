@@ -39,9 +39,13 @@ def claim_folder(folder: Path) -> None:
             pass
         empty = not any(folder.iterdir())
     except OSError as error:
-        raise UsageError(f"{folder} cannot be written: {error.strerror}. Choose another folder with --out.") from error
+        raise UsageError(
+            f"{folder} cannot be written: {error.strerror}. Choose another folder with --out."
+        ) from error
     if not empty and not _is_profile(folder / JSON):
-        raise UsageError(f"{folder} holds something else than a profile, which might be overwritten: choose another folder with --out.")
+        raise UsageError(
+            f"{folder} holds something else than a profile, which might be overwritten: choose another folder with --out."
+        )
 
 
 @contextmanager
@@ -94,10 +98,16 @@ def render(record: Record, pictures: list[Picture]) -> str:
     """The page, style, script and drawings within it."""
     templates = environment("vbbench.report.profile", "vbbench.report")
     templates.globals.update(words=words, ceiling_words=ceiling_words, told=told)
-    drawings = {picture.name: Markup(within_a_page(picture.svg, picture.name)) for picture in pictures}
-    html = templates.get_template("profile.html.jinja").render(record=record, pictures=pictures, drawings=drawings)
+    drawings = {
+        picture.name: Markup(within_a_page(picture.svg, picture.name)) for picture in pictures
+    }
+    html = templates.get_template("profile.html.jinja").render(
+        record=record, pictures=pictures, drawings=drawings
+    )
     html = _inlined(
-        html, _STYLE, f"<style>\n{_asset('vbbench.report', 'report.css')}{_asset('vbbench.report.profile', 'profile.css')}</style>"
+        html,
+        _STYLE,
+        f"<style>\n{_asset('vbbench.report', 'report.css')}{_asset('vbbench.report.profile', 'profile.css')}</style>",
     )
     script = _asset("vbbench.report", "report.js") + _asset("vbbench.report.profile", "profile.js")
     return _inlined(html, _SCRIPT, f"<script>\n{script}</script>")
@@ -117,7 +127,10 @@ def ceiling_words(ceiling: Ceiling) -> tuple[str, str]:
     """``products of matrices, float32`` and ``176 GFLOP/s``."""
     if ceiling.kind == "copy":
         return "copying, read and written", f"{words.digits(ceiling.per_second / 1e9)} GB/s"
-    return f"products of matrices, {ceiling.dtype}", f"{words.digits(ceiling.per_second / 1e9)} GFLOP/s"
+    return (
+        f"products of matrices, {ceiling.dtype}",
+        f"{words.digits(ceiling.per_second / 1e9)} GFLOP/s",
+    )
 
 
 def told(value: Any) -> str:

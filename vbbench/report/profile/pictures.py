@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from vbbench.profiling.record import Record, Row, Section
 from vbbench.profiling.words import is_chosen, section_title
-from vbbench.report.profile.drawing import GREY, MARKERS, STYLE, Picture, colour, new_figure, picture_name, plain, quiet, svg_of
+from vbbench.report.profile.drawing import (
+    GREY,
+    MARKERS,
+    STYLE,
+    Picture,
+    colour,
+    new_figure,
+    picture_name,
+    plain,
+    quiet,
+    svg_of,
+)
 from vbbench.report.profile.roofline import ladder, parts, roofline
 
 if TYPE_CHECKING:
@@ -32,7 +43,11 @@ class Axis:
     label: str
 
 
-AXES = (Axis("frames", "frames", "frames"), Axis("size", "layers", "pixels a side"), Axis("size", "size", "pixels a side"))
+AXES = (
+    Axis("frames", "frames", "frames"),
+    Axis("size", "layers", "pixels a side"),
+    Axis("size", "size", "pixels a side"),
+)
 
 
 def draw(record: Record) -> list[Picture]:
@@ -42,7 +57,12 @@ def draw(record: Record) -> list[Picture]:
     found = []
     with matplotlib.rc_context(dict(STYLE)):
         for section, rows in record.sections().items():
-            drawn = (_sweeps(section, rows), ladder(section, rows), parts(section, rows), roofline(record, section, rows))
+            drawn = (
+                _sweeps(section, rows),
+                ladder(section, rows),
+                parts(section, rows),
+                roofline(record, section, rows),
+            )
             found += [picture for picture in drawn if picture is not None]
     return found
 
@@ -51,7 +71,9 @@ def _sweeps(section: Section, rows: Sequence[Row]) -> Picture | None:
     """Latency and memory, a row of panels for each sweep of at least two points."""
     swept: dict[str, tuple[Axis, list[Row]]] = {}
     for axis in AXES:
-        points = [row for row in rows if axis.sweep in row.facts.get("sweeps", ()) and _x(row, axis) > 0]
+        points = [
+            row for row in rows if axis.sweep in row.facts.get("sweeps", ()) and _x(row, axis) > 0
+        ]
         if axis.key not in swept and len({_x(row, axis) for row in points}) > 1:
             swept[axis.key] = (axis, _one_case_a_point(points, axis))
     if not swept:
@@ -60,7 +82,9 @@ def _sweeps(section: Section, rows: Sequence[Row]) -> Picture | None:
     for number, (axis, points) in enumerate(swept.values()):
         latency, memory = (_panel(figure, number, column) for column in range(2))
         about = _about(points)
-        _lines(latency, points, axis, lambda row: 1e3 * row.median_seconds, f"Latency in ms, {about}")
+        _lines(
+            latency, points, axis, lambda row: 1e3 * row.median_seconds, f"Latency in ms, {about}"
+        )
         _lines(memory, points, axis, lambda row: row.peak_memory_mb, f"Peak memory in MB, {about}")
     words = "Both axes logarithmic. A line that ends early was not measured further on; see below for why."
     return Picture(picture_name("sweeps", section), section_title(section), words, svg_of(figure))
@@ -75,14 +99,18 @@ def _one_case_a_point(points: Sequence[Row], axis: Axis) -> list[Row]:
     """The largest of several cases at one place: of a network's levels, the top one."""
     largest: dict[float, tuple[float, str]] = {}
     for row in points:
-        largest[_x(row, axis)] = max(largest.get(_x(row, axis), (-1.0, "")), (row.flops or 0.0, row.case))
+        largest[_x(row, axis)] = max(
+            largest.get(_x(row, axis), (-1.0, "")), (row.flops or 0.0, row.case)
+        )
     return [row for row in points if largest[_x(row, axis)][1] == row.case]
 
 
 def _about(points: Sequence[Row]) -> str:
     """What stays the same in the names of the cases."""
     parts = [case.split(", ") for case in dict.fromkeys(row.case for row in points)]
-    return ", ".join(part for part in parts[0] if all(part in other for other in parts)) or "top level"
+    return (
+        ", ".join(part for part in parts[0] if all(part in other for other in parts)) or "top level"
+    )
 
 
 def _lines(axes: Axes, points: Sequence[Row], axis: Axis, value: Any, title: str) -> None:
@@ -90,13 +118,23 @@ def _lines(axes: Axes, points: Sequence[Row], axis: Axis, value: Any, title: str
 
     ends = []
     for place, name in enumerate(dict.fromkeys(row.variant for row in points)):
-        line = sorted((_x(row, axis), value(row), is_chosen(row)) for row in points if row.variant == name and value(row) is not None)
+        line = sorted(
+            (_x(row, axis), value(row), is_chosen(row))
+            for row in points
+            if row.variant == name and value(row) is not None
+        )
         line = [(x, y, chosen) for x, y, chosen in line if y > 0]
         if not line:
             continue
         chosen = all(mark for *_, mark in line)
-        how = {"color": colour(name, place), "marker": MARKERS[place % len(MARKERS)], "linewidth": 2.4 if chosen else 1.3}
-        how |= {"linestyle": "--", "linewidth": 1.5} if name == "dispatched" else {}  # it lies on the lines of those it chose
+        how = {
+            "color": colour(name, place),
+            "marker": MARKERS[place % len(MARKERS)],
+            "linewidth": 2.4 if chosen else 1.3,
+        }
+        how |= (
+            {"linestyle": "--", "linewidth": 1.5} if name == "dispatched" else {}
+        )  # it lies on the lines of those it chose
         axes.plot([x for x, *_ in line], [y for _, y, _ in line], markersize=4.5, **how)
         ends.append((line[-1][0], line[-1][1], name))
     axes.set(xscale="log", yscale="log")
@@ -124,8 +162,18 @@ def _label(axes: Axes, ends: Sequence[tuple[float, float, str]]) -> None:
     at = -math.inf
     for x, y, name in sorted(ends, key=lambda end: end[1]):
         at = max(height * math.log(y / low) / math.log(high / low), at + LABEL_GAP)
-        place = (1.0, at / height) if x >= axes.get_xlim()[1] / 1.2 else (_share(axes, x), at / height)
-        axes.annotate(name, place, xycoords="axes fraction", xytext=(7, 0), textcoords="offset points", va="center", annotation_clip=False)
+        place = (
+            (1.0, at / height) if x >= axes.get_xlim()[1] / 1.2 else (_share(axes, x), at / height)
+        )
+        axes.annotate(
+            name,
+            place,
+            xycoords="axes fraction",
+            xytext=(7, 0),
+            textcoords="offset points",
+            va="center",
+            annotation_clip=False,
+        )
 
 
 def _share(axes: Axes, x: float) -> float:

@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING
 
 from vbbench.profiling.record import Record, Row, Section, ceiling
 from vbbench.profiling.words import digits, section_title
-from vbbench.report.profile.drawing import FURTHER, GREY, INK, MARKERS, Picture, colour, new_figure, picture_name, plain, quiet, svg_of
+from vbbench.report.profile.drawing import (
+    FURTHER,
+    GREY,
+    INK,
+    MARKERS,
+    Picture,
+    colour,
+    new_figure,
+    picture_name,
+    plain,
+    quiet,
+    svg_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,7 +29,10 @@ WIDTH, HEIGHT = 8.6, 3.9
 
 def roofline(record: Record, section: Section, rows: Sequence[Row]) -> Picture | None:
     """Needed operations a second against needed operations a byte, under this device's ceilings."""
-    matmul, copy = ceiling(record.ceilings, "matmul", section.dtype), ceiling(record.ceilings, "copy")
+    matmul, copy = (
+        ceiling(record.ceilings, "matmul", section.dtype),
+        ceiling(record.ceilings, "copy"),
+    )
     points = [row for row in rows if row.facts.get("roofline") and row.flops and row.bytes]
     if not matmul or not copy or not points:
         return None
@@ -27,11 +42,34 @@ def roofline(record: Record, section: Section, rows: Sequence[Row]) -> Picture |
     rates = [(row.flops or 0) / row.median_seconds / 1e9 for row in points]
     ridge = matmul / copy
     left, right = min(*across, ridge) / 2, max(*across, ridge) * 2
-    axes.plot([left, ridge, right], [left * copy / 1e9, matmul / 1e9, matmul / 1e9], color=GREY, linewidth=1.5)
-    axes.set(xscale="log", yscale="log", xlim=(left, right), ylim=(min(*rates, left * copy / 1e9) / 2, matmul / 1e9 * 1.8))
-    axes.text(right, matmul / 1e9 * 1.06, f"products of matrices: {_rate(matmul)}", ha="right", va="bottom", color=INK, fontsize=8)
+    axes.plot(
+        [left, ridge, right],
+        [left * copy / 1e9, matmul / 1e9, matmul / 1e9],
+        color=GREY,
+        linewidth=1.5,
+    )
+    axes.set(
+        xscale="log",
+        yscale="log",
+        xlim=(left, right),
+        ylim=(min(*rates, left * copy / 1e9) / 2, matmul / 1e9 * 1.8),
+    )
+    axes.text(
+        right,
+        matmul / 1e9 * 1.06,
+        f"products of matrices: {_rate(matmul)}",
+        ha="right",
+        va="bottom",
+        color=INK,
+        fontsize=8,
+    )
     axes.annotate(
-        f"copying: {copy / 1e9:.3g} GB/s", (left, left * copy / 1e9), xytext=(6, -2), textcoords="offset points", va="top", fontsize=8
+        f"copying: {copy / 1e9:.3g} GB/s",
+        (left, left * copy / 1e9),
+        xytext=(6, -2),
+        textcoords="offset points",
+        va="top",
+        fontsize=8,
     )
     _points(axes, points)
     quiet(axes)
@@ -57,17 +95,37 @@ def _points(axes: Axes, points: Sequence[Row]) -> None:
         mine = [row for row in points if row.variant == name]
         x = [row.flops / row.bytes for row in mine if row.flops and row.bytes]
         y = [row.flops / row.median_seconds / 1e9 for row in mine if row.flops and row.bytes]
-        axes.plot(x, y, linestyle="", marker=MARKERS[place % len(MARKERS)], color=colour(name, place), markersize=6, label=name)
+        axes.plot(
+            x,
+            y,
+            linestyle="",
+            marker=MARKERS[place % len(MARKERS)],
+            color=colour(name, place),
+            markersize=6,
+            label=name,
+        )
     axes.legend(loc="lower right", frameon=False, fontsize=8)
     for case in dict.fromkeys(row.case for row in points):  # under the slowest of each
         mine = [row for row in points if row.case == case]
         x = (mine[0].flops or 0) / (mine[0].bytes or 1)
         y = min((row.flops or 0) / row.median_seconds / 1e9 for row in mine)
-        axes.annotate(case, (x, y), xytext=(0, -7), textcoords="offset points", ha="center", va="top", fontsize=7)
+        axes.annotate(
+            case,
+            (x, y),
+            xytext=(0, -7),
+            textcoords="offset points",
+            ha="center",
+            va="top",
+            fontsize=7,
+        )
 
 
 def _rate(per_second: float) -> str:
-    return f"{per_second / 1e12:.3g} TFLOP/s" if per_second >= 1e12 else f"{per_second / 1e9:.3g} GFLOP/s"
+    return (
+        f"{per_second / 1e12:.3g} TFLOP/s"
+        if per_second >= 1e12
+        else f"{per_second / 1e9:.3g} GFLOP/s"
+    )
 
 
 # Pictures of where time goes: the variants of a case as bars, divided by kind of work where that was measured.
@@ -88,12 +146,31 @@ def ladder(section: Section, rows: Sequence[Row]) -> Picture | None:
         return None
     height = TOP + BOTTOM + BAR * len(shown)
     figure = new_figure(BARS_WIDTH, height)
-    axes = figure.add_axes((LEFT / BARS_WIDTH, BOTTOM / height, (BARS_WIDTH - LEFT - 0.9) / BARS_WIDTH, BAR * len(shown) / height))
+    axes = figure.add_axes(
+        (
+            LEFT / BARS_WIDTH,
+            BOTTOM / height,
+            (BARS_WIDTH - LEFT - 0.9) / BARS_WIDTH,
+            BAR * len(shown) / height,
+        )
+    )
     milliseconds = [1e3 * row.median_seconds for row in shown]
     places = range(len(shown))
-    axes.barh(places, milliseconds, height=0.7, color=[FURTHER[3] if row.facts.get("chosen") is True else GREY for row in shown])
+    axes.barh(
+        places,
+        milliseconds,
+        height=0.7,
+        color=[FURTHER[3] if row.facts.get("chosen") is True else GREY for row in shown],
+    )
     for place, row in enumerate(shown):
-        axes.annotate(_label(row), (milliseconds[place], place), (4, 0), textcoords="offset points", va="center", fontsize=7.5)
+        axes.annotate(
+            _label(row),
+            (milliseconds[place], place),
+            (4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=7.5,
+        )
     _name(axes, [row.variant for row in shown])
     axes.set_title(f"Milliseconds, {case}", loc="left", fontsize=9)
     words = "Each bar is one removal more than the one above it, down to what the models run (coloured); then further switches."
@@ -109,7 +186,14 @@ def parts(section: Section, rows: Sequence[Row]) -> Picture | None:
     lines = -(-len(kinds) // LEGEND_COLUMNS)
     height = TOP + BOTTOM + 0.18 * lines + 1.4 * BAR * len(divided)
     figure = new_figure(BARS_WIDTH, height)
-    axes = figure.add_axes((LEFT / BARS_WIDTH, BOTTOM / height, (BARS_WIDTH - LEFT - 0.3) / BARS_WIDTH, 1.4 * BAR * len(divided) / height))
+    axes = figure.add_axes(
+        (
+            LEFT / BARS_WIDTH,
+            BOTTOM / height,
+            (BARS_WIDTH - LEFT - 0.3) / BARS_WIDTH,
+            1.4 * BAR * len(divided) / height,
+        )
+    )
     reached = [0.0] * len(divided)
     for number, kind in enumerate(kinds):
         widths = [1e3 * found.get(kind, 0.0) for found in divided.values()]
@@ -117,18 +201,38 @@ def parts(section: Section, rows: Sequence[Row]) -> Picture | None:
         axes.barh(range(len(divided)), widths, left=reached, height=0.7, color=shade, label=kind)
         reached = [start + width for start, width in zip(reached, widths, strict=True)]
     _name(axes, list(divided))
-    axes.legend(frameon=False, ncols=LEGEND_COLUMNS, loc="lower left", bbox_to_anchor=(0, 1), fontsize=7.5, handlelength=1, borderpad=0)
-    return Picture(picture_name("parts", section), section_title(section), "Where the milliseconds go, by kind of work.", svg_of(figure))
+    axes.legend(
+        frameon=False,
+        ncols=LEGEND_COLUMNS,
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        fontsize=7.5,
+        handlelength=1,
+        borderpad=0,
+    )
+    return Picture(
+        picture_name("parts", section),
+        section_title(section),
+        "Where the milliseconds go, by kind of work.",
+        svg_of(figure),
+    )
 
 
 def _divided(row: Row) -> Mapping[str, float] | None:
     found = next((row.facts[name] for name in PARTS if name in row.facts), None)
-    return found if isinstance(found, Mapping) and all(isinstance(value, float | int) for value in found.values()) else None
+    return (
+        found
+        if isinstance(found, Mapping)
+        and all(isinstance(value, float | int) for value in found.values())
+        else None
+    )
 
 
 def _label(row: Row) -> str:
     ratio = row.facts.get(RATIO)
-    return digits(1e3 * row.median_seconds) + (f"  {ratio:.2f}x" if isinstance(ratio, float | int) else "")
+    return digits(1e3 * row.median_seconds) + (
+        f"  {ratio:.2f}x" if isinstance(ratio, float | int) else ""
+    )
 
 
 def _name(axes: Axes, names: Sequence[str]) -> None:

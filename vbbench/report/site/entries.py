@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from PIL import Image
 
-from vbbench.results import format as words
+from vbbench.results import formatting
 
 NOTES = "README.md"
 LONGEST = 400
@@ -84,16 +84,24 @@ class Entry:
     made: str = ""
 
 
-def links_of(root: Path, folder: Path, files: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+def links_of(
+    root: Path, folder: Path, files: Sequence[tuple[str, str]]
+) -> tuple[tuple[str, str], ...]:
     """(text, address) of the files that are there, then of the nearest notes."""
-    links = [(text, address(root, folder / name)) for text, name in files if (folder / name).is_file()]
-    notes = next((place / NOTES for place in _upwards(root, folder) if (place / NOTES).is_file()), None)
+    links = [
+        (text, address(root, folder / name)) for text, name in files if (folder / name).is_file()
+    ]
+    notes = next(
+        (place / NOTES for place in _upwards(root, folder) if (place / NOTES).is_file()), None
+    )
     return (*links, *([("Notes", address(root, notes))] if notes else ()))
 
 
 def _upwards(root: Path, folder: Path) -> list[Path]:
     """The folder and those above it, below the root."""
-    return [place for place in (folder, *folder.parents) if place != root and place.is_relative_to(root)]
+    return [
+        place for place in (folder, *folder.parents) if place != root and place.is_relative_to(root)
+    ]
 
 
 def address(root: Path, path: Path) -> str:
@@ -103,7 +111,7 @@ def address(root: Path, path: Path) -> str:
 
 def entry_id(root: Path, path: Path) -> str:
     """An anchor: the file's place, in letters that an address may hold; no two files share one."""
-    return words.file_name(path.relative_to(root).with_suffix("").as_posix())
+    return formatting.file_name(path.relative_to(root).with_suffix("").as_posix())
 
 
 def picture_of(root: Path, path: Path, alt: str) -> Picture | None:
@@ -122,8 +130,10 @@ def made_words(created: object, environment: object = None, commit: object = Non
     parts = [
         str(created or "")[:10],
         str(facts.get("device_name") or facts.get("gpu") or facts.get("cpu") or ""),
-        words.count(threads, "thread") if isinstance(threads, int) else "",
-        f"commit {str(commit or facts.get('commit') or '')[:10]}" if commit or facts.get("commit") else "",
+        formatting.count(threads, "thread") if isinstance(threads, int) else "",
+        f"commit {str(commit or facts.get('commit') or '')[:10]}"
+        if commit or facts.get("commit")
+        else "",
     ]
     return ", ".join(filter(None, parts))
 
@@ -131,9 +141,23 @@ def made_words(created: object, environment: object = None, commit: object = Non
 def notes_entry(root: Path, path: Path) -> Entry:
     """A folder that tells its story in words alone: the heading and the first paragraph of its README.md."""
     blocks = [" ".join(block.split()) for block in re.split(r"\n\s*\n", path.read_text("utf-8"))]
-    title = next((block.lstrip("# ") for block in blocks if block.startswith("#")), path.parent.name)
-    prose = next((block for block in blocks if block and block[0] not in "#|-!<>" and not block.startswith("```")), "")
-    return Entry(entry_id(root, path), title, words.clipped(_plain(prose), LONGEST), links=(("Read", address(root, path)),))
+    title = next(
+        (block.lstrip("# ") for block in blocks if block.startswith("#")), path.parent.name
+    )
+    prose = next(
+        (
+            block
+            for block in blocks
+            if block and block[0] not in "#|-!<>" and not block.startswith("```")
+        ),
+        "",
+    )
+    return Entry(
+        entry_id(root, path),
+        title,
+        formatting.clipped(_plain(prose), LONGEST),
+        links=(("Read", address(root, path)),),
+    )
 
 
 def _plain(markdown: str) -> str:

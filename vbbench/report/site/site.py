@@ -19,8 +19,18 @@ from vbbench.profiling.record_json import read_record
 from vbbench.profiling.words import check_cells
 from vbbench.report.pages import environment
 from vbbench.report.site import entries as site_entries
-from vbbench.report.site.entries import Cell, Entry, Figure, Line, Table, entry_id, links_of, made_words, picture_of
-from vbbench.results import format as words
+from vbbench.report.site.entries import (
+    Cell,
+    Entry,
+    Figure,
+    Line,
+    Table,
+    entry_id,
+    links_of,
+    made_words,
+    picture_of,
+)
+from vbbench.results import formatting
 from vbbench.results.aggregate import PRIMARY_METRICS
 from vbbench.results.gate.scores import read_recording
 from vbbench.results.run_folder import read_json
@@ -34,20 +44,30 @@ CEILING, FLOOR = "real-video", "other-individual"
 BOARD_FILES = (("Leaderboard", "index.html"), *((word, f"leaderboard.{end}") for word, end in (
     ("CSV", "csv"), ("JSON", "json"), ("Markdown", "md"), ("LaTeX", "tex"),
 )))  # fmt: skip
-VERDICTS = (("reproduced", "better"), ("not reproduced", "worse"), ("undecided", "same"), ("not measured", "same"))
+VERDICTS = (
+    ("reproduced", "better"),
+    ("not reproduced", "worse"),
+    ("undecided", "same"),
+    ("not measured", "same"),
+)
 
 
 def leaderboard(root: Path, path: Path) -> Entry:
     """What `vbbench report` wrote."""
     record = read_json(path)
     suite, rows, metrics = record["suite"], record["leaderboard"], list(record["metrics"])
-    primary = next((name for name in PRIMARY_METRICS if name in metrics), metrics[0] if metrics else "")
+    primary = next(
+        (name for name in PRIMARY_METRICS if name in metrics), metrics[0] if metrics else ""
+    )
     models = [row for row in rows if not row["reference"]]
-    individuals, items = record["statistics"]["individuals"], max((row["items"] for row in rows), default=0)
-    part = words.restriction(record.get("prompts_per_subject"))
+    individuals, items = (
+        record["statistics"]["individuals"],
+        max((row["items"] for row in rows), default=0),
+    )
+    part = formatting.restriction(record.get("prompts_per_subject"))
     first = [row["title"] for row in models if row.get(f"{primary}.rank") == 1]
-    who = words.listed(first) if len(first) < 4 else words.count(len(first), "model")
-    leader = f"; {who} {'leads' if len(first) == 1 else 'share the first rank'} in {words.metric_title(primary)}"
+    who = formatting.listed(first) if len(first) < 4 else formatting.count(len(first), "model")
+    leader = f"; {who} {'leads' if len(first) == 1 else 'share the first rank'} in {formatting.metric_title(primary)}"
     return Entry(
         entry_id(root, path),
         f"Suite {suite['name']} {suite['version']}{': ' + path.parent.name if _is_inner(root, path) else ''}",
@@ -66,14 +86,20 @@ def leaderboard(root: Path, path: Path) -> Entry:
         ),
         None
         if _is_inner(root, path)
-        else picture_of(root, path.parent / "contact-sheet.png", "Clips of held-out subjects, a model a column"),
+        else picture_of(
+            root, path.parent / "contact-sheet.png", "Clips of held-out subjects, a model a column"
+        ),
         made_words(*_origin(record["runs"])),
     )
 
 
 def _is_inner(root: Path, path: Path) -> bool:
     """Whether another leaderboard stands in a folder around this one."""
-    return any((folder / path.name).is_file() for folder in path.parent.parents if folder == root or folder.is_relative_to(root))
+    return any(
+        (folder / path.name).is_file()
+        for folder in path.parent.parents
+        if folder == root or folder.is_relative_to(root)
+    )
 
 
 def _origin(runs: Sequence[Mapping[str, Any]]) -> tuple[object, object, object]:
@@ -86,25 +112,29 @@ def _board(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str], primary: s
     shown = [*models[:MOST_MODELS], *(row for row in rows if row["model"] in (CEILING, FLOOR))]
     lines = [
         Line(
-            f"{row[f'{primary}.rank']}. {row['title']}" if row.get(f"{primary}.rank") else row["title"],
+            f"{row[f'{primary}.rank']}. {row['title']}"
+            if row.get(f"{primary}.rank")
+            else row["title"],
             tuple(_score(row, name) for name in metrics),
             bool(row["reference"]),
-            words.reference_role(row["model"]) if row["reference"] else "",
+            formatting.reference_role(row["model"]) if row["reference"] else "",
         )
         for row in shown
     ]
     left = len(models) - MOST_MODELS
     more = f"; the best {MOST_MODELS} of {len(models)} models" if left > 0 else ""
-    caption = f"Means and 95 % intervals, ranks by {words.metric_title(primary)}{more}"
-    return Table(caption, ("Model", *(words.metric_title(name) for name in metrics)), tuple(lines))
+    caption = f"Means and 95 % intervals, ranks by {formatting.metric_title(primary)}{more}"
+    return Table(
+        caption, ("Model", *(formatting.metric_title(name) for name in metrics)), tuple(lines)
+    )
 
 
 def _score(row: Mapping[str, Any], metric: str) -> Cell:
     """A mean, its interval, and a bar for where it lies between floor and ceiling, as far as the results say."""
     scaled = row.get(f"{metric}.scaled")
     share = None if scaled is None else round(100 * min(max(scaled, 0), 1), 1)
-    interval = words.interval(row.get(f"{metric}.low"), row.get(f"{metric}.high"), 3)
-    return Cell(words.number(row.get(metric), 3), interval, share=share)
+    interval = formatting.interval(row.get(f"{metric}.low"), row.get(f"{metric}.high"), 3)
+    return Cell(formatting.number(row.get(metric), 3), interval, share=share)
 
 
 def claims(root: Path, path: Path) -> Entry:
@@ -112,23 +142,37 @@ def claims(root: Path, path: Path) -> Entry:
     record = read_json(path)
     suite, found = record["suite"], record["claims"]
     kinds = dict(VERDICTS)
-    tally = {verdict: sum(claim["verdict"] == verdict for claim in found) for verdict, _ in VERDICTS}
+    tally = {
+        verdict: sum(claim["verdict"] == verdict for claim in found) for verdict, _ in VERDICTS
+    }
     lines = tuple(
         Line(
             claim["says"],
-            (Cell(claim["verdict"], "" if claim["established"] else _unsure(claim), kinds.get(claim["verdict"], "same")),),
+            (
+                Cell(
+                    claim["verdict"],
+                    "" if claim["established"] else _unsure(claim),
+                    kinds.get(claim["verdict"], "same"),
+                ),
+            ),
             note=claim["source"],
         )
         for claim in found
     )
-    told = words.listed(f"{count} {verdict}" for verdict, count in tally.items() if count)
+    told = formatting.listed(f"{count} {verdict}" for verdict, count in tally.items() if count)
     return Entry(
         entry_id(root, path),
         f"The paper\N{RIGHT SINGLE QUOTATION MARK}s claims on {suite['name']} {suite['version']}",
-        f"Of {words.count(len(found), 'claim')}, {told}; each interval is over individuals and, where there are several, trainings.",
-        tuple(Figure(f"{count} of {len(found)}", verdict) for verdict, count in tally.items() if count),
+        f"Of {formatting.count(len(found), 'claim')}, {told}; each interval is over individuals and, where there are several, trainings.",
+        tuple(
+            Figure(f"{count} of {len(found)}", verdict) for verdict, count in tally.items() if count
+        ),
         Table("Claims and verdicts", ("Claim", "Verdict"), lines),
-        links_of(root, path.parent, (("All intervals", "claims.html"), ("JSON", path.name), ("Markdown", "claims.md"))),
+        links_of(
+            root,
+            path.parent,
+            (("All intervals", "claims.html"), ("JSON", path.name), ("Markdown", "claims.md")),
+        ),
         made=made_words(*_origin(record["runs"])),
     )
 
@@ -146,20 +190,36 @@ def validity(root: Path, path: Path) -> Entry:
     titles = {damage["name"]: damage["title"] for damage in record["damages"]}
     ought = [cell for cell in found if cell["expected"] == "fall"]
     fooled = [cell for cell in found if cell["verdict"] == "fooled"]
-    lines = tuple(_seen(name, [cell for cell in found if cell["metric"] == name], titles) for name in record["metrics"])
+    lines = tuple(
+        _seen(name, [cell for cell in found if cell["metric"] == name], titles)
+        for name in record["metrics"]
+    )
     count = len(clips["classes"]) * clips["per_class"]
     return Entry(
         entry_id(root, path),
         "What the metrics see",
-        f"{words.count(len(record['metrics']), 'metric')} scored {words.count(count, 'real clip')} under "
-        f"{words.count(len(titles), 'kind')} of damage at known levels.",
+        f"{formatting.count(len(record['metrics']), 'metric')} scored {formatting.count(count, 'real clip')} under "
+        f"{formatting.count(len(titles), 'kind')} of damage at known levels.",
         (
-            Figure(f"{sum(cell['verdict'] == 'sees' for cell in ought)} of {len(ought)}", "damages that ought to be seen are"),
+            Figure(
+                f"{sum(cell['verdict'] == 'sees' for cell in ought)} of {len(ought)}",
+                "damages that ought to be seen are",
+            ),
             Figure(str(len(fooled)), "times a metric calls the worse clip better"),
         ),
-        Table("What each metric sees, misses and is fooled by", ("Metric", "Sees", "Blind to", "Fooled by"), lines),
-        links_of(root, path.parent, (("Report", "index.html"), ("JSON", path.name), ("CSV", "validity.csv"))),
-        picture_of(root, path.parent / "validity.png", "Rank correlation of every metric with every damage"),
+        Table(
+            "What each metric sees, misses and is fooled by",
+            ("Metric", "Sees", "Blind to", "Fooled by"),
+            lines,
+        ),
+        links_of(
+            root,
+            path.parent,
+            (("Report", "index.html"), ("JSON", path.name), ("CSV", "validity.csv")),
+        ),
+        picture_of(
+            root, path.parent / "validity.png", "Rank correlation of every metric with every damage"
+        ),
         made_words("", record.get("libraries")),
     )
 
@@ -167,12 +227,15 @@ def validity(root: Path, path: Path) -> Entry:
 def _seen(metric: str, cells: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -> Line:
     def under(verdict: str) -> str:
         names = [titles[cell["damage"]] for cell in cells if cell["verdict"] == verdict]
-        return ", ".join(name[0].lower() + name[1:] for name in names) or words.NOTHING
+        return ", ".join(name[0].lower() + name[1:] for name in names) or formatting.NOTHING
 
     ought = [cell for cell in cells if cell["expected"] == "fall"]
     seen = sum(cell["verdict"] == "sees" for cell in ought)
     share = 100 * seen / len(ought) if ought else None
-    return Line(words.metric_title(metric), (Cell(f"{seen} of {len(ought)}", share=share), Cell(under("blind")), Cell(under("fooled"))))
+    return Line(
+        formatting.metric_title(metric),
+        (Cell(f"{seen} of {len(ought)}", share=share), Cell(under("blind")), Cell(under("fooled"))),
+    )
 
 
 def gate(root: Path, path: Path) -> Entry:
@@ -185,7 +248,14 @@ def gate(root: Path, path: Path) -> Entry:
         str(record["verdict"]),
         tuple(Figure(str(number), str(what)) for what, number in counts.items() if number),
         links=links_of(
-            root, path.parent, (("Findings", "index.html"), ("JSON", path.name), ("JUnit", "gate.xml"), ("Markdown", "gate.md"))
+            root,
+            path.parent,
+            (
+                ("Findings", "index.html"),
+                ("JSON", path.name),
+                ("JUnit", "gate.xml"),
+                ("Markdown", "gate.md"),
+            ),
         ),
         made=made_words(*_origin(record["runs"])),
     )
@@ -196,15 +266,26 @@ def recording(root: Path, path: Path) -> Entry:
     found = read_recording(path)
     facts = found.facts
     largest = max((noise.largest for noise in found.noise.values()), default=None)
-    items = len({item for model in found.models.values() for scores in model.scores.values() for item in scores})
+    items = len(
+        {
+            item
+            for model in found.models.values()
+            for scores in model.scores.values()
+            for item in scores
+        }
+    )
     return Entry(
         f"recorded-{entry_id(path.parent, path)}",
         f"Recorded scores of suite {found.suite['name']} {found.suite['version']}",
-        f"Recorded by {facts.get('who')} because: {words.clipped(str(facts.get('why') or ''), 300)}.",
+        f"Recorded by {facts.get('who')} because: {formatting.clipped(str(facts.get('why') or ''), 300)}.",
         (
             Figure(str(len(found.models)), "models and references"),
             Figure(str(items), "items"),
-            *([Figure(f"{largest:.1e}", "largest change of an item between reruns")] if largest is not None else []),
+            *(
+                [Figure(f"{largest:.1e}", "largest change of an item between reruns")]
+                if largest is not None
+                else []
+            ),
         ),
         made=made_words(facts.get("when"), facts.get("environment"), facts.get("commit")),
     )
@@ -216,20 +297,26 @@ def profile(root: Path, path: Path) -> Entry:
     counting = [check for check in record.checks if check.counts]
     passed = sum(check.passed is True for check in counting)
     cases = list(dict.fromkeys(row.case for row in record.rows))
-    what = cases[0] if len(cases) == 1 else words.count(len(cases), "case")
+    what = cases[0] if len(cases) == 1 else formatting.count(len(cases), "case")
     lines = tuple(
         Line(name, (Cell(bound), Cell(figure), Cell(verdict, kind=_KIND[check.passed])))
         for check in counting
         for name, bound, figure, verdict in [check_cells(check)]
     )
     others = len(record.checks) - len(counting)
-    aside = f" {words.count(others, 'target')} {'is' if others == 1 else 'are'} for other devices or settings." if others else ""
+    aside = (
+        f" {formatting.count(others, 'target')} {'is' if others == 1 else 'are'} for other devices or settings."
+        if others
+        else ""
+    )
     return Entry(
         entry_id(root, path),
         f"{record.title}: {path.parent.name}",
-        f"{what}: {words.count(len(record.rows), 'row')} measured on {record.environment.get('device') or 'this device'}.{aside}",
+        f"{what}: {formatting.count(len(record.rows), 'row')} measured on {record.environment.get('device') or 'this device'}.{aside}",
         (Figure(f"{passed} of {len(counting)}", "targets reached"),) if counting else (),
-        Table("Targets of this device", ("Target", "Wanted", "Measured", "Verdict"), lines) if counting else None,
+        Table("Targets of this device", ("Target", "Wanted", "Measured", "Verdict"), lines)
+        if counting
+        else None,
         links_of(root, path.parent, (("Profile", "index.html"), ("JSON", path.name))),
         made=made_words(record.created, record.environment),
     )
@@ -259,7 +346,9 @@ class Section:
         first = [entry.figures[0] for entry in self.entries if entry.figures]
         if not first:
             return None
-        alike = [_SHARE.fullmatch(figure.number) for figure in first if figure.says == first[0].says]
+        alike = [
+            _SHARE.fullmatch(figure.number) for figure in first if figure.says == first[0].says
+        ]
         if len(alike) == 1 or None in alike:
             return first[0]
         parts, wholes = (sum(int(share[group]) for share in alike if share) for group in (1, 2))
@@ -267,11 +356,36 @@ class Section:
 
 
 KINDS = (
-    ("leaderboard.json", "leaderboards", "Leaderboards", "Who keeps the subject, who follows the text, and what that costs."),
-    ("claims.json", "claims", "Claims", "What the paper says, held against scores: an interval and a verdict each."),
-    ("validity.json", "validity", "Metric validity", "What each metric sees, misses and is fooled by, in clips damaged by known amounts."),
-    ("gate.json", "gate", "The gate", "A run held against recorded scores, item by item, with the noise of reruns known."),
-    ("profile.json", "profiles", "Profiles", "How long the parts of a clip take, and how far that is from what was to be reached."),
+    (
+        "leaderboard.json",
+        "leaderboards",
+        "Leaderboards",
+        "Who keeps the subject, who follows the text, and what that costs.",
+    ),
+    (
+        "claims.json",
+        "claims",
+        "Claims",
+        "What the paper says, held against scores: an interval and a verdict each.",
+    ),
+    (
+        "validity.json",
+        "validity",
+        "Metric validity",
+        "What each metric sees, misses and is fooled by, in clips damaged by known amounts.",
+    ),
+    (
+        "gate.json",
+        "gate",
+        "The gate",
+        "A run held against recorded scores, item by item, with the noise of reruns known.",
+    ),
+    (
+        "profile.json",
+        "profiles",
+        "Profiles",
+        "How long the parts of a clip take, and how far that is from what was to be reached.",
+    ),
 )
 """File that tells of a result, and its section: id, title, a sentence."""
 READERS = {
@@ -300,7 +414,9 @@ def write_site(folder: Path | str, recordings: Sequence[Path] = ()) -> Path:
         raise UsageError(f"there is no folder {root}.")
     page = root / PAGE
     if page.exists() and MARK not in page.read_text("utf-8", errors="replace"):
-        raise UsageError(f"{page} is another page and would be lost: name the folder above it, or move it.")
+        raise UsageError(
+            f"{page} is another page and would be lost: name the folder above it, or move it."
+        )
     page.write_text(site_html(root, recordings), "utf-8")
     return page
 
@@ -309,10 +425,14 @@ def site_html(root: Path, recordings: Sequence[Path] = ()) -> str:
     """The page as a text; raises what `write_site` raises."""
     sections = sections_of(root, recordings)
     if not sections:
-        raise UsageError(f"there is nothing to show in {root}: no {', '.join(name for name, *_ in KINDS)} in it or below it.")
+        raise UsageError(
+            f"there is nothing to show in {root}: no {', '.join(name for name, *_ in KINDS)} in it or below it."
+        )
     style = files("vbbench.report").joinpath("templates", "site.css").read_text("utf-8")
     template = environment("vbbench.report").get_template("site.html.jinja")
-    return template.render(sections=sections, name=root.resolve().name, mark=Markup(MARK), style=Markup(style))
+    return template.render(
+        sections=sections, name=root.resolve().name, mark=Markup(MARK), style=Markup(style)
+    )
 
 
 def sections_of(root: Path, recordings: Sequence[Path] = ()) -> tuple[Section, ...]:
@@ -332,8 +452,14 @@ def sections_of(root: Path, recordings: Sequence[Path] = ()) -> tuple[Section, .
 
 def _entries(root: Path, name: str) -> Iterator[Entry]:
     """Entries of the files of that name, those of the outer folders before those of folders in them."""
-    paths = [path for path in root.rglob(name) if not any(part.startswith(".") for part in path.relative_to(root).parts)]
-    for path in sorted(paths, key=lambda path: (len(path.parts), path.relative_to(root).as_posix())):
+    paths = [
+        path
+        for path in root.rglob(name)
+        if not any(part.startswith(".") for part in path.relative_to(root).parts)
+    ]
+    for path in sorted(
+        paths, key=lambda path: (len(path.parts), path.relative_to(root).as_posix())
+    ):
         yield _read(READERS[name], root, path)
 
 
@@ -344,7 +470,9 @@ def _read(reader: Reader, root: Path, path: Path) -> Entry:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        raise RunFolderError(f"{path} is damaged or from another version of vbbench: {what}.") from error
+        raise RunFolderError(
+            f"{path} is damaged or from another version of vbbench: {what}."
+        ) from error
 
 
 def _notes_alone(root: Path) -> list[tuple[str, Entry]]:

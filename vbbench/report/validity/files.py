@@ -18,7 +18,7 @@ from vbbench.media.video import resize_frames
 from vbbench.metrics.validation.cases import SPLIT
 from vbbench.metrics.validation.claims import CLAIMS, FALL, FREE, TRUTHS
 from vbbench.report.validity.words import TITLE, page, plain_sentence
-from vbbench.results import format as words
+from vbbench.results import formatting
 from vbbench.results.statistics import CONFIDENCE, RESAMPLES, SEED, Estimate
 from vbbench.results.validity import GOOD, SMALLEST_EFFECT, Cell, Findings, analyse
 
@@ -102,13 +102,20 @@ def heat_map(findings: Findings) -> Figure:
     left, top, right, bottom = 1.75, 1.5, 0.75, 0.75
     width, height = left + 0.64 * across + right, top + 0.44 * len(damages) + bottom
     figure = _figure(width, height)
-    axes = figure.add_axes((left / width, bottom / height, 1 - (left + right) / width, 1 - (top + bottom) / height))
+    axes = figure.add_axes(
+        (left / width, bottom / height, 1 - (left + right) / width, 1 - (top + bottom) / height)
+    )
     colours = LinearSegmentedColormap.from_list("falls-rises", [FALLS, "#ffffff", RISES])
     for row, damage in enumerate(damages):
         for name, column in columns.items():
             _tile(axes, column, row, findings.cells[name, damage.name], colours)
     axes.set(xlim=(0, across), ylim=(len(damages), 0))
-    axes.set_xticks(np.array(list(columns.values())) + 0.4, [words.metric_title(name) for name in columns], rotation=40, ha="left")
+    axes.set_xticks(
+        np.array(list(columns.values())) + 0.4,
+        [formatting.metric_title(name) for name in columns],
+        rotation=40,
+        ha="left",
+    )
     axes.set_yticks(np.arange(len(damages)) + 0.5, [damage.title for damage in damages])
     axes.tick_params(length=0, labeltop=True, labelbottom=False, labelsize=8.5)
     for side in axes.spines.values():
@@ -125,13 +132,34 @@ def _tile(axes: Axes, column: float, row: int, cell: Cell, colours: Any) -> None
     face = colours((rho * (FREE_TINT if free else 1) + 1) / 2)
     ought = cell.expected == FALL
     edge, line = (INK, 1.3) if ought else (PALE, 0.6)
-    axes.add_patch(Rectangle((column + 0.03, row + 0.05), 0.94, 0.9, facecolor=face, edgecolor=edge, linewidth=line))
+    axes.add_patch(
+        Rectangle(
+            (column + 0.03, row + 0.05), 0.94, 0.9, facecolor=face, edgecolor=edge, linewidth=line
+        )
+    )
     ink = "#6b6b6b" if free else "white" if rho < -0.7 else INK
     wrong = not free and cell.verdict not in GOOD
-    text = "0" if abs(rho) < 0.005 else words.number(rho, 2, signed=True).replace("0.", ".")
-    axes.text(column + 0.5, row + (0.36 if wrong else 0.5), text, ha="center", va="center", color=ink, fontsize=8)
+    text = "0" if abs(rho) < 0.005 else formatting.number(rho, 2, signed=True).replace("0.", ".")
+    axes.text(
+        column + 0.5,
+        row + (0.36 if wrong else 0.5),
+        text,
+        ha="center",
+        va="center",
+        color=ink,
+        fontsize=8,
+    )
     if wrong:
-        axes.text(column + 0.5, row + 0.72, cell.verdict, ha="center", va="center", color=ink, fontsize=7, fontweight="bold")
+        axes.text(
+            column + 0.5,
+            row + 0.72,
+            cell.verdict,
+            ha="center",
+            va="center",
+            color=ink,
+            fontsize=7,
+            fontweight="bold",
+        )
 
 
 def _legend(figure: Figure, left: float, height: float) -> None:
@@ -150,16 +178,35 @@ def curves(findings: Findings) -> Figure:
     columns = 5
     rows = -(-(len(damages) + 1) // columns)
     figure = _figure(2.2 * columns, 2.75 * rows)
-    outer = figure.add_gridspec(rows, columns, hspace=0.42, wspace=0.3, left=0.05, right=0.99, top=0.96, bottom=0.05)
+    outer = figure.add_gridspec(
+        rows, columns, hspace=0.42, wspace=0.3, left=0.05, right=0.99, top=0.96, bottom=0.05
+    )
     for place, damage in enumerate(damages):
-        inner = outer[place // columns, place % columns].subgridspec(2, 1, height_ratios=(3.2, 1), hspace=0.12)
+        inner = outer[place // columns, place % columns].subgridspec(
+            2, 1, height_ratios=(3.2, 1), hspace=0.12
+        )
         _panel(figure.add_subplot(inner[0]), findings, damage, first=place % columns == 0)
         _motion_panel(figure.add_subplot(inner[1]), findings, damage, first=place % columns == 0)
     axes = figure.add_subplot(outer[rows - 1, len(damages) % columns :])
     for metric in _shown(findings):
         colour, marker = LINES[metric]
-        axes.plot([], [], color=colour, marker=marker, markersize=4, linewidth=1.4, label=words.metric_title(metric))
-    axes.plot([], [], color=GREY, marker=".", linewidth=1.4, label="Motion: below, on its own scale,\nin short sides a second")
+        axes.plot(
+            [],
+            [],
+            color=colour,
+            marker=marker,
+            markersize=4,
+            linewidth=1.4,
+            label=formatting.metric_title(metric),
+        )
+    axes.plot(
+        [],
+        [],
+        color=GREY,
+        marker=".",
+        linewidth=1.4,
+        label="Motion: below, on its own scale,\nin short sides a second",
+    )
     axes.legend(loc="center", frameon=False, fontsize=8.5, labelspacing=0.9)
     axes.axis("off")
     return figure
@@ -183,7 +230,9 @@ def _panel(axes: Axes, findings: Findings, damage: Damage, *, first: bool) -> No
 def _motion_panel(axes: Axes, findings: Findings, damage: Damage, *, first: bool) -> None:
     cell = findings.cells.get(("motion", damage.name))
     if cell is not None:
-        axes.plot([at.mean for at in cell.levels], color=GREY, marker=".", markersize=4, linewidth=1.2)
+        axes.plot(
+            [at.mean for at in cell.levels], color=GREY, marker=".", markersize=4, linewidth=1.2
+        )
     axes.set(ylim=(-0.05, 1.05), yticks=(0, 0.5, 1), yticklabels=("0", "", "1"))
     axes.tick_params(labelleft=first)
     axes.set_xlabel(damage.unit, labelpad=1)
@@ -191,7 +240,9 @@ def _motion_panel(axes: Axes, findings: Findings, damage: Damage, *, first: bool
 
 
 def _quiet(axes: Axes, damage: Damage) -> None:
-    axes.set_xticks(range(len(damage.levels)), [f"{level:g}" for level in damage.levels])  # even steps, as ranks see them
+    axes.set_xticks(
+        range(len(damage.levels)), [f"{level:g}" for level in damage.levels]
+    )  # even steps, as ranks see them
     axes.tick_params(length=2, labelsize=7)
     axes.grid(axis="y", color=PALE, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
@@ -199,19 +250,30 @@ def _quiet(axes: Axes, damage: Damage) -> None:
 
 def examples(findings: Findings) -> Figure:
     """A row a damage, a column a level; in each place all frames of the clip, in reading order."""
-    damages = [damage for damage in findings.validation.damages if damage.name in findings.validation.examples]
+    damages = [
+        damage
+        for damage in findings.validation.damages
+        if damage.name in findings.validation.examples
+    ]
     most = max(len(damage.levels) for damage in damages)
-    places = {damage.name: [_tiled(clip) for clip in findings.validation.examples[damage.name]] for damage in damages}
+    places = {
+        damage.name: [_tiled(clip) for clip in findings.validation.examples[damage.name]]
+        for damage in damages
+    }
     high, wide = places[damages[0].name][0].shape[:2]
     gap, head, label = 8, 17, 170
-    canvas = np.full((len(damages) * (high + head + gap), label + most * (wide + gap), 3), 255, np.uint8)
+    canvas = np.full(
+        (len(damages) * (high + head + gap), label + most * (wide + gap), 3), 255, np.uint8
+    )
     figure = _figure(canvas.shape[1] / DPI, canvas.shape[0] / DPI)
     axes = figure.add_axes((0, 0, 1, 1))
     for row, damage in enumerate(damages):
         top = row * (high + head + gap) + head
         axes.text(8, top + high / 2 - 9, damage.title, fontsize=8.5, va="center")
         axes.text(8, top + high / 2 + 9, damage.unit, fontsize=7.5, va="center", color="#666666")
-        for column, (level, picture) in enumerate(zip(damage.levels, places[damage.name], strict=True)):
+        for column, (level, picture) in enumerate(
+            zip(damage.levels, places[damage.name], strict=True)
+        ):
             left = label + column * (wide + gap)
             canvas[top : top + high, left : left + wide] = picture
             axes.text(left, top - 4, f"{level:g}", fontsize=7.5, va="bottom", color="#666666")
@@ -243,7 +305,9 @@ def prepare_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     readme = folder / README
     if readme.exists() and not readme.read_text("utf-8", "replace").startswith(TITLE):
-        raise UsageError(f"{readme} is not a validation's and would be overwritten: choose another folder.")
+        raise UsageError(
+            f"{readme} is not a validation's and would be overwritten: choose another folder."
+        )
 
 
 def write_validation(folder: Path, validation: Validation) -> Findings:
@@ -271,7 +335,14 @@ def write_csv(path: Path, findings: Findings) -> None:
         for cell in findings.cells.values():
             for at in cell.levels:
                 numbers = (_rounded(at.mean), *_ends(at.change).values())
-                known = (cell.metric, specs[cell.metric], cell.damage, units[cell.damage], f"{at.level:g}", at.change.items)
+                known = (
+                    cell.metric,
+                    specs[cell.metric],
+                    cell.damage,
+                    units[cell.damage],
+                    f"{at.level:g}",
+                    at.change.items,
+                )
                 writer.writerow([*known, *("" if number is None else number for number in numbers)])
 
 
@@ -282,14 +353,33 @@ def write_json(path: Path, findings: Findings) -> None:
         "vbbench": __version__,
         "world": world.WORLD_VERSION,
         "libraries": dict(done.libraries),
-        "clips": {"split": SPLIT, "classes": list(done.classes), "per_class": done.per_class, "seed": done.seed},
-        "statistics": {"interval": CONFIDENCE, "resamples": RESAMPLES, "seed": SEED, "smallest_effect": SMALLEST_EFFECT},
+        "clips": {
+            "split": SPLIT,
+            "classes": list(done.classes),
+            "per_class": done.per_class,
+            "seed": done.seed,
+        },
+        "statistics": {
+            "interval": CONFIDENCE,
+            "resamples": RESAMPLES,
+            "seed": SEED,
+            "smallest_effect": SMALLEST_EFFECT,
+        },
         "truths": TRUTHS,
         "damages": [
-            {"name": damage.name, "title": damage.title, "unit": damage.unit, "levels": list(damage.levels), "harms": sorted(damage.harms)}
+            {
+                "name": damage.name,
+                "title": damage.title,
+                "unit": damage.unit,
+                "levels": list(damage.levels),
+                "harms": sorted(damage.harms),
+            }
             for damage in done.damages
         ],
-        "metrics": {spec.name: {"tells": sorted(CLAIMS[spec.name]), "spec": asdict(spec)} for spec in done.specs},
+        "metrics": {
+            spec.name: {"tells": sorted(CLAIMS[spec.name]), "spec": asdict(spec)}
+            for spec in done.specs
+        },
         "absent": dict(done.absent),
         "failures": list(done.failures),
         "found": [
@@ -315,11 +405,17 @@ def write_json(path: Path, findings: Findings) -> None:
         ],
         "sentences": {spec.name: plain_sentence(findings, spec.name) for spec in done.specs},
     }
-    path.write_text(json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+    path.write_text(
+        json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8"
+    )
 
 
 def _ends(estimate: Estimate) -> dict[str, Any]:
-    return {"mean": _rounded(estimate.mean), "low": _rounded(estimate.low), "high": _rounded(estimate.high)}
+    return {
+        "mean": _rounded(estimate.mean),
+        "low": _rounded(estimate.low),
+        "high": _rounded(estimate.high),
+    }
 
 
 def _rounded(value: float | None) -> float | None:

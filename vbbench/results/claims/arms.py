@@ -11,9 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from vbbench.results import format as words
+from vbbench.results import formatting
 from vbbench.results.claims.paper_claims import FIRST_CLIP
-from vbbench.results.clustered import CONFIDENCE, ClusteredMeans, by_cluster, clustered_means, ratio_of_sums, tidy
+from vbbench.results.clustered import (
+    CONFIDENCE,
+    ClusteredMeans,
+    by_cluster,
+    clustered_means,
+    ratio_of_sums,
+    tidy,
+)
 from vbbench.results.run_data import RunData
 from vbbench.results.statistics import Estimate
 
@@ -40,7 +47,10 @@ class Arms:
 
     def weighted(self, weights: Mapping[str, float]) -> np.ndarray:
         """(I, S): the recipes' values, each times its weight, added up."""
-        return sum((weight * self.values[recipe] for recipe, weight in weights.items()), np.zeros_like(next(iter(self.values.values()))))
+        return sum(
+            (weight * self.values[recipe] for recipe, weight in weights.items()),
+            np.zeros_like(next(iter(self.values.values()))),
+        )
 
 
 @dataclass(frozen=True)
@@ -61,28 +71,38 @@ def gather(run: RunData, recipes: Sequence[str], metric: str) -> Arms | Lack:
     Args:
         metric: name of one of the run's metrics, or `FIRST_CLIP`.
     """
-    unknown = tuple(recipe for recipe in recipes if recipe not in {model.recipe for model in run.models})
+    unknown = tuple(
+        recipe for recipe in recipes if recipe not in {model.recipe for model in run.models}
+    )
     if metric != FIRST_CLIP and metric not in {spec.name for spec in run.metrics}:
-        return Lack(f"{words.metric_title(metric)} was not measured", unknown)
+        return Lack(f"{formatting.metric_title(metric)} was not measured", unknown)
     measured = {recipe: _by_training(run, recipe, metric) for recipe in recipes}
     absent = tuple(recipe for recipe, trainings in measured.items() if not trainings)
     if absent:
-        return Lack(f"no scores of {words.listed(absent)}", absent)
+        return Lack(f"no scores of {formatting.listed(absent)}", absent)
     numbered = [set(trainings) for trainings in measured.values() if None not in trainings]
     seeds = sorted(set.intersection(*numbered)) if numbered else []
     if numbered and not seeds:
-        return Lack(f"{words.listed(recipes)} have no training of the same number", tuple(recipes))
+        return Lack(
+            f"{formatting.listed(recipes)} have no training of the same number", tuple(recipes)
+        )
     chosen = {
-        recipe: [trainings[None if None in trainings else seed] for seed in seeds or [None]] for recipe, trainings in measured.items()
+        recipe: [trainings[None if None in trainings else seed] for seed in seeds or [None]]
+        for recipe, trainings in measured.items()
     }
     used = list(dict.fromkeys(name for names in chosen.values() for name in names))
-    unused = tuple(name for trainings in measured.values() for name in trainings.values() if name not in used)
+    unused = tuple(
+        name for trainings in measured.values() for name in trainings.values() if name not in used
+    )
     values = {name: values_of(run, name, metric) for name in used}
     items = [item for item in run.items if all(item.id in own for own in values.values())]
     if not items:
-        return Lack(f"no item has a value of each of {words.listed(used)}", tuple(recipes))
+        return Lack(f"no item has a value of each of {formatting.listed(used)}", tuple(recipes))
     return Arms(
-        {recipe: np.array([[values[name][item.id] for name in names] for item in items]) for recipe, names in chosen.items()},
+        {
+            recipe: np.array([[values[name][item.id] for name in names] for item in items])
+            for recipe, names in chosen.items()
+        },
         tuple(item.id for item in items),
         tuple(item.subject_id for item in items),
         tuple(seeds),
@@ -100,7 +120,11 @@ def values_of(run: RunData, model: str, metric: str) -> dict[str, float]:
     for item in run.items:
         clip = run.clips[model, item.id]
         # a model that is fitted at all has no clip of a subject whose fit is not on record
-        if clip.status == "done" and clip.seconds is not None and (not fits or item.subject_id in fits):
+        if (
+            clip.status == "done"
+            and clip.seconds is not None
+            and (not fits or item.subject_id in fits)
+        ):
             found[item.id] = fits.get(item.subject_id, 0.0) + clip.seconds
     return found
 
@@ -165,7 +189,10 @@ class CrossedMean:
         if self.training_error == 0:
             return float(low), float(high)
         side = self.training_error * stats.t.ppf((1 + confidence) / 2, self.trainings - 1)
-        ends = self.mean - np.hypot(self.mean - low, side), self.mean + np.hypot(high - self.mean, side)
+        ends = (
+            self.mean - np.hypot(self.mean - low, side),
+            self.mean + np.hypot(high - self.mean, side),
+        )
         return float(tidy(ends[0])), float(tidy(ends[1]))
 
     def p_value(self, null: float = 0.0) -> float:
@@ -179,7 +206,9 @@ class CrossedMean:
             return inside
         while outside / inside > 1.001:
             middle = float(np.sqrt(inside * outside))
-            inside, outside = (middle, outside) if self._holds(null, 1 - middle) else (inside, middle)
+            inside, outside = (
+                (middle, outside) if self._holds(null, 1 - middle) else (inside, middle)
+            )
         return outside
 
     def estimate(self) -> Estimate:
@@ -214,4 +243,6 @@ def crossed_mean(values_IS: np.ndarray, individuals: Sequence[str]) -> CrossedMe
         return CrossedMean(over_individuals, items, trainings, 0.0)
     own_S, error_S, _ = ratio_of_sums(*by_cluster(values_IS - mean_I1, individuals))
     between = own_S.var(ddof=1) - np.square(error_S).sum() / (trainings - 1)
-    return CrossedMean(over_individuals, items, trainings, float(np.sqrt(max(0.0, between) / trainings)))
+    return CrossedMean(
+        over_individuals, items, trainings, float(np.sqrt(max(0.0, between) / trainings))
+    )

@@ -45,16 +45,29 @@ def learned_share(arms: Arms, whole: str, part: str, floor: str, null: float) ->
     """
 
     def at(share: float) -> CrossedMean:
-        return crossed_mean(arms.weighted({part: 1.0, whole: -share, floor: share - 1.0}), arms.individuals)
+        return crossed_mean(
+            arms.weighted({part: 1.0, whole: -share, floor: share - 1.0}), arms.individuals
+        )
 
     gain = crossed_mean(arms.weighted({whole: 1.0, floor: -1.0}), arms.individuals)
     items, individuals = len(arms.items), len(set(arms.individuals))
     if gain.estimate().sign <= 0:
-        return Share(Estimate(None, None, None, items, individuals), None, f"{whole} is not clearly above {floor}")
+        return Share(
+            Estimate(None, None, None, items, individuals),
+            None,
+            f"{whole} is not clearly above {floor}",
+        )
     learned = at(0.0).mean / gain.mean
-    low, high = (_crossing(lambda share, end=end: at(share).interval()[end], learned, way) for end, way in ((0, -1), (1, 1)))
+    low, high = (
+        _crossing(lambda share, end=end: at(share).interval()[end], learned, way)
+        for end, way in ((0, -1), (1, 1))
+    )
     if low is None or high is None:
-        return Share(Estimate(learned, None, None, items, individuals), None, "the share has no bounded interval")
+        return Share(
+            Estimate(learned, None, None, items, individuals),
+            None,
+            "the share has no bounded interval",
+        )
     return Share(Estimate(learned, low, high, items, individuals), at(null).p_value())
 
 
@@ -70,7 +83,12 @@ def _crossing(end: Callable[[float], float], start: float, direction: int) -> fl
     return round(float(brentq(end, start, start + direction * step, xtol=1e-9)), 9)
 
 
-REPRODUCED, NOT_REPRODUCED, UNDECIDED, NOT_MEASURED = "reproduced", "not reproduced", "undecided", "not measured"
+REPRODUCED, NOT_REPRODUCED, UNDECIDED, NOT_MEASURED = (
+    "reproduced",
+    "not reproduced",
+    "undecided",
+    "not measured",
+)
 FIRST_RULE = (NOT_MEASURED, NOT_REPRODUCED, UNDECIDED, REPRODUCED)
 """A claim has the first of these verdicts that one of its metrics has: it is reproduced where it is by all of them."""
 ENOUGH_TRAININGS = 3
@@ -136,7 +154,9 @@ class Result:
     @property
     def one_training(self) -> bool:
         """Whether it is measured, and a single training stands for all."""
-        return self.verdict != NOT_MEASURED and any(finding.one_training for finding in self.findings)
+        return self.verdict != NOT_MEASURED and any(
+            finding.one_training for finding in self.findings
+        )
 
     @property
     def established(self) -> bool:
@@ -146,19 +166,34 @@ class Result:
     @property
     def missing(self) -> tuple[str, ...]:
         """Recipes to measure."""
-        return tuple(dict.fromkeys(recipe for finding in self.findings for recipe in finding.missing))
+        return tuple(
+            dict.fromkeys(recipe for finding in self.findings for recipe in finding.missing)
+        )
 
 
 def evaluate(run: RunData, claims: Sequence[Claim] = CLAIMS) -> list[Result]:
     """Every claim against the scores of a run."""
     results = [
-        Result(claim, *(tuple(_finding(run, claim, metric) for metric in names) for names in (claim.metrics, claim.beside)))
+        Result(
+            claim,
+            *(
+                tuple(_finding(run, claim, metric) for metric in names)
+                for names in (claim.metrics, claim.beside)
+            ),
+        )
         for claim in claims
     ]
-    tested = [finding.p for result in results for finding in result.findings if finding.p is not None]
+    tested = [
+        finding.p for result in results for finding in result.findings if finding.p is not None
+    ]
     corrected = iter(holm(tested))
     return [
-        replace(result, findings=tuple(f if f.p is None else replace(f, corrected=next(corrected)) for f in result.findings))
+        replace(
+            result,
+            findings=tuple(
+                f if f.p is None else replace(f, corrected=next(corrected)) for f in result.findings
+            ),
+        )
         for result in results
     ]
 
@@ -177,7 +212,11 @@ def _finding(run: RunData, claim: Claim, metric: str) -> Finding:
     if individuals < FEWEST_CLUSTERS:
         difference = found.weighted({claim.better: 1.0, claim.worse: -1.0}).mean()
         mean = None if claim.kind == SHARE else float(difference)
-        return replace(told, estimate=Estimate(mean, None, None, len(found.items), individuals), lack="too few individuals")
+        return replace(
+            told,
+            estimate=Estimate(mean, None, None, len(found.items), individuals),
+            lack="too few individuals",
+        )
     if claim.kind == SHARE:
         share = learned_share(found, claim.better, claim.worse, str(claim.floor), claim.share)
         return replace(told, estimate=share.estimate, p=share.p, lack=share.lack)

@@ -72,7 +72,11 @@ class Claim:
     @property
     def arms(self) -> tuple[str, ...]:
         """The recipes that must be measured."""
-        return (self.better, self.worse) if self.floor is None else (self.better, self.worse, self.floor)
+        return (
+            (self.better, self.worse)
+            if self.floor is None
+            else (self.better, self.worse, self.floor)
+        )
 
 
 def _alignment(name: str, says: str, better: str, worse: str) -> Claim:
@@ -90,7 +94,12 @@ CLAIMS: tuple[Claim, ...] = (
         "dreambooth-video",
         "textual-inversion",
     ),
-    _alignment("elite-over-dreambooth", "ELITE keeps the subject better than DreamBooth", "elite", "dreambooth-video"),
+    _alignment(
+        "elite-over-dreambooth",
+        "ELITE keeps the subject better than DreamBooth",
+        "elite",
+        "dreambooth-video",
+    ),
     Claim(
         "videobooth-over-elite",
         "VideoBooth keeps the subject better than ELITE",
@@ -115,7 +124,12 @@ CLAIMS: tuple[Claim, ...] = (
         "videobooth",
         "textual-inversion",
     ),
-    _alignment("videobooth-over-dreambooth", "VideoBooth keeps the subject better than DreamBooth", "videobooth", "dreambooth-video"),
+    _alignment(
+        "videobooth-over-dreambooth",
+        "VideoBooth keeps the subject better than DreamBooth",
+        "videobooth",
+        "dreambooth-video",
+    ),
     Claim(
         "text-alignment-kept",
         "VideoBooth follows the text no worse than ELITE",
@@ -130,17 +144,35 @@ CLAIMS: tuple[Claim, ...] = (
         "other, and it gives VideoBooth 0.0001 more than ELITE.",
     ),
     _ablation(
-        "coarse-to-fine-over-coarse", "Coarse-to-fine keeps the subject better than coarse only", "videobooth-short", "videobooth-coarse"
+        "coarse-to-fine-over-coarse",
+        "Coarse-to-fine keeps the subject better than coarse only",
+        "videobooth-short",
+        "videobooth-coarse",
     ),
-    _ablation("coarse-to-fine-over-fine", "Coarse-to-fine keeps the subject better than fine only", "videobooth-short", "videobooth-fine"),
+    _ablation(
+        "coarse-to-fine-over-fine",
+        "Coarse-to-fine keeps the subject better than fine only",
+        "videobooth-short",
+        "videobooth-fine",
+    ),
     _ablation(
         "coarse-to-fine-over-joint",
         "Coarse-to-fine keeps the subject better than training both jointly",
         "videobooth-short",
         "videobooth-joint",
     ),
-    _ablation("fine-over-coarse", "Fine only keeps the subject better than coarse only", "videobooth-fine", "videobooth-coarse"),
-    _ablation("joint-over-fine", "Training both jointly keeps the subject better than fine only", "videobooth-joint", "videobooth-fine"),
+    _ablation(
+        "fine-over-coarse",
+        "Fine only keeps the subject better than coarse only",
+        "videobooth-fine",
+        "videobooth-coarse",
+    ),
+    _ablation(
+        "joint-over-fine",
+        "Training both jointly keeps the subject better than fine only",
+        "videobooth-joint",
+        "videobooth-fine",
+    ),
     Claim(
         "joint-teaches-coarse-less",
         "With the fine path off, the coarse encoder trained alone keeps the subject better than the one trained jointly",

@@ -40,7 +40,11 @@ def write_scores(run: RunData, folder: Path) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = io.StringIO()
-    table = csv.DictWriter(file, [*IDENTITY, *COSTS, *(spec.name for spec in run.metrics), "reason"], lineterminator="\n")
+    table = csv.DictWriter(
+        file,
+        [*IDENTITY, *COSTS, *(spec.name for spec in run.metrics), "reason"],
+        lineterminator="\n",
+    )
     table.writeheader()
     table.writerows(_rows(run))
     content = file.getvalue()
@@ -51,11 +55,15 @@ def write_scores(run: RunData, folder: Path) -> Path:
         "prompts_per_subject": run.prompts_per_subject,
         "models": {model.name: asdict(model) for model in run.models},
         "metrics": {spec.name: asdict(spec) for spec in run.metrics},
-        "runs": [{key: manifest[key] for key in OF_RUN if key in manifest} for manifest in run.manifests],
+        "runs": [
+            {key: manifest[key] for key in OF_RUN if key in manifest} for manifest in run.manifests
+        ],
     }
     path = folder / NAME
     path.write_bytes(content.encode("utf-8"))
-    path.with_suffix(".json").write_text(json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+    path.with_suffix(".json").write_text(
+        json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8"
+    )
     return path
 
 
@@ -79,19 +87,34 @@ def read_scores(path: Path | str) -> RunData:
         return _run_data(record, list(_parsed(content)))
     except (KeyError, TypeError, ValueError, AttributeError, csv.Error) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        raise RunFolderError(f"the stored scores {table} are damaged or from another version of vbbench: {what}.") from error
+        raise RunFolderError(
+            f"the stored scores {table} are damaged or from another version of vbbench: {what}."
+        ) from error
 
 
 def _rows(run: RunData) -> Iterator[dict[str, Any]]:
-    fits = {name: {subject: (seconds, memory) for subject, seconds, memory in own} for name, own in run.fits.items()}
+    fits = {
+        name: {subject: (seconds, memory) for subject, seconds, memory in own}
+        for name, own in run.fits.items()
+    }
     for model in run.models:
         for item in run.items:
             clip = run.clips[model.name, item.id]
             fit_seconds, fit_memory = fits[model.name].get(item.subject_id, (None, None))
-            results = {spec.name: run.results[model.name, item.id, spec.name] for spec in run.metrics}
+            results = {
+                spec.name: run.results[model.name, item.id, spec.name] for spec in run.metrics
+            }
             costs = (fit_seconds, fit_memory, clip.seconds, clip.peak_memory_mb)
             seed = "" if model.training_seed is None else model.training_seed
-            identity = (model.name, model.recipe, seed, item.id, item.subject_id, item.class_name, clip.status)
+            identity = (
+                model.name,
+                model.recipe,
+                seed,
+                item.id,
+                item.subject_id,
+                item.class_name,
+                clip.status,
+            )
             yield {
                 **dict(zip(IDENTITY, identity, strict=True)),
                 **{name: _written(value) for name, value in zip(COSTS, costs, strict=True)},
@@ -110,7 +133,10 @@ def _reason(clip: Clip, results: Mapping[str, Result]) -> str:
 def _run_data(record: Mapping[str, Any], rows: Sequence[_Row]) -> RunData:
     models = tuple(read_model(name, facts) for name, facts in record["models"].items())
     specs = tuple(spec_from_json(spec) for spec in record["metrics"].values())
-    items = {row["item_id"]: ItemFacts(row["item_id"], row["subject_id"], row["class"], "", "", Path()) for row in rows}
+    items = {
+        row["item_id"]: ItemFacts(row["item_id"], row["subject_id"], row["class"], "", "", Path())
+        for row in rows
+    }
     by_key = {(row["model"], row["item_id"]): row for row in rows}
     expected = [(model.name, item) for model in models for item in items]
     if not rows or len(rows) != len(by_key) or by_key.keys() != set(expected):
@@ -124,7 +150,17 @@ def _run_data(record: Mapping[str, Any], rows: Sequence[_Row]) -> RunData:
     }
     fits = {model.name: _fits([by_key[model.name, item] for item in items]) for model in models}
     suite, runs = _suite(record["suite"]), tuple(map(_manifest, record["runs"]))
-    return RunData(suite, tuple(items.values()), models, specs, clips, results, fits, runs, prompts_per_subject=prompts_of(record))
+    return RunData(
+        suite,
+        tuple(items.values()),
+        models,
+        specs,
+        clips,
+        results,
+        fits,
+        runs,
+        prompts_per_subject=prompts_of(record),
+    )
 
 
 def _suite(record: Mapping[str, Any]) -> SuiteFacts:
@@ -144,7 +180,12 @@ def _clip(row: _Row) -> Clip:
     if row["status"] not in STATUSES:
         raise ValueError(f"{row['status']!r} is no status")
     reason = None if row["status"] == "done" else row["reason"]
-    return Clip(row["status"], reason, seconds=_number(row["sample_seconds"]), peak_memory_mb=_number(row["peak_memory_mb"]))
+    return Clip(
+        row["status"],
+        reason,
+        seconds=_number(row["sample_seconds"]),
+        peak_memory_mb=_number(row["peak_memory_mb"]),
+    )
 
 
 def _reasons(row: _Row) -> Mapping[str, str]:
@@ -155,12 +196,21 @@ def _result(row: _Row, clip: Clip, reasons: Mapping[str, str], metric: str) -> R
     value = _number(row[metric]) if clip.status == "done" else None
     if value is not None:
         return Result(value)
-    return Result(None, clip.reason if clip.status != "done" else str(reasons.get(metric, "no reason given")))
+    return Result(
+        None, clip.reason if clip.status != "done" else str(reasons.get(metric, "no reason given"))
+    )
 
 
 def _fits(rows: Sequence[_Row]) -> tuple[tuple[str, float, float | None], ...]:
-    fits = {row["subject_id"]: (_number(row["fit_seconds"]), _number(row["fit_memory_mb"])) for row in rows}
-    return tuple((subject, seconds, memory) for subject, (seconds, memory) in fits.items() if seconds is not None)
+    fits = {
+        row["subject_id"]: (_number(row["fit_seconds"]), _number(row["fit_memory_mb"]))
+        for row in rows
+    }
+    return tuple(
+        (subject, seconds, memory)
+        for subject, (seconds, memory) in fits.items()
+        if seconds is not None
+    )
 
 
 def _parsed(content: str) -> Iterator[_Row]:

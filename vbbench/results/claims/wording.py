@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from vbbench.results import format as words
+from vbbench.results import formatting
 from vbbench.results.aggregate import failures
-from vbbench.results.claims.evaluate import ENOUGH_TRAININGS, NOT_MEASURED, NOT_REPRODUCED, REPRODUCED, UNDECIDED, Finding, Result
+from vbbench.results.claims.evaluate import (
+    ENOUGH_TRAININGS,
+    NOT_MEASURED,
+    NOT_REPRODUCED,
+    REPRODUCED,
+    UNDECIDED,
+    Finding,
+    Result,
+)
 from vbbench.results.claims.paper_claims import FIRST_CLIP, SHARE, Claim
 from vbbench.results.run_data import RunData
 
@@ -25,23 +33,30 @@ BESIDE = {REPRODUCED: "agrees", NOT_REPRODUCED: "says the opposite", UNDECIDED: 
 
 def title(metric: str) -> str:
     """A metric's name for people."""
-    return "First clip" if metric == FIRST_CLIP else words.metric_title(metric)
+    return "First clip" if metric == FIRST_CLIP else formatting.metric_title(metric)
 
 
 def amount(claim: Claim, finding: Finding) -> str:
     """``+0.031 (+0.012 to +0.050)``: the difference, or the share learned, with its interval; a dash where there is none."""
     estimate = finding.estimate
     if estimate is None or estimate.mean is None:
-        return words.NOTHING
+        return formatting.NOTHING
     numbers = (estimate.mean, estimate.low, estimate.high)
     if claim.kind == SHARE:
-        told = [words.NOTHING if number is None else f"{words.number(100 * number, 0)} %" for number in numbers]
+        told = [
+            formatting.NOTHING if number is None else f"{formatting.number(100 * number, 0)} %"
+            for number in numbers
+        ]
     elif finding.metric == FIRST_CLIP:
-        told = [words.number(number, 1, signed=True) + " s" for number in numbers]
+        told = [formatting.number(number, 1, signed=True) + " s" for number in numbers]
     else:
         decimals = 3 if abs(estimate.mean) < 10 else 1
-        told = [words.number(number, decimals, signed=True) for number in numbers]
-    return told[0] if estimate.low is None or estimate.high is None else f"{told[0]} ({told[1]} to {told[2]})"
+        told = [formatting.number(number, decimals, signed=True) for number in numbers]
+    return (
+        told[0]
+        if estimate.low is None or estimate.high is None
+        else f"{told[0]} ({told[1]} to {told[2]})"
+    )
 
 
 def verdict(result: Result) -> str:
@@ -55,7 +70,9 @@ def sentence(result: Result) -> str:
     measured = [finding for finding in result.findings if finding.estimate is not None]
     if not measured:
         return f"{result.claim.says}: not measured, {result.findings[0].lack}."
-    told = ", ".join(f"{title(finding.metric)} {_amount_or_lack(result.claim, finding)}" for finding in measured)
+    told = ", ".join(
+        f"{title(finding.metric)} {_amount_or_lack(result.claim, finding)}" for finding in measured
+    )
     return f"{result.claim.says}: {told} {_samples(measured)}: {verdict(result)}{_why(result)}.{_beside(result)}"
 
 
@@ -65,12 +82,18 @@ def notes(result: Result) -> list[str]:
     told += [f"The paper: {_published(result.claim)}."] if result.claim.published else []
     if result.claim.kind == SHARE and result.verdict != NOT_MEASURED:
         told.append("The interval is of the ratio, after Fieller.")
-    measured = [finding for finding in (*result.findings, *result.beside) if finding.estimate is not None]
+    measured = [
+        finding for finding in (*result.findings, *result.beside) if finding.estimate is not None
+    ]
     lost = {model: left for finding in measured for model, left in (finding.lost or {}).items()}
     if lost:
-        told.append(f"Items without a value, left out of every model: {_listed(f'{model} {left}' for model, left in lost.items())}.")
+        told.append(
+            f"Items without a value, left out of every model: {_listed(f'{model} {left}' for model, left in lost.items())}."
+        )
     if unused := dict.fromkeys(model for finding in measured for model in finding.unused):
-        told.append(f"Left out, as another model lacks a training of that number: {words.listed(unused)}.")
+        told.append(
+            f"Left out, as another model lacks a training of that number: {formatting.listed(unused)}."
+        )
     fewest = min((len(finding.seeds) for finding in measured), default=ENOUGH_TRAININGS)
     if result.claim.of_training and fewest < ENOUGH_TRAININGS:
         told.append(
@@ -78,15 +101,25 @@ def notes(result: Result) -> list[str]:
             "`vbbench train NAME --seed 1` makes another, which is measured as NAME@1."
         )
     if any(finding.metric == FIRST_CLIP for finding in measured):
-        told.append("First clip: seconds of fitting to the subject, if any, and of sampling one clip, on the machine of the run.")
+        told.append(
+            "First clip: seconds of fitting to the subject, if any, and of sampling one clip, on the machine of the run."
+        )
     return told
 
 
 def machines(run: RunData) -> str:
     """A warning where seconds are not of one machine; empty where they are, as far as is known."""
     environments = [manifest.get("environment", {}) for manifest in run.manifests]
-    known = list(dict.fromkeys(f"{about.get('cpu', 'unknown')}, {about.get('device', 'cpu')}" for about in environments))
-    return f"The runs are from different machines, whose seconds do not compare: {_listed(known)}." if len(known) > 1 else ""
+    known = list(
+        dict.fromkeys(
+            f"{about.get('cpu', 'unknown')}, {about.get('device', 'cpu')}" for about in environments
+        )
+    )
+    return (
+        f"The runs are from different machines, whose seconds do not compare: {_listed(known)}."
+        if len(known) > 1
+        else ""
+    )
 
 
 def counts(results: Sequence[Result]) -> str:
@@ -95,19 +128,26 @@ def counts(results: Sequence[Result]) -> str:
     for kind in (REPRODUCED, NOT_REPRODUCED, UNDECIDED, NOT_MEASURED):
         number = sum(result.verdict == kind for result in results)
         told += [f"{number} {kind}"] if number else []
-    text = f"Of {words.count(len(results), 'claim')}: {words.listed(told)}."
-    single = sum(result.verdict in (REPRODUCED, NOT_REPRODUCED) and not result.established for result in results)
-    return f"{text} {single} of these verdicts from one training alone, not established." if single else text
+    text = f"Of {formatting.count(len(results), 'claim')}: {formatting.listed(told)}."
+    single = sum(
+        result.verdict in (REPRODUCED, NOT_REPRODUCED) and not result.established
+        for result in results
+    )
+    return (
+        f"{text} {single} of these verdicts from one training alone, not established."
+        if single
+        else text
+    )
 
 
 def scores_from(run: RunData) -> str:
     """Which scores these are: suite, individuals, items, digest, specs."""
     suite, individuals = run.suite, len(set(run.subject_of.values()))
-    part = words.restriction(run.prompts_per_subject)
-    specs = ", ".join(f"{words.metric_title(spec.name)} {spec.id}" for spec in run.metrics)
+    part = formatting.restriction(run.prompts_per_subject)
+    specs = ", ".join(f"{formatting.metric_title(spec.name)} {spec.id}" for spec in run.metrics)
     return (
-        f"Suite {suite.name} {suite.version} ({suite.digest[:12]}), scale {suite.scale}: {words.count(individuals, 'individual')}, "
-        f"{words.count(len(run.items), 'item')}{part and f', {part}'}. Metric specs: {specs}."
+        f"Suite {suite.name} {suite.version} ({suite.digest[:12]}), scale {suite.scale}: {formatting.count(individuals, 'individual')}, "
+        f"{formatting.count(len(run.items), 'item')}{part and f', {part}'}. Metric specs: {specs}."
     )
 
 
@@ -115,9 +155,12 @@ def lost_items(run: RunData, results: Sequence[Result]) -> list[str]:
     """Every reason why items of a model that a claim needs have no value, with their number."""
     recipes = {recipe for result in results for recipe in result.claim.arms}
     of_claims = {model.name for model in run.models if model.recipe in recipes}
-    metrics = {"video", *(metric for result in results for metric in (*result.claim.metrics, *result.claim.beside))}
+    metrics = {
+        "video",
+        *(metric for result in results for metric in (*result.claim.metrics, *result.claim.beside)),
+    }
     return [
-        f"{failure.model}, {failure.what}: {words.count(len(failure.items), 'item')}: {failure.reason}"
+        f"{failure.model}, {failure.what}: {formatting.count(len(failure.items), 'item')}: {failure.reason}"
         for failure in failures(run)
         if failure.model in of_claims and failure.what in metrics
     ]
@@ -129,31 +172,49 @@ def how_to_measure(run: RunData, results: Sequence[Result]) -> str:
     if not lacking:
         return ""
     recipes = list(dict.fromkeys(recipe for result in lacking for recipe in result.missing))
-    unmeasured = [finding for result in lacking for finding in result.findings if finding.estimate is None]
-    told = [f"no scores of {words.listed(recipes)}"] if recipes else []
-    told += dict.fromkeys(finding.lack for finding in unmeasured if not finding.lack.startswith("no scores of"))
-    metrics = dict.fromkeys(m for r in results for m in (*r.claim.metrics, *r.claim.beside) if m != FIRST_CLIP)
-    models = ",".join(recipes or dict.fromkeys(recipe for result in lacking for recipe in result.claim.arms))
+    unmeasured = [
+        finding for result in lacking for finding in result.findings if finding.estimate is None
+    ]
+    told = [f"no scores of {formatting.listed(recipes)}"] if recipes else []
+    told += dict.fromkeys(
+        finding.lack for finding in unmeasured if not finding.lack.startswith("no scores of")
+    )
+    metrics = dict.fromkeys(
+        m for r in results for m in (*r.claim.metrics, *r.claim.beside) if m != FIRST_CLIP
+    )
+    models = ",".join(
+        recipes or dict.fromkeys(recipe for result in lacking for recipe in result.claim.arms)
+    )
     all_measured = metrics.keys() <= {spec.name for spec in run.metrics}
-    options = f"--suite {run.suite.name} --models {models}" + ("" if all_measured else f" --metrics {','.join(metrics)}")
+    options = f"--suite {run.suite.name} --models {models}" + (
+        "" if all_measured else f" --metrics {','.join(metrics)}"
+    )
     many = len(lacking) > 1
     return (
-        f"{words.count(len(lacking), 'claim')} of {len(results)} {'are' if many else 'is'} not measured ({_listed(told)}): "
+        f"{formatting.count(len(lacking), 'claim')} of {len(results)} {'are' if many else 'is'} not measured ({_listed(told)}): "
         f"`vbbench run {options} --out runs/more` measures {'them' if many else 'it'}; then name runs/more as well."
     )
 
 
 def _amount_or_lack(claim: Claim, finding: Finding) -> str:
-    return amount(claim, finding) if finding.estimate and finding.estimate.mean is not None else "without a number"
+    return (
+        amount(claim, finding)
+        if finding.estimate and finding.estimate.mean is not None
+        else "without a number"
+    )
 
 
 def _samples(findings: Sequence[Finding]) -> str:
     individuals = sorted({finding.estimate.clusters for finding in findings if finding.estimate})
     trainings = sorted({len(finding.seeds) for finding in findings} - {0})
-    over = words.listed(map(str, individuals)) + (" individual" if individuals == [1] else " individuals")
+    over = formatting.listed(map(str, individuals)) + (
+        " individual" if individuals == [1] else " individuals"
+    )
     if not trainings:
         return f"over {over}"
-    return f"over {over} and {words.listed(map(str, trainings))}" + (" training" if trainings == [1] else " trainings")
+    return f"over {over} and {formatting.listed(map(str, trainings))}" + (
+        " training" if trainings == [1] else " trainings"
+    )
 
 
 def _why(result: Result) -> str:
@@ -165,7 +226,11 @@ def _why(result: Result) -> str:
             told.append(f"{name}: {finding.lack}")
         elif finding.verdict == UNDECIDED:
             line = "zero" if finding.null == 0 else _line(result.claim, finding)
-            told.append(f"{name}: {finding.lack}" if finding.lack else f"the interval of {name} holds {line}")
+            told.append(
+                f"{name}: {finding.lack}"
+                if finding.lack
+                else f"the interval of {name} holds {line}"
+            )
         elif finding.verdict == NOT_REPRODUCED:
             told.append(f"by {name} it is the other way round")
         elif len(result.findings) > 1 and result.verdict != REPRODUCED:
@@ -174,7 +239,11 @@ def _why(result: Result) -> str:
 
 
 def _line(claim: Claim, finding: Finding) -> str:
-    return f"{words.number(100 * finding.null, 0)} %" if claim.kind == SHARE else words.number(finding.null, 3, signed=True)
+    return (
+        f"{formatting.number(100 * finding.null, 0)} %"
+        if claim.kind == SHARE
+        else formatting.number(finding.null, 3, signed=True)
+    )
 
 
 def _beside(result: Result) -> str:
@@ -189,7 +258,8 @@ def _beside(result: Result) -> str:
 def _published(claim: Claim) -> str:
     table = claim.published or {}
     return ", ".join(
-        f"{title(metric)} {table[claim.better][metric]:.2f} against {table[claim.worse][metric]:.2f}" for metric in claim.metrics
+        f"{title(metric)} {table[claim.better][metric]:.2f} against {table[claim.worse][metric]:.2f}"
+        for metric in claim.metrics
     )
 
 

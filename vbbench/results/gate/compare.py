@@ -142,7 +142,14 @@ def _check_suite(run: RunData, recording: Recording) -> None:
         )
 
 
-def _metric_verdict(run: RunData, recording: Recording, tolerances: Tolerances, model: str, metric: str, wanted: Sequence[str]) -> Verdict:
+def _metric_verdict(
+    run: RunData,
+    recording: Recording,
+    tolerances: Tolerances,
+    model: str,
+    metric: str,
+    wanted: Sequence[str],
+) -> Verdict:
     spec, then = {spec.name: spec for spec in run.metrics}.get(metric), recording.metrics[metric]
     known = {facts.name: facts for facts in run.models}.get(model)
     if known is None:
@@ -151,16 +158,36 @@ def _metric_verdict(run: RunData, recording: Recording, tolerances: Tolerances, 
         return Verdict(model, metric, Kind.NOT_MEASURED, f"the run has no {metric}")
     if spec.id != then.id:
         fields = ", ".join(differing_fields(then, spec))
-        return Verdict(model, metric, Kind.NOT_COMPARABLE, f"recorded by spec {then.id}, now {spec.id}: they differ in {fields}")
+        return Verdict(
+            model,
+            metric,
+            Kind.NOT_COMPARABLE,
+            f"recorded by spec {then.id}, now {spec.id}: they differ in {fields}",
+        )
     chosen = set(wanted)
-    old = {item: value for item, value in recording.models[model].scores[metric].items() if item in chosen and value is not None}
+    old = {
+        item: value
+        for item, value in recording.models[model].scores[metric].items()
+        if item in chosen and value is not None
+    }
     new = run.values(model, metric)
     lost = [item for item in old if item not in new]
     if lost:
-        reason = run.results[model, lost[0], metric].reason if (model, lost[0], metric) in run.results else "it is not in the run"
-        return Verdict(model, metric, Kind.NOT_MEASURED, f"{len(lost)} of {len(old)} items have no number now; {lost[0]}: {reason}")
+        reason = (
+            run.results[model, lost[0], metric].reason
+            if (model, lost[0], metric) in run.results
+            else "it is not in the run"
+        )
+        return Verdict(
+            model,
+            metric,
+            Kind.NOT_MEASURED,
+            f"{len(lost)} of {len(old)} items have no number now; {lost[0]}: {reason}",
+        )
     if not old:
-        return Verdict(model, metric, Kind.NOT_MEASURED, "none of these items has a recorded number")
+        return Verdict(
+            model, metric, Kind.NOT_MEASURED, "none of these items has a recorded number"
+        )
     return _compared(
         model,
         metric,
@@ -189,23 +216,62 @@ def _compared(
     individuals = [recording.subject_of[item] for item in old]
     change = mean_with_interval(differences, individuals)
     bound = _noise_bound(recording.noise.get(metric))
-    moved = sorted((Moved(item, old[item], new[item]) for item in old), key=lambda m: -abs(m.new - m.old))
+    moved = sorted(
+        (Moved(item, old[item], new[item]) for item in old), key=lambda m: -abs(m.new - m.old)
+    )
     beyond = tuple(m for m in moved if abs(m.new - m.old) > bound)
     means = (_mean(old.values()), _mean([new[item] for item in old]))
-    said = {"old": means[0], "new": means[1], "change": change, "tolerance": tolerance.value, "noise": bound, "moved": beyond[:SHOWN_ITEMS]}
+    said = {
+        "old": means[0],
+        "new": means[1],
+        "change": change,
+        "tolerance": tolerance.value,
+        "noise": bound,
+        "moved": beyond[:SHOWN_ITEMS],
+    }
     if not beyond and bound <= tolerance.value:
         return Verdict(model, metric, Kind.SAME, "no item moved beyond noise", **said)
-    how_many = f"{len(beyond)} of {len(old)} items moved" if beyond else f"noise reaches {bound:.4f} an item"
+    how_many = (
+        f"{len(beyond)} of {len(old)} items moved"
+        if beyond
+        else f"noise reaches {bound:.4f} an item"
+    )
     if equivalence(differences, individuals, tolerance.value).verdict == EQUIVALENT:
-        return Verdict(model, metric, Kind.SAME, f"{how_many}, the mean by less than the tolerance", **said)
+        return Verdict(
+            model, metric, Kind.SAME, f"{how_many}, the mean by less than the tolerance", **said
+        )
     if change.sign == 0 and not beyond:
-        return Verdict(model, metric, Kind.NOT_MEASURED, f"{how_many}: a change of the tolerance's size could hide in it", **said)
+        return Verdict(
+            model,
+            metric,
+            Kind.NOT_MEASURED,
+            f"{how_many}: a change of the tolerance's size could hide in it",
+            **said,
+        )
     if change.sign == 0:
-        why = "too few individuals to show that it does not matter" if change.low is None else UNCLEAR
-        return Verdict(model, metric, Kind.DRIFTED, f"{how_many}, by {_rms(differences):.4f} (root mean square); {why}", **said)
-    kind = Kind.BETTER if change.sign == better and can_improve and metric not in UNDIRECTED else Kind.DRIFTED
+        why = (
+            "too few individuals to show that it does not matter" if change.low is None else UNCLEAR
+        )
+        return Verdict(
+            model,
+            metric,
+            Kind.DRIFTED,
+            f"{how_many}, by {_rms(differences):.4f} (root mean square); {why}",
+            **said,
+        )
+    kind = (
+        Kind.BETTER
+        if change.sign == better and can_improve and metric not in UNDIRECTED
+        else Kind.DRIFTED
+    )
     direction = "up" if change.sign > 0 else "down"
-    return Verdict(model, metric, kind, f"{how_many}; the mean went {direction} by {abs(change.mean or 0.0):.4f}", **said)
+    return Verdict(
+        model,
+        metric,
+        kind,
+        f"{how_many}; the mean went {direction} by {abs(change.mean or 0.0):.4f}",
+        **said,
+    )
 
 
 def _rms(differences: Sequence[float]) -> float:
@@ -216,17 +282,26 @@ def _noise_bound(noise: Noise | None) -> float:
     return max(LEAST_NOISE, NOISE_FACTOR * noise.largest) if noise else LEAST_NOISE
 
 
-def _cost_verdicts(run: RunData, recording: Recording, tolerances: Tolerances, model: str) -> list[Verdict]:
+def _cost_verdicts(
+    run: RunData, recording: Recording, tolerances: Tolerances, model: str
+) -> list[Verdict]:
     """Speed and memory, only on the recording's own kind of machine."""
     if model not in {known.name for known in run.models}:
         return []
     then, now = recording.models[model].cost, cost_of(run, model)
     if then.machine != now.machine or not then.slowness or not now.slowness:
         why = f"recorded on {then.machine}; this is {now.machine}"
-        return [Verdict(model, name, Kind.NOT_COMPARABLE, why, counts=False) for name in ("seconds", "memory")]
+        return [
+            Verdict(model, name, Kind.NOT_COMPARABLE, why, counts=False)
+            for name in ("seconds", "memory")
+        ]
     return [
-        _ratio_verdict(model, "seconds", _relative_seconds(then), _relative_seconds(now), tolerances.speed),
-        _ratio_verdict(model, "memory", then.peak_memory_mb, _memory_as_then(then, now), tolerances.memory),
+        _ratio_verdict(
+            model, "seconds", _relative_seconds(then), _relative_seconds(now), tolerances.speed
+        ),
+        _ratio_verdict(
+            model, "memory", then.peak_memory_mb, _memory_as_then(then, now), tolerances.memory
+        ),
     ]
 
 
@@ -244,13 +319,25 @@ def _memory_as_then(then: Cost, now: Cost) -> float | None:
     return now.peak_memory_mb - now.resident_mb + then.resident_mb
 
 
-def _ratio_verdict(model: str, what: str, old: float | None, new: float | None, tolerance: Tolerance) -> Verdict:
+def _ratio_verdict(
+    model: str, what: str, old: float | None, new: float | None, tolerance: Tolerance
+) -> Verdict:
     if not all(value is not None and math.isfinite(value) and value > 0 for value in (old, new)):
-        return Verdict(model, what, Kind.NOT_COMPARABLE, "it was not measured in one of the two", counts=False)
+        return Verdict(
+            model, what, Kind.NOT_COMPARABLE, "it was not measured in one of the two", counts=False
+        )
     ratio = new / old
     told = f"{ratio:.2f} times what was recorded"
     if ratio > tolerance.value:
-        return Verdict(model, what, Kind.SLOWER if what == "seconds" else Kind.DRIFTED, told, old, new, tolerance=tolerance.value)
+        return Verdict(
+            model,
+            what,
+            Kind.SLOWER if what == "seconds" else Kind.DRIFTED,
+            told,
+            old,
+            new,
+            tolerance=tolerance.value,
+        )
     kind = Kind.BETTER if ratio < 1 / tolerance.value else Kind.SAME
     return Verdict(model, what, kind, told, old, new, tolerance=tolerance.value)
 
@@ -264,7 +351,14 @@ def _mean(numbers: Collection[float]) -> float:
 
 def changes(old: Recording, new: Recording) -> list[str]:
     """Sentences: who recorded the new one and why, then everything that differs, numbers last; empty where all is the same."""
-    found = [*_facts(old, new), *_suite(old, new), *_specs(old, new), *_models(old, new), *_scores(old, new), *_noise(old, new)]
+    found = [
+        *_facts(old, new),
+        *_suite(old, new),
+        *_specs(old, new),
+        *_models(old, new),
+        *_scores(old, new),
+        *_noise(old, new),
+    ]
     if not found:
         return []
     when, who, why = (new.facts.get(key) for key in ("when", "who", "why"))
@@ -301,7 +395,11 @@ def _models(old: Recording, new: Recording) -> Iterator[str]:
             then, now = old.models[name], new.models[name]
             yield from _change(f"{name}: recipe", then.digest[:12], now.digest[:12])
             for part in dict.fromkeys((*then.weights, *now.weights)):
-                yield from _change(f"{name}: weights {part}", then.weights.get(part, "")[:12], now.weights.get(part, "")[:12])
+                yield from _change(
+                    f"{name}: weights {part}",
+                    then.weights.get(part, "")[:12],
+                    now.weights.get(part, "")[:12],
+                )
             for key in dict.fromkeys((*then.params, *now.params)):
                 yield from _change(f"{name}: {key}", then.params.get(key), now.params.get(key))
 
@@ -317,23 +415,38 @@ def _noise(old: Recording, new: Recording) -> Iterator[str]:
     for name in dict.fromkeys((*old.noise, *new.noise)):
         then, now = (recording.noise.get(name) for recording in (old, new))
         if then != now:
-            told = ["not measured" if noise is None else f"{noise.largest:.1e} at most" for noise in (then, now)]
+            told = [
+                "not measured" if noise is None else f"{noise.largest:.1e} at most"
+                for noise in (then, now)
+            ]
             yield f"noise of {name}: {told[0]} -> {told[1]}"
     yield from _change("quick models", ", ".join(old.quick.models), ", ".join(new.quick.models))
     yield from _change("quick items", len(old.quick.items), len(new.quick.items))
 
 
 def _moved(
-    name: str, metric: str, then: Mapping[str, float | None], now: Mapping[str, float | None], subject_of: Mapping[str, str]
+    name: str,
+    metric: str,
+    then: Mapping[str, float | None],
+    now: Mapping[str, float | None],
+    subject_of: Mapping[str, str],
 ) -> Iterator[str]:
-    both = {item: (value, now[item]) for item, value in then.items() if value is not None and now.get(item) is not None}
+    both = {
+        item: (value, now[item])
+        for item, value in then.items()
+        if value is not None and now.get(item) is not None
+    }
     differences = {item: b - a for item, (a, b) in both.items() if b is not None}
     moved = sum(difference != 0 for difference in differences.values())
     if moved:
-        found = mean_with_interval(list(differences.values()), [subject_of[item] for item in differences])
+        found = mean_with_interval(
+            list(differences.values()), [subject_of[item] for item in differences]
+        )
         interval = "" if found.low is None else f" ({found.low:+.4f} to {found.high:+.4f})"
         yield f"{name}: {metric} moved on {moved} of {len(differences)} items, by {found.mean:+.4f} in the mean{interval}."
-    lost = sum(value is not None and now.get(item) is None for item, value in then.items() if item in now)
+    lost = sum(
+        value is not None and now.get(item) is None for item, value in then.items() if item in now
+    )
     if lost:
         yield f"{name}: {metric} has no number any more for {lost} items."
 

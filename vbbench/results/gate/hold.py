@@ -55,7 +55,9 @@ def hold(
     for what, known in (("models", recording.models), ("items", recording.subject_of)):
         for name in chosen[what] or ():
             if name not in known:  # a name with a slip in it must not be a row that nobody misses
-                raise UsageError(f"{path} has no scores of the {what[:-1]} {name!r}: {nearest(name, known)}")
+                raise UsageError(
+                    f"{path} has no scores of the {what[:-1]} {name!r}: {nearest(name, known)}"
+                )
     limits = read_tolerances(Path(tolerances or BUNDLED))
     return Held(compare(data, recording, limits, **chosen), data, recording, limits, path)
 

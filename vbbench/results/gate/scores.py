@@ -85,7 +85,9 @@ class Recording:
     quick: Quick
 
 
-def recording_of(run: RunData, facts: Mapping[str, Any], reruns: Sequence[RunData] = ()) -> Recording:
+def recording_of(
+    run: RunData, facts: Mapping[str, Any], reruns: Sequence[RunData] = ()
+) -> Recording:
     """What is recorded of a run.
 
     Args:
@@ -98,7 +100,10 @@ def recording_of(run: RunData, facts: Mapping[str, Any], reruns: Sequence[RunDat
     models = {model.name: _recorded(run, model.name) for model in run.models}
     environments = [_environment(other) for other in reruns]
     conditions = [
-        ", ".join(f"{key} {value}" for key, value in found.items() if key in ("threads", "device", "cpu")) for found in environments
+        ", ".join(
+            f"{key} {value}" for key, value in found.items() if key in ("threads", "device", "cpu")
+        )
+        for found in environments
     ]
     return Recording(
         suite=suite,
@@ -119,18 +124,27 @@ def _check_rerun(run: RunData, rerun: RunData) -> None:
         raise InputError("a rerun is of another suite: its differences are no noise.")
     specs = {spec.name: spec.id for spec in run.metrics}
     if not rerun.metrics or any(specs.get(spec.name) != spec.id for spec in rerun.metrics):
-        raise InputError("a rerun was measured by other metric specs: its differences are no noise.")
+        raise InputError(
+            "a rerun was measured by other metric specs: its differences are no noise."
+        )
     known = {model.name: model for model in run.models}
     for model in rerun.models:
         # params hold the batch size, which is just what reruns vary
-        same = model.name in known and (model.digest, model.weights) == (known[model.name].digest, known[model.name].weights)
+        same = model.name in known and (model.digest, model.weights) == (
+            known[model.name].digest,
+            known[model.name].weights,
+        )
         if not same:
-            raise InputError(f"a rerun's model {model.name} is not the run's: its differences are no noise.")
+            raise InputError(
+                f"a rerun's model {model.name} is not the run's: its differences are no noise."
+            )
 
 
 def _quick(run: RunData) -> Quick:
     """The models that sample at once (a fit takes too long), and the first item of every subject."""
-    sampled = [model.name for model in run.models if not model.is_reference and not run.fits[model.name]]
+    sampled = [
+        model.name for model in run.models if not model.is_reference and not run.fits[model.name]
+    ]
     chosen = [name for name in QUICK_MODELS if name in sampled] or sampled
     first = {subject: item for item, subject in reversed(run.subject_of.items())}
     return Quick(tuple(chosen), tuple(item.id for item in run.items if item.id in first.values()))
@@ -149,7 +163,9 @@ def measured_noise(run: RunData, reruns: Sequence[RunData]) -> dict[str, Noise]:
             if item in values[model.name]
         ]
         if differences:
-            sd = math.sqrt(sum(d * d for d in differences) / len(differences))  # about zero: it is the same code
+            sd = math.sqrt(
+                sum(d * d for d in differences) / len(differences)
+            )  # about zero: it is the same code
             found[spec.name] = Noise(sd, max(map(abs, differences)), len(differences))
     return found
 
@@ -157,7 +173,9 @@ def measured_noise(run: RunData, reruns: Sequence[RunData]) -> dict[str, Noise]:
 def cost_of(run: RunData, model: str) -> Cost:
     """What the model took in a run: mean seconds a clip and a subject, the largest peak of memory."""
     environment = _environment(run)
-    clips = [clip for (name, _), clip in run.clips.items() if name == model and clip.status == "done"]
+    clips = [
+        clip for (name, _), clip in run.clips.items() if name == model and clip.status == "done"
+    ]
     fits = run.fits[model]
     return Cost(
         machine=f"{environment.get('cpu')}, {environment.get('device')}, {environment.get('threads')} threads",
@@ -165,7 +183,14 @@ def cost_of(run: RunData, model: str) -> Cost:
         resident_mb=environment.get("resident_mb"),
         sample_seconds=_mean([clip.seconds for clip in clips]),
         fit_seconds=_mean([seconds for _, seconds, _ in fits]),
-        peak_memory_mb=max((mb for mb in [*(c.peak_memory_mb for c in clips), *(m for _, _, m in fits)] if mb is not None), default=None),
+        peak_memory_mb=max(
+            (
+                mb
+                for mb in [*(c.peak_memory_mb for c in clips), *(m for _, _, m in fits)]
+                if mb is not None
+            ),
+            default=None,
+        ),
     )
 
 
@@ -176,7 +201,10 @@ def write_recording(path: Path, recording: Recording) -> None:
         "recorded": dict(recording.facts),
         "suite": dict(recording.suite),
         "scale": recording.scale,
-        "noise": {"conditions": list(recording.conditions), "metrics": {name: asdict(noise) for name, noise in recording.noise.items()}},
+        "noise": {
+            "conditions": list(recording.conditions),
+            "metrics": {name: asdict(noise) for name, noise in recording.noise.items()},
+        },
         "quick": asdict(recording.quick),
         "metrics": {name: asdict(spec) for name, spec in recording.metrics.items()},
         "items": dict(recording.subject_of),
@@ -184,7 +212,9 @@ def write_recording(path: Path, recording: Recording) -> None:
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.tmp")
-    partial.write_text(json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    partial.write_text(
+        json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+    )
     os.replace(partial, path)
 
 
@@ -197,7 +227,9 @@ def read_recording(path: Path) -> Recording:
     try:
         record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
     except FileNotFoundError:
-        raise InputError(f"there are no recorded scores {path}: `vbbench gate record RUN` makes them.") from None
+        raise InputError(
+            f"there are no recorded scores {path}: `vbbench gate record RUN` makes them."
+        ) from None
     except (OSError, ValueError) as error:
         raise InputError(f"the recorded scores {path} cannot be read: {error}.") from None
     try:
@@ -208,7 +240,9 @@ def read_recording(path: Path) -> Recording:
         return recording
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        raise InputError(f"the recorded scores {path} are damaged or from another version of vbbench: {what}.") from None
+        raise InputError(
+            f"the recorded scores {path} are damaged or from another version of vbbench: {what}."
+        ) from None
 
 
 def _recording(record: Mapping[str, Any]) -> Recording:
@@ -218,7 +252,10 @@ def _recording(record: Mapping[str, Any]) -> Recording:
             digest=str(known["digest"]),
             weights=dict(known["weights"]),
             params=dict(known["params"]),
-            scores={metric: {item: _finite(value) for item, value in values.items()} for metric, values in known["scores"].items()},
+            scores={
+                metric: {item: _finite(value) for item, value in values.items()}
+                for metric, values in known["scores"].items()
+            },
             cost=Cost(**known["cost"]),
         )
         for name, known in record["models"].items()
@@ -232,7 +269,9 @@ def _recording(record: Mapping[str, Any]) -> Recording:
         noise={name: Noise(**noise) for name, noise in record["noise"]["metrics"].items()},
         conditions=list(record["noise"]["conditions"]),
         facts=dict(record["recorded"]),
-        quick=Quick(tuple(map(str, record["quick"]["models"])), tuple(map(str, record["quick"]["items"]))),
+        quick=Quick(
+            tuple(map(str, record["quick"]["models"])), tuple(map(str, record["quick"]["items"]))
+        ),
     )
 
 
@@ -244,9 +283,14 @@ def _check(recording: Recording) -> None:
     if not all(isinstance(subject, str) and subject for subject in recording.subject_of.values()):
         raise ValueError("an item has no subject")
     for name, model in recording.models.items():
-        if set(model.scores) != set(recording.metrics) or any(set(values) != items for values in model.scores.values()):
+        if set(model.scores) != set(recording.metrics) or any(
+            set(values) != items for values in model.scores.values()
+        ):
             raise ValueError(f"the scores of {name} are not of every metric and item")
-        _check_numbers(f"the cost of {name}", [value for key, value in asdict(model.cost).items() if key != "machine"])
+        _check_numbers(
+            f"the cost of {name}",
+            [value for key, value in asdict(model.cost).items() if key != "machine"],
+        )
     if not set(recording.noise) <= set(recording.metrics):
         raise ValueError("it holds noise of a metric that was not recorded")
     for name, noise in recording.noise.items():
@@ -255,7 +299,12 @@ def _check(recording: Recording) -> None:
 
 def _check_numbers(what: str, values: Sequence[Any]) -> None:
     for value in values:
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0):
+        if value is not None and (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not math.isfinite(value)
+            or value < 0
+        ):
             raise ValueError(f"{what} holds {value!r}")
 
 
@@ -265,8 +314,13 @@ def _refuse(constant: str) -> NoReturn:
 
 def _recorded(run: RunData, name: str) -> RecordedModel:
     model = next(model for model in run.models if model.name == name)
-    scores = {spec.name: {item.id: run.results[name, item.id, spec.name].value for item in run.items} for spec in run.metrics}
-    return RecordedModel(model.title, model.digest, model.weights, model.params, scores, cost_of(run, name))
+    scores = {
+        spec.name: {item.id: run.results[name, item.id, spec.name].value for item in run.items}
+        for spec in run.metrics
+    }
+    return RecordedModel(
+        model.title, model.digest, model.weights, model.params, scores, cost_of(run, name)
+    )
 
 
 def _environment(run: RunData) -> dict[str, Any]:

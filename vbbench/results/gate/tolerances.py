@@ -44,10 +44,15 @@ def read_tolerances(path: Path = BUNDLED) -> Tolerances:
     """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-        metrics = {name: _tolerance(record, f"metrics.{name}", above=0.0) for name, record in table["metrics"].items()}
+        metrics = {
+            name: _tolerance(record, f"metrics.{name}", above=0.0)
+            for name, record in table["metrics"].items()
+        }
         if DEFAULT not in metrics:
             raise ValueError(f"metrics.{DEFAULT} is missing")
-        return Tolerances(metrics, *(_tolerance(table[name], name, above=1.0) for name in ("speed", "memory")))
+        return Tolerances(
+            metrics, *(_tolerance(table[name], name, above=1.0) for name in ("speed", "memory"))
+        )
     except FileNotFoundError:
         raise InputError(f"there is no file of tolerances {path}.") from None
     except KeyError as error:
@@ -58,7 +63,12 @@ def read_tolerances(path: Path = BUNDLED) -> Tolerances:
 
 def _tolerance(record: Mapping[str, Any], name: str, *, above: float) -> Tolerance:
     value, reason = record["tolerance"], record["reason"]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= above:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not math.isfinite(value)
+        or value <= above
+    ):
         raise ValueError(f"the tolerance of {name} must be a number above {above:g}, not {value!r}")
     if not isinstance(reason, str) or not reason.strip():
         raise ValueError(f"the tolerance of {name} has no reason")

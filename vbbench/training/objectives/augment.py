@@ -17,12 +17,19 @@ Ranges = tuple[float, float]
 
 def to_pictures(frames_BHWC: np.ndarray, device: str = "cpu") -> Tensor:
     """uint8 (B, H, W, 3) to float32 (B, 3, H, W), still 0..255."""
-    return torch.from_numpy(np.require(frames_BHWC, requirements="CW")).to(device).permute(0, 3, 1, 2).float()
+    return (
+        torch.from_numpy(np.require(frames_BHWC, requirements="CW"))
+        .to(device)
+        .permute(0, 3, 1, 2)
+        .float()
+    )
 
 
 def normalised(pictures_B3HW: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
     """As `vbbench.metrics.encoders.pictures.normalise`, for pictures that are already (B, 3, H, W) and perhaps not whole numbers."""
-    mean_13, std_13 = (torch.tensor(v, device=pictures_B3HW.device).view(1, 3, 1, 1) for v in (mean, std))
+    mean_13, std_13 = (
+        torch.tensor(v, device=pictures_B3HW.device).view(1, 3, 1, 1) for v in (mean, std)
+    )
     return ((pictures_B3HW / 255 - mean_13) / std_13).contiguous(memory_format=torch.channels_last)
 
 
@@ -58,17 +65,23 @@ def affine(
     count = len(pictures_BCHW)
     scale = 1.0 / uniform(count, *(math.log(z) for z in zoom), generator).exp()
     angle = uniform(count, -turn, turn, generator)
-    mirror = torch.where(torch.rand(count, generator=generator) < 0.5, -1.0, 1.0) if flip else torch.ones(count)
+    mirror = (
+        torch.where(torch.rand(count, generator=generator) < 0.5, -1.0, 1.0)
+        if flip
+        else torch.ones(count)
+    )
     cos, sin = scale * angle.cos(), scale * angle.sin()
     at = 2 * shift * (2 * torch.rand(2, count, generator=generator) - 1)
-    theta = torch.stack([torch.stack([cos * mirror, -sin, at[0]], 1), torch.stack([sin * mirror, cos, at[1]], 1)], 1).to(
-        pictures_BCHW.device
-    )
+    theta = torch.stack(
+        [torch.stack([cos * mirror, -sin, at[0]], 1), torch.stack([sin * mirror, cos, at[1]], 1)], 1
+    ).to(pictures_BCHW.device)
     grid = F.affine_grid(theta, list(pictures_BCHW.shape), align_corners=False)
     moved = F.grid_sample(pictures_BCHW, grid, padding_mode="border", align_corners=False)
     if nearest is None:
         return moved, None
-    labels = F.grid_sample(nearest[:, None].float(), grid, mode="nearest", padding_mode="border", align_corners=False)
+    labels = F.grid_sample(
+        nearest[:, None].float(), grid, mode="nearest", padding_mode="border", align_corners=False
+    )
     return moved, labels[:, 0].to(nearest.dtype)
 
 
@@ -78,12 +91,23 @@ def blur(pictures_B3HW: Tensor, generator: torch.Generator, largest: float) -> T
     sigma = uniform(count, 0.05, max(largest, 0.05), generator).to(pictures_B3HW.device)
     offsets = torch.arange(-radius, radius + 1, device=pictures_B3HW.device)
     kernel = torch.softmax(-(offsets**2) / (2 * sigma[:, None] ** 2), dim=1).repeat_interleave(3, 0)
-    x = F.pad(pictures_B3HW.reshape(1, 3 * count, *pictures_B3HW.shape[2:]), (radius,) * 4, mode="replicate")
+    x = F.pad(
+        pictures_B3HW.reshape(1, 3 * count, *pictures_B3HW.shape[2:]),
+        (radius,) * 4,
+        mode="replicate",
+    )
     x = F.conv2d(x, kernel[:, None, :, None], groups=3 * count)
     return F.conv2d(x, kernel[:, None, None, :], groups=3 * count).reshape(pictures_B3HW.shape)
 
 
-def damage(pictures_B3HW: Tensor, generator: torch.Generator, *, noise: float, blocks: float, share: float = 0.5) -> Tensor:
+def damage(
+    pictures_B3HW: Tensor,
+    generator: torch.Generator,
+    *,
+    noise: float,
+    blocks: float,
+    share: float = 0.5,
+) -> Tensor:
     """What generated and compressed frames suffer from, in a ``share`` of the pictures: grain, and errors of whole 8 x 8 or 4 x 4 blocks.
 
     Args:
@@ -91,15 +115,22 @@ def damage(pictures_B3HW: Tensor, generator: torch.Generator, *, noise: float, b
     """
     hit = torch.nonzero(torch.rand(len(pictures_B3HW), generator=generator) < share)[:, 0]
     count, (height, width) = len(hit), pictures_B3HW.shape[2:]
-    error = torch.randn(count, 3, height, width, generator=generator) * uniform(count, 0, noise, generator).view(-1, 1, 1, 1)
+    error = torch.randn(count, 3, height, width, generator=generator) * uniform(
+        count, 0, noise, generator
+    ).view(-1, 1, 1, 1)
     for size in (8, 4):
         coarse = torch.randn(count, 3, height // size, width // size, generator=generator)
-        error += F.interpolate(coarse * uniform(count, 0, blocks, generator).view(-1, 1, 1, 1), scale_factor=float(size))
+        error += F.interpolate(
+            coarse * uniform(count, 0, blocks, generator).view(-1, 1, 1, 1),
+            scale_factor=float(size),
+        )
     hit, error = hit.to(pictures_B3HW.device), error.to(pictures_B3HW.device)
     return pictures_B3HW.index_copy(0, hit, (pictures_B3HW[hit] + error).clamp(0, 255))
 
 
-def relight(pictures_B3HW: Tensor, generator: torch.Generator, *, brightness: float, tint: float = 0.0) -> Tensor:
+def relight(
+    pictures_B3HW: Tensor, generator: torch.Generator, *, brightness: float, tint: float = 0.0
+) -> Tensor:
     """Multiply each picture by 1 +- ``brightness`` and each of its channels by 1 +- ``tint``."""
     count = len(pictures_B3HW)
     gain = 1 + uniform(count, -brightness, brightness, generator).view(-1, 1, 1, 1)

@@ -19,7 +19,10 @@ def _pictures(split: Split, count: int, seed: int) -> Tensor:
     """Stills, and one image prompt for every four of them, as (B, 1, 3, H, W) in [-1, 1]."""
     rng = np.random.default_rng(seed)
     kinds = ((split.stills, count), (split.prompts, count // 4))
-    parts = [kind.frames[np.sort(rng.choice(len(kind), min(n, len(kind)), replace=False))] for kind, n in kinds]
+    parts = [
+        kind.frames[np.sort(rng.choice(len(kind), min(n, len(kind)), replace=False))]
+        for kind, n in kinds
+    ]
     return to_unit(torch.from_numpy(np.concatenate(parts)))[:, None]
 
 
@@ -41,4 +44,7 @@ class Codec:
 
     def export(self, module: None) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """The codec's tensors and sizes."""
-        return self.codec.state_dict(), {"patch": self.codec.factor, "components": self.codec.latent_channels}
+        return self.codec.state_dict(), {
+            "patch": self.codec.factor,
+            "components": self.codec.latent_channels,
+        }

@@ -39,8 +39,12 @@ class Head(nn.Module):
 
     def __init__(self, embed_dim: int) -> None:
         super().__init__()
-        self.project = nn.Sequential(nn.Linear(embed_dim, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, PROJECTED))
-        self.predict = nn.Sequential(nn.Linear(PROJECTED, HIDDEN // 2), nn.GELU(), nn.Linear(HIDDEN // 2, PROJECTED))
+        self.project = nn.Sequential(
+            nn.Linear(embed_dim, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, PROJECTED)
+        )
+        self.predict = nn.Sequential(
+            nn.Linear(PROJECTED, HIDDEN // 2), nn.GELU(), nn.Linear(HIDDEN // 2, PROJECTED)
+        )
 
     def forward(self, token_VD: Tensor, predict: bool) -> Tensor:
         """Unit vectors (V, PROJECTED) float32."""
@@ -51,7 +55,10 @@ class Head(nn.Module):
 def tell_apart(student_BD: Tensor, teacher_BD: Tensor, temperature: float) -> Tensor:
     """InfoNCE: each row of the student's must be nearest to the same row of the teacher's; times the temperature, as MoCo v3 scales it."""
     logits_BB = student_BD @ teacher_BD.T / temperature
-    return F.cross_entropy(logits_BB, torch.arange(len(logits_BB), device=logits_BB.device)) * temperature
+    return (
+        F.cross_entropy(logits_BB, torch.arange(len(logits_BB), device=logits_BB.device))
+        * temperature
+    )
 
 
 def borrowed_ground(pictures_B3HW: Tensor, masks_BHW: Tensor) -> Tensor:
@@ -65,12 +72,21 @@ class Dino:
     """Self-distillation of timm's VisionTransformer."""
 
     name = "dino"
-    settings = TrainSettings(lr=1.5e-3, steps=1200, weight_decay=0.04, warmup_steps=100, ema_decay=0.995, validate_every=300)
+    settings = TrainSettings(
+        lr=1.5e-3,
+        steps=1200,
+        weight_decay=0.04,
+        warmup_steps=100,
+        ema_decay=0.995,
+        validate_every=300,
+    )
 
     def __init__(self, data: TrainingData, *, seed: int, device: str) -> None:
         self.data, self.device = data, device
         self.config = encoder_config("dino", Setting())
-        student = nn.ModuleDict({"vit": build_dino(self.config.arch), "head": Head(self.config.arch["embed_dim"])})
+        student = nn.ModuleDict(
+            {"vit": build_dino(self.config.arch), "head": Head(self.config.arch["embed_dim"])}
+        )
         teacher = copy.deepcopy(student).requires_grad_(False)
         self.module = nn.ModuleDict({"student": student, "teacher": teacher}).to(device)
 
@@ -78,49 +94,80 @@ class Dino:
         """The student's answer to each view, told apart by the teacher's to the other."""
         rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
         frames, masks = self._pairs(self.data.train, rng)
-        views = self._views(augment.to_pictures(frames, self.device), torch.from_numpy(masks).to(self.device), generator)
+        views = self._views(
+            augment.to_pictures(frames, self.device),
+            torch.from_numpy(masks).to(self.device),
+            generator,
+        )
         student, teacher = self.module["student"], self.module["teacher"]
         first, second = student["head"](student["vit"](views), predict=True).chunk(2)
         with torch.no_grad():
-            first_taught, second_taught = teacher["head"](teacher["vit"](views), predict=False).chunk(2)
-        loss = tell_apart(first, second_taught, TEMPERATURE) + tell_apart(second, first_taught, TEMPERATURE)
+            first_taught, second_taught = teacher["head"](
+                teacher["vit"](views), predict=False
+            ).chunk(2)
+        loss = tell_apart(first, second_taught, TEMPERATURE) + tell_apart(
+            second, first_taught, TEMPERATURE
+        )
         return loss, {"agreement": (first * second_taught).sum(-1).mean().detach()}
 
     def after_step(self, step: int) -> None:
         """Let the teacher follow the student."""
         with torch.no_grad():
-            teacher, student = (dict(self.module[name].named_parameters()) for name in ("teacher", "student"))
-            torch._foreach_lerp_([teacher[name] for name in student], [p.detach() for p in student.values()], 1 - MOMENTUM)
+            teacher, student = (
+                dict(self.module[name].named_parameters()) for name in ("teacher", "student")
+            )
+            torch._foreach_lerp_(
+                [teacher[name] for name in student],
+                [p.detach() for p in student.values()],
+                1 - MOMENTUM,
+            )
 
     def _pairs(self, split: Split, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Frames (2 B, 64, 64, 3) and masks (2 B, 64, 64); rows b and B + b show one subject because they are one clip or picture."""
         clips = rng.integers(len(split.clips), size=CLIPS)
         first = rng.integers(split.clips.frames.shape[1], size=CLIPS)
-        second = (first + rng.integers(1, split.clips.frames.shape[1], size=CLIPS)) % split.clips.frames.shape[1]
-        stills, prompts = rng.integers(len(split.stills), size=STILLS), rng.integers(len(split.prompts), size=PROMPTS)
+        second = (
+            first + rng.integers(1, split.clips.frames.shape[1], size=CLIPS)
+        ) % split.clips.frames.shape[1]
+        stills, prompts = (
+            rng.integers(len(split.stills), size=STILLS),
+            rng.integers(len(split.prompts), size=PROMPTS),
+        )
         halves = []
         for at in (first, second):
             frames = np.stack([split.clips.frames[r, t] for r, t in zip(clips, at, strict=True)])
             masks = np.stack([split.clips.masks[r, t] for r, t in zip(clips, at, strict=True)])
             halves.append(
                 (
-                    np.concatenate([frames, split.stills.frames[stills], split.prompts.frames[prompts]]),
-                    np.concatenate([masks, split.stills.masks[stills], split.prompts.masks[prompts]]),
+                    np.concatenate(
+                        [frames, split.stills.frames[stills], split.prompts.frames[prompts]]
+                    ),
+                    np.concatenate(
+                        [masks, split.stills.masks[stills], split.prompts.masks[prompts]]
+                    ),
                 )
             )
-        return np.concatenate([half[0] for half in halves]), np.concatenate([half[1] for half in halves])
+        return np.concatenate([half[0] for half in halves]), np.concatenate(
+            [half[1] for half in halves]
+        )
 
     def _views(self, pictures: Tensor, masks: Tensor, generator: torch.Generator) -> Tensor:
         count = len(pictures)
         choice = torch.rand(count, generator=generator)
         other = torch.randperm(count, generator=generator)
         borrowed = borrowed_ground(pictures, masks)[other]
-        ground = torch.where((choice < WHITE).view(-1, 1, 1, 1).to(pictures.device), torch.full_like(pictures, 255.0), borrowed)
+        ground = torch.where(
+            (choice < WHITE).view(-1, 1, 1, 1).to(pictures.device),
+            torch.full_like(pictures, 255.0),
+            borrowed,
+        )
         keep = (choice >= WHITE + BORROWED).view(-1, 1, 1, 1).to(pictures.device)
         x = torch.where((masks == 0)[:, None] & ~keep, ground, pictures)
         x, _ = augment.affine(x, generator, zoom=(0.8, 1.4), shift=0.1, turn=0.25, flip=True)
         x = augment.relight(x, generator, brightness=0.08)
-        x = augment.damage(augment.blur(x, generator, 0.6), generator, noise=10.0, blocks=8.0, share=0.3)
+        x = augment.damage(
+            augment.blur(x, generator, 0.6), generator, noise=10.0, blocks=8.0, share=0.3
+        )
         return augment.normalised(x, self.config.mean, self.config.std)
 
     def validate(self, module: nn.Module) -> Mapping[str, float]:
@@ -128,7 +175,9 @@ class Dino:
         return prompts_against_clips(self.data.val, lambda frames: self._embed(module, frames))
 
     def _embed(self, module: nn.Module, frames_BHWC: np.ndarray) -> Tensor:
-        x = augment.normalised(augment.to_pictures(frames_BHWC, self.device), self.config.mean, self.config.std)
+        x = augment.normalised(
+            augment.to_pictures(frames_BHWC, self.device), self.config.mean, self.config.std
+        )
         return torch.cat([module["student"]["vit"](part) for part in x.split(128)]).float().cpu()
 
     def export(self, module: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -44,7 +44,9 @@ class Global(_Elite):
         self.all_words = bool(np.random.default_rng([seed, 1]).random() >= PRIMARY_SHARE)
         return super().loss(step, seed)
 
-    def conditions(self, module: EliteNetwork, asked: Asked, generator: torch.Generator) -> tuple[Tensor, dict[str, Any], Tensor | None]:
+    def conditions(
+        self, module: EliteNetwork, asked: Asked, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Any], Tensor | None]:
         """The image prompt as words; all of them are kept small."""
         embeddings = module.words(module.encode_image(asked.prompts_B3HW))
         used = embeddings if self.all_words else embeddings[:, :1]
@@ -63,11 +65,20 @@ class Local(_Elite):
     settings = TrainSettings(lr=1e-3, steps=900, validate_every=450)
     may_drop = False  # nothing that is trained here is used without an image prompt
 
-    def conditions(self, module: EliteNetwork, asked: Asked, generator: torch.Generator) -> tuple[Tensor, dict[str, Any], Tensor | None]:
+    def conditions(
+        self, module: EliteNetwork, asked: Asked, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Any], Tensor | None]:
         """The primary word and the patches; the local values are kept small."""
         states = module.encode_image(asked.prompts_B3HW)
         local = module.local_prompt(states, asked.foreground_BHW, asked.texts, asked.words)
-        values = [layer.to_v_local(local.features_BMD).abs().mean() for layer in module.base.unet.text_attentions()]
+        values = [
+            layer.to_v_local(local.features_BMD).abs().mean()
+            for layer in module.base.unet.text_attentions()
+        ]
         text = module.encode_text(asked.texts, asked.words, module.primary_word(states))
         # `loss` weighs what it is given as it does embeddings
-        return text, {"local_prompt": local}, torch.stack(values) * (VALUE_PENALTY / EMBEDDING_PENALTY)
+        return (
+            text,
+            {"local_prompt": local},
+            torch.stack(values) * (VALUE_PENALTY / EMBEDDING_PENALTY),
+        )

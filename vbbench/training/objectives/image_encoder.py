@@ -22,7 +22,13 @@ from vbbench.training.settings import TrainSettings
 
 SUBJECTS = 40  # per step: an image prompt and a still of each
 TEMPERATURE = 0.1
-HEADS = {"class": len(CLASSES), "base": len(COLOURS), "secondary": len(COLOURS), "marking_colour": len(COLOURS), "marking": len(MARKINGS)}
+HEADS = {
+    "class": len(CLASSES),
+    "base": len(COLOURS),
+    "secondary": len(COLOURS),
+    "marking_colour": len(COLOURS),
+    "marking": len(MARKINGS),
+}
 
 
 class _Reader(nn.Module):
@@ -38,7 +44,9 @@ class _Reader(nn.Module):
 
     def forward(self, pixels_B3HW: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         token = self.norm(self.encoder.class_token(pixels_B3HW))
-        return F.normalize(self.identity(token), dim=-1), {name: head(token) for name, head in self.heads.items()}
+        return F.normalize(self.identity(token), dim=-1), {
+            name: head(token) for name, head in self.heads.items()
+        }
 
 
 class ImageEncoderObjective:
@@ -57,16 +65,31 @@ class ImageEncoderObjective:
         rng = np.random.default_rng(seed)
         split = self.data.train
         per_class = split.counts.individuals
-        one_class = rng.integers(len(CLASSES)) * per_class + rng.choice(per_class, SUBJECTS // 2, replace=False)
-        subjects = np.unique(np.concatenate([one_class, rng.choice(split.num_subjects, SUBJECTS // 2, replace=False)]))
+        one_class = rng.integers(len(CLASSES)) * per_class + rng.choice(
+            per_class, SUBJECTS // 2, replace=False
+        )
+        subjects = np.unique(
+            np.concatenate(
+                [one_class, rng.choice(split.num_subjects, SUBJECTS // 2, replace=False)]
+            )
+        )
         prompts, stills = self._batch(split, subjects, rng)
         generator = torch.Generator().manual_seed(seed)
-        return self._loss(self.module, mirrored(prompts, generator), mirrored(stills, generator), split, subjects)
+        return self._loss(
+            self.module, mirrored(prompts, generator), mirrored(stills, generator), split, subjects
+        )
 
-    def _batch(self, split: Split, subjects: np.ndarray, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def _batch(
+        self, split: Split, subjects: np.ndarray, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
         pairs = ((kind, getattr(split, kind)) for kind in ("prompts", "stills"))
         return tuple(  # type: ignore[return-value]
-            to_unit(torch.from_numpy(pictures.frames[split.rows_of(kind, subjects, rng)]).to(self.device)) for kind, pictures in pairs
+            to_unit(
+                torch.from_numpy(pictures.frames[split.rows_of(kind, subjects, rng)]).to(
+                    self.device
+                )
+            )
+            for kind, pictures in pairs
         )
 
     def _loss(
@@ -78,7 +101,13 @@ class ImageEncoderObjective:
         target = torch.arange(len(a), device=a.device)
         contrast = (F.cross_entropy(similarity, target) + F.cross_entropy(similarity.T, target)) / 2
         reading = torch.stack(
-            [F.cross_entropy(read[name].float(), self._labels[split.name][name][subjects].to(a.device).repeat(2)) for name in HEADS]
+            [
+                F.cross_entropy(
+                    read[name].float(),
+                    self._labels[split.name][name][subjects].to(a.device).repeat(2),
+                )
+                for name in HEADS
+            ]
         ).mean()
         return contrast + reading, {"contrast": contrast.detach(), "reading": reading.detach()}
 
@@ -88,8 +117,15 @@ class ImageEncoderObjective:
         subjects = np.arange(split.num_subjects)
         prompts, stills = self._batch(split, subjects, rng)
         (a, read), (b, _) = module(prompts), module(stills)
-        figures = {f"val_{name}": float((read[name].argmax(-1).cpu() == self._labels[split.name][name]).float().mean()) for name in HEADS}
-        same_class = torch.from_numpy(split.class_index[:, None] == split.class_index[None]).to(a.device)
+        figures = {
+            f"val_{name}": float(
+                (read[name].argmax(-1).cpu() == self._labels[split.name][name]).float().mean()
+            )
+            for name in HEADS
+        }
+        same_class = torch.from_numpy(split.class_index[:, None] == split.class_index[None]).to(
+            a.device
+        )
         found = (a @ b.T).masked_fill(~same_class, -2).argmax(1).cpu() == torch.arange(len(a))
         return {**figures, "val_found_in_class": float(found.float().mean())}
 

@@ -17,7 +17,13 @@ from vbbench.networks.codec import to_unit
 from vbbench.networks.image_encoder import mirrored
 from vbbench.networks.loading import differences, load_codec
 from vbbench.networks.sampling.diffusion import add_noise, video_noise
-from vbbench.training.objectives.base import CLIP_NOISE, STILL_NOISE, cell_weights, sample_timesteps, weighted_error
+from vbbench.training.objectives.base import (
+    CLIP_NOISE,
+    STILL_NOISE,
+    cell_weights,
+    sample_timesteps,
+    weighted_error,
+)
 from vbbench.training.settings import TrainSettings
 
 STILLS, CLIPS = 24, 3
@@ -60,7 +66,9 @@ class Stage(ABC):
     may_drop = True
     """Whether some steps are without text and image prompt."""
 
-    def __init__(self, data: TrainingData, *, seed: int, device: str, start_from: str | None = None) -> None:
+    def __init__(
+        self, data: TrainingData, *, seed: int, device: str, start_from: str | None = None
+    ) -> None:
         self.data, self.device = data, device
         self.codec = load_codec("codec").to(device)
         self.module: Any = self.load(start_from).to(device)
@@ -74,7 +82,9 @@ class Stage(ABC):
         """The network, with weights of an earlier stage in it."""
 
     @abstractmethod
-    def conditions(self, module: Any, asked: Asked, generator: torch.Generator) -> tuple[Tensor, dict[str, Any], Tensor | None]:
+    def conditions(
+        self, module: Any, asked: Asked, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Any], Tensor | None]:
         """Text states, further arguments of the UNet, and what the penalty of `loss` is for."""
 
     @abstractmethod
@@ -90,13 +100,28 @@ class Stage(ABC):
         """Denoising loss of one batch, and a penalty that keeps embeddings small."""
         rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
         use_clips = rng.random() < self.clip_share
-        rows = rng.integers(len(self._pictures(self.data.train, use_clips)), size=CLIPS if use_clips else STILLS)
+        rows = rng.integers(
+            len(self._pictures(self.data.train, use_clips)), size=CLIPS if use_clips else STILLS
+        )
         subjects = self._pictures(self.data.train, use_clips).subject[rows]
         timesteps = sample_timesteps(len(rows), CLIP_NOISE if use_clips else STILL_NOISE, rng)
         conditional = rng.random() >= DROP or not self.may_drop
-        error, small = self._denoise(self.module, self.data.train, use_clips, rows, subjects, timesteps, rng, generator, conditional)
+        error, small = self._denoise(
+            self.module,
+            self.data.train,
+            use_clips,
+            rows,
+            subjects,
+            timesteps,
+            rng,
+            generator,
+            conditional,
+        )
         penalty = small.abs().mean() if small is not None else error.new_zeros(())
-        return error + EMBEDDING_PENALTY * penalty, {"clips" if use_clips else "stills": error.detach(), "embedding": penalty.detach()}
+        return error + EMBEDDING_PENALTY * penalty, {
+            "clips" if use_clips else "stills": error.detach(),
+            "embedding": penalty.detach(),
+        }
 
     def _denoise(
         self,
@@ -115,22 +140,38 @@ class Stage(ABC):
         frames, masks = pictures.frames[rows], pictures.masks[rows]
         if not use_clips:
             frames, masks = frames[:, None], masks[:, None]
-        prompts, foreground = self._image_prompts(split, split.rows_of("prompts", prompt_subjects, rng), generator)
+        prompts, foreground = self._image_prompts(
+            split, split.rows_of("prompts", prompt_subjects, rng), generator
+        )
         latents = self.encode(to_unit(torch.from_numpy(frames).to(self.device)))
         timesteps = timesteps.to(self.device)
         alpha_bar = self.alphas[timesteps]
-        noise = video_noise(tuple(latents.shape), self.diffusion.shared_noise, generator).to(self.device)
+        noise = video_noise(tuple(latents.shape), self.diffusion.shared_noise, generator).to(
+            self.device
+        )
         text, more, small = module.base.encode_text([""]).expand(len(rows), -1, -1), {}, None
         if conditional:
             words = [CLASSES[split.class_index[pictures.subject[row]]] for row in rows]
-            asked = Asked(prompts, foreground, split.captions(pictures, rows, rng), words, timesteps, alpha_bar, text)
+            asked = Asked(
+                prompts,
+                foreground,
+                split.captions(pictures, rows, rng),
+                words,
+                timesteps,
+                alpha_bar,
+                text,
+            )
             text, more, small = self.conditions(module, asked, generator)
         index = self._frame_index(pictures, rows, use_clips)
-        prediction = module.base.unet(add_noise(latents, noise, alpha_bar), timesteps, text, frame_index_BT=index, **more)
+        prediction = module.base.unet(
+            add_noise(latents, noise, alpha_bar), timesteps, text, frame_index_BT=index, **more
+        )
         weights = cell_weights(masks, self.codec.factor).to(self.device)
         return weighted_error(prediction, latents, weights, (1.0 - alpha_bar).sqrt()), small
 
-    def _image_prompts(self, split: Split, rows: np.ndarray, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _image_prompts(
+        self, split: Split, rows: np.ndarray, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
         """Image prompts in [-1, 1] and where they show their subjects, some of them mirrored."""
         pixels = to_unit(torch.from_numpy(split.prompts.frames[rows]).to(self.device))
         foreground = torch.from_numpy(split.prompts.masks[rows] > 0).to(pixels)
@@ -163,13 +204,23 @@ class Stage(ABC):
                 right, wrong = (
                     float(
                         self._denoise(
-                            module, split, use_clips, rows, s, timesteps, np.random.default_rng(1), torch.Generator().manual_seed(1)
+                            module,
+                            split,
+                            use_clips,
+                            rows,
+                            s,
+                            timesteps,
+                            np.random.default_rng(1),
+                            torch.Generator().manual_seed(1),
                         )[0]
                     )
                     for s in (subjects, others)
                 )
                 key = f"{'clips' if use_clips else 'stills'}_{level}"
-                figures[f"val_{key}"], figures[f"val_{key}_wrong_minus_right"] = right, wrong - right
+                figures[f"val_{key}"], figures[f"val_{key}_wrong_minus_right"] = (
+                    right,
+                    wrong - right,
+                )
         return figures
 
     def export(self, module: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any]]:

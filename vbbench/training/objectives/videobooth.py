@@ -25,7 +25,13 @@ class _VideoBooth(Stage):
 
     def load(self, weights: str | None) -> VideoBoothNetwork:
         """On the base."""
-        return load_videobooth(self.stage, "base", "image-encoder", weights, noises_image_prompt=self.noises_image_prompt)
+        return load_videobooth(
+            self.stage,
+            "base",
+            "image-encoder",
+            weights,
+            noises_image_prompt=self.noises_image_prompt,
+        )
 
     def conditions(
         self, module: VideoBoothNetwork, asked: Asked, generator: torch.Generator
@@ -33,7 +39,11 @@ class _VideoBooth(Stage):
         """The image prompt as words, and in the fine path as injected keys and values."""
         image = self.image_prompt(asked, generator)
         embeddings = module.embed_image(asked.prompts_B3HW)
-        return module.encode_text(asked.texts, asked.words, embeddings), {"image_prompt": image}, embeddings
+        return (
+            module.encode_text(asked.texts, asked.words, embeddings),
+            {"image_prompt": image},
+            embeddings,
+        )
 
     def image_prompt(self, asked: Asked, generator: torch.Generator) -> ImagePromptInput | None:
         """The image prompt noised to the video's timestep, or clean; None without a fine path."""
@@ -41,9 +51,13 @@ class _VideoBooth(Stage):
             return None
         latents = self.encode(asked.prompts_B3HW[:, None])
         if not self.noises_image_prompt:
-            return ImagePromptInput(latents, torch.zeros_like(asked.timesteps_B), asked.null_text_BLD)
+            return ImagePromptInput(
+                latents, torch.zeros_like(asked.timesteps_B), asked.null_text_BLD
+            )
         noise = torch.randn(latents.shape, generator=generator).to(self.device)
-        return ImagePromptInput(add_noise(latents, noise, asked.alpha_bar_B), asked.timesteps_B, asked.null_text_BLD)
+        return ImagePromptInput(
+            add_noise(latents, noise, asked.alpha_bar_B), asked.timesteps_B, asked.null_text_BLD
+        )
 
     def shipped(self, module: VideoBoothNetwork) -> set[str]:
         """Each stage trains what the one before did, and more."""

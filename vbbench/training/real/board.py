@@ -52,7 +52,9 @@ class Board:
                     self._writer.add_scalar(name, value, int(row["step"]))
             self._writer.flush()
         except OSError as error:
-            progress.say(f"TensorBoard's curves of step {row['step']} cannot be written: {one_line(error)}")
+            progress.say(
+                f"TensorBoard's curves of step {row['step']} cannot be written: {one_line(error)}"
+            )
 
     def show(self, step: int) -> None:
         """Sample every item; one that goes wrong is told, and training goes on."""
@@ -67,7 +69,9 @@ class Board:
     def _keep(self, item: PromptItem, step: int, video: Video) -> None:
         path = self._folder / "samples" / f"{step:08d}" / item.id
         write_video_lossless(path.with_name(f"{path.name}.mkv"), video)
-        write_page_video(path.with_name(f"{path.name}.mp4"), video, max(1, 256 // video.frames.shape[1]))
+        write_page_video(
+            path.with_name(f"{path.name}.mp4"), video, max(1, 256 // video.frames.shape[1])
+        )
         if self._writer is not None:
             chosen = np.linspace(0, len(video.frames) - 1, SHOWN_FRAMES).round().astype(int)
             strip = np.concatenate(list(video.frames[chosen]), axis=1)
@@ -85,6 +89,8 @@ def _writer(folder: Path, done: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        progress.say("TensorBoard is not installed (pip install 'vbbench[train]'): its curves are left out; curves.csv has them.")
+        progress.say(
+            "TensorBoard is not installed (pip install 'vbbench[train]'): its curves are left out; curves.csv has them."
+        )
         return None
     return SummaryWriter(str(folder), purge_step=done + 1)

@@ -56,7 +56,9 @@ class TensorCache:
         if found is not None:
             return found
         computed = compute().detach().cpu()
-        tensor = computed.reshape(-1).reshape(computed.shape)  # with the strides that a file gives, of sides of length 1 too
+        tensor = computed.reshape(-1).reshape(
+            computed.shape
+        )  # with the strides that a file gives, of sides of length 1 too
         if self._writes:
             try:
                 _write(path, tensor)
@@ -68,7 +70,9 @@ class TensorCache:
         with self._lock:
             first, self._writes = self._writes, False
         if first:
-            self._tell(f"the cache {self._folder} cannot be written to ({error.strerror}): from here on nothing more is kept in it.")
+            self._tell(
+                f"the cache {self._folder} cannot be written to ({error.strerror}): from here on nothing more is kept in it."
+            )
 
 
 def _read(path: Path) -> Tensor | None:
@@ -77,7 +81,9 @@ def _read(path: Path) -> Tensor | None:
     from safetensors.torch import load
 
     try:
-        content = load(path.read_bytes())  # not by memory map: a file that shrinks meanwhile would end the process
+        content = load(
+            path.read_bytes()
+        )  # not by memory map: a file that shrinks meanwhile would end the process
         tensor, digest = content["tensor"], content["digest"]
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError):
         return None
@@ -99,6 +105,8 @@ def _write(path: Path, tensor: Tensor) -> None:
 
 def _digest(tensor: Tensor) -> Tensor:
     """uint8 (16,): BLAKE2 over dtype, shape and bytes."""
-    digest = hashlib.blake2b(f"{tensor.dtype} {tuple(tensor.shape)}".encode(), digest_size=_DIGEST_BYTES)
+    digest = hashlib.blake2b(
+        f"{tensor.dtype} {tuple(tensor.shape)}".encode(), digest_size=_DIGEST_BYTES
+    )
     digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
     return torch.frombuffer(bytearray(digest.digest()), dtype=torch.uint8)

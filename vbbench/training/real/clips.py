@@ -47,7 +47,11 @@ def cropped(box: Box, augmentation: Augmentation) -> Box:
     """
     x1, y1, x2, y2 = box
     right, down = augmentation.crop * (x2 - x1), augmentation.crop * (y2 - y1)
-    moved = {"top": (x1, y1 + down, x2, y2), "bottom": (x1, y1, x2, y2 - down), "left": (x1 + right, y1, x2, y2)}
+    moved = {
+        "top": (x1, y1 + down, x2, y2),
+        "bottom": (x1, y1, x2, y2 - down),
+        "left": (x1 + right, y1, x2, y2),
+    }
     return moved.get(augmentation.side, (x1, y1, x2 - right, y2))
 
 
@@ -63,7 +67,15 @@ def augmented(square_SS3: np.ndarray, augmentation: Augmentation) -> np.ndarray:
     if augmentation.flip:
         picture = ImageOps.mirror(picture)
     backward = _backward(augmentation, picture.width)
-    return np.asarray(picture.transform(picture.size, Image.Transform.AFFINE, backward, Image.Resampling.BILINEAR, fillcolor=WHITE)).copy()
+    return np.asarray(
+        picture.transform(
+            picture.size,
+            Image.Transform.AFFINE,
+            backward,
+            Image.Resampling.BILINEAR,
+            fillcolor=WHITE,
+        )
+    ).copy()
 
 
 def _backward(augmentation: Augmentation, side: int) -> tuple[float, ...]:
@@ -77,7 +89,10 @@ def _backward(augmentation: Augmentation, side: int) -> tuple[float, ...]:
 __all__ = ["ClipSettings", "RealData", "usable"]
 
 MAX_UNREADABLE = 0.01  # of the examples; a single one in any case, if there are others
-_CLIPS, _PROMPTS = "vbbench-clip-1", "vbbench-image-prompt-1"  # another number where the pixels become others
+_CLIPS, _PROMPTS = (
+    "vbbench-clip-1",
+    "vbbench-image-prompt-1",
+)  # another number where the pixels become others
 Result = TypeVar("Result")
 
 
@@ -107,9 +122,17 @@ class RealData:
             raise UsageError("there is no example to train on.")
         if global_batch < 1:
             raise UsageError("a step needs at least one example.")
-        self.examples, self.settings, self.seed, self.global_batch = tuple(examples), settings, seed, global_batch
+        self.examples, self.settings, self.seed, self.global_batch = (
+            tuple(examples),
+            settings,
+            seed,
+            global_batch,
+        )
         self.unreadable: dict[int, str] = {}  # index of an example -> why
-        self._on_fault, self._find_content = on_fault, content_digest if by_content else _path_and_size
+        self._on_fault, self._find_content = (
+            on_fault,
+            content_digest if by_content else _path_and_size,
+        )
         self._lock = threading.Lock()
         self._known: dict[tuple[str, Path], object] = {}
 
@@ -122,7 +145,13 @@ class RealData:
 
     def draw(self, number: int) -> Draw:
         """What was drawn for a number; opens no file."""
-        return draws.draw(self.seed, number, len(self), text_drop=self.settings.text_drop, augment=self.settings.augment)
+        return draws.draw(
+            self.seed,
+            number,
+            len(self),
+            text_drop=self.settings.text_drop,
+            augment=self.settings.augment,
+        )
 
     def frames(self, draw: Draw) -> np.ndarray:
         """The clip, uint8 (T, S, S, 3).
@@ -142,9 +171,15 @@ class RealData:
         example = self._example(draw)
         total = int(self._once("frames", example.video, count_frames))
         interval = interval_of(total, self.settings, example)
-        last = total - 1 - (self.settings.num_frames - 1) * interval  # the latest place at which a clip can begin
+        last = (
+            total - 1 - (self.settings.num_frames - 1) * interval
+        )  # the latest place at which a clip can begin
         windows = self.settings.windows
-        start = round(int(draw.start * windows) * last / max(1, windows - 1)) if windows else int(draw.start * (last + 1))
+        start = (
+            round(int(draw.start * windows) * last / max(1, windows - 1))
+            if windows
+            else int(draw.start * (last + 1))
+        )
         return [start + place * interval for place in range(self.settings.num_frames)]
 
     def image_prompt(self, draw: Draw) -> np.ndarray:
@@ -157,7 +192,9 @@ class RealData:
         change = draw.augmentation
         box = example.box if change is None else cropped(example.box, change)
         square = cut_out(read_start(example.video)[0], read_mask(example.mask), box)
-        square = resize_frames(square[None], self.settings.size, resample="lanczos")[0]  # as image prompts are at sampling
+        square = resize_frames(square[None], self.settings.size, resample="lanczos")[
+            0
+        ]  # as image prompts are at sampling
         return square if change is None else augmented(square, change)
 
     def text(self, draw: Draw) -> str:
@@ -189,7 +226,13 @@ class RealData:
         if draw.augmentation is not None:
             return None
         example = self._example(draw)
-        return _digest(_PROMPTS, self._content(draw), example.box, self._once("mask", example.mask, _mask_digest), self.settings.size)
+        return _digest(
+            _PROMPTS,
+            self._content(draw),
+            example.box,
+            self._once("mask", example.mask, _mask_digest),
+            self.settings.size,
+        )
 
     def readable(self, number: int, read: Callable[[Draw], Result]) -> Result:
         """What ``read`` makes of a number's draw; where its example cannot be read, that of the next of the epoch that can.

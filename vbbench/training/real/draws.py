@@ -110,7 +110,10 @@ def _augmentation(seed: int, number: int) -> Augmentation:
         crop=_between(CROP, _share(seed, number, "crop")),
         flip=_share(seed, number, "flip") < 0.5,
         degrees=_between(DEGREES, _share(seed, number, "degrees")),
-        shift=(_between(SHIFT, _share(seed, number, "right")), _between(SHIFT, _share(seed, number, "down"))),
+        shift=(
+            _between(SHIFT, _share(seed, number, "right")),
+            _between(SHIFT, _share(seed, number, "down")),
+        ),
         scale=_between(SCALE, _share(seed, number, "scale")),
     )
 
@@ -127,5 +130,7 @@ def _share(seed: int, number: int, name: str) -> float:
 
 def _bits(seed: int, number: int, name: str) -> int:
     """64 bits of BLAKE2."""
-    digest = hashlib.blake2b(f"vbbench-draw:{name}:{seed}:{number}".encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(
+        f"vbbench-draw:{name}:{seed}:{number}".encode(), digest_size=8
+    ).digest()
     return int.from_bytes(digest, "big")

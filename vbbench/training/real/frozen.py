@@ -37,7 +37,12 @@ class FrozenParts:
         *,
         cache: TensorCache | None = None,
     ) -> None:
-        self.codec, self._image_encoder, self._digests, self._cache = codec, image_encoder, digests, cache
+        self.codec, self._image_encoder, self._digests, self._cache = (
+            codec,
+            image_encoder,
+            digests,
+            cache,
+        )
         self.read: Callable[[LoadedSample], np.ndarray] | None = None
         self._device = next(image_encoder.parameters()).device
 
@@ -51,7 +56,9 @@ class FrozenParts:
 
     def prompt_latents(self, sample: LoadedSample) -> Tensor:
         """(1, C, 1, h, w): the image prompt as a clip of one frame."""
-        return self._kept("prompt", sample.prompt_key, lambda: self._encoded(sample.image_prompt[None]))
+        return self._kept(
+            "prompt", sample.prompt_key, lambda: self._encoded(sample.image_prompt[None])
+        )
 
     def prompt_states(self, sample: LoadedSample) -> list[Tensor]:
         """The image encoder's hidden states of the image prompt, (1, 1 + P, D) a level."""

@@ -99,31 +99,50 @@ def batches(
         InputError: as `RealData.readable`.
     """
     if global_batch != data.global_batch:
-        raise UsageError(f"the data were drawn for a global batch of {data.global_batch}, not {global_batch}.")
-    if min(size, micro_batch) < 1 or not 0 <= rank < size or global_batch % (size * micro_batch) or workers < 0:
+        raise UsageError(
+            f"the data were drawn for a global batch of {data.global_batch}, not {global_batch}."
+        )
+    if (
+        min(size, micro_batch) < 1
+        or not 0 <= rank < size
+        or global_batch % (size * micro_batch)
+        or workers < 0
+    ):
         raise UsageError(
             f"a global batch of {global_batch} cannot be shared by {size} processes in microbatches of {micro_batch}: "
             "it must be a multiple of their product."
         )
-    numbers = (data.number(step, position) for step in steps for position in range(rank, global_batch, size))
+    numbers = (
+        data.number(step, position)
+        for step in steps
+        for position in range(rank, global_batch, size)
+    )
     each_step = global_batch // size
-    samples = _ahead(lambda number: load(data, number, cached), numbers, workers, each_step + _AHEAD * workers)
+    samples = _ahead(
+        lambda number: load(data, number, cached), numbers, workers, each_step + _AHEAD * workers
+    )
     return _in_steps(samples, len(steps), each_step, micro_batch)
 
 
-def _in_steps(samples: Iterator[LoadedSample], steps: int, each_step: int, micro_batch: int) -> Iterator[list[list[LoadedSample]]]:
+def _in_steps(
+    samples: Iterator[LoadedSample], steps: int, each_step: int, micro_batch: int
+) -> Iterator[list[list[LoadedSample]]]:
     for _ in range(steps):
         yield [list(islice(samples, micro_batch)) for _ in range(each_step // micro_batch)]
 
 
-def _ahead(read: Callable[[int], LoadedSample], numbers: Iterator[int], workers: int, most: int) -> Iterator[LoadedSample]:
+def _ahead(
+    read: Callable[[int], LoadedSample], numbers: Iterator[int], workers: int, most: int
+) -> Iterator[LoadedSample]:
     """In the order of the numbers; so many are read or wait at most. Threads end with the iterator."""
     if not workers:
         yield from map(read, numbers)
         return
     pool = ThreadPoolExecutor(workers, thread_name_prefix="vbbench-data")
     try:
-        waiting: deque[Future[LoadedSample]] = deque(pool.submit(read, number) for number in islice(numbers, most))
+        waiting: deque[Future[LoadedSample]] = deque(
+            pool.submit(read, number) for number in islice(numbers, most)
+        )
         while waiting:
             sample = waiting.popleft().result()
             waiting.extend(pool.submit(read, number) for number in islice(numbers, 1))

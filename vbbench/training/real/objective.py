@@ -66,7 +66,14 @@ class RealStage:
 
     rest_is_constant = True
 
-    def __init__(self, name: str, network: VideoBoothNetwork, frozen: FrozenParts, settings: RealSettings, null_text: str = "None") -> None:
+    def __init__(
+        self,
+        name: str,
+        network: VideoBoothNetwork,
+        frozen: FrozenParts,
+        settings: RealSettings,
+        null_text: str = "None",
+    ) -> None:
         self.name, self.module, self.settings = name, network, settings
         self.frozen, self._null_text = frozen, null_text
         self.held_out: Sequence[LoadedSample] = ()
@@ -83,11 +90,18 @@ class RealStage:
         Args:
             timestep: of all clips instead of one drawn for each.
         """
-        ordered = [*(one for one in samples if not one.dropped), *(one for one in samples if one.dropped)]
+        ordered = [
+            *(one for one in samples if not one.dropped),
+            *(one for one in samples if one.dropped),
+        ]
         asked = [one for one in samples if not one.dropped]
         latents = torch.cat([self.frozen.clip_latents(one) for one in ordered])
         draws = [self._draws(one, latents.shape[1:], timestep) for one in ordered]
-        prompts = torch.cat([self.frozen.prompt_latents(one) for one in asked]) if asked and self.module.injects else None
+        prompts = (
+            torch.cat([self.frozen.prompt_latents(one) for one in asked])
+            if asked and self.module.injects
+            else None
+        )
         device = self.module.base.device
         return Batch(
             latents_BCThw=latents,
@@ -97,16 +111,24 @@ class RealStage:
             words=tuple(one.subject_word for one in asked),
             states=self._states(asked) if self.module.mapper is not None else (),
             prompts_NC1hw=prompts,
-            prompt_noise_NC1hw=torch.cat([noise for _, _, noise in draws[: len(asked)]]).to(device) if prompts is not None else None,
+            prompt_noise_NC1hw=torch.cat([noise for _, _, noise in draws[: len(asked)]]).to(device)
+            if prompts is not None
+            else None,
         )
 
-    def _draws(self, sample: LoadedSample, shape_CThw: Sequence[int], timestep: int | None) -> tuple[int, Tensor, Tensor]:
+    def _draws(
+        self, sample: LoadedSample, shape_CThw: Sequence[int], timestep: int | None
+    ) -> tuple[int, Tensor, Tensor]:
         """Timestep, noise of the clip and noise of the image prompt, in this order from the clip's seed, on the CPU."""
         generator = torch.Generator().manual_seed(sample.seed)
         drawn = int(torch.randint(len(self._alphas), (), generator=generator))
         shape = (1, *shape_CThw)
         noise = video_noise(shape, self.module.base.config.diffusion.shared_noise, generator)
-        return drawn if timestep is None else timestep, noise, torch.randn((*shape[:2], 1, *shape[3:]), generator=generator)
+        return (
+            drawn if timestep is None else timestep,
+            noise,
+            torch.randn((*shape[:2], 1, *shape[3:]), generator=generator),
+        )
 
     def _states(self, asked: Sequence[LoadedSample]) -> tuple[Tensor, ...]:
         levels = [self.frozen.prompt_states(one) for one in asked]
@@ -127,27 +149,44 @@ class RealStage:
         text, small = null.expand(clips, -1, -1), null.new_zeros(())
         if asked:
             embeddings = network.mapper(batch.states) if network.mapper is not None else None
-            text = torch.cat([network.encode_text(batch.texts, batch.words, embeddings), text[asked:]])
+            text = torch.cat(
+                [network.encode_text(batch.texts, batch.words, embeddings), text[asked:]]
+            )
             if embeddings is not None:
                 small = embeddings.float().abs().mean() * (asked / clips)
         alpha_bar = self._alphas[batch.timesteps_B]
         noisy = add_noise(batch.latents_BCThw, batch.noise_BCThw, alpha_bar)
-        prediction = network.base.unet(noisy, batch.timesteps_B, text, image_prompt=self._image_prompt(network, batch, alpha_bar, null))
+        prediction = network.base.unet(
+            noisy,
+            batch.timesteps_B,
+            text,
+            image_prompt=self._image_prompt(network, batch, alpha_bar, null),
+        )
         if not asked:  # processes add up gradients of all that is trained, also of what this batch did not reach
-            prediction = prediction + sum(parameter.sum() * 0.0 for _, parameter in network.trained())
+            prediction = prediction + sum(
+                parameter.sum() * 0.0 for _, parameter in network.trained()
+            )
         kind = network.base.config.diffusion.prediction_type
-        return denoising_loss(prediction, batch.latents_BCThw, batch.noise_BCThw, alpha_bar, kind), small
+        return denoising_loss(
+            prediction, batch.latents_BCThw, batch.noise_BCThw, alpha_bar, kind
+        ), small
 
     @staticmethod
-    def _image_prompt(network: VideoBoothNetwork, batch: Batch, alpha_bar: Tensor, null: Tensor) -> ImagePromptInput | None:
+    def _image_prompt(
+        network: VideoBoothNetwork, batch: Batch, alpha_bar: Tensor, null: Tensor
+    ) -> ImagePromptInput | None:
         if batch.prompts_NC1hw is None or batch.prompt_noise_NC1hw is None:
             return None
         asked = len(batch.texts)
         text = null.expand(asked, -1, -1)
         if not network.noises_image_prompt:
-            return ImagePromptInput(batch.prompts_NC1hw, torch.zeros_like(batch.timesteps_B[:asked]), text)
+            return ImagePromptInput(
+                batch.prompts_NC1hw, torch.zeros_like(batch.timesteps_B[:asked]), text
+            )
         return ImagePromptInput(
-            add_noise(batch.prompts_NC1hw, batch.prompt_noise_NC1hw, alpha_bar[:asked]), batch.timesteps_B[:asked], text
+            add_noise(batch.prompts_NC1hw, batch.prompt_noise_NC1hw, alpha_bar[:asked]),
+            batch.timesteps_B[:asked],
+            text,
         )
 
     @torch.no_grad()
@@ -182,6 +221,8 @@ class RealStage:
         count, errors = len(self.held_out), []
         for place, sample in enumerate(self.held_out):
             other = self.held_out[(place + shift) % count]
-            swapped = replace(sample, image_prompt=other.image_prompt, prompt_key=other.prompt_key, dropped=False)
+            swapped = replace(
+                sample, image_prompt=other.image_prompt, prompt_key=other.prompt_key, dropped=False
+            )
             errors.append(float(self._denoise(module, self.batch([swapped], timestep=level))[0]))
         return sum(errors) / count

@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vbbench.core import paths as resources
-from vbbench.core import progress
+from vbbench.core import paths, progress
+from vbbench.core.files import file_digest
 from vbbench.data.suite import single_item
 from vbbench.data.videos.loader import Example, examples
 from vbbench.errors import InputError, PrerequisiteError, UsageError, one_line
@@ -47,10 +47,15 @@ def make_stage(run: RealRun, device: str) -> tuple[RealStage, dict[str, str]]:
         UsageError: a size that the codec cannot take.
     """
     names = ("base", "codec", "image-encoder", *([run.start] if run.start else []))
-    digests = {name: resources.file_digest(resources.weights_path(name, run.scale)) for name in names}
+    digests = {name: file_digest(paths.weights_path(name, run.scale)) for name in names}
     torch.manual_seed(run.seed)  # of the mapper's first weights, in every process
     network = load_videobooth(
-        run.recipe.stage, "base", "image-encoder", run.start, run.scale, noises_image_prompt=run.recipe.noises_image_prompt
+        run.recipe.stage,
+        "base",
+        "image-encoder",
+        run.start,
+        run.scale,
+        noises_image_prompt=run.recipe.noises_image_prompt,
     ).to(device)
     codec = load_codec("codec", run.scale, device)
     if run.clips.size % codec.factor:
@@ -60,7 +65,9 @@ def make_stage(run: RealRun, device: str) -> tuple[RealStage, dict[str, str]]:
     return RealStage(run.name, network, frozen, run.settings, run.null_text), digests
 
 
-def make_data(run: RealRun, stage: RealStage, split: str, tell: Callable[[str], None]) -> tuple[RealData, str]:
+def make_data(
+    run: RealRun, stage: RealStage, split: str, tell: Callable[[str], None]
+) -> tuple[RealData, str]:
     """The clips of a split that can be used, and a digest of their list.
 
     Args:
@@ -70,23 +77,36 @@ def make_data(run: RealRun, stage: RealStage, split: str, tell: Callable[[str], 
         InputError: there is none.
     """
     training = split == "train"
-    settings = replace(run.clips, augment=training and run.recipe.augment, text_drop=run.clips.text_drop if training else 0.0)
+    settings = replace(
+        run.clips,
+        augment=training and run.recipe.augment,
+        text_drop=run.clips.text_drop if training else 0.0,
+    )
     faults: list[str] = []
-    found = list(examples(run.data, run.videos, classes=run.classes, split=split, on_fault=faults.append))
+    found = list(
+        examples(run.data, run.videos, classes=run.classes, split=split, on_fault=faults.append)
+    )
     tokenizer = stage.module.base.tokenizer
-    good, unfit = usable(found, settings, fits=lambda text, word: (tokenizer([text]), tokenizer.locate(text, word)))
+    good, unfit = usable(
+        found, settings, fits=lambda text, word: (tokenizer([text]), tokenizer.locate(text, word))
+    )
     _tell(split, len(good), reasons := [*faults, *unfit], tell)
     if not good:
         why = f": {reasons[0].rstrip('.')}" if reasons else ""
         raise InputError(f"{run.data} has no clip of the split {split} that can be used{why}.")
     by_content = run.cache is not None or not training
-    return RealData(good, settings, run.seed, run.settings.global_batch, on_fault=tell, by_content=by_content), _list_digest(good)
+    return RealData(
+        good, settings, run.seed, run.settings.global_batch, on_fault=tell, by_content=by_content
+    ), _list_digest(good)
 
 
 def _list_digest(found: Sequence[Example]) -> str:
     """Of what is known of clips without reading them: ids, captions, boxes, and the sizes of their files."""
     sizes = ((each.video.stat().st_size, each.mask.stat().st_size) for each in found)
-    rows = [(each.class_name, each.videoid, each.box, each.label, each.caption, *size) for each, size in zip(found, sizes, strict=True)]
+    rows = [
+        (each.class_name, each.videoid, each.box, each.label, each.caption, *size)
+        for each, size in zip(found, sizes, strict=True)
+    ]
     return hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
 
 
@@ -113,7 +133,9 @@ def make_board(run: RealRun, stage: RealStage, done: int) -> Board:
     if not run.settings.sample_every:
         return Board(run.folder, done)
     items = _items(stage.held_out[:SAMPLED], run.folder / "samples" / "image-prompts", run.seed)
-    params = SamplingParams(run.clips.num_frames, run.clips.size, SAMPLE_FPS, SAMPLE_STEPS, SAMPLE_GUIDANCE, "ddim")
+    params = SamplingParams(
+        run.clips.num_frames, run.clips.size, SAMPLE_FPS, SAMPLE_STEPS, SAMPLE_GUIDANCE, "ddim"
+    )
     settings = {"scale": run.scale, "stage": run.recipe.stage, "null_text": run.null_text}
     model = VideoBooth.around(stage.module, stage.frozen.codec, settings, device=run.device)
     return Board(run.folder, done, model, items, params)
@@ -135,7 +157,9 @@ def _items(samples: Sequence[LoadedSample], folder: Path, seed: int) -> list[Pro
     for sample in samples:
         path = folder / f"{sample.clip_key[:16]}.png"
         Image.fromarray(sample.image_prompt).save(path)
-        items.append(replace(single_item(path, sample.text, sample.subject_word, seed), id=path.stem))
+        items.append(
+            replace(single_item(path, sample.text, sample.subject_word, seed), id=path.stem)
+        )
     return items
 
 
@@ -157,11 +181,17 @@ def accelerator_for(device: str) -> Accelerator:
     try:
         from accelerate import Accelerator, InitProcessGroupKwargs
     except ImportError:
-        raise PrerequisiteError("training at real size needs accelerate: pip install 'vbbench[train]'.") from None
+        raise PrerequisiteError(
+            "training at real size needs accelerate: pip install 'vbbench[train]'."
+        ) from None
     if device == "cuda" and not torch.cuda.is_available():
         raise UsageError("there is no CUDA device here; train on the CPU with --device cpu.")
     # Autocast is the loss's own: accelerate's would be one for all trainings of a process.
-    return Accelerator(cpu=device == "cpu", mixed_precision="no", kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)])
+    return Accelerator(
+        cpu=device == "cpu",
+        mixed_precision="no",
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
+    )
 
 
 class Processes(Alone):
@@ -190,7 +220,9 @@ class Processes(Alone):
         """The largest over all processes."""
         if self.size == 1:
             return value
-        return int(self.accelerator.gather(torch.tensor([value], device=self.accelerator.device)).max())
+        return int(
+            self.accelerator.gather(torch.tensor([value], device=self.accelerator.device)).max()
+        )
 
     def agree(self, value: int) -> bool:
         """Whether it is the same in all processes."""

@@ -33,7 +33,9 @@ RECIPES: dict[str, RealRecipe] = {
     "videobooth": RealRecipe("fine", after="videobooth-coarse"),
     "videobooth-fine": RealRecipe("fine-only"),
     "videobooth-joint": RealRecipe("fine"),
-    "videobooth-clean-prompt": RealRecipe("fine", after="videobooth-coarse", noises_image_prompt=False),
+    "videobooth-clean-prompt": RealRecipe(
+        "fine", after="videobooth-coarse", noises_image_prompt=False
+    ),
 }
 """The paper's two stages and its ablations, in dependency order."""
 
@@ -71,7 +73,9 @@ class RealRun:
 
     def __post_init__(self) -> None:
         if self.name not in RECIPES:
-            raise UsageError(f"there is no training on real videos called {self.name!r}: {nearest(self.name, RECIPES)}")
+            raise UsageError(
+                f"there is no training on real videos called {self.name!r}: {nearest(self.name, RECIPES)}"
+            )
 
     @property
     def recipe(self) -> RealRecipe:

@@ -31,7 +31,9 @@ class ClipSettings:
 
     def __post_init__(self) -> None:
         if min(self.num_frames, self.frame_interval, self.size) < 1 or self.windows < 0:
-            raise UsageError("a clip needs at least one frame, an interval and a size of at least 1, and windows are not below 0.")
+            raise UsageError(
+                "a clip needs at least one frame, an interval and a size of at least 1, and windows are not below 0."
+            )
         if not 0.0 <= self.text_drop <= 1.0:
             raise UsageError(f"text_drop is a share, 0 to 1, not {self.text_drop:g}.")
 
@@ -68,11 +70,15 @@ class RealSettings(TrainSettings):
         if self.lr <= 0.0:
             raise UsageError(f"the learning rate must be above 0, not {self.lr:g}.")
         if not 0.0 <= self.ema_decay < 1.0:
-            raise UsageError(f"the decay of the moving average is a share, 0 to below 1, not {self.ema_decay:g}.")
+            raise UsageError(
+                f"the decay of the moving average is a share, 0 to below 1, not {self.ema_decay:g}."
+            )
         if min(self.global_batch, self.micro_batch) < 1:
             raise UsageError("a batch needs at least one clip.")
         if self.checkpoint_every_seconds < 0:
-            raise UsageError(f"the seconds between checkpoints are not below 0, as {self.checkpoint_every_seconds:g} is.")
+            raise UsageError(
+                f"the seconds between checkpoints are not below 0, as {self.checkpoint_every_seconds:g} is."
+            )
 
     def check(self, processes: int) -> None:
         """Does nothing where so many processes can share a step.

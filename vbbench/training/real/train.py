@@ -15,8 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vbbench.core import paths as resources
-from vbbench.core import progress
+from vbbench.core import paths, progress
 from vbbench.core.weights_file import card_path, read_card
 from vbbench.errors import InputError, UsageError, VBBenchError
 from vbbench.networks.weights.tensor_files import write_safetensors
@@ -26,7 +25,13 @@ from vbbench.training.objective import TrainedModule
 from vbbench.training.real.board import Board
 from vbbench.training.real.loader import LoadedSample, batches
 from vbbench.training.real.objective import Batch, RealStage
-from vbbench.training.real.parts import Processes, accelerator_for, make_board, make_data, make_stage
+from vbbench.training.real.parts import (
+    Processes,
+    accelerator_for,
+    make_board,
+    make_data,
+    make_stage,
+)
 from vbbench.training.real.recipes import RealRun
 from vbbench.training.real.settings import RealSettings
 from vbbench.training.recipes import environment
@@ -49,7 +54,9 @@ class _Loss(nn.Module):
         self.network, self._loss_of, self._autocast = objective.module, objective.loss_of, autocast
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        with torch.autocast(batch.latents_BCThw.device.type, torch.bfloat16, enabled=self._autocast):
+        with torch.autocast(
+            batch.latents_BCThw.device.type, torch.bfloat16, enabled=self._autocast
+        ):
             return self._loss_of(self.network, batch)
 
 
@@ -78,7 +85,16 @@ class RealTrainer(Trainer):
         facts: Mapping[str, Any] | None = None,
     ) -> None:
         device = str(peers.accelerator.device)
-        super().__init__(objective, settings, seed=seed, work=work, device=device, peers=peers, found=found, facts=facts)  # type: ignore[arg-type]
+        super().__init__(
+            objective,
+            settings,
+            seed=seed,
+            work=work,
+            device=device,
+            peers=peers,
+            found=found,
+            facts=facts,
+        )  # type: ignore[arg-type]
         self._board = board
         self._loss = peers.accelerator.prepare(_Loss(objective, settings.bf16))
 
@@ -108,10 +124,16 @@ class RealTrainer(Trainer):
         micro = self._next()
         means = torch.zeros(2)
         for place, samples in enumerate(micro):
-            with nullcontext() if place + 1 == len(micro) else self.peers.accelerator.no_sync(self._loss):
+            with (
+                nullcontext()
+                if place + 1 == len(micro)
+                else self.peers.accelerator.no_sync(self._loss)
+            ):
                 means += self._gradients(samples)
         total, denoising = self.peers.sum(means).tolist()
-        norm = float(self.peers.accelerator.clip_grad_norm_(self.trained.values(), self.settings.grad_clip))
+        norm = float(
+            self.peers.accelerator.clip_grad_norm_(self.trained.values(), self.settings.grad_clip)
+        )
         if not math.isfinite(total) or not math.isfinite(norm):
             raise VBBenchError(self._not_finite("loss" if not math.isfinite(total) else "gradient"))
         self.optimizer.step()
@@ -131,7 +153,9 @@ class RealTrainer(Trainer):
         """Add a microbatch's gradients; returns its share of the step's mean loss and denoising error."""
         loss, error = self._loss(self.objective.batch(samples))
         share = len(samples) / self.settings.global_batch
-        self.peers.accelerator.backward(loss * (share * self.peers.size))  # which averages gradients over processes
+        self.peers.accelerator.backward(
+            loss * (share * self.peers.size)
+        )  # which averages gradients over processes
         return share * torch.stack([loss.detach(), error]).float().cpu()
 
     def _not_finite(self, what: str) -> str:
@@ -147,7 +171,9 @@ class RealTrainer(Trainer):
             return
         if len(self.history) > before:
             self._board.add(self.history[-1])
-        due = self.settings.sample_every and (crossed(self.settings.sample_every, self.done - 1, self.done) or not self._left)
+        due = self.settings.sample_every and (
+            crossed(self.settings.sample_every, self.done - 1, self.done) or not self._left
+        )
         if due:
             with self.average.inside(self.module):
                 self._board.show(self.done)
@@ -183,13 +209,29 @@ def _train(run: RealRun, peers: Processes, target: Path) -> None:
     stage, made_from = make_stage(run, str(peers.accelerator.device))
     data, made_from["data"] = make_data(run, stage, "train", progress.say if leads else _quiet)
     if not peers.agree(int(made_from["data"][:15], 16)):
-        raise UsageError(f"processes find different clips in {run.data} and {run.videos}: all of them must see the same files.")
+        raise UsageError(
+            f"processes find different clips in {run.data} and {run.videos}: all of them must see the same files."
+        )
     stage.frozen.read = lambda sample: data.frames(sample.draw)
-    now = {"settings": settings.as_dict(), "made_from": made_from, "device": run.device, "workers": peers.size}
+    now = {
+        "settings": settings.as_dict(),
+        "made_from": made_from,
+        "device": run.device,
+        "workers": peers.size,
+    }
     now["clips"] = asdict(data.settings)
     facts = facts_of(found, now, run.name, run.seed, run.folder, progress.say if leads else _quiet)
     board = make_board(run, stage, found.step if found else 0) if leads else None
-    trainer = RealTrainer(stage, settings, seed=run.seed, work=run.folder, peers=peers, board=board, found=found, facts=facts)
+    trainer = RealTrainer(
+        stage,
+        settings,
+        seed=run.seed,
+        work=run.folder,
+        peers=peers,
+        board=board,
+        found=found,
+        facts=facts,
+    )
     share = batches(
         data,
         steps=range(trainer.done, settings.steps),
@@ -220,12 +262,17 @@ def _target(run: RealRun) -> Path:
     Raises:
         UsageError: it holds weights that no training of this name and seed made.
     """
-    path = (run.out or resources.weights_dir(run.scale)) / f"{run.seeded}.safetensors"
+    path = (run.out or paths.weights_dir(run.scale)) / f"{run.seeded}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists():
         card = read_card(path) if card_path(path).is_file() else {}
-        if (card.get("recipe"), card.get("seed")) != (run.name, run.seed) or "made_from" not in card:
-            raise UsageError(f"{path} holds weights that were not trained here: name another folder with --out, or remove them.")
+        if (card.get("recipe"), card.get("seed")) != (
+            run.name,
+            run.seed,
+        ) or "made_from" not in card:
+            raise UsageError(
+                f"{path} holds weights that were not trained here: name another folder with --out, or remove them."
+            )
     return path
 
 
@@ -233,7 +280,9 @@ def _latest(run: RealRun, peers: Processes) -> checkpoint.Checkpoint | None:
     """The checkpoint to go on from, the same for every process."""
     found = checkpoint.latest(run.folder, progress.say if peers.rank == 0 else _quiet)
     if not peers.agree(found.step if found else 0):
-        raise UsageError(f"processes find different checkpoints in {run.folder}: all machines of a training must share that folder.")
+        raise UsageError(
+            f"processes find different checkpoints in {run.folder}: all machines of a training must share that folder."
+        )
     return found
 
 
@@ -241,8 +290,23 @@ def _write(run: RealRun, stage: RealStage, result: TrainedModule, path: Path) ->
     """The weights, in float32, and their card."""
     tensors, config = stage.export(result.module)
     tensors = {key: tensor.cpu().contiguous() for key, tensor in tensors.items()}
-    facts = {"steps": result.steps, "seconds": round(result.seconds, 1), "loss": result.loss, "validation": result.validation}
-    facts |= {**result.facts, "parameters": sum(tensor.numel() for tensor in tensors.values()), "config": config}
-    card = {"recipe": run.name, "scale": run.scale, "seed": run.seed, **facts, **environment(run.device)}
+    facts = {
+        "steps": result.steps,
+        "seconds": round(result.seconds, 1),
+        "loss": result.loss,
+        "validation": result.validation,
+    }
+    facts |= {
+        **result.facts,
+        "parameters": sum(tensor.numel() for tensor in tensors.values()),
+        "config": config,
+    }
+    card = {
+        "recipe": run.name,
+        "scale": run.scale,
+        "seed": run.seed,
+        **facts,
+        **environment(run.device),
+    }
     write_safetensors(path, tensors, card, source=f"the training {run.name}")
     progress.say(f"{run.name}: {path}  {progress.figures(result.validation)}".rstrip())

@@ -37,10 +37,14 @@ def usable(
     look = partial(_why_not, settings=settings, fits=fits)
     with ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1)) as pool:
         reasons = list(pool.map(look, examples))
-    return [one for one, reason in zip(examples, reasons, strict=True) if reason is None], [one for one in reasons if one is not None]
+    return [one for one, reason in zip(examples, reasons, strict=True) if reason is None], [
+        one for one in reasons if one is not None
+    ]
 
 
-def _why_not(example: Example, settings: ClipSettings, fits: Callable[[str, str], object] | None) -> str | None:
+def _why_not(
+    example: Example, settings: ClipSettings, fits: Callable[[str, str], object] | None
+) -> str | None:
     try:
         word = subject_word(example)
         if fits is not None:
@@ -51,7 +55,9 @@ def _why_not(example: Example, settings: ClipSettings, fits: Callable[[str, str]
             interval_of(count_frames(example.video), settings, example)
     except InputError as error:
         text = one_line(error)
-        return text if example.videoid in text else f"{example.class_name}/{example.videoid}: {text}"
+        return (
+            text if example.videoid in text else f"{example.class_name}/{example.videoid}: {text}"
+        )
     return None
 
 
@@ -75,7 +81,9 @@ def subject_word(example: Example) -> str:
         return example.label
     noun = _noun(example)
     if noun is None:
-        raise InputError(f"{example.class_name}/{example.videoid}: the caption {example.caption[:80]!r} does not hold {example.label!r}.")
+        raise InputError(
+            f"{example.class_name}/{example.videoid}: the caption {example.caption[:80]!r} does not hold {example.label!r}."
+        )
     return noun
 
 

@@ -11,8 +11,12 @@ side = round(size * jobs["settings"]["share"])
 
 for item in jobs["items"]:
     subject = Image.open(item["image"]).convert("RGB").resize((side, side))
-    top = (size - side) / 2 + random.Random(item["seed"]).uniform(-0.05, 0.05) * size  # chance comes from the item's seed alone
-    folder = Path(item["output"])  # pictures in a folder of this name, or one file: item["output"] + ".mkv"
+    top = (size - side) / 2 + random.Random(item["seed"]).uniform(
+        -0.05, 0.05
+    ) * size  # chance comes from the item's seed alone
+    folder = Path(
+        item["output"]
+    )  # pictures in a folder of this name, or one file: item["output"] + ".mkv"
     folder.mkdir()
     for number in range(num_frames):
         frame = Image.new("RGB", (size, size), "white")

@@ -69,7 +69,15 @@ def seconds(value: float | None) -> str:
     """``0.0412`` -> ``0.041``, ``41.2`` -> ``41``: two digits that matter."""
     if value is None:
         return NOTHING
-    return f"{value:.3f}" if value < 0.1 else f"{value:.2f}" if value < 1 else f"{value:.1f}" if value < 10 else f"{value:.0f}"
+    return (
+        f"{value:.3f}"
+        if value < 0.1
+        else f"{value:.2f}"
+        if value < 1
+        else f"{value:.1f}"
+        if value < 10
+        else f"{value:.0f}"
+    )
 
 
 def megabytes(value: float | None) -> str:
@@ -83,7 +91,9 @@ def amount(value: float | None) -> str:
         return NOTHING
     if value >= 1e6:
         return f"{value / 1e6:.3g} million"
-    return (f"{value:,.0f}" if value >= 100 or value == round(value) else f"{value:.1f}").replace(",", "\N{THIN SPACE}")
+    return (f"{value:,.0f}" if value >= 100 or value == round(value) else f"{value:.1f}").replace(
+        ",", "\N{THIN SPACE}"
+    )
 
 
 def file_size(value: float | None) -> str:
@@ -92,7 +102,9 @@ def file_size(value: float | None) -> str:
         return NOTHING
     for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if value >= size:
-            return f"{value / size:.1f} {unit}" if value < 10 * size else f"{value / size:.0f} {unit}"
+            return (
+                f"{value / size:.1f} {unit}" if value < 10 * size else f"{value / size:.0f} {unit}"
+            )
     return f"{value:.0f} B"
 
 
@@ -103,7 +115,11 @@ def count(number_of: int, noun: str) -> str:
 
 def restriction(prompts_per_subject: int | None) -> str:
     """What part of its suite a run is of, in words; empty where it is of all."""
-    return f"first {count(prompts_per_subject, 'prompt')} of each individual only" if prompts_per_subject else ""
+    return (
+        f"first {count(prompts_per_subject, 'prompt')} of each individual only"
+        if prompts_per_subject
+        else ""
+    )
 
 
 def listed(names: Iterable[str]) -> str:
@@ -126,7 +142,15 @@ def file_name(name: str) -> str:
     return f"{plain or 'model'}.{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:10]}"
 
 
-_RESERVED = frozenset(["con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))])
+_RESERVED = frozenset(
+    [
+        "con",
+        "prn",
+        "aux",
+        "nul",
+        *(f"{port}{number}" for port in ("com", "lpt") for number in range(10)),
+    ]
+)
 
 
 def clipped(text: str, length: int) -> str:
