@@ -129,7 +129,8 @@ def page(browser: Any, index: Path) -> Any:
 
 @pytest.fixture
 def make_suite(tmp_path: Path) -> Callable[..., PromptSuite]:
-    """Writes a suite of three subjects of one colour each, two items a subject, and reads it back."""
+    """Writes a suite of three subjects of one colour each, two items a subject, and reads it
+    back."""
 
     def make(folder: str = "suite", **settings: object) -> PromptSuite:
         root = tmp_path / folder

@@ -15,7 +15,8 @@ from vbbench.models.registry import all_recipes
 
 PACKAGE = Path(vbbench.__file__).parent
 
-# In this order, strictly: a room imports only from rooms above it. So no two rooms import each other.
+# In this order, strictly: a room imports only from rooms above it. So no two rooms import each
+# other.
 ROOMS = (
     "types",
     "errors",
@@ -131,7 +132,8 @@ def module_name(path: Path) -> str:
 
 
 def imported_files(path: Path, files: Mapping[str, Path]) -> Iterator[tuple[str, int]]:
-    """Modules that a file names in its imports; a package counts only where a name is taken from its own file."""
+    """Modules that a file names in its imports; a package counts only where a name is taken from
+    its own file."""
     for name, line in imports(path):
         module = name if name in files else name.rpartition(".")[0]
         if module in files:
@@ -197,7 +199,8 @@ def loaded_by(code: str) -> set[str]:
 
 
 def test_bundled_recipes_use_public_doors() -> None:
-    """Recipes are read from baselines/ as a user's folder is; their code imports public names of the rooms that models are made of."""
+    """Recipes are read from baselines/ as a user's folder is; their code imports public names of
+    the rooms that models are made of."""
     wrong = []
     for recipe in all_recipes().values():
         for path in recipe.folder.rglob("*.py"):

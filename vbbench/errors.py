@@ -7,8 +7,8 @@ VBBenchError                     exit code 2 unless a child says otherwise
 ├── RecipeError                  a recipe folder that cannot be understood
 ├── WeightsError                 weights that are missing, damaged or of another shape
 ├── RunFolderError               a run folder of another suite or plan, or damaged
-├── CommandError                 a model's own program that crashed, hung, or made no video of the kind asked for
-├── PrerequisiteError            an optional package or program that is not installed
+├── CommandError                 a model's own program that crashed, hung, or made no video of the
+kind asked for ├── PrerequisiteError            an optional package or program that is not installed
 ├── IncompleteError              exit code 3: some items failed, or cannot be compared
 └── CheckFailed                  exit code 1: a check was made and did not pass
 """
@@ -62,7 +62,8 @@ class CommandError(VBBenchError):
 
 
 class PrerequisiteError(VBBenchError):
-    """An optional package or program that is not installed; the message names the command that installs it."""
+    """An optional package or program that is not installed; the message names the command that
+    installs it."""
 
 
 class IncompleteError(VBBenchError):

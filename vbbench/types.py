@@ -1,4 +1,5 @@
-"""The records that travel between the parts of the program. Standard library only, so that importing them is free."""
+"""The records that travel between the parts of the program. Standard library only, so that
+importing them is free."""
 
 from __future__ import annotations
 
@@ -20,12 +21,15 @@ class Subject:
         id: unique inside its suite, e.g. ``dog-0003``.
         class_name: e.g. ``dog``; also the word by which text prompts call it.
         image: the image prompt of the subject (cut out on white, square).
-        clips: videos of the subject a model may be *fitted* on, of one frame where there are only photographs; never the videos it is
-            scored against.
+        clips: videos of the subject a model may be *fitted* on, of one frame where there are only
+            photographs; never the videos it is scored against.
         captions: one text per clip.
-        references: further pictures of the subject that metrics hold a video against, beside ``image``.
-        masks: where the subject is in ``image`` and in each of ``references``, in that order (white on black); empty where unknown.
-        world: how the miniature world draws it (``{"split": ..., "class": ..., "index": ...}``), None for real subjects.
+        references: further pictures of the subject that metrics hold a video against, beside
+            ``image``.
+        masks: where the subject is in ``image`` and in each of ``references``, in that order (white
+            on black); empty where unknown.
+        world: how the miniature world draws it (``{"split": ..., "class": ..., "index": ...}``),
+            None for real subjects.
     """
 
     id: str
@@ -112,7 +116,8 @@ class SamplingParams:
 
 @dataclass(frozen=True)
 class Video:
-    """Decoded video: uint8 frames (T, H, W, 3), RGB, 0..255, and frames a second, which need not be whole (29.97)."""
+    """Decoded video: uint8 frames (T, H, W, 3), RGB, 0..255, and frames a second, which need not be
+    whole (29.97)."""
 
     frames: np.ndarray
     fps: float
@@ -120,7 +125,8 @@ class Video:
 
 @dataclass(frozen=True)
 class Adapter:
-    """What fitting a model to one subject leaves behind: named tensors and plain facts (steps, final loss ...)."""
+    """What fitting a model to one subject leaves behind: named tensors and plain facts (steps,
+    final loss ...)."""
 
     subject_id: str
     tensors: Mapping[str, torch.Tensor]
@@ -134,17 +140,22 @@ class Recipe:
     Attributes:
         name: how the model is called on the command line.
         folder: where recipe.toml lies.
-        entry: ``module:Class`` of an importable module, or ``file.py:Class`` inside the folder; the class that runs ``command``, if any.
+        entry: ``module:Class`` of an importable module, or ``file.py:Class`` inside the folder; the
+            class that runs ``command``, if any.
         groups: names of groups it belongs to (``baselines``, ``references`` ...).
         fitted: whether it must first be fitted to a subject.
         title, description, citation: words for people.
-        scales: settings per scale; ``settings["weights"]`` maps a part's name to the weights' name, ``settings["own"]`` lists the parts
-            that the method's own training made (the others it shares).
+        scales: settings per scale; ``settings["weights"]`` maps a part's name to the weights' name,
+            ``settings["own"]`` lists the parts that the method's own training made (the others it
+            shares).
         digest: SHA-256 over every file of the folder.
-        card: the method card: what it ``sees``, ``tunes``, ``stores`` and ``costs``, a sentence each.
+        card: the method card: what it ``sees``, ``tunes``, ``stores`` and ``costs``, a sentence
+            each.
         training_seed: which of several trainings of its own weights; None where it has none.
-        command: the words of a program that makes the videos in the place of a class; empty where a class does.
-        needs: fields of a prompt item that are optional in a suite, and without which it can make nothing.
+        command: the words of a program that makes the videos in the place of a class; empty where a
+            class does.
+        needs: fields of a prompt item that are optional in a suite, and without which it can make
+            nothing.
     """
 
     name: str
@@ -177,15 +188,18 @@ class Job:
 
 @dataclass(frozen=True)
 class MetricSpec:
-    """Everything that makes a metric's number comparable; two numbers may stand side by side only under one ``id``.
+    """Everything that makes a metric's number comparable; two numbers may stand side by side only
+    under one ``id``.
 
-    None means that a field does not apply (no encoder, no text ...), or, for ``num_frames`` and ``fps``, that videos may differ.
+    None means that a field does not apply (no encoder, no text ...), or, for ``num_frames`` and
+    ``fps``, that videos may differ.
 
     Attributes:
         name, version: of the metric; the version goes up with every change of its formula.
         formula: from what is read to one number, in words.
-        encoder, patch_size, encoder_digest, precision: the network behind the numbers: library and architecture, side of a patch in
-            pixels, SHA-256 of its weights, type of its weights and arithmetic.
+        encoder, patch_size, encoder_digest, precision: the network behind the numbers: library and
+            architecture, side of a patch in pixels, SHA-256 of its weights, type of its weights and
+            arithmetic.
         resize, interpolation, crop, normalisation: what happens to a frame before it is read.
         decoder: who turns the file into pixels.
         storage: ``lossless`` or ``lossy``: whether a codec threw detail away before scoring.

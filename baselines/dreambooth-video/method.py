@@ -1,7 +1,8 @@
-"""DreamBooth on video: the UNet is tuned on a subject's clips, whose captions have a rare identifier before the class word.
+"""DreamBooth on video: the UNet is tuned on a subject's clips, whose captions have a rare
+identifier before the class word.
 
-Ruiz et al. 2023; on several clips of the subject, as in VideoBooth's comparison (Jiang et al. 2024).
-B batch, C latent channels, T frames, h/w latent cells, L tokens, D width.
+Ruiz et al. 2023; on several clips of the subject, as in VideoBooth's comparison (Jiang et al.
+2024). B batch, C latent channels, T frames, h/w latent cells, L tokens, D width.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ from vbbench.types import Adapter, PromptItem, SamplingParams, Subject, Video
 from .weights import FullTuning, LowRank, Tuning, Weights, choose, restore
 
 IDENTIFIER_SEED = 20220825
-PRIOR_FRAMES = 8  # of a class's clip where the subject's own are still photographs: the prior is then what keeps the base's motion
+# of a class's clip where the subject's own are still photographs: the prior is then what keeps the
+# base's motion
+PRIOR_FRAMES = 8
 
 
 class DreamBoothVideo(LatentVideoModel):
@@ -44,11 +47,14 @@ class DreamBoothVideo(LatentVideoModel):
 
     Settings:
         steps, lr: constant, then falling to zero over the second half of the steps.
-        tuned: a part of the UNet (see weights.py); ``lora_rank`` 0 tunes all of it, more a low-rank product.
-        clips, frames: what a step sees: whole clips with probability ``clip_share``, else single frames at their place in time. Clips of
-            one frame (still photographs, which stand at the first) are only ever single frames.
+        tuned: a part of the UNet (see weights.py); ``lora_rank`` 0 tunes all of it, more a low-rank
+            product.
+        clips, frames: what a step sees: whole clips with probability ``clip_share``, else single
+            frames at their place in time. Clips of one frame (still photographs, which stand at the
+            first) are only ever single frames.
         logit_mean: of the timesteps (see `draw_timesteps`); without it they are uniform.
-        prior_preservation: weight of the loss on ``class_clips`` clips that the base makes of the class; 0: none.
+        prior_preservation: weight of the loss on ``class_clips`` clips that the base makes of the
+            class; 0: none.
         identifier: a rare word that the tokenizer knows; "": an embedding that no word has.
     """
 
@@ -63,8 +69,10 @@ class DreamBoothVideo(LatentVideoModel):
         """Tune a copy of the UNet's chosen weights.
 
         Raises:
-            InputError: the subject has no clips, they do not go together, or a caption lacks its class word.
-            RecipeError: settings that name no part of the network, or whole clips alone for a subject that has none.
+            InputError: the subject has no clips, they do not go together, or a caption lacks its
+                class word.
+            RecipeError: settings that name no part of the network, or whole clips alone for a
+                subject that has none.
         """
         rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
         base, rank = (
@@ -138,7 +146,8 @@ class DreamBoothVideo(LatentVideoModel):
             prediction, latents, noise, alpha_bar, self._diffusion.prediction_type
         )
 
-    # --- prior preservation ---------------------------------------------------------------------------------------
+    # --- prior preservation
+    # ---------------------------------------------------------------------------------------
 
     def _prior_loss(
         self,
@@ -148,14 +157,16 @@ class DreamBoothVideo(LatentVideoModel):
         rng: np.random.Generator,
         generator: torch.Generator,
     ) -> Tensor:
-        """Loss on the base's own clips of the class, under the class word alone (Ruiz et al., equation 2)."""
+        """Loss on the base's own clips of the class, under the class word alone (Ruiz et al.,
+        equation 2)."""
         rows = rng.integers(len(clips), size=self.settings["clips"])
         index = torch.arange(clips.shape[2], device=self.device).expand(len(rows), -1)
         return self._loss(weights, clips[rows], state.expand(len(rows), -1, -1), index, generator)
 
     @torch.no_grad()
     def _prior(self, subject: Subject, shape_Thw: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Latents (N, C, T, h, w) that the untouched base makes of the class, and the text states (1, L, D) they were made from."""
+        """Latents (N, C, T, h, w) that the untouched base makes of the class, and the text states
+        (1, L, D) they were made from."""
         word, frames, size = subject.class_name, shape_Thw[0], shape_Thw[1] * self.codec.factor
         state = self.network.encode_text([f"{article(word)} {word}"])
         if (word, frames, size) not in self._class_clips:
@@ -178,7 +189,8 @@ class DreamBoothVideo(LatentVideoModel):
             self._class_clips[word, frames, size] = self.codec.encode(pixels.to(self.device))
         return self._class_clips[word, frames, size], state
 
-    # --- texts ----------------------------------------------------------------------------------------------------
+    # --- texts
+    # ----------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
     def _caption_states(self, subject: Subject) -> dict[str, Tensor]:
@@ -207,13 +219,15 @@ class DreamBoothVideo(LatentVideoModel):
 
     @staticmethod
     def _rare_embedding(table: Tensor) -> Tensor:
-        """(1, D): a word that no text has: drawn once for all subjects, as wide as the words of the table (vocabulary, D) are."""
+        """(1, D): a word that no text has: drawn once for all subjects, as wide as the words of the
+        table (vocabulary, D) are."""
         drawn = torch.randn(
             1, table.shape[1], generator=torch.Generator().manual_seed(IDENTIFIER_SEED)
         ).to(table)
         return table.mean(0) + drawn * table.std(0)
 
-    # --- sampling -------------------------------------------------------------------------------------------------
+    # --- sampling
+    # -------------------------------------------------------------------------------------------------
 
     @torch.inference_mode()
     def generate(
@@ -249,7 +263,8 @@ class _Batches:
             self._check_whole_clips(settings["clip_share"])
 
     def _check_whole_clips(self, share: float) -> None:
-        """There are some where nothing else is drawn, and all are of one length, so that they go into one batch."""
+        """There are some where nothing else is drawn, and all are of one length, so that they go
+        into one batch."""
         if share >= 1.0 and not self._moving:
             raise RecipeError(
                 f"clip_share = {share} asks for whole clips alone, and all that there is of the subject are still photographs; with less, "

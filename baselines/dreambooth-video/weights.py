@@ -84,7 +84,8 @@ class FullTuning:
 
 
 class LowRank:
-    """LoRA (Hu et al. 2022, equation 3) on the attention projections among the chosen tensors: W + U D, U zero at first.
+    """LoRA (Hu et al. 2022, equation 3) on the attention projections among the chosen tensors: W +
+    U D, U zero at first.
 
     Args:
         base: the chosen tensors.
@@ -134,7 +135,8 @@ class LowRank:
 
 
 def restore(base: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> Weights:
-    """The subject's weights, from the base's parameters and what `Tuning.stored` gave; new tensors all."""
+    """The subject's weights, from the base's parameters and what `Tuning.stored` gave; new tensors
+    all."""
     tuned: Weights = {}
     for key, value in stored.items():
         kind, name = key.split("/", 1)

@@ -1,4 +1,5 @@
-"""Training sets that clips are taken from: the miniature world's, which is drawn anew, and anybody's, listed in a table."""
+"""Training sets that clips are taken from: the miniature world's, which is drawn anew, and
+anybody's, listed in a table."""
 
 from __future__ import annotations
 
@@ -40,9 +41,11 @@ class Bank(Protocol):
 
 
 class WorldBank:
-    """The clips of the individuals that the shipped miniature models were trained on, as `vbbench train` renders them.
+    """The clips of the individuals that the shipped miniature models were trained on, as `vbbench
+    train` renders them.
 
-    Captions tell class, base colour, action and place: all that a caption of the training ever says of a clip.
+    Captions tell class, base colour, action and place: all that a caption of the training ever says
+    of a clip.
     """
 
     def __init__(self) -> None:
@@ -94,7 +97,8 @@ class WorldBank:
 
 
 class TableBank:
-    """Clips listed in a CSV file with the columns video, caption, image; paths are relative to it. Each row is a subject of its own.
+    """Clips listed in a CSV file with the columns video, caption, image; paths are relative to it.
+    Each row is a subject of its own.
 
     A clip with more frames than asked for gives its first ones; pictures are resized.
     """
@@ -148,7 +152,8 @@ _NAMED = ", ".join(COLUMNS)
 
 
 def open_bank(name: str, scale: str) -> Bank:
-    """The miniature world's training clips, or those of a CSV file in the folder of the scale's weights (or at an absolute path).
+    """The miniature world's training clips, or those of a CSV file in the folder of the scale's
+    weights (or at an absolute path).
 
     Raises:
         InputError: it cannot be read.

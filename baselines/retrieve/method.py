@@ -1,4 +1,5 @@
-"""Retrieval: the clip of a training set that fits text and image prompt best, shown as it is: what copying training data scores."""
+"""Retrieval: the clip of a training set that fits text and image prompt best, shown as it is: what
+copying training data scores."""
 
 from __future__ import annotations
 
@@ -26,10 +27,12 @@ AT_ONCE = 64  # pictures the image encoder sees at once
 
 
 class Retrieve:
-    """Among the clips whose captions share most words with the text, the one whose individual's image prompt is most like the item's.
+    """Among the clips whose captions share most words with the text, the one whose individual's
+    image prompt is most like the item's.
 
-    Alike: the cosine of class tokens of the conditioning image encoder's last hidden state. Where two are as much alike, the clip that
-    comes first. Only pictures of clips that come into question are embedded, each once.
+    Alike: the cosine of class tokens of the conditioning image encoder's last hidden state. Where
+    two are as much alike, the clip that comes first. Only pictures of clips that come into question
+    are embedded, each once.
     """
 
     def __init__(self, settings: Mapping[str, Any], *, device: str, folder: Path) -> None:
@@ -45,7 +48,8 @@ class Retrieve:
         """One training clip an item.
 
         Raises:
-            InputError: the training set cannot be read, or its clips are not of the frames asked for.
+            InputError: the training set cannot be read, or its clips are not of the frames asked
+                for.
         """
         if self._bank is None:  # not when the model is built: that needs no data
             self._bank = open_bank(str(self.settings["bank"]), str(self.settings["scale"]))

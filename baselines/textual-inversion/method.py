@@ -32,10 +32,12 @@ class TextualInversion(LatentVideoModel):
         self.alphas = self._diffusion.alphas_cumprod().to(device)
 
     def fit(self, subject: Subject, *, seed: int) -> Adapter:
-        """Tune the embedding (D,) of the subject's class word on single frames of its clips, each at its place in time.
+        """Tune the embedding (D,) of the subject's class word on single frames of its clips, each
+        at its place in time.
 
         Raises:
-            InputError: the subject has no clips, or its class word is none that the text encoder knows.
+            InputError: the subject has no clips, or its class word is none that the text encoder
+                knows.
         """
         latents, captions, index = self._frames(subject)
         at, count = self.network.tokenizer.locate(subject.class_name, subject.class_name)
@@ -68,7 +70,8 @@ class TextualInversion(LatentVideoModel):
         return Adapter(subject.id, {EMBEDDING: embedding.detach().cpu()}, facts)
 
     def _frames(self, subject: Subject) -> tuple[Tensor, list[str], Tensor]:
-        """Latents (N, C, 1, h, w) of all frames, the caption of each, and its index in its clip (N, 1)."""
+        """Latents (N, C, 1, h, w) of all frames, the caption of each, and its index in its clip (N,
+        1)."""
         return frames_of(clip_latents(subject, self.codec, self.device), subject.captions)
 
     def _loss(

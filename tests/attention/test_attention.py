@@ -223,7 +223,8 @@ def test_image_prompt_that_no_query_likes_still_updates_frame_zero() -> None:
     q, k, v, k_image, v_image = make(1, 4, 6, 5)
     q = q.abs()
     injected = injection_attention(q, k, v, torch.full_like(k_image, -1e6), v_image)
-    # What is left of the update: frame 0's values become what frame 0 reads from itself; its keys stay.
+    # What is left of the update: frame 0's values become what frame 0 reads from itself; its keys
+    # stay.
     updated = torch.cat(
         [reference.attention(q[:, 0], k[:, 0], v[:, 0]).unsqueeze(1), v[:, 1:]], dim=1
     )

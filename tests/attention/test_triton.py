@@ -1,4 +1,5 @@
-"""The Triton kernels against the formulas in float64: in Triton's interpreter everywhere, compiled where there is a GPU."""
+"""The Triton kernels against the formulas in float64: in Triton's interpreter everywhere, compiled
+where there is a GPU."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ from vbbench.attention import triton_tiles as tiles
 
 
 def _child(*arguments: str, **variables: str) -> dict[str, Any]:
-    """What `tests.attention.triton_program` prints, in a fresh Python that sees the same packages."""
+    """What `tests.attention.triton_program` prints, in a fresh Python that sees the same
+    packages."""
     pytest.importorskip("triton", reason="Triton is not installed")
     variables["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     done = subprocess.run(
@@ -63,7 +65,8 @@ def test_compiled_kernels_at_the_size_of_the_network() -> None:
 def test_compiled_kernels_fit_the_gpu(
     dim: int, capability: int, shared_kb: int, products: str, tmp_path: Path
 ) -> None:
-    """No spills to speak of, shared memory of the smallest GPU of the kind, tensor cores, and loads of 16 bytes."""
+    """No spills to speak of, shared memory of the smallest GPU of the kind, tensor cores, and loads
+    of 16 bytes."""
     kernels = _child(
         str(capability), str(dim), TRITON_INTERPRET="0", TRITON_CACHE_DIR=str(tmp_path)
     )

@@ -1,4 +1,5 @@
-"""What the Triton kernels must do, on a device by name: under pytest on a GPU, and in a program of its own in the interpreter."""
+"""What the Triton kernels must do, on a device by name: under pytest on a GPU, and in a program of
+its own in the interpreter."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ Shape = tuple[int, int, int, int, int, int, torch.dtype]
 
 
 def make_inputs(shape: Shape, device: str, scale: float = 1.0) -> list[Tensor]:
-    """Queries, keys, values, and the image prompt's: views of two products, as the network's projections leave them."""
+    """Queries, keys, values, and the image prompt's: views of two products, as the network's
+    projections leave them."""
     batch, frames, tokens, image_tokens, heads, dim, dtype = shape
     generator = torch.Generator().manual_seed(0)
     video, image = (
@@ -104,7 +106,8 @@ def check_shape(shape: Shape, device: str, *, twice: bool = False) -> None:
 
 
 def _large_magnitudes(dtype: torch.dtype, tolerance: float, device: str) -> None:
-    """Logits of several hundred: weights are 0 or 1, and exponentials of the logits themselves would overflow."""
+    """Logits of several hundred: weights are 0 or 1, and exponentials of the logits themselves
+    would overflow."""
     inputs = make_inputs((1, 3, 9, 5, 1, 40, dtype), device, scale=10)
     assert (
         torch.einsum("blnd,bmnd->blm", inputs[0][:, 0], inputs[1][:, 0]).abs().max() / 40**0.5 > 200
@@ -152,7 +155,8 @@ def _nothing_kept(device: str) -> None:
 
 
 def _several_frames_a_slot(device: str) -> None:
-    """Frame 0's gradients are summed over 2, 2 and 1 frames, as they are where the GPU is full anyway."""
+    """Frame 0's gradients are summed over 2, 2 and 1 frames, as they are where the GPU is full
+    anyway."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(launches, "ENOUGH_PROGRAMS", 2)
         _compare(
@@ -163,7 +167,8 @@ def _several_frames_a_slot(device: str) -> None:
 
 
 def _far_rows(device: str) -> None:
-    """Rows so far apart that 32 bits would not reach the last one are copied; the memory itself is only reserved."""
+    """Rows so far apart that 32 bits would not reach the last one are copied; the memory itself is
+    only reserved."""
     row = 2**31 // (4 + launches.MOST_ROWS)
     memory = torch.empty(4 * (row + 1), dtype=torch.float16, device=device)
     assert launches.lean(memory.as_strided((1, 4, 1, 8), (0, row + 1, 8, 1))).is_contiguous()

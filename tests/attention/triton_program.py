@@ -1,7 +1,9 @@
-"""The Triton kernels where no GPU need be: run in the interpreter, or compiled for a GPU that is not there.
+"""The Triton kernels where no GPU need be: run in the interpreter, or compiled for a GPU that is
+not there.
 
-Triton decides when it is imported whether it interprets, so this is a program that a test starts with TRITON_INTERPRET set: it
-runs every check and prints what failed. Started with a compute capability and a head dimension it prints what the kernels take.
+Triton decides when it is imported whether it interprets, so this is a program that a test starts
+with TRITON_INTERPRET set: it runs every check and prints what failed. Started with a compute
+capability and a head dimension it prints what the kernels take.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ def _interpret() -> dict[str, str]:
 
 
 def _teach_the_interpreter_bfloat16() -> None:
-    """Triton's interpreter keeps bfloat16 as 16-bit integers and multiplies those; here it multiplies the numbers."""
+    """Triton's interpreter keeps bfloat16 as 16-bit integers and multiplies those; here it
+    multiplies the numbers."""
     import triton.language as tl
     from triton.runtime.interpreter import InterpreterBuilder
 
@@ -57,7 +60,8 @@ def _teach_the_interpreter_bfloat16() -> None:
 
 
 def _compile(capability: int, dim: int) -> dict[str, dict[str, Any]]:
-    """Name of a kernel -> what it takes when compiled for a GPU, as the backend itself would launch it."""
+    """Name of a kernel -> what it takes when compiled for a GPU, as the backend itself would launch
+    it."""
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.runtime.driver import driver

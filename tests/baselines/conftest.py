@@ -18,7 +18,8 @@ __all__ = ["items", "photographed", "sd14_weights_root", "tiny_weights", "weight
 
 @pytest.fixture
 def photographed(items: Sequence[PromptItem], tmp_path: Path) -> Subject:
-    """A subject with a clip of one frame for each photograph: the middle frames of its own clips."""
+    """A subject with a clip of one frame for each photograph: the middle frames of its own
+    clips."""
     subject = items[0].subject
     clips = tuple(tmp_path / f"{place}.mkv" for place in range(len(subject.clips)))
     for old, new in zip(subject.clips, clips, strict=True):

@@ -1,4 +1,5 @@
-"""What every model must keep, whoever wrote it; held against each recipe that can be called by name."""
+"""What every model must keep, whoever wrote it; held against each recipe that can be called by
+name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Every recipe at scale sd14: built at full size without weights, and run at tiny size with random ones."""
+"""Every recipe at scale sd14: built at full size without weights, and run at tiny size with random
+ones."""
 
 from __future__ import annotations
 

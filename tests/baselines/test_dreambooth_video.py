@@ -154,7 +154,8 @@ def test_lora_adds_a_product_of_the_given_rank(
 def test_the_identifier_stands_before_the_class_word(
     model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The text encoder is given the words with one more before "bear", which no word of the table equals."""
+    """The text encoder is given the words with one more before "bear", which no word of the table
+    equals."""
     seen: list[torch.Tensor] = []
     embeddings = model.network.text_encoder.embeddings
     original = embeddings.forward
@@ -246,7 +247,8 @@ def test_wrong_settings_and_subjects_are_told(
 
 
 def drawn_shapes(model: Any, subject: Subject) -> set[tuple[int, int]]:
-    """Videos and frames of every step's own loss (the prior's are of the class word alone, and of fewer videos here)."""
+    """Videos and frames of every step's own loss (the prior's are of the class word alone, and of
+    fewer videos here)."""
     seen: list[tuple[int, int]] = []
     original = model._loss
 

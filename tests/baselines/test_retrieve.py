@@ -1,4 +1,5 @@
-"""Retrieval: a clip of the training set, chosen by words first and by looks second, and shown as it is."""
+"""Retrieval: a clip of the training set, chosen by words first and by looks second, and shown as it
+is."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ def model(tiny_weights: object) -> Any:
 
 
 def training_item(row: int, tmp_path: Path) -> tuple[PromptItem, np.ndarray]:
-    """The text of a training clip and its own individual's image prompt; and the clip as the renderer of training data draws it."""
+    """The text of a training clip and its own individual's image prompt; and the clip as the
+    renderer of training data draws it."""
     clips, prompts = TRAIN.records("clips"), TRAIN.records("prompts")
     subject, scene, motion = (int(clips[name][row]) for name in ("subject", "scene", "motion"))
     person = TRAIN.individual(subject)

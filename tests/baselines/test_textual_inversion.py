@@ -50,7 +50,8 @@ def test_the_adapter_is_one_embedding_that_started_at_the_class_word(
 def test_the_learned_word_is_a_row_of_the_word_table_and_nothing_else(
     model: Any, items: Sequence[PromptItem]
 ) -> None:
-    """The same videos come from a plain network whose one row, the class word's, holds the embedding."""
+    """The same videos come from a plain network whose one row, the class word's, holds the
+    embedding."""
     pair = items[:2]
     adapter = model.fit(pair[0].subject, seed=0)
     ours = model.generate(pair, tiny.PARAMS, adapter)
@@ -91,7 +92,8 @@ def test_exactly_one_token_is_replaced(model: Any, monkeypatch: pytest.MonkeyPat
 def test_fitting_lowers_the_error_on_the_subjects_own_frames(
     tiny_weights: object, items: Sequence[PromptItem]
 ) -> None:
-    """Measured where the fit cannot choose: the same frames, noise and timesteps before and after."""
+    """Measured where the fit cannot choose: the same frames, noise and timesteps before and
+    after."""
     model = build_model(with_settings(steps=30, batch=8), "mini", "cpu")
     subject = items[0].subject
     latents, captions, index = model._frames(subject)

@@ -1,7 +1,8 @@
-"""Scoring in three ways that must give the same numbers: a plain loop, the scorer, and the scorer with everything in its cache.
+"""Scoring in three ways that must give the same numbers: a plain loop, the scorer, and the scorer
+with everything in its cache.
 
-``python -m tests.benchmarks.scoring_cases --videos 20 --folder DIR`` prints the peak memory of scoring so many videos, for
-a fresh process of its own.
+``python -m tests.benchmarks.scoring_cases --videos 20 --folder DIR`` prints the peak memory of
+scoring so many videos, for a fresh process of its own.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ def setting(scale: str) -> Setting:
 
 
 def write_clips(folder: Path, scale: str, count: int) -> list[ClipToScore]:
-    """Clips of the miniature world at the scale's size, with image prompts and texts; what is there already is used again."""
+    """Clips of the miniature world at the scale's size, with image prompts and texts; what is there
+    already is used again."""
     clips = []
     for number in range(count):
         class_name = world.CLASSES[number % len(world.CLASSES)]

@@ -1,6 +1,7 @@
 """Injection attention, the cases of ``vbbench profile attention``, as ratios measured side by side.
 
-``pytest tests/benchmarks --benchmark-only`` runs them; the targets themselves are checked by ``vbbench profile attention --quick``.
+``pytest tests/benchmarks --benchmark-only`` runs them; the targets themselves are checked by
+``vbbench profile attention --quick``.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from vbbench.profiling.options import Options
 ROUNDS = 3
 CASES = [case for case in cases_for(Options()) if 256 in case.layers or case.scale == "mini"]
 FASTER_THAN_RELEASED, WORST_ERROR = 1.2, 2e-6
-"""What every shape gives, with room for a busy machine; small shapes have less to gain than the targets ask of large ones."""
+"""What every shape gives, with room for a busy machine; small shapes have less to gain than the
+targets ask of large ones."""
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -1,4 +1,5 @@
-"""Throughput and memory of scoring, as ratios measured side by side. ``pytest tests/benchmarks --benchmark-only`` runs them."""
+"""Throughput and memory of scoring, as ratios measured side by side. ``pytest tests/benchmarks
+--benchmark-only`` runs them."""
 
 from __future__ import annotations
 

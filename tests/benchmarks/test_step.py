@@ -1,4 +1,5 @@
-"""A denoising step against the released formulation, side by side. ``pytest tests/benchmarks --benchmark-only`` runs it."""
+"""A denoising step against the released formulation, side by side. ``pytest tests/benchmarks
+--benchmark-only`` runs it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""``vbbench claims``: verdicts from run folders and stored scores; what is lacking or damaged is a sentence."""
+"""``vbbench claims``: verdicts from run folders and stored scores; what is lacking or damaged is a
+sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""``vbbench profile``: exit codes of measurements that were made up, and sentences for what cannot be."""
+"""``vbbench profile``: exit codes of measurements that were made up, and sentences for what cannot
+be."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The gate in somebody else's pytest: each test here runs pytest in a folder of its own, in a process of its own."""
+"""The gate in somebody else's pytest: each test here runs pytest in a folder of its own, in a
+process of its own."""
 
 from __future__ import annotations
 

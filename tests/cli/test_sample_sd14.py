@@ -1,4 +1,5 @@
-"""``vbbench sample`` at the real size: loads, samples, saves, within the memory that its estimate says."""
+"""``vbbench sample`` at the real size: loads, samples, saves, within the memory that its estimate
+says."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ _, status, usage = os.wait4(child.pid, 0)
 print(usage.ru_maxrss)
 sys.exit(os.waitstatus_to_exitcode(status))
 """
-# A child's ru_maxrss begins with its parent's peak, and this process wrote the weights: a small one stands between them.
+# A child's ru_maxrss begins with its parent's peak, and this process wrote the weights: a small one
+# stands between them.
 
 
 @pytest.fixture(scope="module")

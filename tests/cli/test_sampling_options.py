@@ -1,4 +1,5 @@
-"""Options of ``run`` and ``sample`` that say how a model is evaluated, through the whole program at tiny scale sd14."""
+"""Options of ``run`` and ``sample`` that say how a model is evaluated, through the whole program at
+tiny scale sd14."""
 
 from __future__ import annotations
 
@@ -141,7 +142,8 @@ def test_what_cannot_be_is_a_sentence(
 def test_truncated_weights_are_a_sentence(
     sample: Callable[..., int], sd14: Path, capsys: Said
 ) -> None:
-    """Through the card's digest, and where the card has been made to fit, through the file itself."""
+    """Through the card's digest, and where the card has been made to fit, through the file
+    itself."""
     from vbbench.core.files import file_digest
 
     path = sd14 / "base.safetensors"

@@ -117,7 +117,8 @@ def test_tensors_are_read_in_the_dtype_that_is_asked_for(
 def test_a_large_file_is_mapped_piece_by_piece(
     saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With pieces of one tensor each the same is read; what is read does not hang on to the file."""
+    """With pieces of one tensor each the same is read; what is read does not hang on to the
+    file."""
     whole, _ = load_weights(saved)
     monkeypatch.setattr(weights_file, "_MAPPED_BYTES", 1)
     pieces, _ = load_weights(saved)

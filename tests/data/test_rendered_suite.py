@@ -1,4 +1,5 @@
-"""Suites that are rendered when first used: the same pixels everywhere, whole or not at all, one rendering for all processes."""
+"""Suites that are rendered when first used: the same pixels everywhere, whole or not at all, one
+rendering for all processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Suites of the world: written the same way every time, and the bundled one is what the code makes."""
+"""Suites of the world: written the same way every time, and the bundled one is what the code
+makes."""
 
 from __future__ import annotations
 
@@ -59,7 +60,8 @@ def test_videos_are_stored_without_loss(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_the_bundled_suite_is_what_the_code_makes(tmp_path: Path, bundled: PromptSuite) -> None:
-    """Rows and settings to the letter. Of pixels one grey level here and there is allowed: the sine of another processor."""
+    """Rows and settings to the letter. Of pixels one grey level here and there is allowed: the sine
+    of another processor."""
     rendered_suite.write_suite(tmp_path, "mini", "2", **MINI)
     for name in ("items.jsonl", "subjects.jsonl"):
         assert _rows(tmp_path / name) == _rows(bundled.root / name)

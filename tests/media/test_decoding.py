@@ -101,7 +101,8 @@ def test_colours_are_those_of_ffmpegs_own_conversion(
 
 
 def _by_filter(path: Path) -> np.ndarray:
-    """The first frame by a filter graph, which is what the ``ffmpeg`` program does for ``-pix_fmt rgb24``."""
+    """The first frame by a filter graph, which is what the ``ffmpeg`` program does for ``-pix_fmt
+    rgb24``."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         graph = Graph()
@@ -220,7 +221,8 @@ REASONS = {
     "pipe": "is neither a file nor a folder",
     "link to nothing": "is a link to nothing",
     "index lost": "is not a video that can be read",
-    "damaged": "(is damaged: frame [0-9]+ cannot be decoded whole|Invalid data found)",  # the latter where there is one processor
+    # the latter where there is one processor
+    "damaged": "(is damaged: frame [0-9]+ cannot be decoded whole|Invalid data found)",
     "changing size": "are not all of one size",
     "cut mkv": "is cut off: its header speaks of 2.00 s",
     "cut webm": "is cut off: its header speaks of 2.00 s",

@@ -19,7 +19,8 @@ from vbbench.media.video import count_frames, read_frames, read_video, write_vid
 
 N = 40
 QUIET = "log-level=none"
-# name -> codec, pixels, options, packets that one frame in the last GOP takes at most (None: all before it are needed)
+# name -> codec, pixels, options, packets that one frame in the last GOP takes at most (None: all
+# before it are needed)
 KINDS: dict[str, tuple[str, str, dict[str, str], int | None]] = {
     "closed.mp4": ("libx264", "yuv420p", {"x264-params": f"{QUIET}:keyint=10:scenecut=0"}, 16),
     "closed.mov": ("libx264", "yuv444p", {"x264-params": f"{QUIET}:keyint=10:scenecut=0"}, 16),
@@ -261,7 +262,8 @@ def test_superframes_of_vp9_are_looked_into(frames: list[bytes], shown: int) -> 
 def test_packets_that_lie_about_their_frames_are_found_out(
     made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every packet a keyframe, as a careless program may have written: what is decoded from there is not believed."""
+    """Every packet a keyframe, as a careless program may have written: what is decoded from there
+    is not believed."""
     path = file(made, "closed.mp4")
     whole = read_video(path).frames
     real = packets._table

@@ -18,7 +18,8 @@ MATRIX_PLACE = (
 
 
 def gradient(count: int = 8, height: int = 32, width: int = 48) -> np.ndarray:
-    """Smooth colours that move, (T, H, W, 3): codecs keep them well, and no two frames, rows or columns are equal."""
+    """Smooth colours that move, (T, H, W, 3): codecs keep them well, and no two frames, rows or
+    columns are equal."""
     t, y, x = np.meshgrid(np.arange(count), np.arange(height), np.arange(width), indexing="ij")
     return np.stack([x * 255 / width, y * 255 / height, (x + y + 8 * t) * 2 % 256], axis=-1).astype(
         np.uint8

@@ -1,4 +1,5 @@
-"""Untrained miniature encoders in the place of the shipped ones: the code around them is what is tested here."""
+"""Untrained miniature encoders in the place of the shipped ones: the code around them is what is
+tested here."""
 
 from __future__ import annotations
 

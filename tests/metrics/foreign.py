@@ -1,4 +1,5 @@
-"""The same weights in `transformers`' networks: an implementation of CLIP, DINO and DINOv2 that shares no code with open_clip or timm."""
+"""The same weights in `transformers`' networks: an implementation of CLIP, DINO and DINOv2 that
+shares no code with open_clip or timm."""
 
 from __future__ import annotations
 
@@ -50,7 +51,8 @@ def _renamed(key: str, table: tuple[tuple[str, str], ...]) -> str:
 
 
 def shaken(network: nn.Module, size: float = 0.02) -> nn.Module:
-    """Every parameter moved a little: fresh networks have zero biases and unit norms, which hide what was left out or exchanged."""
+    """Every parameter moved a little: fresh networks have zero biases and unit norms, which hide
+    what was left out or exchanged."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in network.parameters():
@@ -61,7 +63,8 @@ def shaken(network: nn.Module, size: float = 0.02) -> nn.Module:
 def clip(
     own: Mapping[str, Tensor], sizes: Mapping[str, Mapping[str, int]], embed_dim: int
 ) -> nn.Module:
-    """transformers' CLIPModel with open_clip's tensors; ``sizes``: transformers' ``vision_config`` and ``text_config``."""
+    """transformers' CLIPModel with open_clip's tensors; ``sizes``: transformers' ``vision_config``
+    and ``text_config``."""
     from transformers import CLIPConfig, CLIPModel
 
     tensors: dict[str, Tensor] = {}
@@ -78,7 +81,8 @@ def clip(
 
 
 def features(found: object) -> Tensor:
-    """What ``get_image_features`` and ``get_text_features`` return: a tensor, or a record that holds it."""
+    """What ``get_image_features`` and ``get_text_features`` return: a tensor, or a record that
+    holds it."""
     return found if isinstance(found, Tensor) else found.pooler_output  # type: ignore[attr-defined]
 
 

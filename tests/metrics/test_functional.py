@@ -152,7 +152,8 @@ def lab(rgb: np.ndarray) -> np.ndarray:
 
 
 def test_colour_difference_along_grey_is_a_known_closed_form() -> None:
-    """Between greys CIEDE2000 is only the lightness term: dL / (1 + 0.015 (L-50)^2 / sqrt(20 + (L-50)^2))."""
+    """Between greys CIEDE2000 is only the lightness term: dL / (1 + 0.015 (L-50)^2 / sqrt(20 +
+    (L-50)^2))."""
     for first, second in ((0, 255), (100, 140), (30, 35)):
         one, two = lab(np.full(3, first))[0], lab(np.full(3, second))[0]
         middle = ((one + two) / 2 - 50) ** 2

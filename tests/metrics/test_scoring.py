@@ -1,4 +1,5 @@
-"""From a video to scores: each metric's value, embeddings made once, and reasons in the place of missing numbers."""
+"""From a video to scores: each metric's value, embeddings made once, and reasons in the place of
+missing numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The published files of scale sd14: at tiny size with every key they have, by their publishers' names; and thin ones of the real size."""
+"""The published files of scale sd14: at tiny size with every key they have, by their publishers'
+names; and thin ones of the real size."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ TINY = Sizes(tiny_sd14.NETWORK, tiny_sd14.IMAGE_ENCODER, tiny_sd14.CODEC)
 
 
 def golden_sizes(golden: Path) -> Sizes:
-    """The configurations of the golden weights, with towers and an autoencoder that go with them."""
+    """The configurations of the golden weights, with towers and an autoencoder that go with
+    them."""
     config = read_golden(golden / "weights_A_unet.safetensors").metadata["config"]
     unet = config_from_diffusers(config, watermark_removal=True, injection=False)
     network = NetworkConfig(unet, TextConfig(width=24, feed_forward=32, layers=1, heads=2))
@@ -71,7 +73,8 @@ def golden_states(golden: Path) -> dict[str, State]:
 
 
 def write(folder: Path, states: Mapping[str, State]) -> Path:
-    """Write files as their publishers do; CLIP's whole, with position numbers and a text tower of its own."""
+    """Write files as their publishers do; CLIP's whole, with position numbers and a text tower of
+    its own."""
     for kind, state in states.items():
         path = folder / PLACES[kind]
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +96,8 @@ def write(folder: Path, states: Mapping[str, State]) -> Path:
 
 
 def thin_state(keys_file: Path) -> State:
-    """A state dict of real size whose tensors are one number each, repeated: PyTorch files of it are small."""
+    """A state dict of real size whose tensors are one number each, repeated: PyTorch files of it
+    are small."""
     rows = (line.split() for line in keys_file.read_text().splitlines())
     return {
         key: torch.zeros(1).expand([int(size) for size in shape.split("x")]) for key, shape in rows

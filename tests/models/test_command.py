@@ -1,4 +1,5 @@
-"""Programs as models: what they are told, and what becomes of those that crash, hang or leave something else than a video."""
+"""Programs as models: what they are told, and what becomes of those that crash, hang or leave
+something else than a video."""
 
 from __future__ import annotations
 
@@ -293,7 +294,8 @@ def test_a_program_that_hangs_is_stopped_with_all_it_started(
 
 
 def gone(pid: int) -> bool:
-    """Whether nothing of a process but perhaps its entry in the table is left, within a few seconds."""
+    """Whether nothing of a process but perhaps its entry in the table is left, within a few
+    seconds."""
     for _ in range(100):
         try:
             if Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z":

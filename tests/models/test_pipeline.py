@@ -1,4 +1,5 @@
-"""Pipelines of diffusers as models: tiny random ones, from a recipe to a row of scores; and everything that a recipe can get wrong."""
+"""Pipelines of diffusers as models: tiny random ones, from a recipe to a row of scores; and
+everything that a recipe can get wrong."""
 
 from __future__ import annotations
 

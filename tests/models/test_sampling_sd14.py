@@ -1,4 +1,5 @@
-"""Sampling with the classes of scale sd14 at tiny size: the released loop against a plain one, and the corrected schedulers."""
+"""Sampling with the classes of scale sd14 at tiny size: the released loop against a plain one, and
+the corrected schedulers."""
 
 from __future__ import annotations
 
@@ -54,7 +55,8 @@ def latents_of(model: Any, items: Sequence[PromptItem], params: SamplingParams) 
 
 @torch.no_grad()
 def released_loop(model: VideoBooth, item: PromptItem, params: SamplingParams) -> Tensor:
-    """The released code's loop, written down from its description in numpy: respaced tables, fixed-large variance, its three quirks."""
+    """The released code's loop, written down from its description in numpy: respaced tables,
+    fixed-large variance, its three quirks."""
     steps, full = params.num_inference_steps, np.cumprod(1 - np.linspace(1e-4, 0.02, 1000))
     kept = [round(i * 999 / (steps - 1)) for i in range(steps)]
     signal = full[kept]

@@ -144,7 +144,8 @@ def test_unknown_words_schedulers_and_scales_are_told(
 def test_numbers_that_are_not_finite_are_told_with_item_and_step(
     model: TextToVideo, items: Sequence[PromptItem], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One row is spoiled at the second step; the message names it, and the others are good without it."""
+    """One row is spoiled at the second step; the message names it, and the others are good without
+    it."""
     unet, evaluations = model.network.unet, []
     original = unet.forward
 

@@ -1,4 +1,5 @@
-"""A set of miniature weights for the tests: everything that the recipes name, small, and random but for the codec.
+"""A set of miniature weights for the tests: everything that the recipes name, small, and random but
+for the codec.
 
 They draw nothing that anybody would recognise. They are there to be loaded, run and compared.
 """
@@ -71,7 +72,8 @@ def network_config(
 
 
 def shaken(module: nn.Module, seed: int, amount: float = 0.15) -> nn.Module:
-    """The module with noise on every parameter, so that nothing is zero, one or equal to its copy."""
+    """The module with noise on every parameter, so that nothing is zero, one or equal to its
+    copy."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in module.parameters():
@@ -130,7 +132,8 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def write_weights(root: Path) -> Path:
-    """Write the whole set into ``root/mini``; returns ``root``, which is what VBBENCH_WEIGHTS is set to."""
+    """Write the whole set into ``root/mini``; returns ``root``, which is what VBBENCH_WEIGHTS is
+    set to."""
     codec, folder = make_codec(), root / "mini"
     files = {
         "codec": (codec.state_dict(), {"patch": PATCH, "components": COMPONENTS}),

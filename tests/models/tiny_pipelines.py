@@ -10,7 +10,8 @@ import torch
 
 
 def make_tokenizer(folder: Path) -> Path:
-    """A byte-pair tokenizer of CLIP's kind: every letter is a token, and so is every letter that ends a word."""
+    """A byte-pair tokenizer of CLIP's kind: every letter is a token, and so is every letter that
+    ends a word."""
     folder.mkdir(parents=True)
     letters = [chr(code) for code in range(33, 127)]
     tokens = [

@@ -1,4 +1,5 @@
-"""Weights of scale sd14 at tiny size: the same classes as the real ones (autoencoder, CLIP, Stable Diffusion's UNet), random."""
+"""Weights of scale sd14 at tiny size: the same classes as the real ones (autoencoder, CLIP, Stable
+Diffusion's UNet), random."""
 
 from __future__ import annotations
 
@@ -52,7 +53,8 @@ def _parts() -> tuple[TextToVideoNetwork, ImageEncoder]:
 
 
 def write_weights(root: Path) -> Path:
-    """Write the whole set into ``root/sd14``; returns ``root``, which is what VBBENCH_WEIGHTS is set to."""
+    """Write the whole set into ``root/sd14``; returns ``root``, which is what VBBENCH_WEIGHTS is
+    set to."""
     base, image_encoder = _parts()
     with seeded(3):
         codec = VaeCodec(CODEC)

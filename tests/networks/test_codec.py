@@ -40,7 +40,8 @@ def patches(pixels: np.ndarray) -> np.ndarray:
 
 
 def reference(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean, components (K, 3 * P * P) up to their sign, and scales (K,): sd to the power of -0.5, then unit mean square."""
+    """Mean, components (K, 3 * P * P) up to their sign, and scales (K,): sd to the power of -0.5,
+    then unit mean square."""
     rows = patches(pixels).reshape(-1, 3 * PATCH * PATCH).astype(np.float64)
     mean = rows.mean(0)
     _, values, components = np.linalg.svd(rows - mean, full_matrices=False)

@@ -1,4 +1,5 @@
-"""Published files to our layout and back: identical; and a sentence for everything that can be wrong with them."""
+"""Published files to our layout and back: identical; and a sentence for everything that can be
+wrong with them."""
 
 from __future__ import annotations
 
@@ -58,7 +59,8 @@ def content(path: Path, key: str) -> published.State:
     return torch.load(path, weights_only=True)[key]
 
 
-# --- the real size ----------------------------------------------------------------------------------------------------
+# --- the real size
+# ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -85,11 +87,13 @@ def test_files_of_the_real_size_have_every_key_and_shape(
     assert released.misfits(thin, wanted).startswith("1 missing: ")
 
 
-# --- there and back ---------------------------------------------------------------------------------------------------
+# --- there and back
+# ---------------------------------------------------------------------------------------------------
 
 
 def test_the_golden_weights_come_back_identical(golden: Path, tmp_path: Path, out: Path) -> None:
-    """Among them the projections of the UNet's file that the released code replaces, which differ from those it replaces them with."""
+    """Among them the projections of the UNet's file that the released code replaces, which differ
+    from those it replaces them with."""
     states, sizes = published.golden_states(golden), published.golden_sizes(golden)
     done = conversion.from_released([published.write(tmp_path / "published", states)], out, sizes)
     assert [path.name for path in done.written] == [
@@ -233,7 +237,8 @@ def test_weights_trained_here_go_back_too(
         conversion.to_released(out, tmp_path / "no", "fine")
 
 
-# --- what a file is ---------------------------------------------------------------------------------------------------
+# --- what a file is
+# ---------------------------------------------------------------------------------------------------
 
 
 def test_older_autoencoders_names_are_known(source: Path, out: Path, states: States) -> None:

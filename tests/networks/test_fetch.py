@@ -1,4 +1,5 @@
-"""Files of the hub, with a hub that is not there: what is asked, in which order, and what is said when nobody answers."""
+"""Files of the hub, with a hub that is not there: what is asked, in which order, and what is said
+when nobody answers."""
 
 from __future__ import annotations
 

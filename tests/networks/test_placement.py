@@ -54,7 +54,8 @@ def build(name: str, device: str = "cpu", **changes: Any) -> LatentVideoModel:
 def test_what_is_offloaded_gives_the_same_videos_from_one_part_at_a_time(
     name: str, items: Sequence[PromptItem]
 ) -> None:
-    """The waiting weights are spoiled here, so that whatever is used without having been brought shows."""
+    """The waiting weights are spoiled here, so that whatever is used without having been brought
+    shows."""
     plain, model = build(name), build(name)
     parts = parts_of(model.network, model._base, model.codec)
     assert sum(p.numel() for part in parts.values() for p in part.parameters()) == sum(

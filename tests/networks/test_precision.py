@@ -97,7 +97,8 @@ def test_every_scheduler_computes_in_float32(scheduler: str, items: Sequence[Pro
 
 @pytest.mark.parametrize("dtype", ["float32", *HALVES])
 def test_weights_are_read_straight_into_it(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was read is what the network holds, not a copy of it; it is the files' float16, rounded once."""
+    """What was read is what the network holds, not a copy of it; it is the files' float16, rounded
+    once."""
     read: dict[str, dict[str, Tensor]] = {}
     original = loading.load_weights
 

@@ -1,4 +1,5 @@
-"""One function a kind of golden file: runs our classes on its inputs and pairs each output with the recorded one."""
+"""One function a kind of golden file: runs our classes on its inputs and pairs each output with the
+recorded one."""
 
 from __future__ import annotations
 
@@ -27,11 +28,14 @@ Pairs = Iterator[tuple[Tensor, Tensor]]
 
 
 ROUNDED = {"bfloat16": 1.0, "float16": 0.25}
-"""What networks may be evaluated in besides float32, and which part of the bounds for bfloat16 is allowed there."""
+"""What networks may be evaluated in besides float32, and which part of the bounds for bfloat16 is
+allowed there."""
 LAYERS, UNETS, GUIDED, LOOP = 2e-2, 0.15, 0.25, 0.1
-"""Stated bounds of bfloat16, relative root mean square: a layer or encoder, the UNet, its guided prediction, a whole sampling loop.
+"""Stated bounds of bfloat16, relative root mean square: a layer or encoder, the UNet, its guided
+prediction, a whole sampling loop.
 
-The recorded UNet is narrow, random and ill-conditioned: in float32 it already loses two digits; float16 loses an eighth of bfloat16.
+The recorded UNet is narrow, random and ill-conditioned: in float32 it already loses two digits;
+float16 loses an eighth of bfloat16.
 """
 
 
@@ -43,7 +47,8 @@ class Kind:
         run: yields (ours, recorded).
         tolerance: largest difference allowed.
         relative: to the largest recorded value of each pair.
-        rounded: root mean square allowed in bfloat16, relative to the recorded value's; None: no network is evaluated.
+        rounded: root mean square allowed in bfloat16, relative to the recorded value's; None: no
+            network is evaluated.
     """
 
     run: Callable[[Golden, Released], Pairs]
@@ -52,7 +57,8 @@ class Kind:
     rounded: float | None = LAYERS
 
 
-# --- attention --------------------------------------------------------------------------------------------------------
+# --- attention
+# --------------------------------------------------------------------------------------------------------
 
 
 def _cross_frame(golden: Golden, released: Released) -> Pairs:
@@ -106,7 +112,8 @@ def _load_renamed(module: torch.nn.Module, golden: Golden, names: dict[str, str]
     checkpoint.load_strictly(module, state, source=golden.name)
 
 
-# --- UNet -------------------------------------------------------------------------------------------------------------
+# --- UNet
+# -------------------------------------------------------------------------------------------------------------
 
 
 def _unet(golden: Golden, released: Released) -> Pairs:
@@ -148,12 +155,14 @@ def _guidance(golden: Golden, released: Released) -> Pairs:
 
 
 def _both_halves(cond: Tensor, uncond: Tensor, scale: float) -> tuple[Tensor, Tensor]:
-    """The released code returns the guided prediction twice; their unguided channels are one's and the other's."""
+    """The released code returns the guided prediction twice; their unguided channels are one's and
+    the other's."""
     kept = guided(cond, uncond, scale, channels=3)
     return kept, torch.cat([kept[:, :3], uncond[:, 3:]], dim=1)
 
 
-# --- sampling ---------------------------------------------------------------------------------------------------------
+# --- sampling
+# ---------------------------------------------------------------------------------------------------------
 
 
 def _sampling_loop(golden: Golden, released: Released) -> Pairs:
@@ -193,7 +202,8 @@ def _sampling_loop(golden: Golden, released: Released) -> Pairs:
         callback=lambda index, sample, clean: kept.append((sample, clean)),
     )
     yield final, golden["out.final"]
-    # The released code carries a second half along that the network never sees: replayed here, to compare every number.
+    # The released code carries a second half along that the network never sees: replayed here, to
+    # compare every number.
     other = golden["in.z"][1:].float()
     for step, (sample, clean) in enumerate(kept):
         _, eps = _both_halves(*predictions[2 * step : 2 * step + 2], scale)
@@ -243,7 +253,8 @@ def _tables(golden: Golden, released: Released) -> Pairs:
         yield derived[key] if key in derived else getattr(tables, key), recorded
 
 
-# --- coarse stage -----------------------------------------------------------------------------------------------------
+# --- coarse stage
+# -----------------------------------------------------------------------------------------------------
 
 
 def _mapper(golden: Golden, released: Released) -> Pairs:

@@ -72,7 +72,8 @@ def read_golden(path: Path) -> Golden:
 
 
 class Released:
-    """The released weights of a folder, as our classes in ``dtype``; each built when first asked for.
+    """The released weights of a folder, as our classes in ``dtype``; each built when first asked
+    for.
 
     ``backend`` computes their injection attention.
     """

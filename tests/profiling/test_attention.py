@@ -1,4 +1,5 @@
-"""The profile of injection attention: which cases, and what is told of them. On tiny shapes; the figures are the machine's."""
+"""The profile of injection attention: which cases, and what is told of them. On tiny shapes; the
+figures are the machine's."""
 
 from __future__ import annotations
 
@@ -156,7 +157,8 @@ def test_wrong_numbers_show_as_an_error(monkeypatch: pytest.MonkeyPatch) -> None
 def test_the_error_is_of_the_whole_clip_at_frames_all_over_it(
     monkeypatch: pytest.MonkeyPatch, frames: int, grad: bool
 ) -> None:
-    """What is computed has all frames, and a wrong number at any frame that is checked shows, the last one's too."""
+    """What is computed has all frames, and a wrong number at any frame that is checked shows, the
+    last one's too."""
     work = Work(replace(TINY.shape, frames=frames, batch=2), "cpu", "float32", grad)
     errors = Errors(work)
     honest = attention_bench.call
@@ -179,7 +181,8 @@ def test_the_error_is_of_the_whole_clip_at_frames_all_over_it(
 def test_a_kernel_that_refuses_when_it_is_first_timed_is_a_gap(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A quick profile tries no error of most variants, so that the clock is the first to call them."""
+    """A quick profile tries no error of most variants, so that the clock is the first to call
+    them."""
     honest = attention_bench.call
 
     def refuses(variant: str, inputs: object) -> object:

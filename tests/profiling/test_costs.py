@@ -34,7 +34,8 @@ SHAPES = [
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_needed_operations_pair_by_pair(shape: Shape) -> None:
-    """Every query against every different key that it reads, two products of D multiplications and D additions."""
+    """Every query against every different key that it reads, two products of D multiplications and
+    D additions."""
     pairs = 0
     for _, _, frame in itertools.product(
         range(shape.batch), range(shape.heads), range(shape.frames)
@@ -69,7 +70,8 @@ def test_least_traffic_tensor_by_tensor(dtype: str, grad: bool) -> None:
 
 
 def test_plain_does_what_is_needed_and_released_more() -> None:
-    """Frames 0 and 1 read their keys twice there: two of the seven frames' and the injection's pairs, by hand."""
+    """Frames 0 and 1 read their keys twice there: two of the seven frames' and the injection's
+    pairs, by hand."""
     shape = SHAPES[2]
     work = Work(shape, "cpu", "float32", False)
     plain, released = operations("plain", work), operations("released", work)
@@ -111,7 +113,8 @@ def test_an_expanded_tensor_is_stored_once() -> None:
 
 
 def test_scores_that_are_stored_show_in_the_traffic() -> None:
-    """The released formulation writes and reads its scores, whole, at least four times; the merging one never has them."""
+    """The released formulation writes and reads its scores, whole, at least four times; the merging
+    one never has them."""
     shape = Shape(64, 8, 2, 8, 64)
     scores = 4 * shape.heads * shape.frames * shape.tokens * 2 * shape.tokens
     moved = {
@@ -134,7 +137,8 @@ def test_a_fused_attention_counts_its_two_products(value_dim: int) -> None:
 
 
 def test_a_fused_attentions_gradients_count_its_five_products() -> None:
-    """Twice the forward pass's two products, and the scores once more, by the kernel of this device."""
+    """Twice the forward pass's two products, and the scores once more, by the kernel of this
+    device."""
     q, k, v = (torch.ones(2, 3, tokens, 8, requires_grad=True) for tokens in (5, 7, 7))
 
     def run() -> None:

@@ -62,7 +62,8 @@ def test_the_first_call_counts_in_no_round() -> None:
 
 
 def test_a_busy_minute_hits_all_variants() -> None:
-    """The machine slows down by four in the middle: blocks one after the other would tell 1 and 4."""
+    """The machine slows down by four in the middle: blocks one after the other would tell 1 and
+    4."""
     now = iter(range(10_000))
     meter = Meter(
         {"a": lambda: None, "b": lambda: None}, lambda _: 4.0 if 10 <= next(now) < 30 else 1.0

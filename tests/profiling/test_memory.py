@@ -15,7 +15,8 @@ HELD = []
 
 
 def takes(megabytes: float, held: float) -> Callable[[], object]:
-    """Before the call it holds some; in the call it takes more, and lets go of it before the end."""
+    """Before the call it holds some; in the call it takes more, and lets go of it before the
+    end."""
     HELD.append(np.ones(int(held * 1e6) // 8))
 
     def run() -> None:

@@ -1,4 +1,5 @@
-"""The yardstick of a step: against tensors recorded from the released code, and against what is known of its operations."""
+"""The yardstick of a step: against tensors recorded from the released code, and against what is
+known of its operations."""
 
 from __future__ import annotations
 
@@ -137,7 +138,8 @@ def test_the_networks_own_forward_gives_the_same(tiny: tuple[VideoUNet, StepInpu
 
 
 def test_operations_of_the_real_size() -> None:
-    """PERFORMANCE.md: 13.44 TFLOP, 11 % of them thrown away; 1.16 x fewer are needed, and 1.58 x fewer with the image prompt kept."""
+    """PERFORMANCE.md: 13.44 TFLOP, 11 % of them thrown away; 1.16 x fewer are needed, and 1.58 x
+    fewer with the image prompt kept."""
     total, by_kind = flops_of(REAL, Removals())
     needed, _ = flops_of(REAL, all_removals())
     without_dead, _ = flops_of(REAL, Removals(dead_blocks=True))
@@ -145,7 +147,8 @@ def test_operations_of_the_real_size() -> None:
     assert 1 - without_dead / total == pytest.approx(0.11, abs=0.005)
     assert total / needed == pytest.approx(1.16, abs=0.005)
     assert sum(by_kind.values()) == pytest.approx(total)
-    # One evaluation is 4.31 TFLOP, of which watermark removal is 26 %: a step runs it in both evaluations, not for the image prompt.
+    # One evaluation is 4.31 TFLOP, of which watermark removal is 26 %: a step runs it in both
+    # evaluations, not for the image prompt.
     assert by_kind["watermark removal"] / 2 / 4.31e12 == pytest.approx(0.26, abs=0.005)
 
 
@@ -213,11 +216,13 @@ def test_which_softmaxes_and_convolutions_run(tiny: tuple[VideoUNet, StepInputs]
         for name, module in unet.named_modules()
         if name.endswith("conv_shortcut") and module is not None
     )
-    # Two evaluations of three attentions; the image prompt's block twice; and frame 0's values once a layer.
+    # Two evaluations of three attentions; the image prompt's block twice; and frame 0's values once
+    # a layer.
     assert seen(Removals())["softmax"] == layers * (2 * 3 + 2 * 3 + 1)
     assert seen(Removals(dead_blocks=True))["softmax"] == layers * (2 * 3 + 3 + 1)
     assert seen(Removals(unread_image_layers=True))["softmax"] == layers * 13 - 3
-    # Into and out of a transformer in two evaluations; into it twice for the image prompt, and out of it once.
+    # Into and out of a transformer in two evaluations; into it twice for the image prompt, and out
+    # of it once.
     expected = layers * (2 * 2 + 2 + 1) + 3 * shortcuts[False] + 2 * (shortcuts[True] + 1)
     assert seen(Removals())["1 x 1"] == expected
     assert seen(Removals(pixel_convolutions=True))["1 x 1"] == 0

@@ -1,4 +1,5 @@
-"""The ladder of a denoising step: what is compared with what, and that nothing approximate is called exact."""
+"""The ladder of a denoising step: what is compared with what, and that nothing approximate is
+called exact."""
 
 from __future__ import annotations
 
@@ -48,7 +49,8 @@ ON_GPU = Options(device="cuda")
 
 @pytest.fixture(scope="module")
 def rows() -> list[Row]:
-    """Everything that needs no compiler, on a tiny network; memory in fresh processes is another test's."""
+    """Everything that needs no compiler, on a tiny network; memory in fresh processes is another
+    test's."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(step_rows, "peak_in_fresh_process", lambda target, arguments, threads: 1.0)
         patch.setattr(
@@ -238,7 +240,8 @@ def test_the_compiler_fails_instead_of_giving_up() -> None:
 
 
 def test_a_compilers_limit_is_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A function that the compiler may compile for two shapes alone, as ``torch.compile`` would for a third."""
+    """A function that the compiler may compile for two shapes alone, as ``torch.compile`` would for
+    a third."""
 
     def make(unet: Any, first: StepInputs) -> Any:
         run = torch.compile(lambda x: x + 1, backend="eager", dynamic=False)
@@ -356,7 +359,8 @@ def test_parts_of_a_steps_time_and_operations() -> None:
     inside = {id(part) for module in layers for part in module.modules() if part is not module}
     assert not any(id(module) in inside for module in layers)
     total, by_kind = count_flops(unet, inputs, Removals(backend="plain"))
-    # Two evaluations and the image prompt's, its transformers twice: the feed-forward's products by hand.
+    # Two evaluations and the image prompt's, its transformers twice: the feed-forward's products by
+    # hand.
     blocks = [module for module in unet.modules() if hasattr(module, "attn_temp")]
     tokens = {8: TINY.latent**2, 16: (TINY.latent // 2) ** 2}
     by_hand = sum(

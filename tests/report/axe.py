@@ -1,4 +1,5 @@
-"""Runs axe, the accessibility checker, in a page. Its script comes with the package axe-core-python, of the test extra."""
+"""Runs axe, the accessibility checker, in a page. Its script comes with the package
+axe-core-python, of the test extra."""
 
 from __future__ import annotations
 
@@ -74,7 +75,8 @@ def axe_script() -> str:
 
 
 def violations(browser: Any) -> list[str]:
-    """What axe finds wrong in the page that is open, a line an element: ``serious color-contrast: .x <b ...> reason``."""
+    """What axe finds wrong in the page that is open, a line an element: ``serious color-contrast:
+    .x <b ...> reason``."""
     browser.execute_script(axe_script())
     browser.set_script_timeout(120)
     found = browser.execute_async_script(_RUN, list(TAGS))
@@ -92,15 +94,17 @@ def serious(found: list[str]) -> list[str]:
 
 
 def small_targets(browser: Any) -> list[str]:
-    """What is to be clicked, outside of running text, smaller than the 24 pixels of WCAG 2.2 (2.5.8), and too near to another target: a
-    circle of 24 pixels around its middle touches that or its circle. axe's script does not know the rule."""
+    """What is to be clicked, outside of running text, smaller than the 24 pixels of WCAG 2.2
+    (2.5.8), and too near to another target: a circle of 24 pixels around its middle touches that or
+    its circle. axe's script does not know the rule."""
     return browser.execute_script(_TARGETS)
 
 
 def poor_contrast(browser: Any) -> list[str]:
-    """Texts below WCAG's contrast of 4.5 (3 for large ones) against the colours behind them, up to twenty.
+    """Texts below WCAG's contrast of 4.5 (3 for large ones) against the colours behind them, up to
+    twenty.
 
-    axe's script cannot read colours that are mixed, and passes over what scrolls; this reads every colour as Chromium paints it. It
-    knows nothing of pictures and gradients.
+    axe's script cannot read colours that are mixed, and passes over what scrolls; this reads every
+    colour as Chromium paints it. It knows nothing of pictures and gradients.
     """
     return browser.execute_script(_CONTRAST)

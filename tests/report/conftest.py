@@ -1,4 +1,5 @@
-"""A small run that has everything a report must cope with: three models, references, a failure, a prompt full of markup."""
+"""A small run that has everything a report must cope with: three models, references, a failure, a
+prompt full of markup."""
 
 from __future__ import annotations
 

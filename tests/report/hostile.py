@@ -1,4 +1,5 @@
-"""A run whose every text is out to break the page: markup, scripts, quotes, emoji, right-to-left, control letters, and length."""
+"""A run whose every text is out to break the page: markup, scripts, quotes, emoji, right-to-left,
+control letters, and length."""
 
 from __future__ import annotations
 
@@ -38,7 +39,8 @@ REASON = f"no memory {SCRIPT}{PICTURE} " + "y" * 1500
 
 
 def hostile_run(copies: int = 1) -> FakeRun:
-    """One individual a prompt (each ``copies`` times), every model; one clip failed and one has no score."""
+    """One individual a prompt (each ``copies`` times), every model; one clip failed and one has no
+    score."""
     texts = list(WORDS.values()) * copies
     made = [
         Item(

@@ -1,7 +1,9 @@
-"""A run of 20 models and 1,000 items made from the published scores, and what its report costs to build and to use.
+"""A run of 20 models and 1,000 items made from the published scores, and what its report costs to
+build and to use.
 
-``python -m tests.report.made_large FOLDER`` makes the run, builds its report in a fresh process and prints seconds, memory and sizes;
-with ``--browser`` also how long Chromium takes to show, to sort and to filter the page.
+``python -m tests.report.made_large FOLDER`` makes the run, builds its report in a fresh process and
+prints seconds, memory and sizes; with ``--browser`` also how long Chromium takes to show, to sort
+and to filter the page.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ REPORT = "from vbbench.report.leaderboard import write_report; import sys; write
 
 
 def large_run(models: int = 20, items: int = 1000) -> FakeRun:
-    """The first models of the published scores, on as many items as wanted: each new individual is a published one, moved a little.
+    """The first models of the published scores, on as many items as wanted: each new individual is
+    a published one, moved a little.
 
     What is drawn comes from the names alone, so the same numbers give the same run.
     """
@@ -77,7 +80,8 @@ def large_run(models: int = 20, items: int = 1000) -> FakeRun:
 
 
 def build_large(root: Path, models: int = 20, items: int = 1000, videos: int = 0) -> Path:
-    """Write `large_run` as a run folder; with ``videos``, every clip is one of so many small ones."""
+    """Write `large_run` as a run folder; with ``videos``, every clip is one of so many small
+    ones."""
     build(root, large_run(models, items), videos=False)
     if videos:
         _share_videos(root, videos)
@@ -147,7 +151,8 @@ def _rewrite(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> 
 
 
 def measure_build(run: Path, out: Path) -> dict[str, float]:
-    """Build the report in a fresh process: ``seconds`` on the wall, ``cpu_seconds`` and ``memory_mb`` at its peak, sizes in KB."""
+    """Build the report in a fresh process: ``seconds`` on the wall, ``cpu_seconds`` and
+    ``memory_mb`` at its peak, sizes in KB."""
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     told = subprocess.run(
         [sys.executable, "-c", REPORT + TELL, str(run), str(out)],
@@ -169,7 +174,8 @@ TELL = "; import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_max
 
 
 def sizes(report: Path) -> dict[str, float]:
-    """Sizes in KB: of the table page, of the heaviest other page, of the scores that filters read, of everything."""
+    """Sizes in KB: of the table page, of the heaviest other page, of the scores that filters read,
+    of everything."""
     files = {
         path.relative_to(report).as_posix(): path.stat().st_size / 1000
         for path in report.rglob("*")

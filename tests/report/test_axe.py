@@ -114,7 +114,8 @@ def test_no_page_scrolls_sideways(browser: Any, folder: Path, kind: str) -> None
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_what_opens_and_changes_is_accessible_too(browser: Any, folder: Path, scheme: str) -> None:
-    """The list of keys, the choice of models, every folded part, values from floor to ceiling, a filter."""
+    """The list of keys, the choice of models, every folded part, values from floor to ceiling, a
+    filter."""
     for width in WIDTHS:
         with seen_as(browser, width, scheme):
             browser.get(pages(folder)["table"].as_uri() + "#leaderboard?scale=scaled&class=dog")

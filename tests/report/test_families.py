@@ -86,7 +86,8 @@ def test_reference_rows_are_a_family_of_their_own(folder: Path) -> None:
 
 
 def test_an_interval_clear_of_zero_is_not_enough(tmp_path: Path) -> None:
-    """One difference is clear alone, and as one of three is not: the others are nothing but noise."""
+    """One difference is clear alone, and as one of three is not: the others are nothing but
+    noise."""
     steps = [-4, -3, -2, -1, 0, 1, 2, 3, 4]
 
     def near(model: str, item: str, _: str) -> float:

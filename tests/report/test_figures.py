@@ -1,4 +1,5 @@
-"""Figures: which there are, that equal runs give equal bytes in any process, and that no text of a run breaks into them."""
+"""Figures: which there are, that equal runs give equal bytes in any process, and that no text of a
+run breaks into them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Texts from elsewhere do no harm in any page of a report: nothing runs, nothing is asked for, nothing hangs over, all can be read."""
+"""Texts from elsewhere do no harm in any page of a report: nothing runs, nothing is asked for,
+nothing hangs over, all can be read."""
 
 from __future__ import annotations
 

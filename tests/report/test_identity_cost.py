@@ -1,4 +1,5 @@
-"""The picture of identity against cost: every competitor in its place, no name on another, the same bytes for the same run."""
+"""The picture of identity against cost: every competitor in its place, no name on another, the same
+bytes for the same run."""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""20 models x 1,000 items made from the published scores: the report is built soon, stays light, and Chromium is quick with it.
+"""20 models x 1,000 items made from the published scores: the report is built soon, stays light,
+and Chromium is quick with it.
 
-Seconds are of the process's own CPU time, and of Chromium's the best of three, so that a busy machine does not decide.
+Seconds are of the process's own CPU time, and of Chromium's the best of three, so that a busy
+machine does not decide.
 """
 
 from __future__ import annotations
@@ -38,7 +40,8 @@ def test_a_large_run_is_made_of_published_scores() -> None:
 
 
 def test_what_is_large_in_the_small_is_sound_too(tmp_path: Path) -> None:
-    """Twelve models on a hundred items, quick enough for every day: every page is there, and the table page holds no item's own."""
+    """Twelve models on a hundred items, quick enough for every day: every page is there, and the
+    table page holds no item's own."""
     index = write_report([build_large(tmp_path / "run", 12, 100, videos=3)], tmp_path / "report")
     found = sizes(index.parent)
     assert found["pages"] == 1 + 1 + 100 + 12

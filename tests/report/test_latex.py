@@ -1,4 +1,5 @@
-"""The table for papers: its structure, what stands in bold, and that no text of a run is a command in it."""
+"""The table for papers: its structure, what stands in bold, and that no text of a run is a command
+in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The page in a real Chromium, opened from disk: sorting, playing, keyboard, phone width, and silence on the network."""
+"""The page in a real Chromium, opened from disk: sorting, playing, keyboard, phone width, and
+silence on the network."""
 
 from __future__ import annotations
 

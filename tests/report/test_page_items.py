@@ -1,4 +1,5 @@
-"""Pages of items and models in a real Chromium: found, paged through, played and stepped, by mouse and by keyboard alone."""
+"""Pages of items and models in a real Chromium: found, paged through, played and stepped, by mouse
+and by keyboard alone."""
 
 from __future__ import annotations
 

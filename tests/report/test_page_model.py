@@ -1,4 +1,5 @@
-"""Pages of models: which items stand for one, what its file is called, and what the table page leaves to it."""
+"""Pages of models: which items stand for one, what its file is called, and what the table page
+leaves to it."""
 
 from __future__ import annotations
 

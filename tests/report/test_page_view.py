@@ -1,4 +1,5 @@
-"""What is shown of the table is chosen on the page and kept in its address: sorting, filters, scale, matrix; back and forward work."""
+"""What is shown of the table is chosen on the page and kept in its address: sorting, filters,
+scale, matrix; back and forward work."""
 
 from __future__ import annotations
 
@@ -157,7 +158,8 @@ def test_a_class_shows_its_own_means_and_clearing_brings_all_back(page: Any, ind
 def test_filtered_intervals_are_over_individuals_also_where_they_have_unequal_many_clips(
     page: Any, index: Path, sizes: tuple[int, ...]
 ) -> None:
-    """Held against the same estimate by numpy and scipy: a ratio of sums over individuals, with Kish's number of them."""
+    """Held against the same estimate by numpy and scipy: a ratio of sums over individuals, with
+    Kish's number of them."""
     rng = np.random.default_rng(len(sizes))
     subjects = np.repeat(np.arange(len(sizes)), sizes)
     values = np.round(

@@ -39,7 +39,8 @@ def made(run: Path, out: Path, environment: dict[str, str], **changes: str) -> d
 def test_a_report_made_again_is_the_same_to_the_byte(
     tmp_path: Path, subprocess_environment: dict[str, str]
 ) -> None:
-    """Another process, hash seed, zone, language, folder, number of threads and time of the files; and nothing of the folder is told."""
+    """Another process, hash seed, zone, language, folder, number of threads and time of the files;
+    and nothing of the folder is told."""
     run = build(tmp_path / "run", hostile_run(2))
     moved = Path(shutil.copytree(run, tmp_path / "elsewhere" / "moved run"))
     for path in moved.rglob("*"):
@@ -77,7 +78,8 @@ def test_a_report_made_again_is_the_same_to_the_byte(
 def test_over_an_earlier_report_the_bytes_are_the_same_too(
     tmp_path: Path, subprocess_environment: dict[str, str]
 ) -> None:
-    """What the larger report before it had is gone: pages of items and models, pictures, figures."""
+    """What the larger report before it had is gone: pages of items and models, pictures,
+    figures."""
     large, small = (
         build(tmp_path / "large", hostile_run(2)),
         build(tmp_path / "small", hostile_run()),

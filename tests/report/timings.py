@@ -1,4 +1,5 @@
-"""How long Chromium takes with a report: first paint, sorting, filtering, and how much its layout jumps. Milliseconds by its own clock."""
+"""How long Chromium takes with a report: first paint, sorting, filtering, and how much its layout
+jumps. Milliseconds by its own clock."""
 
 from __future__ import annotations
 
@@ -85,7 +86,8 @@ def filtered(browser: Any, act: str) -> float:
 
 
 def browser_timings(browser: Any, index: Path, repeats: int = 3) -> dict[str, tuple[float, float]]:
-    """Of the table page, the list of items, an item and a model: the best and the worst of some repeats. A busy machine moves the worst."""
+    """Of the table page, the list of items, an item and a model: the best and the worst of some
+    repeats. A busy machine moves the worst."""
     rounds = [_round(browser, index) for _ in range(repeats)]
     return {
         name: (min(each[name] for each in rounds), max(each[name] for each in rounds))

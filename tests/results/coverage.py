@@ -1,7 +1,9 @@
-"""How often intervals hold the true mean, counted where it is known: ``python -m tests.results.coverage`` prints the whole table.
+"""How often intervals hold the true mean, counted where it is known: ``python -m
+tests.results.coverage`` prints the whole table.
 
-`PROMISED` are shapes that scores and their differences have, or nearly: near a bound, heavy tails, clips of one individual alike,
-individuals with different numbers of clips. `BEYOND` are shapes of which no method is known to make good intervals from few values.
+`PROMISED` are shapes that scores and their differences have, or nearly: near a bound, heavy tails,
+clips of one individual alike, individuals with different numbers of clips. `BEYOND` are shapes of
+which no method is known to make good intervals from few values.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ class Shape:
         draw: (rng, (individuals, replications)) -> the individuals' true means.
         truth: the mean of these.
         clips: individual number -> number of clips.
-        noise: (rng, means, counts) -> what the means of so many clips deviate from the individuals' by; None for not at all.
+        noise: (rng, means, counts) -> what the means of so many clips deviate from the individuals'
+            by; None for not at all.
     """
 
     draw: Callable[[Rng, tuple[int, int]], np.ndarray]
@@ -50,7 +53,8 @@ class Shape:
 
 
 def _normal_clips(rng: Rng, means: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Clips of one individual correlate by 0.5 where the individuals' means have a variance of 1."""
+    """Clips of one individual correlate by 0.5 where the individuals' means have a variance of
+    1."""
     return rng.normal(0, 1, means.shape) / np.sqrt(counts)
 
 
@@ -110,8 +114,9 @@ def coverage(
 ) -> dict[str, float]:
     """Method -> share of replications whose 95 % interval holds the truth.
 
-    ``vbbench`` is the report's own; ``studentised`` and ``student`` are its two parts alone (the one is the other where the resamples
-    are not sound); ``expanded`` is the expanded percentile interval of Hesterberg 2015, which the report had before.
+    ``vbbench`` is the report's own; ``studentised`` and ``student`` are its two parts alone (the
+    one is the other where the resamples are not sound); ``expanded`` is the expanded percentile
+    interval of Hesterberg 2015, which the report had before.
     """
     hits = dict.fromkeys(methods, 0)
     for sums_GR, counts_G in _batches(shape, individuals, replications, seed):

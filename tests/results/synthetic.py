@@ -1,4 +1,5 @@
-"""Builds small run folders, as `vbbench run` writes them, from plain descriptions: no model is run."""
+"""Builds small run folders, as `vbbench run` writes them, from plain descriptions: no model is
+run."""
 
 from __future__ import annotations
 
@@ -67,8 +68,9 @@ class Item:
 class FakeRun:
     """What a run folder is to hold.
 
-    `value(model, item, metric)` gives a score, a reason (str), or None for a score that was never written; `failed` maps
-    (model, item id) to the reason why there is no video; `missing` are jobs that were not done yet.
+    `value(model, item, metric)` gives a score, a reason (str), or None for a score that was never
+    written; `failed` maps (model, item id) to the reason why there is no video; `missing` are jobs
+    that were not done yet.
     """
 
     items: Sequence[Item]

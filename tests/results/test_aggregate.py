@@ -1,4 +1,5 @@
-"""The table against numbers worked out by hand; nothing that failed disappears; what cannot be compared is refused."""
+"""The table against numbers worked out by hand; nothing that failed disappears; what cannot be
+compared is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The studentised bootstrap against loops, scipy and statsmodels; what happens where there is next to nothing to resample."""
+"""The studentised bootstrap against loops, scipy and statsmodels; what happens where there is next
+to nothing to resample."""
 
 from __future__ import annotations
 
@@ -200,7 +201,8 @@ def test_draws_are_kept_small() -> None:
 
 
 def test_it_is_quick() -> None:
-    """10,000 resamples of 45 individuals in less than 50 ms, drawing them aside; 190 pairs of models in less than a second."""
+    """10,000 resamples of 45 individuals in less than 50 ms, drawing them aside; 190 pairs of
+    models in less than a second."""
     sums = np.random.default_rng(0).normal(size=(45, 190))
     of(sums[:, 0])
 

@@ -1,4 +1,5 @@
-"""Families of comparisons: Holm's correction against by hand, false alarms by simulation, effect sizes, ranks."""
+"""Families of comparisons: Holm's correction against by hand, false alarms by simulation, effect
+sizes, ranks."""
 
 from __future__ import annotations
 
@@ -83,7 +84,8 @@ def test_pairs_with_other_items_are_taken_over_what_both_have(
 
 
 def test_twenty_models_of_which_jobs_failed_are_quick() -> None:
-    """190 pairs, 1,000 items of 250 individuals, 1 % of the clips lost, so that hardly two pairs share their items; a second at most."""
+    """190 pairs, 1,000 items of 250 individuals, 1 % of the clips lost, so that hardly two pairs
+    share their items; a second at most."""
     cluster_of = individuals(250, 4)
     values = scores(cluster_of, 20, shift=0.01)
     rng = np.random.default_rng(3)
@@ -127,8 +129,9 @@ def test_pairs_without_enough_individuals_do_not_count_in_the_family() -> None:
 def test_at_most_5_percent_of_families_tell_equals_apart(
     count: int, most: float, skewed: bool
 ) -> None:
-    """Four models that are equal on average, 400 times, each skewed in its own way or normal. Holm's correction tells any pair apart
-    where the smallest p value is at most 5 % / 6. Chance alone takes 5 % to 6.5 % in one case of 20."""
+    """Four models that are equal on average, 400 times, each skewed in its own way or normal.
+    Holm's correction tells any pair apart where the smallest p value is at most 5 % / 6. Chance
+    alone takes 5 % to 6.5 % in one case of 20."""
     rng = np.random.default_rng(7)
     shape = np.array([8, 2, 20, 4])[:, None, None]
     scale = np.array([1, -0.3, 2, -0.6])[:, None, None]
@@ -157,7 +160,8 @@ def test_at_most_5_percent_of_families_tell_equals_apart(
 
 
 def test_hedges_g_has_no_bias() -> None:
-    """10,000 samples of 6 normal differences whose true effect is 0.8; without the correction it would be 0.95."""
+    """10,000 samples of 6 normal differences whose true effect is 0.8; without the correction it
+    would be 0.95."""
     draws = np.random.default_rng(0).normal(0.8, 1, (10_000, 6))
     pairs = zip(draws.mean(axis=1), draws.std(axis=1, ddof=1), strict=True)
     assert np.mean([hedges_g(mean, spread, 6) for mean, spread in pairs]) == pytest.approx(

@@ -1,4 +1,5 @@
-"""Costs against numbers worked out by hand; what is unknown is a dash, what there is none of says so, and failed fits are counted."""
+"""Costs against numbers worked out by hand; what is unknown is a dash, what there is none of says
+so, and failed fits are counted."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ FITS = {"dog-0": (40, 1000), "dog-1": (60, 3000), "dog-2": (50, 2000)}
 def folder_with_fits(
     tmp_path: Path, change: Callable[[dict], object] = dict, **models: dict
 ) -> Path:
-    """Six items of three individuals; fits of 10, 11 and 12 seconds; clips of 0.5, 1.5 ... seconds."""
+    """Six items of three individuals; fits of 10, 11 and 12 seconds; clips of 0.5, 1.5 ...
+    seconds."""
     folder = build(tmp_path / "run", FakeRun(items(3, 2), lambda *_: 0.5, models=FEW), videos=False)
     lines = []
     for line in (folder / "jobs.jsonl").read_text().splitlines():

@@ -1,4 +1,5 @@
-"""Intervals hold the true mean as often as they say: 93 to 97 % at 45 individuals, at least 90 % at 9, or the report says "too few".
+"""Intervals hold the true mean as often as they say: 93 to 97 % at 45 individuals, at least 90 % at
+9, or the report says "too few".
 
 The quick tests count a few shapes; ``--slow`` counts all that the report promises something of.
 """

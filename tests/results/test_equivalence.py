@@ -1,4 +1,5 @@
-"""Two one-sided tests against statsmodels; false "equivalent" by simulation; undecided is never read as equal."""
+"""Two one-sided tests against statsmodels; false "equivalent" by simulation; undecided is never
+read as equal."""
 
 from __future__ import annotations
 
@@ -50,7 +51,8 @@ def test_equivalent_is_the_90_percent_interval_inside_the_margin() -> None:
 def test_a_difference_as_large_as_the_margin_is_seldom_called_equivalent(
     count: int, skew: int
 ) -> None:
-    """At the margin itself at most 5 % may be, as far as 2,000 draws tell; with 9 of a long tail it is 7 %, by Student's alone 12 %."""
+    """At the margin itself at most 5 % may be, as far as 2,000 draws tell; with 9 of a long tail it
+    is 7 %, by Student's alone 12 %."""
     rng = np.random.default_rng(3)
     draws = (
         rng.normal(0, 1, (count, 2000))

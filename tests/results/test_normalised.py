@@ -1,4 +1,5 @@
-"""The scale of the reference rows: by hand, in either direction, in every file, and a sentence where there is none."""
+"""The scale of the reference rows: by hand, in either direction, in every file, and a sentence
+where there is none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Numbers of individuals against statsmodels, and against how often the report's own test sees the difference."""
+"""Numbers of individuals against statsmodels, and against how often the report's own test sees the
+difference."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ def test_smallest_difference_is_statsmodels(individuals: int, comparisons: int) 
 @pytest.mark.parametrize("comparisons", [1, 6, 190])
 @pytest.mark.parametrize("effect", [0.05, 0.2, 0.5, 0.9])
 def test_number_of_individuals_is_statsmodels(effect: float, comparisons: int) -> None:
-    """By its power, not by its solver, which gives 500 for an effect of 0.2 and 190 comparisons and is 11 short."""
+    """By its power, not by its solver, which gives 500 for an effect of 0.2 and 190 comparisons and
+    is 11 short."""
     number = individuals_needed(effect * 0.03, 0.03, comparisons=comparisons)
     theirs = [
         TTestPower().power(effect, n, 0.025 / comparisons, alternative="larger")
@@ -55,7 +57,8 @@ def test_number_is_the_smallest_that_is_enough() -> None:
 def test_the_reports_own_test_is_stricter_with_few(
     individuals: int, comparisons: int, least: float, most: float
 ) -> None:
-    """Planned for 80 %, two clips an individual, normal, 2,000 times: what `vbbench power` says beside its table."""
+    """Planned for 80 %, two clips an individual, normal, 2,000 times: what `vbbench power` says
+    beside its table."""
     difference = smallest_difference(1.0, individuals, comparisons=comparisons)
     rng = np.random.default_rng(1)
     clips = (

@@ -1,4 +1,5 @@
-"""Means and paired differences by hand; how often their intervals hold the truth is counted in test_coverage."""
+"""Means and paired differences by hand; how often their intervals hold the truth is counted in
+test_coverage."""
 
 from __future__ import annotations
 

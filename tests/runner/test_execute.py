@@ -303,7 +303,8 @@ def test_models_of_earlier_runs_stay(runner: Runner, recipe_folder: Callable[[st
 def test_global_generators_are_set_for_each_batch(
     runner: Runner, tiny_suite: PromptSuite, tmp_path: Path, recipe_folder: Callable[[str], Path]
 ) -> None:
-    """A model that wrongly draws from numpy's global generator still gives the same videos after an interruption."""
+    """A model that wrongly draws from numpy's global generator still gives the same videos after an
+    interruption."""
     noise = recipe_folder("noise")
     text = (noise / "method.py").read_text()
     (noise / "method.py").write_text(

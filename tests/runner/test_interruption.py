@@ -1,4 +1,5 @@
-"""A run that is killed, or stopped by Ctrl-C, in the middle; and what another process may do meanwhile."""
+"""A run that is killed, or stopped by Ctrl-C, in the middle; and what another process may do
+meanwhile."""
 
 from __future__ import annotations
 

@@ -243,7 +243,8 @@ class TestCodeDigest:
         assert (hashing.code_digest(recipe) != before) == counts
 
     def test_a_new_file_changes_no_hash(self, package: Path) -> None:
-        """Of any bundled model: only what an entry imports counts, not the packages that its modules lie in."""
+        """Of any bundled model: only what an entry imports counts, not the packages that its
+        modules lie in."""
         before = {name: hashing.code_digest(recipe) for name, recipe in all_recipes().items()}
         for room in ("models", "networks", "networks/unet", "attention", "media"):
             (package / room / "new.py").write_text("LEVEL = 1\n")
@@ -253,7 +254,8 @@ class TestCodeDigest:
 
     @pytest.mark.parametrize("name", ["videobooth", "elite", "real-video", "retrieve"])
     def test_all_that_a_model_imports_counts(self, name: str, tmp_path: Path) -> None:
-        """What is loaded by building the model and making a video, beyond what choosing it loads, is in its hash."""
+        """What is loaded by building the model and making a video, beyond what choosing it loads,
+        is in its hash."""
         program = tmp_path / "program.py"
         program.write_text(IMPORTED_BY_A_MODEL, "utf-8")
         done = subprocess.run(

@@ -1,4 +1,5 @@
-"""Given videos in a run folder: what is kept of them, what is read again, and what they have in common."""
+"""Given videos in a run folder: what is kept of them, what is read again, and what they have in
+common."""
 
 from __future__ import annotations
 
@@ -44,7 +45,8 @@ def fill(folder: Path, suite: PromptSuite) -> Path:
 
 
 class Scored:
-    """Takes in and scores as ``vbbench score`` does, with a scorer of numpy alone; remembers what was read and scored."""
+    """Takes in and scores as ``vbbench score`` does, with a scorer of numpy alone; remembers what
+    was read and scored."""
 
     def __init__(self, store: RunStore, submission: Submission, terms: Terms = TERMS) -> None:
         scorer = MeanScorer()

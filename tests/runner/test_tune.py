@@ -1,4 +1,5 @@
-"""Tuning: which settings are tried, what is refused, what is chosen, and what stays in the record."""
+"""Tuning: which settings are tried, what is refused, what is chosen, and what stays in the
+record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What ELITE's two stages are trained on: which words, which masks, what moves, and that the export can be loaded."""
+"""What ELITE's two stages are trained on: which words, which masks, what moves, and that the export
+can be loaded."""
 
 from __future__ import annotations
 
@@ -166,7 +167,8 @@ def test_masks_are_mirrored_with_their_pictures(data: TrainingData) -> None:
 
 
 def test_the_penalty_is_the_papers(data: TrainingData) -> None:
-    """0.01 times the words' size in the first stage, 0.0001 times the local values' in the second."""
+    """0.01 times the words' size in the first stage, 0.0001 times the local values' in the
+    second."""
     for name, factor in (("elite-global", 1.0), ("elite", 0.01)):
         objective = settled(make(name, data))
         module, split = objective.module, data.train

@@ -1,4 +1,5 @@
-"""The scoring encoders' objectives and the conditioning image encoder's: deterministic, they learn, and what they export can be loaded."""
+"""The scoring encoders' objectives and the conditioning image encoder's: deterministic, they learn,
+and what they export can be loaded."""
 
 from __future__ import annotations
 

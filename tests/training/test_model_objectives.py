@@ -1,4 +1,5 @@
-"""What the generating models are trained on: losses, what they move, and that what they export can be loaded.
+"""What the generating models are trained on: losses, what they move, and that what they export can
+be loaded.
 
 Tiny data, tiny networks; nothing here says how good the shipped weights are.
 """
@@ -150,7 +151,8 @@ def test_gradients_reach_exactly_what_is_trained(data: TrainingData, name: str, 
             ("base", "stills"): r"\.attn_temp\.to_[qk]\.",
             ("image-encoder", "contrast"): r"\.post_layernorm\.",
         }.get((name, kind), "^$")
-        # one frame attends to itself whatever the query; the final norm is not part of the states that are read
+        # one frame attends to itself whatever the query; the final norm is not part of the states
+        # that are read
         assert reached == {key for key in gradients if not re.search(idle, key)}
     assert all(
         torch.isfinite(parameter.grad).all()
@@ -318,7 +320,8 @@ def test_the_codec_is_fitted_and_loads_again(
     assert -10 * np.log10(error) == pytest.approx(figures["psnr_db"], abs=3)
 
 
-# --- formulas ---------------------------------------------------------------------------------------------------------
+# --- formulas
+# ---------------------------------------------------------------------------------------------------------
 
 
 def test_cells_weigh_by_the_share_that_the_subject_covers() -> None:
@@ -361,7 +364,8 @@ def test_timesteps_are_logit_normal_and_reach_the_noisy_end(mean: float) -> None
 
 
 def test_the_subject_word_is_repeated_in_its_place_and_the_text_still_fits() -> None:
-    """Three tokens will be injected there. No other word of a caption may hold the class's name as a part."""
+    """Three tokens will be injected there. No other word of a caption may hold the class's name as
+    a part."""
     tokenizer = WordTokenizer(VOCABULARY, mini_config(VOCABULARY).text.max_length)
     rng = np.random.default_rng(0)
     for name in CLASSES:

@@ -1,4 +1,5 @@
-"""A small objective for the tests, and a program that trains it: ``python toy.py WORK STEPS WORKERS PAUSE``."""
+"""A small objective for the tests, and a program that trains it: ``python toy.py WORK STEPS WORKERS
+PAUSE``."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ SETTINGS = TrainSettings(lr=1e-2, steps=20, warmup_steps=5, validate_every=10, a
 
 
 class Toy:
-    """Learns the product of two of its inputs. Dropout and batch statistics are there to make resuming hard."""
+    """Learns the product of two of its inputs. Dropout and batch statistics are there to make
+    resuming hard."""
 
     name = "toy"
     settings = SETTINGS

@@ -1,6 +1,7 @@
 """Attention of the video networks: plain, across frames, and with an injected image prompt.
 
-Shape suffixes: B batch, T frames, L tokens of a frame, M tokens of the image prompt, N heads, D head dimension.
+Shape suffixes: B batch, T frames, L tokens of a frame, M tokens of the image prompt, N heads, D
+head dimension.
 """
 
 from __future__ import annotations
@@ -32,25 +33,29 @@ def injection_attention(
     *,
     backend: str | None = None,
 ) -> Tensor:
-    """Attention of every frame to [first frame; previous frame], frame 0's values updated by an image prompt if given.
+    """Attention of every frame to [first frame; previous frame], frame 0's values updated by an
+    image prompt if given.
 
-    Frame 0 has no predecessor and takes itself. With an image prompt, frame 0 first attends to [image prompt; frame 0]; the
-    result replaces frame 0's values (its keys stay) for every frame that reads them, frame 0 included (VideoBooth, section 3.3).
-    Every backend gives the numbers of `vbbench.attention.reference`.
+    Frame 0 has no predecessor and takes itself. With an image prompt, frame 0 first attends to
+    [image prompt; frame 0]; the result replaces frame 0's values (its keys stay) for every frame
+    that reads them, frame 0 included (VideoBooth, section 3.3). Every backend gives the numbers of
+    `vbbench.attention.reference`.
 
     Args:
         q_BTLND: queries.
         k_BTLND: keys.
         v_BTLND: values.
-        k_image_BMND: keys of the image prompt, any number of tokens. Its rows may be fewer than B: the first so many clips have an
-            image prompt, the others none. None: no clip has one.
+        k_image_BMND: keys of the image prompt, any number of tokens. Its rows may be fewer than B:
+            the first so many clips have an image prompt, the others none. None: no clip has one.
         v_image_BMND: values of the image prompt; given exactly when its keys are.
-        backend: a name in `BACKENDS`, or None for the one that measured fastest (`vbbench.attention.dispatch`).
+        backend: a name in `BACKENDS`, or None for the one that measured fastest
+            (`vbbench.attention.dispatch`).
     Returns:
         (B, T, L, N, D), of the tensors' type; under autocast of autocast's.
     Raises:
-        ValueError: unknown backend, or one that cannot take these tensors; tensors that do not fit each other, or that are empty;
-            only one of the image prompt's keys and values, or more rows of them than clips.
+        ValueError: unknown backend, or one that cannot take these tensors; tensors that do not fit
+            each other, or that are empty; only one of the image prompt's keys and values, or more
+            rows of them than clips.
     """
     q, k, v, k_image, v_image = prepared(q_BTLND, k_BTLND, v_BTLND, k_image_BMND, v_image_BMND)
     needs_grad = torch.is_grad_enabled() and any(

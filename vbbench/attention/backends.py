@@ -1,4 +1,5 @@
-"""The backends of injection attention: modules with the same functions, imported when they are first used."""
+"""The backends of injection attention: modules with the same functions, imported when they are
+first used."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ BACKENDS: Mapping[str, str] = {
 
 
 class Backend(Protocol):
-    """A way to compute injection attention. B batch, T frames, L tokens, M tokens of the image prompt, N heads, D head dimension."""
+    """A way to compute injection attention. B batch, T frames, L tokens, M tokens of the image
+    prompt, N heads, D head dimension."""
 
     def inject(
         self,
@@ -39,11 +41,13 @@ class Backend(Protocol):
     def across_frames(
         self, q_BTLND: Tensor, k_BTLND: Tensor, v_BTLND: Tensor, v_first_BLND: Tensor
     ) -> Tensor:
-        """What every frame reads from [frame 0; previous frame], (B, T, L, N, D); frame 0's values are ``v_first_BLND``."""
+        """What every frame reads from [frame 0; previous frame], (B, T, L, N, D); frame 0's values
+        are ``v_first_BLND``."""
         ...
 
     def refusal(self, q: Tensor, needs_grad: bool = False) -> str | None:
-        """Why it cannot take such queries (device, type, head dimension, gradients, a package that is missing), or None."""
+        """Why it cannot take such queries (device, type, head dimension, gradients, a package that
+        is missing), or None."""
         ...
 
 

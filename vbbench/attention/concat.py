@@ -1,6 +1,8 @@
-"""Fused attention on concatenated keys and values; nothing is read twice, but keys and values are copied for every frame.
+"""Fused attention on concatenated keys and values; nothing is read twice, but keys and values are
+copied for every frame.
 
-Shape suffixes: B batch, T frames, L tokens of a frame, M tokens of the image prompt, N heads, D head dimension.
+Shape suffixes: B batch, T frames, L tokens of a frame, M tokens of the image prompt, N heads, D
+head dimension.
 """
 
 from __future__ import annotations
@@ -43,7 +45,8 @@ def across_frames(
 ) -> Tensor:
     """What every frame reads, (B, T, L, N, D).
 
-    Frames 0 and 1 read frame 0 twice by the formula, and a softmax over every key twice is the softmax over every key once.
+    Frames 0 and 1 read frame 0 twice by the formula, and a softmax over every key twice is the
+    softmax over every key once.
     """
     frames, k_first = q_BTLND.shape[1], k_BTLND[:, 0]
     early = attend(q_BTLND[:, :2].flatten(1, 2), k_first, v_first_BLND).unflatten(

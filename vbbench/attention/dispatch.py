@@ -1,6 +1,7 @@
 """Which backend is used where: a small table of what measured fastest.
 
-``vbbench profile attention`` measures anew; ``backend=`` and a recipe's ``speed`` table overrule it.
+``vbbench profile attention`` measures anew; ``backend=`` and a recipe's ``speed`` table overrule
+it.
 """
 
 from __future__ import annotations

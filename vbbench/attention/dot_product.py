@@ -1,6 +1,7 @@
 """Attention to one list of keys, in two ways.
 
-Shape suffixes: L queries, M keys, N heads, D head dimension; leading axes (batch, frames, pixels) are not named.
+Shape suffixes: L queries, M keys, N heads, D head dimension; leading axes (batch, frames, pixels)
+are not named.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from torch.nn import functional as F
 
 
 def attention(q_LND: Tensor, k_MND: Tensor, v_MND: Tensor) -> Tensor:
-    """Scaled dot-product attention, ``softmax(q k^T / sqrt(D)) v``, head by head, the way that suits device and gradients.
+    """Scaled dot-product attention, ``softmax(q k^T / sqrt(D)) v``, head by head, the way that
+    suits device and gradients.
 
     Args:
         q_LND: queries; one or more leading axes, the same in all three.
@@ -31,7 +33,8 @@ def attention(q_LND: Tensor, k_MND: Tensor, v_MND: Tensor) -> Tensor:
 
 
 def explicit(q_LND: Tensor, k_MND: Tensor, v_MND: Tensor) -> Tensor:
-    """A softmax between two batched products; its backward is the fastest one on CPUs in bfloat16."""
+    """A softmax between two batched products; its backward is the fastest one on CPUs in
+    bfloat16."""
     # Scaling the queries touches D numbers a row, scaling the logits would touch M.
     q_NLD = (q_LND * q_LND.shape[-1] ** -0.5).transpose(-3, -2)
     weights_NLM = torch.matmul(q_NLD, k_MND.movedim(-3, -1)).softmax(-1)

@@ -1,9 +1,11 @@
-"""Injection attention as one FlexAttention (PyTorch's compiled kernels, CUDA): a mask leaves only frame 0 and the previous frame.
+"""Injection attention as one FlexAttention (PyTorch's compiled kernels, CUDA): a mask leaves only
+frame 0 and the previous frame.
 
-Frames are laid end to end, so nothing is copied but the values, once, to put in frame 0's new ones. Blocks of keys that no query
-of a block may read are skipped.
+Frames are laid end to end, so nothing is copied but the values, once, to put in frame 0's new ones.
+Blocks of keys that no query of a block may read are skipped.
 
-Shape suffixes: B batch, T frames, L tokens of a frame, M tokens of the image prompt, N heads, D head dimension.
+Shape suffixes: B batch, T frames, L tokens of a frame, M tokens of the image prompt, N heads, D
+head dimension.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ __all__ = ["across_frames", "inject", "refusal"]
 
 
 def refusal(q: Tensor, needs_grad: bool = False) -> str | None:
-    """Why it cannot take such queries, or None: the kernels are compiled for CUDA (a CPU has no backward)."""
+    """Why it cannot take such queries, or None: the kernels are compiled for CUDA (a CPU has no
+    backward)."""
     if q.device.type != "cuda":
         return f"it is compiled for CUDA, not for the device {q.device.type!r}"
     return None if q.dtype != torch.float64 else "it takes no float64"

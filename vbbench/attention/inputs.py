@@ -1,4 +1,5 @@
-"""What injection attention is given, checked once for all backends: kernels read what they are told to, whoever owns the memory."""
+"""What injection attention is given, checked once for all backends: kernels read what they are told
+to, whoever owns the memory."""
 
 from __future__ import annotations
 

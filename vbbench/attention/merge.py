@@ -1,9 +1,12 @@
-"""Injection attention without copies: attentions to frame 0 and to the previous frame, merged by their log-sum-exp.
+"""Injection attention without copies: attentions to frame 0 and to the previous frame, merged by
+their log-sum-exp.
 
-All frames read frame 0 as one batch, and each frame reads its predecessor through a shifted view. Keys and values are never
-gathered, scores never stored, forward or backward; on a CPU large frames are laid out head by head once, a few at a time.
+All frames read frame 0 as one batch, and each frame reads its predecessor through a shifted view.
+Keys and values are never gathered, scores never stored, forward or backward; on a CPU large frames
+are laid out head by head once, a few at a time.
 
-Shape suffixes: B batch, T frames, L tokens of a frame, M tokens of the image prompt, N heads, D head dimension.
+Shape suffixes: B batch, T frames, L tokens of a frame, M tokens of the image prompt, N heads, D
+head dimension.
 """
 
 from __future__ import annotations
@@ -14,10 +17,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# PyTorch's own attention kernels as parts of a larger softmax: they return the log-sum-exp beside the output.
+# PyTorch's own attention kernels as parts of a larger softmax: they return the log-sum-exp beside
+# the output.
 #
-# Public functions hide it, so these are the operators underneath, the same in PyTorch 2.6 to 2.15. What they return carries no
-# gradient through the log-sum-exp: only `vbbench.attention.merge`, which calls their backward with the merged numbers, may use them.
+# Public functions hide it, so these are the operators underneath, the same in PyTorch 2.6 to 2.15.
+# What they return carries no
+# gradient through the log-sum-exp: only `vbbench.attention.merge`, which calls their backward with
+# the merged numbers, may use them.
 #
 # Shape suffixes: B batch, L queries, M keys, N heads, D head dimension.
 
@@ -60,10 +66,12 @@ def backward(
     out_BLND: Tensor,
     lse_BNL: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients to queries, keys and values of one part, from the whole softmax's output and log-sum-exp.
+    """Gradients to queries, keys and values of one part, from the whole softmax's output and
+    log-sum-exp.
 
-    A part's probabilities are exp(logit - log-sum-exp) and its logits' gradients p * (grad . v - grad . out), so with the whole's
-    numbers in the place of the part's own the kernel computes this part of the whole's gradient.
+    A part's probabilities are exp(logit - log-sum-exp) and its logits' gradients p * (grad . v -
+    grad . out), so with the whole's numbers in the place of the part's own the kernel computes this
+    part of the whole's gradient.
     """
     grad, q, k, v, out = (x.transpose(1, 2) for x in (grad_BLND, q_BLND, k_BMND, v_BMND, out_BLND))
     if q.device.type == "cpu":
@@ -83,13 +91,16 @@ def backward(
 __all__ = ["Part", "across_frames", "forward_across_frames", "forward_inject", "inject", "refusal"]
 
 Part = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Queries (B, L, N, D), keys and values -> what they read, contiguous, and the log-sum-exp (B, N, L)."""
+"""Queries (B, L, N, D), keys and values -> what they read, contiguous, and the log-sum-exp (B, N,
+L)."""
 WHOLE_BYTES = 8 << 20
 """On a CPU, queries of more bytes than these are worked on in groups of frames."""
 CACHED_BYTES = 2 << 20
-"""Bytes of such a group: its output stays in the cache until the previous frames' part is merged into it."""
+"""Bytes of such a group: its output stays in the cache until the previous frames' part is merged
+into it."""
 HEADS_FIRST_TOKENS = 512
-"""Of so many tokens a frame, a group is laid out head by head first: the kernel gains more than that costs."""
+"""Of so many tokens a frame, a group is laid out head by head first: the kernel gains more than
+that costs."""
 
 
 def inject(
@@ -119,7 +130,8 @@ def _needs_grad(*tensors: Tensor) -> bool:
 def forward_inject(
     q: Tensor, k: Tensor, v: Tensor, k_image: Tensor, v_image: Tensor, part: Part = forward
 ) -> tuple[Tensor, Tensor]:
-    """`inject` without gradients, by any kernel that tells its log-sum-exp: output and log-sum-exp (B, N, L)."""
+    """`inject` without gradients, by any kernel that tells its log-sum-exp: output and log-sum-exp
+    (B, N, L)."""
     out, lse = part(q, k_image, v_image)
     _merge_into(out, lse, *part(q, k, v))
     return out, lse
@@ -128,7 +140,8 @@ def forward_inject(
 def forward_across_frames(
     q: Tensor, k: Tensor, v: Tensor, v_first: Tensor, part: Part = forward
 ) -> tuple[Tensor, Tensor]:
-    """`across_frames` without gradients, by any kernel that tells its log-sum-exp: output and log-sum-exp (B, N, T, L)."""
+    """`across_frames` without gradients, by any kernel that tells its log-sum-exp: output and
+    log-sum-exp (B, N, T, L)."""
     if q.device.type != "cpu" or q.numel() * q.element_size() <= WHOLE_BYTES:
         return _frames(q, k[:, 0], v_first, k[:, 1:-1], v[:, 1:-1], part)
     batch, frames, tokens, heads, _ = q.shape
@@ -155,7 +168,8 @@ def forward_across_frames(
 def _frames(
     q: Tensor, k_first: Tensor, v_first: Tensor, k_before: Tensor, v_before: Tensor, part: Part
 ) -> tuple[Tensor, Tensor]:
-    """All frames read the first, and the last ones, as many as there are in ``k_before``, also a frame of their own."""
+    """All frames read the first, and the last ones, as many as there are in ``k_before``, also a
+    frame of their own."""
     batch, frames = q.shape[:2]
     out, lse = part(q.flatten(1, 2), k_first, v_first)
     out, lse = out.unflatten(1, (frames, -1)), lse.unflatten(2, (frames, -1))
@@ -183,7 +197,8 @@ def _as_it_is(x: Tensor) -> Tensor:
 
 
 def _merge_into(out_BLND: Tensor, lse_BNL: Tensor, part_BLND: Tensor, part_lse_BNL: Tensor) -> None:
-    """Make an attention and its log-sum-exp, in place, those to its own and the part's keys together."""
+    """Make an attention and its log-sum-exp, in place, those to its own and the part's keys
+    together."""
     weight = torch.sigmoid(part_lse_BNL - lse_BNL).transpose(1, 2).unsqueeze(-1)
     if weight.dtype == out_BLND.dtype:
         out_BLND.lerp_(part_BLND, weight)

@@ -1,4 +1,5 @@
-"""What the backends of optional packages share: CUDA kernels that tell their log-sum-exp, without gradients through it."""
+"""What the backends of optional packages share: CUDA kernels that tell their log-sum-exp, without
+gradients through it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""An explicit softmax on concatenated keys and values: the fastest backward on CPUs at small shapes."""
+"""An explicit softmax on concatenated keys and values: the fastest backward on CPUs at small
+shapes."""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""The formulas of the injection attention, written plainly: what every backend is held against, in any float type.
+"""The formulas of the injection attention, written plainly: what every backend is held against, in
+any float type.
 
-Shape suffixes: B batch, T frames, L tokens of a frame (pixels), M tokens of the image prompt, N heads, D head dimension.
+Shape suffixes: B batch, T frames, L tokens of a frame (pixels), M tokens of the image prompt, N
+heads, D head dimension.
 """
 
 from __future__ import annotations
@@ -10,7 +12,8 @@ from torch import Tensor
 
 
 def attention(q_BLND: Tensor, k_BMND: Tensor, v_BMND: Tensor) -> Tensor:
-    """Scaled dot-product attention, ``softmax(q k^T / sqrt(D)) v``, head by head (Vaswani et al. 2017, equation 1).
+    """Scaled dot-product attention, ``softmax(q k^T / sqrt(D)) v``, head by head (Vaswani et al.
+    2017, equation 1).
 
     Args:
         q_BLND: queries, any float type.
@@ -26,7 +29,8 @@ def attention(q_BLND: Tensor, k_BMND: Tensor, v_BMND: Tensor) -> Tensor:
 def inject(
     q_BLND: Tensor, k_BLND: Tensor, v_BLND: Tensor, k_image_BMND: Tensor, v_image_BMND: Tensor
 ) -> Tensor:
-    """Frame 0's new values: what it reads from [image prompt; frame 0] (VideoBooth, section 3.3)."""
+    """Frame 0's new values: what it reads from [image prompt; frame 0] (VideoBooth, section
+    3.3)."""
     return attention(
         q_BLND, torch.cat([k_image_BMND, k_BLND], dim=1), torch.cat([v_image_BMND, v_BLND], dim=1)
     )
@@ -35,7 +39,8 @@ def inject(
 def across_frames(
     q_BTLND: Tensor, k_BTLND: Tensor, v_BTLND: Tensor, v_first_BLND: Tensor
 ) -> Tensor:
-    """What every frame reads from [frame 0; previous frame]; ``v_first_BLND`` are the values of frame 0.
+    """What every frame reads from [frame 0; previous frame]; ``v_first_BLND`` are the values of
+    frame 0.
 
     Frame 0 has no predecessor and takes itself, so frames 0 and 1 both read frame 0 twice.
     """

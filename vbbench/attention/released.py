@@ -1,9 +1,12 @@
-"""The formulation of the released VideoBooth code, written by ourselves: the yardstick of speed and memory.
+"""The formulation of the released VideoBooth code, written by ourselves: the yardstick of speed and
+memory.
 
-Frame 0 and the previous frame are gathered into new keys and values for every frame, frames 0 and 1 read frame 0 twice, heads
-are folded into the batch by copies, and the scores are stored whole, before and after the softmax.
+Frame 0 and the previous frame are gathered into new keys and values for every frame, frames 0 and 1
+read frame 0 twice, heads are folded into the batch by copies, and the scores are stored whole,
+before and after the softmax.
 
-Shape suffixes: B batch, T frames, L tokens of a frame, M tokens of the image prompt, N heads, D head dimension.
+Shape suffixes: B batch, T frames, L tokens of a frame, M tokens of the image prompt, N heads, D
+head dimension.
 """
 
 from __future__ import annotations

@@ -1,13 +1,16 @@
-"""Injection attention as Triton kernels: no copy of a key or value, no stored logits, forward and backward.
+"""Injection attention as Triton kernels: no copy of a key or value, no stored logits, forward and
+backward.
 
-`vbbench.attention.triton_forward` reads frame 0's keys and the previous frame's where they lie. Half types multiply on tensor
-cores with float32 sums; float32 multiplies in float32 ("ieee": exactness before speed, no TF32). Nothing is timed at run time:
-tiles come from a table (`vbbench.attention.triton_tiles`) and gradients are summed in a fixed order without atomics, so one
+`vbbench.attention.triton_forward` reads frame 0's keys and the previous frame's where they lie.
+Half types multiply on tensor cores with float32 sums; float32 multiplies in float32 ("ieee":
+exactness before speed, no TF32). Nothing is timed at run time: tiles come from a table
+(`vbbench.attention.triton_tiles`) and gradients are summed in a fixed order without atomics, so one
 machine gives the same numbers twice.
 
 Triton is imported when a function here first needs it.
 
-Shape suffixes: B batch, T frames, L tokens of a frame, M tokens of the image prompt, N heads, D head dimension.
+Shape suffixes: B batch, T frames, L tokens of a frame, M tokens of the image prompt, N heads, D
+head dimension.
 """
 
 from __future__ import annotations
@@ -30,7 +33,8 @@ OLDEST = (8, 0)  # compute capability; the first with asynchronous copies and bf
 def inject(
     q_BLND: Tensor, k_BLND: Tensor, v_BLND: Tensor, k_image_BMND: Tensor, v_image_BMND: Tensor
 ) -> Tensor:
-    """Frame 0's new values: what its queries read from [image prompt; frame 0] (VideoBooth, section 3.3).
+    """Frame 0's new values: what its queries read from [image prompt; frame 0] (VideoBooth, section
+    3.3).
 
     Args:
         q_BLND: frame 0's queries, of a type and on a device that `refusal` does not name.
@@ -61,7 +65,8 @@ def across_frames(
 
 
 def refusal(q: Tensor, needs_grad: bool = False) -> str | None:
-    """Why these kernels cannot take such queries, as part of a sentence, or None if they can; gradients they can always give."""
+    """Why these kernels cannot take such queries, as part of a sentence, or None if they can;
+    gradients they can always give."""
     if importlib.util.find_spec("triton") is None:
         return "Triton is not installed"
     if q.shape[-1] > LARGEST_HEAD:
@@ -82,7 +87,8 @@ def refusal(q: Tensor, needs_grad: bool = False) -> str | None:
 
 
 def _interpreted() -> bool:
-    """Whether Triton runs kernels on the CPU, one operation after another: for tests, in any float type."""
+    """Whether Triton runs kernels on the CPU, one operation after another: for tests, in any float
+    type."""
     return os.environ.get("TRITON_INTERPRET", "0").lower() in ("1", "true", "yes", "on", "y")
 
 
@@ -112,7 +118,8 @@ class _AcrossFrames(torch.autograd.Function):
     ) -> tuple[Tensor, tuple[Keys, Keys], int]:
         frames = q.shape[1]
         shared = _shared(k[:, 0], v_first, frames)
-        # Frame t reads frame t - 1 from the third frame on. Without a third frame the second list is read by nobody.
+        # Frame t reads frame t - 1 from the third frame on. Without a third frame the second list
+        # is read by nobody.
         return (
             (q, (shared, Keys(k[:, 1:-1], v[:, 1:-1])), 2)
             if frames > 2

@@ -1,6 +1,8 @@
-"""The Triton kernels of the backward pass of `vbbench.attention.triton_forward`, which defines the lists and ``SCALE``.
+"""The Triton kernels of the backward pass of `vbbench.attention.triton_forward`, which defines the
+lists and ``SCALE``.
 
-Probabilities are computed again from the kept log-sum-exp, with one kernel for the queries' gradients and one for a list's.
+Probabilities are computed again from the kept log-sum-exp, with one kernel for the queries'
+gradients and one for a list's.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from vbbench.attention.triton_pieces import (
     zeros,
 )
 
-# Triton gives its own meaning to annotations, and compiles only the branch of an `if` that its constants choose.
+# Triton gives its own meaning to annotations, and compiles only the branch of an `if` that its
+# constants choose.
 # ruff: noqa: ANN001, ANN201, ANN202
 
 
@@ -53,7 +56,8 @@ def backward_queries(
     EVEN_ROWS: tl.constexpr, EVEN_A: tl.constexpr, EVEN_B: tl.constexpr,
     ALIGN: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of the queries (laid out as ``out``), and delta = sum over D of d_out * out. Grid as in `forward`."""
+    """Gradients of the queries (laid out as ``out``), and delta = sum over D of d_out * out. Grid
+    as in `forward`."""
     block, t, b, n = (
         tl.program_id(0),
         tl.program_id(1),
@@ -129,10 +133,12 @@ def backward_keys(
     EVEN_ROWS: tl.constexpr, EVEN_KEYS: tl.constexpr,
     ALIGN: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of one list's keys and values, as ``slot_frames`` query frames from slot x slot_frames on give them.
+    """Gradients of one list's keys and values, as ``slot_frames`` query frames from slot x
+    slot_frames on give them.
 
-    Grid: key blocks, slots, batch x heads. Query frame f is frame ``lse_from`` + f of ``lse`` and ``delta``. A list of one set
-    of keys a frame has a slot a frame; a shared list has frame stride 0 and leaves one partial sum a slot, added up by the caller.
+    Grid: key blocks, slots, batch x heads. Query frame f is frame ``lse_from`` + f of ``lse`` and
+    ``delta``. A list of one set of keys a frame has a slot a frame; a shared list has frame stride
+    0 and leaves one partial sum a slot, added up by the caller.
     """
     block, slot, b, n = (
         tl.program_id(0),
@@ -160,7 +166,8 @@ def backward_keys(
             left = tokens - start
             q0, q1 = pieces(q_at, q_strides[2], rows, left, D, D0, D1, EVEN_ROWS)
             do0, do1 = pieces(do_at, d_out_strides[2], rows, left, D, D0, D1, EVEN_ROWS)
-            # Rows that do not exist have no d_out and no delta, so they add nothing whatever their weight.
+            # Rows that do not exist have no d_out and no delta, so they add nothing whatever their
+            # weight.
             row_lse = tl.load(lse_at + rows, mask=rows < left, other=0.0)
             row_delta = tl.load(delta_at + rows, mask=rows < left, other=0.0)
             weights = tl.exp2(products(k0, k1, q0, q1, D1, ACC) * SCALE - row_lse[None, :])

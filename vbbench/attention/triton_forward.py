@@ -1,8 +1,10 @@
-"""The Triton kernel of the forward pass: attention over two lists of keys that are read where they lie.
+"""The Triton kernel of the forward pass: attention over two lists of keys that are read where they
+lie.
 
-Queries of T frames read list A, which all frames of a clip share, and from frame ``first`` on also list B, which holds one
-set of keys a frame. The softmax runs over both lists together, block by block (Milakov and Gimelshein 2018; Dao et al.
-2022), in base 2: exp(x) = exp2(x log2 e), so ``SCALE`` is log2(e) / sqrt(D) and applies to logits in the accumulator's type.
+Queries of T frames read list A, which all frames of a clip share, and from frame ``first`` on also
+list B, which holds one set of keys a frame. The softmax runs over both lists together, block by
+block (Milakov and Gimelshein 2018; Dao et al. 2022), in base 2: exp(x) = exp2(x log2 e), so
+``SCALE`` is log2(e) / sqrt(D) and applies to logits in the accumulator's type.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from vbbench.attention.triton_pieces import (
     zeros,
 )
 
-# Triton gives its own meaning to annotations, and compiles only the branch of an `if` that its constants choose.
+# Triton gives its own meaning to annotations, and compiles only the branch of an `if` that its
+# constants choose.
 # ruff: noqa: ANN001, ANN201, ANN202
 
 
@@ -29,7 +32,8 @@ def _read(
     D: tl.constexpr, D0: tl.constexpr, D1: tl.constexpr, SCALE: tl.constexpr,
     KEYS: tl.constexpr, EVEN: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """Goes on with the softmax over ``keys`` more keys: ``top`` is the largest logit so far, ``total`` the sum of weights."""
+    """Goes on with the softmax over ``keys`` more keys: ``top`` is the largest logit so far,
+    ``total`` the sum of weights."""
     rows = tl.arange(0, KEYS)
     for start in range(0, keys, KEYS):
         left = keys - start
@@ -61,9 +65,11 @@ def forward(
     EVEN_ROWS: tl.constexpr, EVEN_A: tl.constexpr, EVEN_B: tl.constexpr, KEEP_LSE: tl.constexpr,
     ALIGN: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """Output and, with KEEP_LSE, log2 of the sum of exponentials, (B, N, T, L). Grid: query blocks, frames, batch x heads.
+    """Output and, with KEEP_LSE, log2 of the sum of exponentials, (B, N, T, L). Grid: query blocks,
+    frames, batch x heads.
 
-    Blocks of one frame are launched one after another, and frames of one head likewise: they read the same keys from L2.
+    Blocks of one frame are launched one after another, and frames of one head likewise: they read
+    the same keys from L2.
     """
     block, t, b, n = (
         tl.program_id(0),

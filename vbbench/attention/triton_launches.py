@@ -2,8 +2,9 @@
 
 Triton is imported when a function here first needs it.
 
-Shape suffixes: B batch, T frames, L tokens of a frame, M tokens of a list of keys, N heads, D head dimension;
-S sets of keys: one for every query frame that reads the list, all of them one set (stride 0) where the list is shared.
+Shape suffixes: B batch, T frames, L tokens of a frame, M tokens of a list of keys, N heads, D head
+dimension; S sets of keys: one for every query frame that reads the list, all of them one set
+(stride 0) where the list is shared.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class Keys(NamedTuple):
 
 
 def lean(x: Tensor) -> Tensor:
-    """``x``, copied only if the kernels could not find their way through its strides (no view of a fused product is copied)."""
+    """``x``, copied only if the kernels could not find their way through its strides (no view of a
+    fused product is copied)."""
     reach = (x.shape[-3] + MOST_ROWS) * x.stride(-3) + x.shape[-1]
     return x if x.stride(-1) == 1 and reach < LARGEST_OFFSET else x.contiguous()
 
@@ -42,7 +44,8 @@ def lean(x: Tensor) -> Tensor:
 def empty(
     shape: torch.Size | tuple[int, ...], like: Tensor, dtype: torch.dtype | None = None
 ) -> Tensor:
-    """Memory that a kernel fills; all of it comes from here, so that a test may fill it with NaN first."""
+    """Memory that a kernel fills; all of it comes from here, so that a test may fill it with NaN
+    first."""
     return torch.empty(shape, dtype=dtype or like.dtype, device=like.device)
 
 
@@ -107,10 +110,12 @@ def backward_queries(
 def backward_shared(
     q: Tensor, keys: Keys, d_out: Tensor, lse: Tensor, delta: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Gradients of keys and values that all frames share, (B, M, N, D) each, in the accumulator's type."""
+    """Gradients of keys and values that all frames share, (B, M, N, D) each, in the accumulator's
+    type."""
     batch, frames, tokens, heads, dim = keys.k.shape
     key_blocks = blocks(tokens, tiles_for("backward_keys", q, tokens).keys)
-    # Fewer partial sums mean less memory and more frames one after another; a large GPU must still be full.
+    # Fewer partial sums mean less memory and more frames one after another; a large GPU must still
+    # be full.
     slot_frames = max(1, key_blocks * frames * batch * heads // ENOUGH_PROGRAMS)
     slots = blocks(frames, slot_frames)
     partial = Keys(*(empty((batch, slots, tokens, heads, dim), lse) for _ in range(2)))
@@ -128,7 +133,8 @@ def backward_keys(
     slot_frames: int,
     into: Keys,
 ) -> None:
-    """Writes the gradients of a list of keys that the frames from ``first`` on read, ``slot_frames`` frames a slot of ``into``."""
+    """Writes the gradients of a list of keys that the frames from ``first`` on read,
+    ``slot_frames`` frames a slot of ``into``."""
     tiles = tiles_for("backward_keys", q, keys.k.shape[2])
     batch, slots, tokens, heads, _ = into.k.shape
     q, d_out, every = q[:, first:], d_out[:, first:], q.shape[1]

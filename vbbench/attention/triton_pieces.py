@@ -1,10 +1,11 @@
 """What the Triton kernels are made of: rows that are read, written and multiplied in two pieces.
 
-A row of D numbers is cut into two pieces of a power of two, D0 + D1 (40 = 32 + 8 of 16), because tl.dot takes powers of two
-and padding 40 to 64 would waste a third of the work; D1 is 0 where one piece will do. Pieces are named x0 and x1.
+A row of D numbers is cut into two pieces of a power of two, D0 + D1 (40 = 32 + 8 of 16), because
+tl.dot takes powers of two and padding 40 to 64 would waste a third of the work; D1 is 0 where one
+piece will do. Pieces are named x0 and x1.
 
-Strides are those of batch, frames, tokens and heads; the last axis is contiguous. Offsets within one frame fit int32 (the caller
-sees to it); where a frame begins is computed in 64 bits.
+Strides are those of batch, frames, tokens and heads; the last axis is contiguous. Offsets within
+one frame fit int32 (the caller sees to it); where a frame begins is computed in 64 bits.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-# Triton gives its own meaning to annotations, and compiles only the branch of an `if` that its constants choose.
+# Triton gives its own meaning to annotations, and compiles only the branch of an `if` that its
+# constants choose.
 # ruff: noqa: ANN001, ANN201, ANN202, SIM108
 
 
 @triton.jit
 def head_base(x, strides, b, t, n, ALIGN: tl.constexpr):
-    """Where row 0 of one head of one frame begins; ``ALIGN`` numbers divide every such place, which allows wide loads."""
+    """Where row 0 of one head of one frame begins; ``ALIGN`` numbers divide every such place, which
+    allows wide loads."""
     offset = b.to(tl.int64) * strides[0] + t.to(tl.int64) * strides[1] + n.to(tl.int64) * strides[3]
     return x + tl.multiple_of(offset, ALIGN)
 
@@ -88,7 +91,8 @@ def pieces(
     D1: tl.constexpr,
     EVEN: tl.constexpr,
 ):
-    """Both pieces of some rows; the second is the first again where D1 is 0, and then nobody reads it."""
+    """Both pieces of some rows; the second is the first again where D1 is 0, and then nobody reads
+    it."""
     x0 = _load(base, stride, rows, left, D, 0, D0, EVEN)
     if D1 > 0:
         x1 = _load(base, stride, rows, left, D, D0, D1, EVEN)

@@ -1,7 +1,8 @@
 """How the Triton kernels cut their work: a table by kernel, type and head dimension.
 
-The table is derived, not measured: from registers, spills and shared memory of the kernels compiled for compute capability
-8.0 and 9.0 (tests/attention/test_triton.py holds their limits). Which entry is fastest only a GPU can tell.
+The table is derived, not measured: from registers, spills and shared memory of the kernels compiled
+for compute capability 8.0 and 9.0 (tests/attention/test_triton.py holds their limits). Which entry
+is fastest only a GPU can tell.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ MOST_ROWS = 128  # of a tile: that many rows past the last one are addressed, th
 
 
 class Tiles(NamedTuple):
-    """How a kernel cuts its work: query rows and keys of a tile, warps of a program, stages of its software pipeline."""
+    """How a kernel cuts its work: query rows and keys of a tile, warps of a program, stages of its
+    software pipeline."""
 
     rows: int
     keys: int
@@ -28,7 +30,9 @@ class Tiles(NamedTuple):
 
 # kernel -> widest head -> tiles; the first entry wide enough counts.
 Table = Mapping[str, Mapping[int, Tiles]]
-HALF: Table = {  # 16-bit types; within the 99 KB of shared memory that a program has on the smaller GPUs (8.6, 8.9, 12.0)
+# 16-bit types; within the 99 KB of shared memory that a program has on the smaller GPUs (8.6, 8.9,
+# 12.0)
+HALF: Table = {
     "forward": {
         48: Tiles(128, 32, 4, 3),
         96: Tiles(64, 64, 4, 3),
@@ -48,7 +52,8 @@ HALF: Table = {  # 16-bit types; within the 99 KB of shared memory that a progra
         256: Tiles(32, 32, 8, 1),
     },
 }
-HALF_HOPPER: Table = {  # 9.0 and 10.x: 227 KB, and products of 64 rows that read shared memory spare registers
+# 9.0 and 10.x: 227 KB, and products of 64 rows that read shared memory spare registers
+HALF_HOPPER: Table = {
     "forward": {
         48: Tiles(128, 64, 8, 2),
         96: Tiles(64, 64, 4, 3),
@@ -106,7 +111,8 @@ def table_for(q: Tensor) -> Table:
 
 
 def head_pieces(dim: int) -> tuple[int, int]:
-    """Two widths, powers of two or 0, that hold ``dim`` numbers together with the least padding: 40 = 32 + 16, 64 = 64 + 0."""
+    """Two widths, powers of two or 0, that hold ``dim`` numbers together with the least padding: 40
+    = 32 + 16, 64 = 64 + 0."""
     whole = max(16, _power_of_two(dim))
     if whole == dim or dim < 16:
         return whole, 0

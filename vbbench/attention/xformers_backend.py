@@ -1,6 +1,7 @@
 """Injection attention by the partial attentions of xformers, where it is installed; for sampling.
 
-Shape suffixes: B batch, T frames, L tokens of a frame, M tokens of the image prompt, N heads, D head dimension.
+Shape suffixes: B batch, T frames, L tokens of a frame, M tokens of the image prompt, N heads, D
+head dimension.
 """
 
 from __future__ import annotations

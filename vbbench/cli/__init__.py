@@ -1,4 +1,5 @@
-"""The command line. One file a command; what a command needs is imported when it runs, so that ``--help`` is quick.
+"""The command line. One file a command; what a command needs is imported when it runs, so that
+``--help`` is quick.
 
 Exit codes: 0 done; 1 a check failed; 2 usage or bad input; 3 incomplete; 130 interrupted.
 """

@@ -1,4 +1,5 @@
-"""``vbbench data``: image prompts out of videos, checks of such data, its held-out split, and suites out of photographs."""
+"""``vbbench data``: image prompts out of videos, checks of such data, its held-out split, and
+suites out of photographs."""
 
 from __future__ import annotations
 

@@ -246,7 +246,8 @@ def _run_quick(
 
 
 def _record(options: argparse.Namespace) -> int:
-    """What a run reached becomes what later runs are held against; nobody overwrites scores without a name and a reason."""
+    """What a run reached becomes what later runs are held against; nobody overwrites scores without
+    a name and a reason."""
     from datetime import UTC, datetime
 
     from vbbench.results.gate.hold import bundled_scores

@@ -1,4 +1,5 @@
-"""``vbbench metrics``: what can be named after ``--metrics``, the ids that make numbers comparable, and whether they can be trusted."""
+"""``vbbench metrics``: what can be named after ``--metrics``, the ids that make numbers comparable,
+and whether they can be trusted."""
 
 from __future__ import annotations
 
@@ -132,7 +133,8 @@ def _check_options(options: argparse.Namespace) -> None:
 
 
 def _list(setting: Setting) -> int:
-    """A metric that the scale does not have is listed with the reason; without the weights there are no ids, and that is said once."""
+    """A metric that the scale does not have is listed with the reason; without the weights there
+    are no ids, and that is said once."""
     from vbbench.cli.tables import console, table
     from vbbench.metrics import METRICS
 
@@ -176,7 +178,8 @@ def _list(setting: Setting) -> int:
 
 
 def _explain(name: str, setting: Setting, run: Path | None) -> int:
-    """Weights that are not at hand are no reason not to tell how they would be used; the id is then another, and that is said."""
+    """Weights that are not at hand are no reason not to tell how they would be used; the id is then
+    another, and that is said."""
     from vbbench.metrics.explain import explain
 
     if run is not None:
@@ -244,7 +247,8 @@ def check_canary(setting: Setting, device: str, record: str | None = None) -> in
 
 
 def _validate(setting: Setting, out: Path, device: str) -> int:
-    """Scores without a value are told with their reasons; what the others show stands beside them all the same."""
+    """Scores without a value are told with their reasons; what the others show stands beside them
+    all the same."""
     import torch
 
     from vbbench.core.environment import choose_device, default_threads

@@ -83,7 +83,8 @@ def _check(folder: Path) -> None:
     """Does nothing for a folder that may be made.
 
     Raises:
-        UsageError: a name that no model can have, one that is taken, or something that lies there already.
+        UsageError: a name that no model can have, one that is taken, or something that lies there
+            already.
     """
     from vbbench.models.recipes import is_name
     from vbbench.models.registry import all_recipes, groups

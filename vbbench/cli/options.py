@@ -1,4 +1,5 @@
-"""What several commands share: kinds of numbers, a wrong one of which is told before anything is done, and how videos are scored."""
+"""What several commands share: kinds of numbers, a wrong one of which is told before anything is
+done, and how videos are scored."""
 
 from __future__ import annotations
 
@@ -66,7 +67,8 @@ def finite(text: str) -> float:
 
 
 def add_sampling_options(parser: argparse.ArgumentParser) -> None:
-    """Options of the commands that sample videos; where they are left out the recipes' own settings hold."""
+    """Options of the commands that sample videos; where they are left out the recipes' own settings
+    hold."""
     from vbbench.networks.precision import DTYPES
 
     parser.add_argument(
@@ -93,7 +95,8 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
 
 
 def sampling_overrides(options: argparse.Namespace) -> dict[str, str | int | float]:
-    """What the options of `add_sampling_options` put in the place of a recipe's table ``sampling``."""
+    """What the options of `add_sampling_options` put in the place of a recipe's table
+    ``sampling``."""
     wanted = {
         "num_inference_steps": options.steps,
         "guidance_scale": options.guidance,
@@ -186,8 +189,8 @@ def setting_note(left_out: list[str]) -> str:
 def scorer_from(
     options: argparse.Namespace, suite_metrics: tuple[str, ...], setting: Setting, device: str
 ) -> MetricScorer:
-    """The metrics that the options of `add_scoring_options` ask for; made before anything is sampled, so that a wrong name or a
-    damaged encoder is told at once.
+    """The metrics that the options of `add_scoring_options` ask for; made before anything is
+    sampled, so that a wrong name or a damaged encoder is told at once.
 
     Raises:
         UsageError: no metric, or a wrong name.

@@ -1,4 +1,5 @@
-"""``vbbench power``: how small a difference a run can show, and how many individuals another would take."""
+"""``vbbench power``: how small a difference a run can show, and how many individuals another would
+take."""
 
 from __future__ import annotations
 
@@ -125,7 +126,8 @@ def _pairs(run: RunData, named: str | None) -> list[tuple[str, str]]:
 
 
 def _widest(run: RunData, spec: MetricSpec, pairs: Sequence[tuple[str, str]]) -> _Row:
-    """Of the pairs, the one whose differences vary most between individuals: what is enough for it is enough for all."""
+    """Of the pairs, the one whose differences vary most between individuals: what is enough for it
+    is enough for all."""
     from vbbench.results.power import pilot
 
     values = {model.name: run.values(model.name, spec.name) for model in run.models}

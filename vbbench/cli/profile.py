@@ -1,4 +1,5 @@
-"""``vbbench profile``: how long the parts of a clip take, what memory they hold, and how far that is from what the device could do."""
+"""``vbbench profile``: how long the parts of a clip take, what memory they hold, and how far that
+is from what the device could do."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ class Part:
     Attributes:
         name: the word on the command line.
         words: what it is.
-        function: ``module:function``, `vbbench.profiling.options.Options` -> `vbbench.profiling.record.Record`.
+        function: ``module:function``, `vbbench.profiling.options.Options` ->
+            `vbbench.profiling.record.Record`.
         add: adds options of its own; they arrive in `Options.further`.
     """
 
@@ -208,7 +210,8 @@ def show(record: Record) -> None:
     out = console()
     for section, rows in record.sections().items():
         title, cases = words.section_title(section), list(dict.fromkeys(row.case for row in rows))
-        # A few cases are tables of their own: their names, often long, would leave no room for the numbers.
+        # A few cases are tables of their own: their names, often long, would leave no room for the
+        # numbers.
         if len(cases) <= FEW_CASES:
             for case in cases:
                 out.print(

@@ -64,7 +64,8 @@ class GateTest(pytest.Item):
 
 
 class MetricRow(GateTest):
-    """One model and metric. Passes as *same* and *better*; is skipped where the row does not count; fails otherwise."""
+    """One model and metric. Passes as *same* and *better*; is skipped where the row does not count;
+    fails otherwise."""
 
     def __init__(self, *, row: Row, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -98,7 +99,8 @@ def sentence(row: Row) -> str:
 
 
 def describe(row: Row) -> str:
-    """A row with its means, interval and yardsticks, then the items that moved most, a line each."""
+    """A row with its means, interval and yardsticks, then the items that moved most, a line
+    each."""
     moved = moved_in_words(row.verdict, len(row.verdict.moved))
     lines = [
         sentence(row),

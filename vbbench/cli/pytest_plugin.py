@@ -1,8 +1,9 @@
 """The gate in pytest: every row of a run held against recorded scores is a test.
 
-``pytest --vbbench-gate runs/mine --vbbench-against scores.json`` adds the test ``vbbench-gate::my-method::clip-image`` and its like;
-the fixture `vbbench_gate` does the same from inside of a test. pytest loads this file in every project where vbbench is installed:
-nothing heavy is imported before it is asked for, and no assertion in it is rewritten (PYTEST_DONT_REWRITE).
+``pytest --vbbench-gate runs/mine --vbbench-against scores.json`` adds the test
+``vbbench-gate::my-method::clip-image`` and its like; the fixture `vbbench_gate` does the same from
+inside of a test. pytest loads this file in every project where vbbench is installed: nothing heavy
+is imported before it is asked for, and no assertion in it is rewritten (PYTEST_DONT_REWRITE).
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from vbbench.results.gate.compare import Outcome
 
 NAMES = ("vbbench", __name__)
-"""What pytest may know this plug-in by: its entry point, and its module where somebody asks for that."""
+"""What pytest may know this plug-in by: its entry point, and its module where somebody asks for
+that."""
 _FOUND = pytest.StashKey["dict[str, list[Row] | IncompleteError]"]()
 
 
@@ -51,7 +53,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_plugin_registered(plugin: object, manager: pytest.PytestPluginManager) -> None:
-    """Under one name only: asked for by ``-p`` and found as an entry point, the second time would be an error."""
+    """Under one name only: asked for by ``-p`` and found as an entry point, the second time would
+    be an error."""
     if plugin is sys.modules[__name__]:
         for name in NAMES:
             if name != manager.get_name(plugin):
@@ -59,7 +62,8 @@ def pytest_plugin_registered(plugin: object, manager: pytest.PytestPluginManager
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Compares before anything is collected: a wrong path ends pytest with one sentence, under pytest-xdist too.
+    """Compares before anything is collected: a wrong path ends pytest with one sentence, under
+    pytest-xdist too.
 
     Raises:
         pytest.UsageError: a run, file or model that there is not.
@@ -109,9 +113,10 @@ def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.It
 def vbbench_gate() -> Callable[..., Outcome]:
     """Holds a run against recorded scores: ``vbbench_gate("runs/mine", against="scores.json")``.
 
-    Called with ``(run, against=None, models=None, items=None, tolerances=None, *, check=True)``, returns the
-    `vbbench.results.gate.compare.Outcome`. Fails the test, naming the rows that are not as recorded; with ``check=False`` nothing
-    fails, and what cannot be compared at all is raised (`vbbench.errors.VBBenchError`).
+    Called with ``(run, against=None, models=None, items=None, tolerances=None, *, check=True)``,
+    returns the `vbbench.results.gate.compare.Outcome`. Fails the test, naming the rows that are not
+    as recorded; with ``check=False`` nothing fails, and what cannot be compared at all is raised
+    (`vbbench.errors.VBBenchError`).
     """
     return _gate
 

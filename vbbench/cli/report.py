@@ -1,4 +1,5 @@
-"""``vbbench report``: a page from one or more run folders, or one over everything that a folder publishes."""
+"""``vbbench report``: a page from one or more run folders, or one over everything that a folder
+publishes."""
 
 from __future__ import annotations
 

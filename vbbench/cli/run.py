@@ -130,7 +130,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _references(names: Collection[str], suite: PromptSuite) -> list[Recipe]:
-    """The reference rows that are not among these already and that the suite has what they are made of; the others are told."""
+    """The reference rows that are not among these already and that the suite has what they are made
+    of; the others are told."""
     from vbbench.models.registry import groups, resolve_models
 
     if REFERENCES not in groups():
@@ -194,7 +195,8 @@ def _warn_of_memory(warnings: Iterable[str]) -> None:
 
 
 def _speed(store: RunStore, scale: str, device: str, threads: int | None) -> Speed:
-    """This machine's speed. A run that goes on keeps its number of threads, and with it its last digits."""
+    """This machine's speed. A run that goes on keeps its number of threads, and with it its last
+    digits."""
     from vbbench.runner.estimate import measure_speed
 
     return measure_speed(
@@ -214,7 +216,8 @@ def execute_plan(
     """Do the plan; None when Ctrl-C stopped it.
 
     Args:
-        fresh_process: whether nothing else was done before, so that the memory it began with says something.
+        fresh_process: whether nothing else was done before, so that the memory it began with says
+            something.
     """
     from vbbench.core.environment import PeakMemory, describe
     from vbbench.runner.estimate import estimate
@@ -225,7 +228,8 @@ def execute_plan(
 
     missing = missing_jobs(plan, store)
     speed = _speed(store, plan.scale, device, threads)
-    # the seconds of a finished run belong to the hour in which it was made, not to the one in which it is looked at
+    # the seconds of a finished run belong to the hour in which it was made, not to the one in which
+    # it is looked at
     measured = {
         "slowness": round(speed.slowness, 3),
         "resident_mb": round(PeakMemory(device).megabytes(), 1) if fresh_process else None,

@@ -155,7 +155,8 @@ def _check_options(options: argparse.Namespace) -> None:
 
 
 def _name(options: argparse.Namespace) -> str:
-    """The model's name; it names folders, so that a hostile one is refused and a strange default made safe."""
+    """The model's name; it names folders, so that a hostile one is refused and a strange default
+    made safe."""
     from vbbench.runner.submission import is_safe, safe_name
 
     if options.name is None:
@@ -171,7 +172,8 @@ def _name(options: argparse.Namespace) -> str:
 
 @contextmanager
 def _opened(options: argparse.Namespace, name: str) -> Iterator[tuple[RunStore, Submission]]:
-    """The run folder, and what is given; whatever the user got wrong is told before the folder is made."""
+    """The run folder, and what is given; whatever the user got wrong is told before the folder is
+    made."""
     from vbbench.data.suites import load_suite
     from vbbench.runner import submission as intake
     from vbbench.runner import video_manifest as own_suite
@@ -221,8 +223,8 @@ def _write_manifest(
     shared: Shared,
     scorer: MetricScorer | None,
 ) -> list[str]:
-    """What a reader of the run must know of how it was made; without a scorer, so that a run that is stopped early can go on. Names of
-    metrics that do not stay."""
+    """What a reader of the run must know of how it was made; without a scorer, so that a run that
+    is stopped early can go on. Names of metrics that do not stay."""
     from vbbench.core.environment import choose_device, describe
     from vbbench.runner.manifest import make_manifest
     from vbbench.runner.submission import model_record

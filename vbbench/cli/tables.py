@@ -33,7 +33,8 @@ def console() -> Console:
 def table(
     title: str | None, *columns: str, numbers: Collection[str] = (), whole: Collection[str] = ()
 ) -> Table:
-    """An empty table; columns named in ``numbers`` are set to the right, those in ``whole`` are not broken into lines."""
+    """An empty table; columns named in ``numbers`` are set to the right, those in ``whole`` are not
+    broken into lines."""
     made = Table(title=title, title_justify="left", title_style="bold")
     for column in columns:
         made.add_column(
@@ -82,8 +83,8 @@ def print_plan(plan: Plan, cost: Estimate, root: Path) -> None:
 def print_leaderboard(
     board: pd.DataFrame, specs: Sequence[MetricSpec] = (), restriction: str = ""
 ) -> None:
-    """The leaderboard: mean and half the width of its 95 % interval, a row a model, reference rows below a line; then the ids of the
-    metric specs."""
+    """The leaderboard: mean and half the width of its 95 % interval, a row a model, reference rows
+    below a line; then the ids of the metric specs."""
     metrics = [name.removesuffix(".low") for name in board.columns if name.endswith(".low")]
     columns = (
         "model",

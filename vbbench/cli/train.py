@@ -1,4 +1,5 @@
-"""``vbbench train``: makes the miniature's weights from nothing, and trains VideoBooth's stages on real videos."""
+"""``vbbench train``: makes the miniature's weights from nothing, and trains VideoBooth's stages on
+real videos."""
 
 from __future__ import annotations
 

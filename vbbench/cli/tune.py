@@ -1,4 +1,5 @@
-"""``vbbench tune``: try settings of a method on validation individuals, with a budget that is written down."""
+"""``vbbench tune``: try settings of a method on validation individuals, with a budget that is
+written down."""
 
 from __future__ import annotations
 

@@ -228,7 +228,8 @@ def add_parser(commands: Any) -> None:
     add_convert(actions)
 
 
-# --- list -------------------------------------------------------------------------------------------------------------
+# --- list
+# -------------------------------------------------------------------------------------------------------------
 
 
 def list_weights(options: argparse.Namespace) -> int:
@@ -307,7 +308,8 @@ def _models(need: Need) -> str:
     )
 
 
-# --- verify -----------------------------------------------------------------------------------------------------------
+# --- verify
+# -----------------------------------------------------------------------------------------------------------
 
 
 def verify_weights(options: argparse.Namespace) -> int:
@@ -358,7 +360,8 @@ def _remedy(scale: str) -> str:
 
 
 def _as_encoder(finding: Finding, scale: str) -> Finding:
-    """The finding of a scoring encoder of the miniature, put into its network; others as they are."""
+    """The finding of a scoring encoder of the miniature, put into its network; others as they
+    are."""
     from vbbench.errors import WeightsError
     from vbbench.metrics.encoders.configs import ENCODERS
 

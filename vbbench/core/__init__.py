@@ -1,1 +1,2 @@
-"""The machine we run on: paths, whole-or-nothing files, digests, locks, processes, weights files. Knows nothing of videos."""
+"""The machine we run on: paths, whole-or-nothing files, digests, locks, processes, weights files.
+Knows nothing of videos."""

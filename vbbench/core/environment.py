@@ -1,4 +1,5 @@
-"""Where a run takes place: threads, versions, memory, commit. All of it goes into the manifest or the records."""
+"""Where a run takes place: threads, versions, memory, commit. All of it goes into the manifest or
+the records."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ LIBRARIES = (
 
 
 def usable_cores() -> int:
-    """Cores this process may use: what the scheduler and a container's quota allow, not what the machine has."""
+    """Cores this process may use: what the scheduler and a container's quota allow, not what the
+    machine has."""
     cores = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
@@ -43,7 +45,8 @@ def usable_cores() -> int:
 
 
 def choose_device(wanted: str, scale: str) -> str:
-    """``cpu`` or ``cuda``. ``auto`` keeps the miniature on the CPU: it is quick there, and gives everybody the same numbers.
+    """``cpu`` or ``cuda``. ``auto`` keeps the miniature on the CPU: it is quick there, and gives
+    everybody the same numbers.
 
     Raises:
         UsageError: an unknown device, or ``cuda`` where there is none.
@@ -62,10 +65,11 @@ def choose_device(wanted: str, scale: str) -> str:
 
 
 def default_threads(scale: str, device: str) -> int:
-    """CPU threads where none are asked for: one for the miniature wherever it runs, else all usable cores.
+    """CPU threads where none are asked for: one for the miniature wherever it runs, else all usable
+    cores.
 
-    Another number of threads moves the last digits of a video, and with them those of its scores; the miniature's operations
-    are too small to gain much from more.
+    Another number of threads moves the last digits of a video, and with them those of its scores;
+    the miniature's operations are too small to gain much from more.
     """
     return 1 if scale == "mini" and device == "cpu" else usable_cores()
 
@@ -91,7 +95,8 @@ def describe(device: str, threads: int) -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """The checkout's commit, ``+changes`` added if its files differ from it; None outside of a checkout."""
+    """The checkout's commit, ``+changes`` added if its files differ from it; None outside of a
+    checkout."""
     root = PACKAGE.parent
     if not (root / ".git").exists():
         return None
@@ -116,7 +121,8 @@ def commit() -> str | None:
 
 
 class PeakMemory:
-    """Most memory this process held since `reset`, in MB (10^6 bytes): resident memory, or the GPU's own on ``cuda``.
+    """Most memory this process held since `reset`, in MB (10^6 bytes): resident memory, or the
+    GPU's own on ``cuda``.
 
     Linux can forget the peak so far; elsewhere the peak of the whole process is told.
     """

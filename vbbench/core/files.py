@@ -1,4 +1,5 @@
-"""Files of a run folder: its manifest, its lock, and how anything is written so that it is there whole or not at all."""
+"""Files of a run folder: its manifest, its lock, and how anything is written so that it is there
+whole or not at all."""
 
 from __future__ import annotations
 
@@ -61,7 +62,8 @@ def read_manifest(root: Path) -> dict[str, Any]:
 
 
 def take_lock(root: Path) -> int:
-    """Make a run folder, and keep other processes from writing to it. The lock goes with the process, however it ends.
+    """Make a run folder, and keep other processes from writing to it. The lock goes with the
+    process, however it ends.
 
     Raises:
         RunFolderError: another process is writing to it.
@@ -105,7 +107,8 @@ def spec_ids(metrics: Mapping[str, Any]) -> set[str]:
 
 
 def folder_files(folder: Path) -> list[Path]:
-    """The files that belong to a recipe, sorted; hidden files, Python's caches and records of a tuning (tuning*.json) do not."""
+    """The files that belong to a recipe, sorted; hidden files, Python's caches and records of a
+    tuning (tuning*.json) do not."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return sorted(path for path in files if not _is_clutter(path.relative_to(folder)))
 

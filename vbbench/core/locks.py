@@ -8,7 +8,8 @@ from pathlib import Path
 
 
 def lock_folder(root: Path) -> int:
-    """Keep other processes from writing to a folder; the lock goes with the process, however it ends.
+    """Keep other processes from writing to a folder; the lock goes with the process, however it
+    ends.
 
     Returns:
         The open handle that holds it.

@@ -16,7 +16,8 @@ _SEED = "-seed"
 
 
 def data_root() -> Path:
-    """Folder that holds ``prompts/`` and ``baselines/``: inside the package in a wheel, the repository in a checkout."""
+    """Folder that holds ``prompts/`` and ``baselines/``: inside the package in a wheel, the
+    repository in a checkout."""
     bundled = PACKAGE / "_data"
     return bundled if bundled.is_dir() else PACKAGE.parent
 
@@ -32,7 +33,8 @@ def baselines_dir() -> Path:
 
 
 def weights_dir(scale: str = "mini") -> Path:
-    """Folder of a scale's weights; the environment variable VBBENCH_WEIGHTS replaces the folder above it."""
+    """Folder of a scale's weights; the environment variable VBBENCH_WEIGHTS replaces the folder
+    above it."""
     return Path(os.environ.get(WEIGHTS_VARIABLE) or PACKAGE / "weights") / scale
 
 
@@ -57,7 +59,8 @@ def weights_path(name: str, scale: str = "mini") -> Path:
 
 
 def seeded_name(name: str, training_seed: int) -> str:
-    """Name of the weights that a training with another seed made; those of seed 0 are the shipped ones."""
+    """Name of the weights that a training with another seed made; those of seed 0 are the shipped
+    ones."""
     return f"{name}{_SEED}{training_seed}" if training_seed else name
 
 
@@ -71,7 +74,8 @@ def download_forbidden_by() -> str | None:
 
 
 def cache_dir() -> Path:
-    """Folder of what vbbench keeps for its user: VBBENCH_CACHE, else ``vbbench`` in XDG_CACHE_HOME or in ``~/.cache``. Not made here."""
+    """Folder of what vbbench keeps for its user: VBBENCH_CACHE, else ``vbbench`` in XDG_CACHE_HOME
+    or in ``~/.cache``. Not made here."""
     if chosen := os.environ.get(CACHE_VARIABLE):
         return Path(chosen)
     try:

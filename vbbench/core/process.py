@@ -1,4 +1,5 @@
-"""A program run as a process group of its own: what it wrote last, how it ended, and that nothing of it is left."""
+"""A program run as a process group of its own: what it wrote last, how it ended, and that nothing
+of it is left."""
 
 from __future__ import annotations
 
@@ -33,8 +34,10 @@ class Ended:
 
     Attributes:
         code: its exit code, negative for a signal; None where it was stopped for taking too long.
-        tail: the last `TAIL_CHARACTERS` of what it wrote to standard error, without what the environment keeps secret.
-        memory_mb: the most memory that it and its children held together, in MB (10^6 bytes); None where one could not look.
+        tail: the last `TAIL_CHARACTERS` of what it wrote to standard error, without what the
+            environment keeps secret.
+        memory_mb: the most memory that it and its children held together, in MB (10^6 bytes); None
+            where one could not look.
     """
 
     code: int | None
@@ -51,8 +54,8 @@ class Ended:
 def run_process(words: Sequence[str], folder: Path, timeout: float) -> Ended:
     """Run a program in a folder, without a shell, and wait for it.
 
-    Its standard output goes nowhere and its input is empty. However this ends (Ctrl-C too), the program and all that it started in its
-    group are gone.
+    Its standard output goes nowhere and its input is empty. However this ends (Ctrl-C too), the
+    program and all that it started in its group are gone.
 
     Args:
         timeout: seconds after which it is stopped.
@@ -91,8 +94,9 @@ def _keep_tail(process: subprocess.Popen[bytes], tail: bytearray) -> None:
 class _MemoryWatch:
     """The most resident memory of a program and its children, in MB; None where one could not look.
 
-    The program's own peak is the system's, where it keeps one for a running program; the sum with its children is looked at ten times
-    a second. (What the system tells of a program that has ended includes what its parent held when it was started.)
+    The program's own peak is the system's, where it keeps one for a running program; the sum with
+    its children is looked at ten times a second. (What the system tells of a program that has ended
+    includes what its parent held when it was started.)
     """
 
     def __init__(self, pid: int) -> None:
@@ -119,7 +123,8 @@ class _MemoryWatch:
 
 
 def high_water_mb(pid: int | str = "self") -> float | None:
-    """The most resident memory that a running process held so far, in MB (10^6 bytes); None where the system does not tell (not Linux)."""
+    """The most resident memory that a running process held so far, in MB (10^6 bytes); None where
+    the system does not tell (not Linux)."""
     try:
         status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
         return next(
@@ -160,7 +165,8 @@ def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
 
 
 def without_secrets(text: str) -> str:
-    """A text with dots in the place of passwords in addresses, and of what the environment keeps under names like TOKEN or PASSWORD."""
+    """A text with dots in the place of passwords in addresses, and of what the environment keeps
+    under names like TOKEN or PASSWORD."""
     for name, value in sorted(os.environ.items(), key=lambda pair: -len(pair[1])):
         if len(value) >= _SHORTEST_SECRET and _SECRET.search(name):
             text = text.replace(value, "...")

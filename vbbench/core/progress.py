@@ -1,4 +1,5 @@
-"""The progress a person sees while something long is done: a bar on a terminal, plain lines elsewhere."""
+"""The progress a person sees while something long is done: a bar on a terminal, plain lines
+elsewhere."""
 
 from __future__ import annotations
 

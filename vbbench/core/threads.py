@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 @contextmanager
 def torch_threads(count: int | None) -> Iterator[int]:
-    """Let PyTorch use so many CPU threads while it lasts; None leaves them as they are. Yields how many they are."""
+    """Let PyTorch use so many CPU threads while it lasts; None leaves them as they are. Yields how
+    many they are."""
     import torch
 
     before = torch.get_num_threads()

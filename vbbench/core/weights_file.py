@@ -1,6 +1,8 @@
-"""Weights files: half-precision safetensors, each with a card (JSON) that says how they were made and their digest.
+"""Weights files: half-precision safetensors, each with a card (JSON) that says how they were made
+and their digest.
 
-What a method changed of a base may be stored in eight bits: differences are small, and so is what rounding takes from them.
+What a method changed of a base may be stored in eight bits: differences are small, and so is what
+rounding takes from them.
 """
 
 from __future__ import annotations
@@ -36,14 +38,16 @@ def save_weights(
     *,
     eight_bit: bool = False,
 ) -> None:
-    """Write tensors as float16 safetensors, and their card beside them with the file's SHA-256 added.
+    """Write tensors as float16 safetensors, and their card beside them with the file's SHA-256
+    added.
 
     Args:
         path: ends in ``.safetensors``; its folder is made where missing.
-        tensors: any floating dtype (stored as float16); integer and boolean tensors are stored as they are.
+        tensors: any floating dtype (stored as float16); integer and boolean tensors are stored as
+            they are.
         card: JSON-able facts: recipe, seed, steps, device, seconds, loss, config ...
-        eight_bit: store matrices and kernels as int8 with one scale a row (`<name>:scale`); `load_weights` undoes it, up to 1/254 of
-            each row's largest value.
+        eight_bit: store matrices and kernels as int8 with one scale a row (`<name>:scale`);
+            `load_weights` undoes it, up to 1/254 of each row's largest value.
     Raises:
         ValueError: a floating tensor holds NaN, or a value that float16 cannot hold (above 65504).
     """
@@ -91,7 +95,8 @@ def _in_eight_bits(name: str, tensor: Tensor) -> dict[str, Tensor]:
 def _read(path: Path, dtype: torch.dtype) -> dict[str, Tensor]:
     """A file's tensors in ``dtype`` (integers without a scale as they are), in memory of their own.
 
-    The file is mapped anew after every 256 MB, so that what has been read does not stay in memory beside its copy.
+    The file is mapped anew after every 256 MB, so that what has been read does not stay in memory
+    beside its copy.
     """
     from safetensors import safe_open
 
@@ -164,7 +169,8 @@ def load_weights(
 
     Args:
         path: a ``.safetensors`` file.
-        verify: hold the file's digest against its card. Without it a missing card reads as an empty one.
+        verify: hold the file's digest against its card. Without it a missing card reads as an empty
+            one.
         dtype: of the floating tensors; None: float32.
     Returns:
         Tensors by name on the CPU, and the card.

@@ -1,4 +1,5 @@
-"""Texts to words, the same for every part that reads whole words: the miniature's text encoders. Standard library only."""
+"""Texts to words, the same for every part that reads whole words: the miniature's text encoders.
+Standard library only."""
 
 from __future__ import annotations
 

@@ -1,8 +1,10 @@
-"""The suite ``dreambooth``: a user's own copy of the DreamBooth dataset, with its paper's protocol (Ruiz et al. 2023, section 4).
+"""The suite ``dreambooth``: a user's own copy of the DreamBooth dataset, with its paper's protocol
+(Ruiz et al. 2023, section 4).
 
-Each subject is asked for by 25 prompts, live subjects and objects by their own, several times with other noise. Its photographs are at once
-what methods are fitted on and what every frame is held against: DINO and CLIP-I are means over all pairs. The texts are without the unique
-token, which is a matter of the method; so is CLIP-T's. prompts/dreambooth/README.md says it to people.
+Each subject is asked for by 25 prompts, live subjects and objects by their own, several times with
+other noise. Its photographs are at once what methods are fitted on and what every frame is held
+against: DINO and CLIP-I are means over all pairs. The texts are without the unique token, which is
+a matter of the method; so is CLIP-T's. prompts/dreambooth/README.md says it to people.
 
 Shape suffixes: T frames, H/W pixels, 3 colours.
 """
@@ -40,7 +42,8 @@ from vbbench.types import PromptSuite, Video
 if TYPE_CHECKING:
     from vbbench.data.videos.segmenters import Segmenter
 
-# The subjects of a copy of the DreamBooth dataset: folders of photographs, held against the file that says their classes.
+# The subjects of a copy of the DreamBooth dataset: folders of photographs, held against the file
+# that says their classes.
 
 LIVING = frozenset(
     (
@@ -48,7 +51,8 @@ LIVING = frozenset(
         "mouse", "panda", "parrot", "person", "pig", "puppy", "rabbit", "sheep", "tiger", "turtle", "wolf", "woman",
     )
 )  # fmt: skip
-"""Classes whose subjects are live and take the prompts for live subjects; of the dataset's own classes these are cat and dog."""
+"""Classes whose subjects are live and take the prompts for live subjects; of the dataset's own
+classes these are cat and dog."""
 LIKENESSES = frozenset({"toy", "stuffed animal", "plushie", "plush", "figurine"})
 """Classes of things that are made after something else; the folder's name says after what."""
 
@@ -80,7 +84,8 @@ class FoundSubjects:
         subjects: in the order of the file.
         without_folder: subjects of the file that have no folder, though nobody left them out.
         without_word: subjects that the miniature has no word for.
-        passed_over: files beside photographs that are no pictures by their name, as ``folder/file``.
+        passed_over: files beside photographs that are no pictures by their name, as
+            ``folder/file``.
     """
 
     subjects: tuple[PhotographedSubject, ...]
@@ -100,8 +105,8 @@ def find_subjects(
         wanted: names of folders; none: all of them.
     Raises:
         UsageError: a wanted subject has no folder.
-        InputError: no such folder, a folder whose class the file does not say, one without a photograph, no prompts for a subject of its
-            kind, or nothing is left.
+        InputError: no such folder, a folder whose class the file does not say, one without a
+            photograph, no prompts for a subject of its kind, or nothing is left.
     """
     folders = _folders(root)
     for name in wanted:
@@ -136,8 +141,9 @@ def find_subjects(
 def word_of(name: str, class_name: str, scale: str) -> str | None:
     """What texts call a subject; None where the miniature has no word for it.
 
-    The miniature's word is the last one of the class (toy car -> car), or, where the class is one of `LIKENESSES`, a word of the folder's
-    name (rc_car, a toy -> car). A backpack in the shape of a dog stays a backpack, which the miniature does not know.
+    The miniature's word is the last one of the class (toy car -> car), or, where the class is one
+    of `LIKENESSES`, a word of the folder's name (rc_car, a toy -> car). A backpack in the shape of
+    a dog stays a backpack, which the miniature does not know.
     """
     if scale != "mini":
         return class_name
@@ -205,7 +211,8 @@ def _prompts(name: str, class_name: str, file: PromptFile) -> Sequence[tuple[str
 
 
 SHAPES: Mapping[str, tuple[int, int, int]] = {"sd14": (16, 256, 8), "mini": (NUM_FRAMES, SIZE, 8)}
-"""Frames, pixels of a side and frames a second at each scale; at sd14 those of the released model."""
+"""Frames, pixels of a side and frames a second at each scale; at sd14 those of the released
+model."""
 NAMES: Mapping[str, str] = {"sd14": "dreambooth", "mini": "dreambooth-mini"}
 SEEDS = 4  # videos of each prompt, as in the paper
 METRICS = ("dino", "clip-image", "clip-text", "temporal-consistency", "motion")
@@ -237,13 +244,16 @@ def make_suite(
         out: a new folder, or an empty one.
         photographs: holds a folder a subject.
         prompts: the dataset's prompts_and_classes.txt.
-        scale: a key of `SHAPES`; at mini, subjects that the miniature has a word for are asked for in its own words.
-        segmenter: cuts the image prompt out of the first photograph in which it finds the subject; None: the first one is used whole.
+        scale: a key of `SHAPES`; at mini, subjects that the miniature has a word for are asked for
+            in its own words.
+        segmenter: cuts the image prompt out of the first photograph in which it finds the subject;
+            None: the first one is used whole.
         seeds: videos of each prompt.
         wanted: names of subjects; none: all.
     Raises:
         UsageError: no such scale or subject.
-        InputError: the folder is in use; a photograph that cannot be read; or as `read_prompt_file` and `find_subjects`.
+        InputError: the folder is in use; a photograph that cannot be read; or as `read_prompt_file`
+            and `find_subjects`.
     """
     if scale not in SHAPES:
         raise UsageError(f"there is no scale {scale!r}: known are {', '.join(SHAPES)}.")
@@ -297,7 +307,8 @@ def _whole_folder(out: Path) -> Iterator[Path]:
 def _write_subject(
     folder: Path, subject: PhotographedSubject, scale: str, segmenter: Segmenter | None
 ) -> tuple[dict[str, Any], bool]:
-    """The subject's row, and whether its image prompt is cut out; a photograph that it was cut from is not listed a second time."""
+    """The subject's row, and whether its image prompt is cut out; a photograph that it was cut from
+    is not listed a second time."""
     _, size, fps = SHAPES[scale]
     clips, pictures, prompt = [], [], None
     for place, path in enumerate(subject.photographs):
@@ -351,7 +362,8 @@ def _cut(segmenter: Segmenter, picture_HW3: np.ndarray, noun: str) -> np.ndarray
 
 
 def _items(subject: PhotographedSubject, image: str, seeds: int) -> list[dict[str, Any]]:
-    """All prompts with the first noise, then all with the next: the first N prompts of a subject are N different texts."""
+    """All prompts with the first noise, then all with the next: the first N prompts of a subject
+    are N different texts."""
     known = {
         "subject": subject.name,
         "class": subject.word,

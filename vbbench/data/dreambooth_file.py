@@ -1,8 +1,9 @@
-"""``prompts_and_classes.txt`` of the DreamBooth dataset: the class of each subject, and the prompts for objects and for live subjects.
+"""``prompts_and_classes.txt`` of the DreamBooth dataset: the class of each subject, and the prompts
+for objects and for live subjects.
 
-The file is read as text, line by line, and nothing in it is run. A prompt may stand as it does in the dataset, as an element of a list
-in Python with ``{0}`` (the unique token) and ``{1}`` (the class), or as a plain line. ``{}``, ``{unique_token}`` and ``{class_token}`` are
-known too.
+The file is read as text, line by line, and nothing in it is run. A prompt may stand as it does in
+the dataset, as an element of a list in Python with ``{0}`` (the unique token) and ``{1}`` (the
+class), or as a plain line. ``{}``, ``{unique_token}`` and ``{class_token}`` are known too.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class PromptFile:
     Attributes:
         path: the file.
         classes: class of each subject, in the order of the file.
-        objects, live: prompts with ``{class}`` in the place of the class, and nothing in that of the unique token.
+        objects, live: prompts with ``{class}`` in the place of the class, and nothing in that of
+            the unique token.
     """
 
     path: Path
@@ -51,7 +53,8 @@ class PromptFile:
 
 
 def fill_in(prompt: str, class_name: str) -> str:
-    """The text of a prompt for a class; an article before it is the class's own: ``a {class} in the snow`` -> an owl in the snow."""
+    """The text of a prompt for a class; an article before it is the class's own: ``a {class} in the
+    snow`` -> an owl in the snow."""
     text = re.sub(
         r"\b([Aa])n? \{class\}",
         lambda found: f"{found[1]}{article(class_name.lower())[1:]} {{class}}",
@@ -64,8 +67,8 @@ def read_prompt_file(path: Path) -> PromptFile:
     """Read and check the file.
 
     Raises:
-        InputError: unreadable, not UTF-8, a line that cannot be understood (its number is named), a subject or a prompt that stands there
-            twice, or no subjects or no prompts at all.
+        InputError: unreadable, not UTF-8, a line that cannot be understood (its number is named), a
+            subject or a prompt that stands there twice, or no subjects or no prompts at all.
     """
     classes: dict[str, str] = {}
     prompts: dict[str, list[str]] = {OBJECTS: [], LIVE: []}

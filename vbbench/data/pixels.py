@@ -1,6 +1,7 @@
 """Digests of pictures and videos by their pixels.
 
-The bytes of a PNG or of a video depend on the library that packs them, the pixels on the drawing code alone.
+The bytes of a PNG or of a video depend on the library that packs them, the pixels on the drawing
+code alone.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ from pathlib import Path
 from vbbench.core.files import file_digest
 from vbbench.errors import InputError, SuiteError
 
-PIXELS = "pixels.json"  # file -> [digest of its bytes, digest of its pixels], so that a suite need not be decoded whenever it is read
+# file -> [digest of its bytes, digest of its pixels], so that a suite need not be decoded whenever
+# it is read
+PIXELS = "pixels.json"
 
 
 def pixel_digests(root: Path, files: Mapping[str, Path]) -> dict[str, str]:
-    """Digest of the pixels of each picture and video; those that are new here are decoded, and remembered beside them.
+    """Digest of the pixels of each picture and video; those that are new here are decoded, and
+    remembered beside them.
 
     Raises:
         SuiteError: a file cannot be read.

@@ -1,7 +1,9 @@
-"""Suites that are rendered when first used: what is shipped is how to make them and the digest of what must come out.
+"""Suites that are rendered when first used: what is shipped is how to make them and the digest of
+what must come out.
 
-They lie in ``<cache>/suites/<name>-<version>-<digest>``, whole or not at all. Their digest counts pixels and texts: the bytes of a PNG
-or of a video depend on the library that packs them, the pixels on the drawing code alone.
+They lie in ``<cache>/suites/<name>-<version>-<digest>``, whole or not at all. Their digest counts
+pixels and texts: the bytes of a PNG or of a video depend on the library that packs them, the pixels
+on the drawing code alone.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ from vbbench.data.world.render import render_clip, render_image_prompt
 from vbbench.errors import SuiteError, UsageError
 from vbbench.types import PromptSuite, Video
 
-# Suites of the miniature world: prompt items of held-out individuals, with their image prompts, real videos and clips to fit on.
+# Suites of the miniature world: prompt items of held-out individuals, with their image prompts,
+# real videos and clips to fit on.
 
 FPS = 8
 FIT_CLIPS = 4
@@ -49,10 +52,12 @@ def write_suite(
     Args:
         root: the suite's folder, made where missing.
         per_class: individuals of each class, at most OTHER_OFFSET.
-        prompts: text prompts of each individual; scenes and motions are dealt so that each comes up equally often.
+        prompts: text prompts of each individual; scenes and motions are dealt so that each comes up
+            equally often.
         seed: of the suite.
         split: whose individuals; ``test`` was seen by nothing that was trained.
-        rendered: whether its digest counts pixels, so that the same suite can be rendered anywhere, instead of bytes.
+        rendered: whether its digest counts pixels, so that the same suite can be rendered anywhere,
+            instead of bytes.
     Raises:
         UsageError: more individuals of a class than OTHER_OFFSET.
     """
@@ -158,7 +163,8 @@ def _write_item(
     motion: str,
     rng: np.random.Generator,
 ) -> Mapping[str, Any]:
-    """A text prompt and the real videos that answer it: of the subject, and of another individual at the same seed."""
+    """A text prompt and the real videos that answer it: of the subject, and of another individual
+    at the same seed."""
     from vbbench.media.video import write_video_lossless
 
     name, item, seed = _subject_id(person), f"{_subject_id(person)}-{number}", _seed(rng)
@@ -197,7 +203,8 @@ def from_cache(header: Mapping[str, Any], read: Callable[[Path], PromptSuite]) -
         header: the settings of its suite.toml.
         read: reads a suite's folder and holds it against the digest recorded in that folder.
     Raises:
-        SuiteError: the cache cannot be written to, or other pixels come out here than those recorded.
+        SuiteError: the cache cannot be written to, or other pixels come out here than those
+            recorded.
     """
     folder = (
         cache_dir()
@@ -238,7 +245,8 @@ def _read_whole(
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """One process at a time renders into a folder; the others wait for it. The lock goes with the process, however it ends."""
+    """One process at a time renders into a folder; the others wait for it. The lock goes with the
+    process, however it ends."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder.parent / f".{folder.name}.lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
@@ -271,7 +279,8 @@ def _say(text: str) -> None:
 
 
 def render_whole(folder: Path, header: Mapping[str, Any]) -> str:
-    """Render a suite beside its folder, and put it in the place of what is there once it is whole; returns its digest.
+    """Render a suite beside its folder, and put it in the place of what is there once it is whole;
+    returns its digest.
 
     Args:
         header: name, version, ``rendered``, and the digest that must come out, where there is one.

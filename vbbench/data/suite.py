@@ -1,10 +1,12 @@
-"""Suites: named, versioned, hashed lists of prompt items. Reading, checking and writing of ``prompts/<name>/``.
+"""Suites: named, versioned, hashed lists of prompt items. Reading, checking and writing of
+``prompts/<name>/``.
 
-``suite.toml`` holds the settings and the recorded digest, ``subjects.jsonl`` and ``items.jsonl`` one record a line; every path
-in them is relative to the folder and stays inside it.
+``suite.toml`` holds the settings and the recorded digest, ``subjects.jsonl`` and ``items.jsonl``
+one record a line; every path in them is relative to the folder and stays inside it.
 
-A suite of the miniature world may be *rendered*: its suite.toml says in ``[rendered]`` how its files are made, they are made when it
-is first used, and its digest counts the pixels of its files instead of their bytes, which another encoder would change.
+A suite of the miniature world may be *rendered*: its suite.toml says in ``[rendered]`` how its
+files are made, they are made when it is first used, and its digest counts the pixels of its files
+instead of their bytes, which another encoder would change.
 """
 
 from __future__ import annotations
@@ -81,7 +83,8 @@ def write(
     subjects: Sequence[Mapping[str, Any]],
     items: Sequence[Mapping[str, Any]],
 ) -> str:
-    """Write suite.toml, subjects.jsonl and items.jsonl; the files they name must already lie in the folder.
+    """Write suite.toml, subjects.jsonl and items.jsonl; the files they name must already lie in the
+    folder.
 
     Args:
         root: the suite's folder.
@@ -108,7 +111,8 @@ def write(
 
 
 def derive_seed(suite_seed: int, key: str) -> int:
-    """A seed for anything in a suite: the first 8 bytes of SHA-256 over ``"<suite seed>:<key>"``, sign bit cleared."""
+    """A seed for anything in a suite: the first 8 bytes of SHA-256 over ``"<suite seed>:<key>"``,
+    sign bit cleared."""
     return int.from_bytes(hashlib.sha256(f"{suite_seed}:{key}".encode()).digest()[:8], "big") & (
         2**63 - 1
     )
@@ -159,7 +163,8 @@ def compute_digest(
     items: Sequence[Mapping[str, Any]],
     files: Mapping[str, str],
 ) -> str:
-    """SHA-256 over the settings, the rows and the digest of every file they name; line ends and the order of keys do not count."""
+    """SHA-256 over the settings, the rows and the digest of every file they name; line ends and the
+    order of keys do not count."""
     content = {
         "settings": {
             key: settings.get(key)
@@ -202,7 +207,8 @@ def _file_digests(
     subjects: Sequence[Mapping[str, Any]],
     items: Sequence[Mapping[str, Any]],
 ) -> dict[str, str]:
-    """Digest of every file that the rows name: of its bytes, or of its pixels in a rendered suite."""
+    """Digest of every file that the rows name: of its bytes, or of its pixels in a rendered
+    suite."""
     files = {
         name: _inside(root, name)
         for name in sorted({name for row in (*subjects, *items) for name in _paths(row)})

@@ -37,7 +37,8 @@ def resolve_suite(name: str) -> Path:
     """Folder of a suite, by its name or by its path.
 
     Raises:
-        UsageError: neither a bundled suite nor a folder; or one that must be made of data that cannot be bundled.
+        UsageError: neither a bundled suite nor a folder; or one that must be made of data that
+            cannot be bundled.
     """
     if name in suite_names():
         return prompts_dir() / name

@@ -1,1 +1,2 @@
-"""Pictures and videos in and out of arrays: value ranges, and everything that can be wrong with a file."""
+"""Pictures and videos in and out of arrays: value ranges, and everything that can be wrong with a
+file."""

@@ -1,8 +1,9 @@
 """Videos from anywhere, made into frames: mp4, mov, mkv, webm, avi, gif, and folders of pictures.
 
-Pixels are what FFmpeg's own conversion to RGB gives: matrix and range as the file says, BT.601 and 16..235 where it says nothing,
-chroma enlarged by its bicubic filter. What is transparent becomes white, as in image prompts. A display matrix (a phone held upright)
-is applied. Every frame counts once, whatever the time between two; pixels that are not square stay as they are stored.
+Pixels are what FFmpeg's own conversion to RGB gives: matrix and range as the file says, BT.601 and
+16..235 where it says nothing, chroma enlarged by its bicubic filter. What is transparent becomes
+white, as in image prompts. A display matrix (a phone held upright) is applied. Every frame counts
+once, whatever the time between two; pixels that are not square stay as they are stored.
 """
 
 from __future__ import annotations
@@ -33,10 +34,12 @@ _ALPHA_DECODERS = {
 
 
 def decode_file(path: Path) -> tuple[np.ndarray, float]:
-    """Every frame of a video file, uint8 (T, H, W, 3), and its rate in frames a second (1 where nothing tells it).
+    """Every frame of a video file, uint8 (T, H, W, 3), and its rate in frames a second (1 where
+    nothing tells it).
 
     Raises:
-        InputError: missing, not a video, damaged, cut off, without a frame, of changing size, or too large.
+        InputError: missing, not a video, damaged, cut off, without a frame, of changing size, or
+            too large.
     """
     with opened(path) as (container, stream):
         frames: list[np.ndarray] = []
@@ -60,12 +63,14 @@ def decode_file(path: Path) -> tuple[np.ndarray, float]:
 
 
 def decode_start(path: Path, count: int) -> np.ndarray:
-    """The first frames of a video file, uint8 (T, H, W, 3); no more of it is read than they take, so that its end may be damaged.
+    """The first frames of a video file, uint8 (T, H, W, 3); no more of it is read than they take,
+    so that its end may be damaged.
 
     Args:
         count: how many at most; a shorter video has fewer.
     Raises:
-        InputError: missing, not a video, without a frame, or damaged, of changing size or too large as far as it is read.
+        InputError: missing, not a video, without a frame, or damaged, of changing size or too large
+            as far as it is read.
     """
     with opened(path) as (container, stream):
         frames: list[np.ndarray] = []
@@ -107,9 +112,11 @@ def check_bytes(decoded: int, path: Path) -> None:
 
 
 def upright(frames_THWC: np.ndarray, matrix: bytes | None) -> np.ndarray:
-    """Turned and mirrored as a display matrix says: nine native 32-bit numbers, (x', y') = (a x + c y, b x + d y).
+    """Turned and mirrored as a display matrix says: nine native 32-bit numbers, (x', y') = (a x + c
+    y, b x + d y).
 
-    Only quarter turns and mirrors are known to cameras; of other matrices the nearest of these is taken.
+    Only quarter turns and mirrors are known to cameras; of other matrices the nearest of these is
+    taken.
     """
     if matrix is None:
         return frames_THWC
@@ -120,7 +127,8 @@ def upright(frames_THWC: np.ndarray, matrix: bytes | None) -> np.ndarray:
 
 
 def decoded(packets: Iterable[Any], stream: VideoStream) -> Iterator[Any]:
-    """The frames in a stream's packets; these begin with a keyframe, and the last one is empty, or not all frames are asked for."""
+    """The frames in a stream's packets; these begin with a keyframe, and the last one is empty, or
+    not all frames are asked for."""
     name = (
         _ALPHA_DECODERS.get(stream.codec_context.name)
         if stream.metadata.get("alpha_mode") == "1"
@@ -155,7 +163,8 @@ def _end_of(frame: Any, stream: VideoStream) -> float | None:
 
 
 def _rate(stream: VideoStream, count: int, seconds: float | None) -> float:
-    """The header's rate, unless it does not fit the frames that are there (delays that vary): then their mean rate."""
+    """The header's rate, unless it does not fit the frames that are there (delays that vary): then
+    their mean rate."""
     rate = header_rate(stream)
     if rate and (not seconds or abs(float(rate) * seconds - count) < 0.25):
         return float(rate)
@@ -165,7 +174,8 @@ def _rate(stream: VideoStream, count: int, seconds: float | None) -> float:
 def check_whole(
     path: Path, container: InputContainer, stream: VideoStream, end: float | None
 ) -> None:
-    """Does nothing where a file is not cut off: FFmpeg takes the end of a cut-off Matroska, AVI or GIF file for the end of the video.
+    """Does nothing where a file is not cut off: FFmpeg takes the end of a cut-off Matroska, AVI or
+    GIF file for the end of the video.
 
     Args:
         end: second at which its last frame ends.

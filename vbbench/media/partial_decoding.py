@@ -1,9 +1,11 @@
-"""Some frames of a video, without decoding all of it: from the last keyframe before them to the last one of them.
+"""Some frames of a video, without decoding all of it: from the last keyframe before them to the
+last one of them.
 
-The packets of the whole file are looked at first, which decodes nothing. Where they show which frame stands at which place, decoding starts
-at a keyframe, and every frame that comes must be the one that was foretold; where they do not, or something else comes, it starts at the
-beginning. So the frames are those of `vbbench.decoding.decode_file` either way. (But where the decoder leaves a damaged frame out without a
-word, those after it move up there, and keep their places here.)
+The packets of the whole file are looked at first, which decodes nothing. Where they show which
+frame stands at which place, decoding starts at a keyframe, and every frame that comes must be the
+one that was foretold; where they do not, or something else comes, it starts at the beginning. So
+the frames are those of `vbbench.decoding.decode_file` either way. (But where the decoder leaves a
+damaged frame out without a word, those after it move up there, and keep their places here.)
 """
 
 from __future__ import annotations
@@ -30,9 +32,11 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-# What the packets of a video file tell about its frames, without decoding one: when each is shown, and where decoding can start.
+# What the packets of a video file tell about its frames, without decoding one: when each is shown,
+# and where decoding can start.
 
-# Codecs whose packets hold a frame each (vp8, vp9: or one that is never shown), and whose keyframes need nothing from before them.
+# Codecs whose packets hold a frame each (vp8, vp9: or one that is never shown), and whose keyframes
+# need nothing from before them.
 _KNOWN = frozenset(
     {
         "av1",
@@ -59,8 +63,10 @@ class Table:
     """The packets of a video.
 
     Attributes:
-        times: when each frame is shown, in ticks, in the order in which they are shown; None where the packets do not tell it for certain.
-        keyframes: place of a packet in the file -> its time, for those from which every later frame can be decoded; by place.
+        times: when each frame is shown, in ticks, in the order in which they are shown; None where
+            the packets do not tell it for certain.
+        keyframes: place of a packet in the file -> its time, for those from which every later frame
+            can be decoded; by place.
     """
 
     times: Sequence[int] | None
@@ -188,10 +194,11 @@ def decode_some(path: Path, wanted: Sequence[int]) -> tuple[np.ndarray, int]:
     Args:
         wanted: from 0, at least one; in any order, and as often as one is wanted.
     Returns:
-        uint8 (T, H, W, 3), in the order of ``wanted``. It is turned upright as the first frame that was decoded says.
+        uint8 (T, H, W, 3), in the order of ``wanted``. It is turned upright as the first frame that
+        was decoded says.
     Raises:
-        InputError: missing, not a video, cut off, it has not so many frames; or damaged, of changing size or too large, as far as it
-            is decoded.
+        InputError: missing, not a video, cut off, it has not so many frames; or damaged, of
+            changing size or too large, as far as it is decoded.
     """
     table = read_table(path)
     if table.count is not None and max(wanted) >= table.count:
@@ -205,10 +212,12 @@ def decode_some(path: Path, wanted: Sequence[int]) -> tuple[np.ndarray, int]:
 
 
 def read_pictures(folder: Path, wanted: Sequence[int]) -> np.ndarray:
-    """Frames of a folder of pictures by their places, as `decode_some` has them; no other picture is read.
+    """Frames of a folder of pictures by their places, as `decode_some` has them; no other picture
+    is read.
 
     Raises:
-        InputError: as `vbbench.media.picture_folder.decode_folder`, as far as it is read; or it has not so many pictures.
+        InputError: as `vbbench.media.picture_folder.decode_folder`, as far as it is read; or it has
+            not so many pictures.
     """
     pictures = pictures_in(folder)
     if max(wanted) >= len(pictures):

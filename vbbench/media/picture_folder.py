@@ -1,4 +1,5 @@
-"""A folder of pictures as a video: one frame a picture, in the order of the numbers in their names."""
+"""A folder of pictures as a video: one frame a picture, in the order of the numbers in their
+names."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ _DIGITS = re.compile(r"([0-9]+)")
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """The pictures of a folder in natural order (``frame 2`` before ``frame 10``). Hidden files do not count.
+    """The pictures of a folder in natural order (``frame 2`` before ``frame 10``). Hidden files do
+    not count.
 
     Raises:
         InputError: there is none, or something else lies among them.
@@ -59,7 +61,8 @@ def decode_folder(folder: Path) -> np.ndarray:
     """Every picture as a frame, uint8 (T, H, W, 3): upright, on white.
 
     Raises:
-        InputError: as `pictures_in`; a picture that cannot be read; pictures of different sizes, or too many.
+        InputError: as `pictures_in`; a picture that cannot be read; pictures of different sizes, or
+            too many.
     """
     frames: list[np.ndarray] = []
     decoded = 0
@@ -89,7 +92,8 @@ def probe_folder(folder: Path) -> VideoFacts:
 
 
 def _kind(path: Path) -> tuple[str, bool]:
-    """Format of a picture by its first bytes (by its name where they are not known here), and whether it keeps every pixel."""
+    """Format of a picture by its first bytes (by its name where they are not known here), and
+    whether it keeps every pixel."""
     with path.open("rb") as file:
         start = file.read(16)
     if start.startswith(b"RIFF"):

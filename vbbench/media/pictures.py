@@ -10,7 +10,8 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from vbbench.errors import InputError
 
-# Formats that hold pixels. EPS and the like are left out on purpose: reading them starts other programs.
+# Formats that hold pixels. EPS and the like are left out on purpose: reading them starts other
+# programs.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 MIN_SIDE = 8  # pixels of the shorter side; below, there is no subject to be seen
 MAX_PIXELS = 64_000_000  # a decoded picture of this many takes 256 MB
@@ -18,15 +19,19 @@ WHITE = (255, 255, 255)
 
 
 def load_image_prompt(path: Path | str, size: int) -> tuple[np.ndarray, list[str]]:
-    """Read a picture as an image prompt: turned upright, on white, padded (not squeezed) to a square, resized.
+    """Read a picture as an image prompt: turned upright, on white, padded (not squeezed) to a
+    square, resized.
 
     Args:
-        path: PNG, JPEG, WebP, GIF, BMP, TIFF, PPM or AVIF; grey, palette, 16-bit, CMYK, transparent and animated ones too.
+        path: PNG, JPEG, WebP, GIF, BMP, TIFF, PPM or AVIF; grey, palette, 16-bit, CMYK, transparent
+            and animated ones too.
         size: side of the result in pixels.
     Returns:
-        uint8 (size, size, 3), RGB, 0..255; and a sentence for everything that was done to the picture besides resizing.
+        uint8 (size, size, 3), RGB, 0..255; and a sentence for everything that was done to the
+        picture besides resizing.
     Raises:
-        InputError: missing, not a picture, truncated, wholly transparent, under 8 pixels or over 64 million.
+        InputError: missing, not a picture, truncated, wholly transparent, under 8 pixels or over 64
+            million.
     """
     square, notes = _load_square(Path(path))
     if square.width < size:
@@ -49,7 +54,8 @@ def load_picture(path: Path | str) -> np.ndarray:
 
 
 def load_reference(path: Path | str, mask: Path | str | None = None) -> np.ndarray:
-    """Read a picture of a subject at its own size, as metrics hold videos against it: upright, on white, padded to a square.
+    """Read a picture of a subject at its own size, as metrics hold videos against it: upright, on
+    white, padded to a square.
 
     Args:
         path: as in `load_image_prompt`.
@@ -75,7 +81,8 @@ def load_mask(mask: Path | str, path: Path | str, size: int) -> np.ndarray:
         path: the picture.
         size: side of the result in pixels.
     Returns:
-        bool (size, size), True where the subject covers at least half a pixel; all of it may be too thin for that.
+        bool (size, size), True where the subject covers at least half a pixel; all of it may be too
+        thin for that.
     Raises:
         InputError: as `load_reference`.
     """
@@ -108,7 +115,8 @@ def _load_square(path: Path) -> tuple[Image.Image, list[str]]:
 
 
 def _open_upright(path: Path) -> tuple[Image.Image, list[str]]:
-    """Decode the first frame and turn it as its EXIF data say; every way in which that fails becomes a sentence."""
+    """Decode the first frame and turn it as its EXIF data say; every way in which that fails
+    becomes a sentence."""
     if not path.is_file():
         raise InputError(
             f"{path} is a folder, not a picture."
@@ -119,7 +127,8 @@ def _open_upright(path: Path) -> tuple[Image.Image, list[str]]:
     formats = [name for name in FORMATS if name in Image.OPEN]
     try:
         with warnings.catch_warnings():
-            # Pillow only warns up to twice its limit; ours is lower and is checked below, before any pixel is decoded.
+            # Pillow only warns up to twice its limit; ours is lower and is checked below, before
+            # any pixel is decoded.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path, formats=formats) as picture:
                 _check_size(picture.width, picture.height, path)

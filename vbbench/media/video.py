@@ -1,7 +1,8 @@
-"""The only door to decoding, encoding and resizing. Frames are uint8 RGB, 0..255, (T, H, W, 3), everywhere.
+"""The only door to decoding, encoding and resizing. Frames are uint8 RGB, 0..255, (T, H, W, 3),
+everywhere.
 
-Results are stored without loss (FFV1): H.264's 4:2:0 destroys colours at the sizes of the miniature world, and scores with
-them. Pages play an enlarged H.264 copy.
+Results are stored without loss (FFV1): H.264's 4:2:0 destroys colours at the sizes of the miniature
+world, and scores with them. Pages play an enlarged H.264 copy.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ _FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
-# suffix -> (codec, pixel format, codec options); 4:2:0 costs nothing where every pixel was doubled before
+# suffix -> (codec, pixel format, codec options); 4:2:0 costs nothing where every pixel was doubled
+# before
 _PAGE_CODECS: dict[str, tuple[str, str, dict[str, str]]] = {
     ".mp4": (
         "libx264",
@@ -60,15 +62,19 @@ _PAGE_CODECS: dict[str, tuple[str, str, dict[str, str]]] = {
 
 
 def read_video(path: Path | str, *, fps: float | None = None) -> Video:
-    """Decode every frame of a video file, or of a folder of pictures; `vbbench.media.decoding` says how.
+    """Decode every frame of a video file, or of a folder of pictures; `vbbench.media.decoding` says
+    how.
 
     Args:
-        path: mp4, mov, mkv, webm, avi or gif, whatever its name; or a folder of pictures, one a frame, in the order of their numbers.
-        fps: frames a second of a folder of pictures, which does not know its own; 1 where none is given. A file's own rate is kept.
+        path: mp4, mov, mkv, webm, avi or gif, whatever its name; or a folder of pictures, one a
+            frame, in the order of their numbers.
+        fps: frames a second of a folder of pictures, which does not know its own; 1 where none is
+            given. A file's own rate is kept.
     Returns:
         The frames, (T, H, W, 3), and the frame rate, not rounded.
     Raises:
-        InputError: missing, not a video, damaged, cut off, without a frame, of changing size, or too large.
+        InputError: missing, not a video, damaged, cut off, without a frame, of changing size, or
+            too large.
     """
     path = Path(path)
     if _is_folder(path):
@@ -77,7 +83,8 @@ def read_video(path: Path | str, *, fps: float | None = None) -> Video:
 
 
 def read_start(path: Path | str, count: int = 1) -> np.ndarray:
-    """The first frames of a video file, uint8 (T, H, W, 3), T at most ``count``; the rest of it is not read.
+    """The first frames of a video file, uint8 (T, H, W, 3), T at most ``count``; the rest of it is
+    not read.
 
     Raises:
         InputError: as `read_video`, as far as it is read; or a folder.
@@ -89,7 +96,8 @@ def read_start(path: Path | str, count: int = 1) -> np.ndarray:
 
 
 def read_frames(path: Path | str, indices: Sequence[int]) -> np.ndarray:
-    """Some frames of a video: ``read_video(path).frames[indices]``, uint8 (T, H, W, 3); `vbbench.media.partial_decoding` says how.
+    """Some frames of a video: ``read_video(path).frames[indices]``, uint8 (T, H, W, 3);
+    `vbbench.media.partial_decoding` says how.
 
     Args:
         indices: from 0, at least one; in any order, and a frame as often as it is wanted.
@@ -104,7 +112,8 @@ def read_frames(path: Path | str, indices: Sequence[int]) -> np.ndarray:
 
 
 def count_frames(path: Path | str) -> int:
-    """How many frames `read_video` would give; pictures are decoded only where the packets of a file do not show it.
+    """How many frames `read_video` would give; pictures are decoded only where the packets of a
+    file do not show it.
 
     Raises:
         InputError: as `read_video`, as far as it is read.
@@ -114,7 +123,8 @@ def count_frames(path: Path | str) -> int:
 
 
 def probe(path: Path | str) -> VideoFacts:
-    """What the header of a video file says, or a folder of pictures without decoding more than one of them.
+    """What the header of a video file says, or a folder of pictures without decoding more than one
+    of them.
 
     Raises:
         InputError: as `read_video`, as far as a header shows it.
@@ -124,7 +134,8 @@ def probe(path: Path | str) -> VideoFacts:
 
 
 def content_digest(path: Path | str) -> str:
-    """SHA-256 of a file's bytes; of a folder of pictures, over their names and the bytes of each, in the order of the frames.
+    """SHA-256 of a file's bytes; of a folder of pictures, over their names and the bytes of each,
+    in the order of the frames.
 
     Raises:
         InputError: it cannot be read, or the folder is none of pictures.
@@ -143,7 +154,8 @@ def content_digest(path: Path | str) -> str:
 
 
 def write_video_lossless(path: Path | str, video: Video) -> None:
-    """Write a ``.mkv`` (FFV1, RGB) that `read_video` gives back bit for bit. Equal videos give equal files."""
+    """Write a ``.mkv`` (FFV1, RGB) that `read_video` gives back bit for bit. Equal videos give
+    equal files."""
     _encode(
         Path(path),
         check_frames(video.frames),
@@ -198,7 +210,8 @@ def resize_frames(
 
 
 def video_digest(video: Video) -> str:
-    """SHA-256 of the frames' shape and pixels; two files of the same pixels have the same digest, whatever the codec."""
+    """SHA-256 of the frames' shape and pixels; two files of the same pixels have the same digest,
+    whatever the codec."""
     frames = check_frames(video.frames)
     digest = hashlib.sha256(repr(frames.shape).encode())
     digest.update(np.ascontiguousarray(frames).tobytes())
@@ -206,7 +219,8 @@ def video_digest(video: Video) -> str:
 
 
 def _is_folder(path: Path) -> bool:
-    """Whether it is a folder; a path that cannot even be looked at (too long, forbidden) is a sentence."""
+    """Whether it is a folder; a path that cannot even be looked at (too long, forbidden) is a
+    sentence."""
     try:
         return path.is_dir()
     except OSError as error:
@@ -280,6 +294,7 @@ def _fraction(fps: float) -> Fraction:
 
 
 def _tag_colours(context: Any) -> None:
-    """Say which matrix the conversion to YUV used (BT.601) and that the colours are sRGB; players guess otherwise."""
+    """Say which matrix the conversion to YUV used (BT.601) and that the colours are sRGB; players
+    guess otherwise."""
     context.colorspace, context.color_range = 6, 1  # SMPTE 170M, 16..235
     context.color_primaries, context.color_trc = 1, 13  # BT.709 primaries, sRGB curve

@@ -1,7 +1,7 @@
 """A video file, opened with care, and what its header says.
 
-Only the containers of `SUFFIXES` are opened, and no address but the file itself: FFmpeg would follow playlists to other files and
-machines.
+Only the containers of `SUFFIXES` are opened, and no address but the file itself: FFmpeg would
+follow playlists to other files and machines.
 """
 
 from __future__ import annotations
@@ -36,9 +36,11 @@ class VideoFacts:
     """What the header of a video says.
 
     Attributes:
-        codec: FFmpeg's name of it (``png``, ``jpeg`` ... of a folder), followed by the pixel format where that alone loses detail.
-        lossless: no detail is lost between RGB frames and the file: a codec of `LOSSLESS_CODECS` that holds 8-bit RGB. YUV, and
-            the 256 colours of a GIF, lose some; whether H.264 or VP9 were set to lose nothing does not stand in a header.
+        codec: FFmpeg's name of it (``png``, ``jpeg`` ... of a folder), followed by the pixel format
+            where that alone loses detail.
+        lossless: no detail is lost between RGB frames and the file: a codec of `LOSSLESS_CODECS`
+            that holds 8-bit RGB. YUV, and the 256 colours of a GIF, lose some; whether H.264 or VP9
+            were set to lose nothing does not stand in a header.
         fps: frames a second, None where it does not say (pictures never do).
         size: height and width in pixels, as stored (not turned upright yet).
         frames: how many; counted, or length times rate; None where neither stands there.
@@ -71,7 +73,8 @@ def probe_file(path: Path) -> VideoFacts:
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """A video file and its picture stream, ready to be decoded; whatever FFmpeg dislikes in the meantime becomes a sentence.
+    """A video file and its picture stream, ready to be decoded; whatever FFmpeg dislikes in the
+    meantime becomes a sentence.
 
     Raises:
         InputError: as `check_file`; not a video, no pictures in it, or too large ones.
@@ -132,7 +135,8 @@ def header_rate(stream: VideoStream) -> Fraction | None:
 
 
 def promised_seconds(container: InputContainer, stream: VideoStream) -> float | None:
-    """Length of the pictures as the header has it, None where it has none, or none that can be relied on (edit lists)."""
+    """Length of the pictures as the header has it, None where it has none, or none that can be
+    relied on (edit lists)."""
     rate = header_rate(stream)
     if container.format.name == "avi":
         return float(stream.frames / rate) if rate and stream.frames else None

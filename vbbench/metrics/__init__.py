@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a metric is: ``module:Class``, constructed as ``Class(setting, **arguments)``; the name is an argument where ``named``."""
+    """Where a metric is: ``module:Class``, constructed as ``Class(setting, **arguments)``; the name
+    is an argument where ``named``."""
 
     path: str
     arguments: Mapping[str, Any] = field(default_factory=dict)

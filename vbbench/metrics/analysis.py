@@ -23,9 +23,11 @@ from vbbench.metrics.encoders.weights import encoder_digest
 from vbbench.types import Video
 
 BATCH_SIZE = {"cpu": 16, "cuda": 64}
-"""Frames that an encoder sees at once, of whatever videos. More than 16 no longer fit a CPU's cache and take longer."""
+"""Frames that an encoder sees at once, of whatever videos. More than 16 no longer fit a CPU's cache
+and take longer."""
 LARGEST_SIDE = 128
-"""Motion: frames are shrunk to this short side first. The flow's cost grows with the pixels, its mean hardly changes."""
+"""Motion: frames are shrunk to this short side first. The flow's cost grows with the pixels, its
+mean hardly changes."""
 SMALLEST_REGION = 6
 """Pixels below which a region counts as not found."""
 REGIONS = ("base", "secondary", "marking")
@@ -54,7 +56,8 @@ class Encoders:
         return get_encoder(role, self.setting, self.device)
 
     def key(self, role: str, **what: object) -> str:
-        """Digest of an encoder's configuration, weights, precision and device, and of anything else that is named."""
+        """Digest of an encoder's configuration, weights, precision and device, and of anything else
+        that is named."""
         if role not in self._keys:
             config = encoder_config(role, self.setting)
             weights = encoder_digest(config, self.setting)
@@ -73,7 +76,8 @@ class Encoders:
         return self._analysis_keys[analysis]
 
     def embed(self, role: str, crops: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Prepared frames of several videos, uint8 (T, crop, crop, 3) each, to embeddings (T, D) each; batches run across the videos."""
+        """Prepared frames of several videos, uint8 (T, crop, crop, 3) each, to embeddings (T, D)
+        each; batches run across the videos."""
         encoder = self.get(role)
         together = np.concatenate(list(crops))
         batches = [
@@ -83,7 +87,8 @@ class Encoders:
         return np.split(np.concatenate(batches), np.cumsum([len(part) for part in crops])[:-1])
 
     def segments(self, frames_THWC: np.ndarray) -> np.ndarray:
-        """(T, crop, crop) uint8, the segmenter's answer; that of the last frames is remembered, as two analyses ask in turn."""
+        """(T, crop, crop) uint8, the segmenter's answer; that of the last frames is remembered, as
+        two analyses ask in turn."""
         if self._segmented is None or self._segmented[0] is not frames_THWC:
             segmenter = self.get("segmenter")
             assert isinstance(segmenter, SegmentEncoder)
@@ -92,7 +97,8 @@ class Encoders:
 
 
 class Analysis(ABC):
-    """An array with one row a frame (or pair of frames), made from the frames alone. Two that are equal are made once."""
+    """An array with one row a frame (or pair of frames), made from the frames alone. Two that are
+    equal are made once."""
 
     @abstractmethod
     def key(self, encoders: Encoders) -> str:
@@ -100,7 +106,8 @@ class Analysis(ABC):
 
     @abstractmethod
     def prepare(self, video: Video, encoders: Encoders) -> np.ndarray:
-        """What is needed of the decoded frames, which are not kept after it; raises ValueError where it can be had of no such video."""
+        """What is needed of the decoded frames, which are not kept after it; raises ValueError
+        where it can be had of no such video."""
 
     def finish(self, prepared: Sequence[np.ndarray], encoders: Encoders) -> list[np.ndarray]:
         """The arrays of several videos, from what was prepared of each."""
@@ -122,7 +129,8 @@ class Facts(Analysis):
 
 @dataclass(frozen=True)
 class FrameEmbeddings(Analysis):
-    """(T, D) float32: an encoder's embedding of each frame; ``masked``: of the subject alone, on white, as the segmenter finds it."""
+    """(T, D) float32: an encoder's embedding of each frame; ``masked``: of the subject alone, on
+    white, as the segmenter finds it."""
 
     role: str
     masked: bool = False
@@ -145,7 +153,8 @@ class FrameEmbeddings(Analysis):
 
 @dataclass(frozen=True)
 class Flow(Analysis):
-    """(T - 1,) float32: `functional.flow_magnitudes` of frames at most `LARGEST_SIDE` high or wide, whichever is less."""
+    """(T - 1,) float32: `functional.flow_magnitudes` of frames at most `LARGEST_SIDE` high or wide,
+    whichever is less."""
 
     def key(self, encoders: Encoders) -> str:
         """No encoder decides it."""
@@ -163,8 +172,8 @@ class Flow(Analysis):
 
 @dataclass(frozen=True)
 class Regions(Analysis):
-    """(T, 1 + 9 + K) float64: share of the frame that is subject; median RGB (0..255) of `REGIONS`, NaN where one was not found;
-    pixels of each kind of marking, all 0 where none was found."""
+    """(T, 1 + 9 + K) float64: share of the frame that is subject; median RGB (0..255) of `REGIONS`,
+    NaN where one was not found; pixels of each kind of marking, all 0 where none was found."""
 
     def key(self, encoders: Encoders) -> str:
         """The segmenter."""
@@ -197,7 +206,8 @@ def regions_of(frame_HWC: np.ndarray, segments_HW: np.ndarray) -> np.ndarray:
 
 
 def on_white(crops_THWC: np.ndarray, masks_THW: np.ndarray) -> np.ndarray:
-    """The frames with everything outside of the masks white. Masks of another size are stretched (nearest)."""
+    """The frames with everything outside of the masks white. Masks of another size are stretched
+    (nearest)."""
     size = crops_THWC.shape[1:3]
     if masks_THW.shape[1:] != size:
         stretched = resize_frames(

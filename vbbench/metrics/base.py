@@ -20,15 +20,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Measurement:
-    """A metric's value for one video, with what it was pooled from (frames, or pairs of them) where that makes sense."""
+    """A metric's value for one video, with what it was pooled from (frames, or pairs of them) where
+    that makes sense."""
 
     value: float
     per_frame: tuple[float, ...] | None = None
 
 
 class Metric(Protocol):
-    """A named number a video gets. `spec` says everything needed to compare it with another video's; it is constructed as
-    ``Class(setting)``, with the further arguments that the registry holds for its name."""
+    """A named number a video gets. `spec` says everything needed to compare it with another
+    video's; it is constructed as ``Class(setting)``, with the further arguments that the registry
+    holds for its name."""
 
     spec: MetricSpec
     reads: tuple[Analysis, ...]
@@ -44,7 +46,8 @@ class Metric(Protocol):
 
 
 def cosine_spec(setting: Setting, role: str, **known: Any) -> MetricSpec:
-    """The spec of a metric that is a mean of cosines over an encoder's embeddings, higher being better.
+    """The spec of a metric that is a mean of cosines over an encoder's embeddings, higher being
+    better.
 
     Args:
         known: fields of `MetricSpec` that the metric decides: ``name``, ``formula`` ...

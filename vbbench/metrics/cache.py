@@ -1,8 +1,9 @@
-"""What was computed from a video, kept on the disk: the same video under the same encoder is embedded once in a lifetime.
+"""What was computed from a video, kept on the disk: the same video under the same encoder is
+embedded once in a lifetime.
 
-An entry's name is made of the content it came from and of everything else that decides it, so that nothing ever has to be
-declared stale: other weights, another resize, another library or changed code simply have other names. The folder may be deleted
-at any time.
+An entry's name is made of the content it came from and of everything else that decides it, so that
+nothing ever has to be declared stale: other weights, another resize, another library or changed
+code simply have other names. The folder may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ EMBEDDING_CODE = ("media", "metrics")
 
 
 class EmbeddingCache:
-    """A folder of arrays, each behind the SHA-256 of its bytes: what a disk has damaged is computed anew.
+    """A folder of arrays, each behind the SHA-256 of its bytes: what a disk has damaged is computed
+    anew.
 
     Args:
         folder: where they lie; None keeps nothing.
@@ -39,7 +41,8 @@ class EmbeddingCache:
         self._folder = folder
 
     def get(self, content: str, key: str) -> np.ndarray | None:
-        """The array under that content and key; None where there is none, or none that can be read."""
+        """The array under that content and key; None where there is none, or none that can be
+        read."""
         if self._folder is None:
             return None
         try:
@@ -51,7 +54,8 @@ class EmbeddingCache:
             return None
 
     def put(self, content: str, key: str, array: np.ndarray) -> None:
-        """Keep an array. A folder that cannot be written to keeps nothing: a cache must not end a run."""
+        """Keep an array. A folder that cannot be written to keeps nothing: a cache must not end a
+        run."""
         if self._folder is None:
             return
         path = self._path(self._folder, content, key)
@@ -75,7 +79,8 @@ class EmbeddingCache:
 
 
 def key_of(**what: Any) -> str:
-    """Digest of everything beside the content that decides an array, the code and the libraries that compute it included."""
+    """Digest of everything beside the content that decides an array, the code and the libraries
+    that compute it included."""
     text = json.dumps(
         {**what, "libraries": _versions(), "code": _code()}, sort_keys=True, default=str
     )

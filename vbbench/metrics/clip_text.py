@@ -11,7 +11,8 @@ from vbbench.metrics.spec import WHOLE_PROMPT
 
 
 class ClipText:
-    """`functional.cosine_to_each` of all frames with the text prompt (Hessel et al. 2021, CLIPScore, without its factor and clamp)."""
+    """`functional.cosine_to_each` of all frames with the text prompt (Hessel et al. 2021,
+    CLIPScore, without its factor and clamp)."""
 
     reads: tuple[Analysis, ...] = (FrameEmbeddings("clip"),)
 
@@ -26,6 +27,7 @@ class ClipText:
         )
 
     def score(self, clip: EmbeddedClip) -> Measurement:
-        """Cosine with the text, -1..1; raises InputError for a text that the encoder cannot read."""
+        """Cosine with the text, -1..1; raises InputError for a text that the encoder cannot
+        read."""
         text_1D = clip.text_embedding("clip").reshape(1, -1)
         return pooled(functional.cosine_to_each(clip.frame_embeddings("clip"), text_1D))

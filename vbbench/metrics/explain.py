@@ -1,4 +1,5 @@
-"""A metric spec in words: as rows for pages, and as prose for a paper's appendix. Reads the spec alone."""
+"""A metric spec in words: as rows for pages, and as prose for a paper's appendix. Reads the spec
+alone."""
 
 from __future__ import annotations
 
@@ -38,7 +39,8 @@ WIDTH = 100
 
 
 def title(name: str) -> str:
-    """``temporal-consistency`` -> ``Temporal consistency``; abbreviations keep their capitals: ``CLIP-Image, masked``."""
+    """``temporal-consistency`` -> ``Temporal consistency``; abbreviations keep their capitals:
+    ``CLIP-Image, masked``."""
     head, *rest = name.split("-")
     known = {"clip": "CLIP-" + rest[0].capitalize() if rest else "CLIP", "dino": "DINO"}
     if head not in known:
@@ -50,7 +52,8 @@ def title(name: str) -> str:
 
 
 def untrained_note(specs: Iterable[MetricSpec]) -> str:
-    """The warning that belongs to numbers of encoders with random weights; empty where there are none."""
+    """The warning that belongs to numbers of encoders with random weights; empty where there are
+    none."""
     names = [
         title(spec.name) for spec in specs if is_untrained({"encoder_digest": spec.encoder_digest})
     ]
@@ -96,7 +99,8 @@ def _bounds(spec: MetricSpec) -> str:
 
 
 def explain(spec: MetricSpec) -> str:
-    """The protocol as paragraphs of prose, every field of the spec in them, lines of at most `WIDTH` characters."""
+    """The protocol as paragraphs of prose, every field of the spec in them, lines of at most
+    `WIDTH` characters."""
     paragraphs = [
         f"{title(spec.name)} (vbbench metric {spec.name!r}, version {spec.version}, spec {spec.id}).",
         _what(spec),

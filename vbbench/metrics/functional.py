@@ -14,12 +14,13 @@ from torch import Tensor
 FLOW_RADIUS = 5
 FLOW_WARPS = 3
 FLOW_LONGEST = 1 / 8
-"""Share of the short side that a pixel can be seen to move from one frame to the next. The method's window follows no further, and on
-flat ground it answers with lengths without bound: with this limit the mean's rank correlation with the true motion of 54 miniature
-clips is 0.89, without it 0.80."""
+"""Share of the short side that a pixel can be seen to move from one frame to the next. The method's
+window follows no further, and on flat ground it answers with lengths without bound: with this limit
+the mean's rank correlation with the true motion of 54 miniature clips is 0.89, without it 0.80."""
 IDENTITY_WEIGHTS = {"base": 0.35, "secondary": 0.25, "marking": 0.20, "kind": 0.20}
 IDENTITY_TAU = 12.0
-"""Colour difference (CIEDE2000) at which a colour counts 1/e: 2 is just seen side by side, 12 is another shade, 30 another colour."""
+"""Colour difference (CIEDE2000) at which a colour counts 1/e: 2 is just seen side by side, 12 is
+another shade, 30 another colour."""
 
 
 def cosine_to_each(emb_TD: Tensor, reference_RD: Tensor) -> Tensor:
@@ -48,21 +49,24 @@ def consecutive_cosines(emb_TD: Tensor) -> Tensor:
 
 
 def first_frame_cosines(emb_TD: Tensor) -> Tensor:
-    """Cosine of the first frame with every other: (T-1,), in [-1, 1]; raises ValueError below 2 frames."""
+    """Cosine of the first frame with every other: (T-1,), in [-1, 1]; raises ValueError below 2
+    frames."""
     frames_TD = _normalised_pairs(emb_TD)
     return frames_TD[1:] @ frames_TD[0]
 
 
 def all_pairs_cosines(emb_TD: Tensor) -> Tensor:
-    """Cosine of every two frames, (0, 1), (0, 2) ... (T-2, T-1): (T (T-1) / 2,), in [-1, 1]; raises ValueError below 2 frames."""
+    """Cosine of every two frames, (0, 1), (0, 2) ... (T-2, T-1): (T (T-1) / 2,), in [-1, 1]; raises
+    ValueError below 2 frames."""
     frames_TD = _normalised_pairs(emb_TD)
     first, second = torch.triu_indices(len(frames_TD), len(frames_TD), offset=1)
     return (frames_TD @ frames_TD.T)[first, second]
 
 
 def subject_consistency(emb_TD: Tensor) -> Tensor:
-    """Of each frame from the second on, the mean of its cosines with the frame before it and with the first, negative ones as 0
-    (subject consistency of Huang et al. 2023, VBench): (T-1,), in [0, 1]; raises ValueError below 2 frames."""
+    """Of each frame from the second on, the mean of its cosines with the frame before it and with
+    the first, negative ones as 0 (subject consistency of Huang et al. 2023, VBench): (T-1,), in [0,
+    1]; raises ValueError below 2 frames."""
     return (consecutive_cosines(emb_TD).clamp(min=0) + first_frame_cosines(emb_TD).clamp(min=0)) / 2
 
 
@@ -75,8 +79,9 @@ def _normalised_pairs(emb_TD: Tensor) -> Tensor:
 def flow_magnitudes(frames_THWC: np.ndarray, fps: float) -> Tensor:
     """How far pixels move between consecutive frames, unsigned: mean length of the optical flow.
 
-    The flow is scikit-image's iterative Lucas-Kanade (Le Besnerais and Champagnat 2005) on luma, in a window of 11 pixels.
-    On flat ground it answers noise with flow: a flickering video reads as a moving one. No length counts more than `FLOW_LONGEST`.
+    The flow is scikit-image's iterative Lucas-Kanade (Le Besnerais and Champagnat 2005) on luma, in
+    a window of 11 pixels. On flat ground it answers noise with flow: a flickering video reads as a
+    moving one. No length counts more than `FLOW_LONGEST`.
 
     Args:
         frames_THWC: uint8 RGB, T >= 2.
@@ -106,7 +111,8 @@ def flow_magnitudes(frames_THWC: np.ndarray, fps: float) -> Tensor:
 
 
 def colour_difference(seen_RGB: np.ndarray, true_RGB: np.ndarray) -> float:
-    """CIEDE2000 difference of two sRGB colours given in 0..255: 0 equal, about 2 just noticeable, black to white 100."""
+    """CIEDE2000 difference of two sRGB colours given in 0..255: 0 equal, about 2 just noticeable,
+    black to white 100."""
     from skimage.color import deltaE_ciede2000, rgb2lab
 
     seen, true = (
@@ -124,9 +130,10 @@ def true_identity(
 ) -> float:
     """How much of an individual is found again in one frame.
 
-    ``sum_r w_r exp(-dE_r / tau) + w_kind [kind = argmax(seen_kind_K)]`` over the regions base, secondary, marking; weights
-    `IDENTITY_WEIGHTS` (sum 1), ``dE_r`` the CIEDE2000 difference of the region's seen and true colour. A region that was not
-    found counts 0, and so does a frame in which no region was found. It reads colour and marking, not shape.
+    ``sum_r w_r exp(-dE_r / tau) + w_kind [kind = argmax(seen_kind_K)]`` over the regions base,
+    secondary, marking; weights `IDENTITY_WEIGHTS` (sum 1), ``dE_r`` the CIEDE2000 difference of the
+    region's seen and true colour. A region that was not found counts 0, and so does a frame in
+    which no region was found. It reads colour and marking, not shape.
 
     Args:
         seen: colour of each region in 0..255, None where the region was not found.

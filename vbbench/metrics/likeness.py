@@ -14,13 +14,15 @@ REFERENCES = "all: the image prompt and the subject's further pictures, upright,
 
 
 class Likeness:
-    """`functional.cosine_to_each` of all frames with all references (CLIP-I and DINO score of Ruiz et al. 2023, DreamBooth).
+    """`functional.cosine_to_each` of all frames with all references (CLIP-I and DINO score of Ruiz
+    et al. 2023, DreamBooth).
 
     Args:
         name: of the metric.
         role: whose embeddings: ``clip`` (the image embedding) or ``dino`` (the class token).
-        masked: hold only what is subject against only what is subject: what lies outside of the suite's masks is made white in the
-            references, and what the segmenter does not call subject in the frames, where the scale has a segmenter.
+        masked: hold only what is subject against only what is subject: what lies outside of the
+            suite's masks is made white in the references, and what the segmenter does not call
+            subject in the frames, where the scale has a segmenter.
     """
 
     def __init__(self, setting: Setting, *, name: str, role: str, masked: bool = False) -> None:
@@ -44,7 +46,8 @@ class Likeness:
         )
 
     def score(self, clip: EmbeddedClip) -> Measurement:
-        """Cosine with the references, -1..1; raises InputError where a picture cannot be read, or a mask is wanted and there is none."""
+        """Cosine with the references, -1..1; raises InputError where a picture cannot be read, or a
+        mask is wanted and there is none."""
         frames = clip.frame_embeddings(self._role, masked=self._frames.masked)
         return pooled(
             functional.cosine_to_each(

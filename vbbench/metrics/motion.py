@@ -17,7 +17,8 @@ LARGEST_VALUE = 1000.0
 
 
 class Motion:
-    """`functional.flow_magnitudes` over all consecutive pairs. More is not better in itself: the text says how much is right."""
+    """`functional.flow_magnitudes` over all consecutive pairs. More is not better in itself: the
+    text says how much is right."""
 
     reads: tuple[Analysis, ...] = (Flow(),)
 

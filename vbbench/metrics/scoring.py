@@ -1,5 +1,5 @@
-"""From videos to their scores: each is decoded once, embedded once an encoder, many at a time; what cannot be scored is a score with
-the reason."""
+"""From videos to their scores: each is decoded once, embedded once an encoder, many at a time; what
+cannot be scored is a score with the reason."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from vbbench.metrics.cache import EmbeddingCache
 
 WINDOW = 16
-"""Videos whose prepared frames are held together. More would only cost memory: their frames already fill several batches."""
+"""Videos whose prepared frames are held together. More would only cost memory: their frames already
+fill several batches."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,12 @@ def score_clips(
     encoders: Encoders,
     cache: EmbeddingCache | None = None,
 ) -> Iterator[list[Score]]:
-    """One list a clip, in the order of the clips; in it one score a metric, in the order of the metrics.
+    """One list a clip, in the order of the clips; in it one score a metric, in the order of the
+    metrics.
 
-    Where a video is missing, unreadable, of another length than the setting says, or a metric cannot be computed or is not finite,
-    the score holds the reason. At most `WINDOW` videos are looked at together, so memory does not grow with their number.
+    Where a video is missing, unreadable, of another length than the setting says, or a metric
+    cannot be computed or is not finite, the score holds the reason. At most `WINDOW` videos are
+    looked at together, so memory does not grow with their number.
     """
     analyses: list[Analysis] = list(
         dict.fromkeys([FACTS, *(analysis for metric in metrics for analysis in metric.reads)])

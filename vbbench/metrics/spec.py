@@ -1,4 +1,5 @@
-"""The metric spec: everything that makes two numbers of a metric comparable, and an id derived from all of it."""
+"""The metric spec: everything that makes two numbers of a metric comparable, and an id derived from
+all of it."""
 
 from __future__ import annotations
 
@@ -33,8 +34,8 @@ def make_spec(
         setting: what all metrics of one scoring share.
         config: the encoder behind the numbers; None where there is none.
         digest: of its weights.
-        known: further fields of `MetricSpec`; ``name``, ``version``, ``formula``, ``unit``, ``higher_is_better``, ``bounds`` and
-            ``reads_text`` have no default.
+        known: further fields of `MetricSpec`; ``name``, ``version``, ``formula``, ``unit``,
+            ``higher_is_better``, ``bounds`` and ``reads_text`` have no default.
     Raises:
         TypeError: a field is unknown, or one without a default is missing.
     """

@@ -1,4 +1,5 @@
-"""Temporal consistency: how alike are the frames? Read it beside motion: a still picture is perfectly steady."""
+"""Temporal consistency: how alike are the frames? Read it beside motion: a still picture is
+perfectly steady."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ PAIRS = {
 
 
 class TemporalConsistency:
-    """Cosines of pairs of frames ("frame consistency" of Esser et al. 2023, Gen-1, for consecutive CLIP embeddings).
+    """Cosines of pairs of frames ("frame consistency" of Esser et al. 2023, Gen-1, for consecutive
+    CLIP embeddings).
 
     Args:
         name: of the metric.
@@ -38,8 +40,9 @@ class TemporalConsistency:
 
 
 class SubjectConsistency:
-    """VBench's subject consistency (Huang et al. 2023): every frame against the one before it and against the first, negative cosines
-    counted as 0. VBench reads it with DINO ViT-B/16 and no crop; here it has our DINO and preprocessing, as the spec says."""
+    """VBench's subject consistency (Huang et al. 2023): every frame against the one before it and
+    against the first, negative cosines counted as 0. VBench reads it with DINO ViT-B/16 and no
+    crop; here it has our DINO and preprocessing, as the spec says."""
 
     reads: tuple[Analysis, ...] = (FrameEmbeddings("dino"),)
 

@@ -1,4 +1,5 @@
-"""True identity: are the individual's colours and marking in the video? Known only in the miniature world.
+"""True identity: are the individual's colours and marking in the video? Known only in the miniature
+world.
 
 T frames, N numbers a frame.
 """
@@ -27,7 +28,8 @@ SMALLEST_SUBJECT = 0.01
 
 @dataclass(frozen=True)
 class Truth:
-    """An individual's own colours (RGB, 0..255) by region, and the index of its kind of marking into MARKINGS."""
+    """An individual's own colours (RGB, 0..255) by region, and the index of its kind of marking
+    into MARKINGS."""
 
     colours: Mapping[str, np.ndarray]
     kind: int
@@ -60,7 +62,8 @@ def individual_of(reference: Mapping[str, object] | None) -> world.Individual:
 
 
 def frame_identities(regions_TN: np.ndarray, truth: Truth) -> list[float]:
-    """`functional.true_identity` of each row of `vbbench.metrics.analysis.Regions`; 0 where the segmenter finds no subject."""
+    """`functional.true_identity` of each row of `vbbench.metrics.analysis.Regions`; 0 where the
+    segmenter finds no subject."""
     scores = []
     for row in regions_TN:
         share, colours, kinds = row[0], row[1:10].reshape(3, 3), row[10:]
@@ -107,7 +110,8 @@ class TrueIdentity:
         )
 
     def score(self, clip: EmbeddedClip) -> Measurement:
-        """Share of the identity found, 0..1; raises InputError for subjects that are not of the miniature world."""
+        """Share of the identity found, 0..1; raises InputError for subjects that are not of the
+        miniature world."""
         subject = individual_of(clip.item.subject.world)
         per_frame = frame_identities(clip.get(Regions()), truth_of(world.batch_of([subject]), 0))
         return Measurement(float(np.mean(per_frame)), tuple(per_frame))

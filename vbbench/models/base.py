@@ -13,21 +13,23 @@ from vbbench.types import Adapter, PromptItem, SamplingParams, Subject, Video
 class VideoModel(Protocol):
     """Turns prompt items into videos.
 
-    The same item must give the same video in any company: noise comes from ``item.seed`` and ``item.image_seed``, drawn on
-    the CPU, never from a global generator.
+    The same item must give the same video in any company: noise comes from ``item.seed`` and
+    ``item.image_seed``, drawn on the CPU, never from a global generator.
     """
 
     def __init__(self, settings: Mapping[str, Any], *, device: str, folder: Path) -> None:
         """
         Args:
-            settings: the recipe's table for one scale, as it stands in recipe.toml, plus ``scale``, the scale's name.
+            settings: the recipe's table for one scale, as it stands in recipe.toml, plus ``scale``,
+                the scale's name.
             device: ``cpu`` or ``cuda``.
             folder: the recipe's folder.
         """
         ...
 
     def generate(self, items: Sequence[PromptItem], params: SamplingParams) -> list[Video]:
-        """One video an item, in their order: uint8 (params.num_frames, params.size, params.size, 3) at params.fps."""
+        """One video an item, in their order: uint8 (params.num_frames, params.size, params.size, 3)
+        at params.fps."""
         ...
 
 
@@ -40,7 +42,8 @@ class FittedVideoModel(Protocol):
         ...
 
     def fit(self, subject: Subject, *, seed: int) -> Adapter:
-        """Learn the subject from its clips. The adapter is stored, and handed back to every `generate` of the subject."""
+        """Learn the subject from its clips. The adapter is stored, and handed back to every
+        `generate` of the subject."""
         ...
 
     def generate(

@@ -1,14 +1,18 @@
-"""A program of its own as a model, in any language and environment: ``command = ["python3", "generate.py"]`` in recipe.toml.
+"""A program of its own as a model, in any language and environment: ``command = ["python3",
+"generate.py"]`` in recipe.toml.
 
-The program is started in the recipe's folder, without a shell, once a batch, with one more word: the path of a JSON file
+The program is started in the recipe's folder, without a shell, once a batch, with one more word:
+the path of a JSON file
 
     {"protocol": 1, "scale": "mini", "device": "cpu", "settings": {...},
-     "params": {"num_frames": 8, "size": 64, "fps": 8, "num_inference_steps": 25, "guidance_scale": 3.0, "scheduler": "ddim"},
-     "items": [{"id": "cat-0", "text": "a cat on the beach", "subject_word": "cat", "class": "cat", "image": "/.../cat-0.png",
+     "params": {"num_frames": 8, "size": 64, "fps": 8, "num_inference_steps": 25, "guidance_scale":
+     3.0, "scheduler": "ddim"}, "items": [{"id": "cat-0", "text": "a cat on the beach",
+     "subject_word": "cat", "class": "cat", "image": "/.../cat-0.png",
                 "seed": 1, "image_seed": 2, "output": "/tmp/.../0"}]}
 
-It writes one video an item, as ``<output>.mkv`` (or .mp4, .gif ...) or as pictures in a folder ``<output>``, and ends with exit code 0.
-A word ``{python}`` of the command stands for the Python that vbbench runs in.
+It writes one video an item, as ``<output>.mkv`` (or .mp4, .gif ...) or as pictures in a folder
+``<output>``, and ends with exit code 0. A word ``{python}`` of the command stands for the Python
+that vbbench runs in.
 """
 
 from __future__ import annotations
@@ -35,8 +39,8 @@ class CommandModel:
     """Has its videos made by a program.
 
     Args:
-        settings: one scale's table of recipe.toml. ``timeout_seconds`` is how long a video may take (default `TIMEOUT_SECONDS`);
-            all of the table is handed on. ``command`` is the recipe's.
+        settings: one scale's table of recipe.toml. ``timeout_seconds`` is how long a video may take
+            (default `TIMEOUT_SECONDS`); all of the table is handed on. ``command`` is the recipe's.
     Raises:
         RecipeError: a timeout that is no number above 0.
     """
@@ -61,7 +65,8 @@ class CommandModel:
         """One video an item, all from one process; see ``vbbench.models.base.VideoModel``.
 
         Raises:
-            CommandError: the program cannot be started, fails, takes too long, or leaves a video that is missing or wrong.
+            CommandError: the program cannot be started, fails, takes too long, or leaves a video
+                that is missing or wrong.
         """
         with tempfile.TemporaryDirectory(prefix="vbbench-", ignore_cleanup_errors=True) as name:
             folder = Path(name).resolve()
@@ -136,10 +141,12 @@ def _last(ended: Ended, jobs: Path) -> str:
 
 
 def _read(output: Path, params: SamplingParams, folder: Path) -> Video:
-    """The video that a program left for an item. Reasons name no item, so that equal ones stand together in reports.
+    """The video that a program left for an item. Reasons name no item, so that equal ones stand
+    together in reports.
 
     Raises:
-        CommandError: none or several, one that lies elsewhere, cannot be read, or is not what was asked for.
+        CommandError: none or several, one that lies elsewhere, cannot be read, or is not what was
+            asked for.
     """
     places = [output, *(output.with_name(output.name + suffix) for suffix in SUFFIXES)]
     found = [path for path in places if path.exists() or path.is_symlink()]

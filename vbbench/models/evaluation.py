@@ -1,4 +1,5 @@
-"""How a user asks for another evaluation of a model than its recipe's: numbers and memory. Imports no torch."""
+"""How a user asks for another evaluation of a model than its recipe's: numbers and memory. Imports
+no torch."""
 
 from __future__ import annotations
 
@@ -21,8 +22,8 @@ TAKES = {
 
 
 def asked(recipe: Recipe, scale: str, *, dtype: str | None = None, offload: bool = False) -> Recipe:
-    """The recipe with ``dtype`` and ``memory.offload`` replaced, as far as its model takes them; whatever its scale says goes into
-    the hashes of its jobs.
+    """The recipe with ``dtype`` and ``memory.offload`` replaced, as far as its model takes them;
+    whatever its scale says goes into the hashes of its jobs.
 
     Args:
         dtype: one of `vbbench.networks.precision.DTYPES`; None: the recipe's own.

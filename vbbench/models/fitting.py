@@ -1,4 +1,5 @@
-"""What methods that are fitted to a subject share: its clips as latents, the loss the base was trained with, and its arithmetic.
+"""What methods that are fitted to a subject share: its clips as latents, the loss the base was
+trained with, and its arithmetic.
 
 B batch, C latent channels, T frames, h/w latent cells.
 """
@@ -20,10 +21,12 @@ SIGMA_FLOOR = (
 
 
 def clip_latents(subject: Subject, codec: FrameCodec, device: str) -> list[Tensor]:
-    """Latents (C, T, h, w) of each of the subject's clips; T is 1 where a clip is a still photograph.
+    """Latents (C, T, h, w) of each of the subject's clips; T is 1 where a clip is a still
+    photograph.
 
     Raises:
-        InputError: the subject has no clips, one cannot be read, or their pictures are of different sizes.
+        InputError: the subject has no clips, one cannot be read, or their pictures are of different
+            sizes.
     """
     if not subject.clips:
         raise InputError(f"the subject {subject.id} has no clips to be fitted on")
@@ -38,7 +41,8 @@ def clip_latents(subject: Subject, codec: FrameCodec, device: str) -> list[Tenso
 
 
 def frames_of(clips: list[Tensor], captions: tuple[str, ...]) -> tuple[Tensor, list[str], Tensor]:
-    """All frames of clips as clips of one: latents (N, C, 1, h, w), the caption of each, and its index in its clip (N, 1)."""
+    """All frames of clips as clips of one: latents (N, C, 1, h, w), the caption of each, and its
+    index in its clip (N, 1)."""
     latents = torch.cat([clip.transpose(0, 1).unsqueeze(2) for clip in clips])
     texts = [
         caption for clip, caption in zip(clips, captions, strict=True) for _ in range(clip.shape[1])
@@ -50,9 +54,11 @@ def frames_of(clips: list[Tensor], captions: tuple[str, ...]) -> tuple[Tensor, l
 def draw_timesteps(
     count: int, logit_mean: float | None, steps: int, generator: torch.Generator
 ) -> Tensor:
-    """(count,) whole timesteps below ``steps``: uniform, or logit-normal around a mean (Esser et al. 2024, section 3.1).
+    """(count,) whole timesteps below ``steps``: uniform, or logit-normal around a mean (Esser et
+    al. 2024, section 3.1).
 
-    The miniature base was trained on the latter: which colours a subject has is settled while the noise is still very strong.
+    The miniature base was trained on the latter: which colours a subject has is settled while the
+    noise is still very strong.
     """
     if logit_mean is None:
         return torch.randint(steps, (count,), generator=generator)
@@ -65,8 +71,9 @@ def denoising_loss(
 ) -> Tensor:
     """Mean squared error of what the network predicts, in float32.
 
-    ``epsilon``: against the noise (Ho et al. 2020, equation 14). ``sample``: against the clean latent, each video's error divided by
-    max(sigma, SIGMA_FLOOR) ** 2, which counts it as v-prediction's (Salimans and Ho 2022). ``v_prediction``: against v.
+    ``epsilon``: against the noise (Ho et al. 2020, equation 14). ``sample``: against the clean
+    latent, each video's error divided by max(sigma, SIGMA_FLOOR) ** 2, which counts it as
+    v-prediction's (Salimans and Ho 2022). ``v_prediction``: against v.
 
     Args:
         prediction, x, noise: (B, C, T, h, w): the network's output, clean latents, their noise.
@@ -91,7 +98,8 @@ def denoising_loss(
 
 
 def fast_arithmetic(device: str) -> torch.autocast:
-    """Autocast to bfloat16 where the processor multiplies it, no autocast elsewhere (there it would be emulated, and slow)."""
+    """Autocast to bfloat16 where the processor multiplies it, no autocast elsewhere (there it would
+    be emulated, and slow)."""
     kind = torch.device(device).type
     if kind == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)

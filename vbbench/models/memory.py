@@ -1,8 +1,9 @@
 """How much memory sampling will take, from sizes alone, held against what is free.
 
-GB are 10^9 bytes. Estimates are of the most that is held at once. Measured on a CPU at the real size, with random weights (resident
-memory, loading included): in float32 8.0 GB for 4 frames and 8.3 for 16 (estimates 7.8 and 8.0), in bfloat16 4.9 and 5.1 (both 4.7).
-The figures for GPUs follow from the same sizes and were not measured.
+GB are 10^9 bytes. Estimates are of the most that is held at once. Measured on a CPU at the real
+size, with random weights (resident memory, loading included): in float32 8.0 GB for 4 frames and
+8.3 for 16 (estimates 7.8 and 8.0), in bfloat16 4.9 and 5.1 (both 4.7). The figures for GPUs follow
+from the same sizes and were not measured.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
 GIGABYTE = 1e9
 UNET_WIDTHS = 18
-"""A feed-forward layer's tensors that are alive at once, in widths of the UNet's first level: input, norm, 8 + 4 + 4 of the gated layer."""
+"""A feed-forward layer's tensors that are alive at once, in widths of the UNet's first level:
+input, norm, 8 + 4 + 4 of the gated layer."""
 DECODER_WIDTHS = 8
 """Maps of an autoencoder's first width that are alive at once at full resolution."""
 CGROUP = Path("/sys/fs/cgroup")
@@ -85,7 +87,8 @@ def _gb(size: float) -> str:
 def estimate_memory(
     recipe: Recipe, scale: str, params: SamplingParams, device: str
 ) -> MemoryEstimate | None:
-    """What sampling takes; None for models of other kinds, whose sizes are not known. Reads configurations and no weights.
+    """What sampling takes; None for models of other kinds, whose sizes are not known. Reads
+    configurations and no weights.
 
     Args:
         device: ``cpu`` or ``cuda``.
@@ -129,7 +132,8 @@ def _bytes(part: nn.Module, size: int) -> int:
 
 
 def _unet_widths(config: UNetConfig) -> float:
-    """Channels that are alive at once at the first level, a cell and frame: its widest layer, and the skips of all levels."""
+    """Channels that are alive at once at the first level, a cell and frame: its widest layer, and
+    the skips of all levels."""
     widths = config.block_out_channels
     skips = sum(
         (config.layers_per_block + 1) * width / 4**level for level, width in enumerate(widths)
@@ -188,7 +192,8 @@ def what_helps(
     device: str,
     free: float,
 ) -> str:
-    """A sentence where an estimate is above what is free, with what would help; empty where it fits."""
+    """A sentence where an estimate is above what is free, with what would help; empty where it
+    fits."""
     if estimate.total <= free:
         return ""
     from vbbench.models.evaluation import asked

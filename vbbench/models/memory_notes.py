@@ -1,4 +1,5 @@
-"""What ``run`` and ``sample`` say of memory before anything is loaded. The miniature fits everywhere; nothing is said of it."""
+"""What ``run`` and ``sample`` say of memory before anything is loaded. The miniature fits
+everywhere; nothing is said of it."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 def memory_estimates(
     wanted: Iterable[tuple[Recipe, SamplingParams]], scale: str, device: str
 ) -> Iterator[tuple[str, str]]:
-    """For each model whose sizes are known, what it needs, and a warning where that will not fit (else empty).
+    """For each model whose sizes are known, what it needs, and a warning where that will not fit
+    (else empty).
 
     Args:
         wanted: models, and how they are to be sampled.

@@ -1,4 +1,5 @@
-"""Any pipeline of diffusers as a model: the recipe names its class and its weights, and maps an item to the arguments of its call."""
+"""Any pipeline of diffusers as a model: the recipe names its class and its weights, and maps an
+item to the arguments of its call."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ from vbbench.types import PromptItem, SamplingParams, Video
 
 # From a prompt item to the arguments of a pipeline's call, as a recipe maps them.
 #
-# A text that is one placeholder becomes its value, of its own type; placeholders inside of a longer text become words. Everything else
+# A text that is one placeholder becomes its value, of its own type; placeholders inside of a longer
+# text become words. Everything else
 # is a constant. Lists and tables are gone through.
 
 Value = Callable[[PromptItem, SamplingParams], Any]
@@ -67,7 +69,8 @@ def check_arguments(pipeline: Any, arguments: Any, where: str) -> None:
         pipeline: the class.
         arguments: as the recipe has them; ``where`` is their table, for the message.
     Raises:
-        RecipeError: an argument or placeholder that is not known, one that is missing, or a pipeline that takes no generator.
+        RecipeError: an argument or placeholder that is not known, one that is missing, or a
+            pipeline that takes no generator.
     """
     parameters = dict(list(inspect.signature(pipeline.__call__).parameters.items())[1:])
     named = {name for name, each in parameters.items() if each.kind is not each.VAR_KEYWORD}
@@ -131,13 +134,14 @@ def frames_of(output: Any) -> np.ndarray:
     """The one video in a pipeline's output.
 
     Args:
-        output: an object with ``frames``, ``images`` or ``videos``, or a tuple that begins with them: lists of PIL pictures, numpy
-            arrays (channels last) or torch tensors (channels first), with or without a leading axis of one video; floats within
-            0..1 or uint8.
+        output: an object with ``frames``, ``images`` or ``videos``, or a tuple that begins with
+            them: lists of PIL pictures, numpy arrays (channels last) or torch tensors (channels
+            first), with or without a leading axis of one video; floats within 0..1 or uint8.
     Returns:
         uint8 (T, H, W, 3).
     Raises:
-        InputError: none of these, several videos, numbers that are not finite or of another range (latents).
+        InputError: none of these, several videos, numbers that are not finite or of another range
+            (latents).
     """
     found = next((getattr(output, name) for name in FIELDS if hasattr(output, name)), None)
     if found is None and isinstance(output, tuple | list) and output:
@@ -190,7 +194,8 @@ def _of_array(found: Any) -> np.ndarray:
         if first and found.is_floating_point()
         else np.asarray(found)
     )
-    # tensors have their channels before the picture, arrays behind it; the other order only where that one cannot be
+    # tensors have their channels before the picture, arrays behind it; the other order only where
+    # that one cannot be
     axes = (1, 3, 0) if first else (3, 1, 0)
     axis = next((axis for axis in axes if pixels.shape[axis] == 3), None)
     if axis is None:
@@ -222,10 +227,12 @@ def to_uint8(pixels: np.ndarray) -> np.ndarray:
 def taken(
     frames_THWC: np.ndarray, num_frames: int, size: int, *, frames: str, resize: bool
 ) -> np.ndarray:
-    """A video that is longer or larger than asked for, as the recipe wants it; others are left as they are.
+    """A video that is longer or larger than asked for, as the recipe wants it; others are left as
+    they are.
 
     Args:
-        frames: ``all``, ``first`` (the first ``num_frames``) or ``evenly`` (spread over the whole, first and last included).
+        frames: ``all``, ``first`` (the first ``num_frames``) or ``evenly`` (spread over the whole,
+            first and last included).
         resize: the middle square, resized to ``size`` by Pillow's Lanczos filter.
     """
     from vbbench.media.video import resize_frames
@@ -255,11 +262,13 @@ class DiffusersPipeline:
     """Calls a pipeline once an item, with noise from the item's seed alone.
 
     Args:
-        settings: one scale's table of recipe.toml. ``pipeline`` names the class; ``pretrained.pipeline`` its weights and
-            ``pretrained.<component>`` those of components that lie elsewhere (see `vbbench.networks.weights.pretrained`);
-            ``arguments`` maps the call's arguments to constants and to placeholders such as ``{text}`` (see `vbbench.models.pipeline`);
-            ``sampling.scheduler`` is ``own`` or a class of diffusers; ``dtype`` is a word of `vbbench.networks.precision`;
-            ``output`` says what becomes of videos that are longer or larger than asked for.
+        settings: one scale's table of recipe.toml. ``pipeline`` names the class;
+            ``pretrained.pipeline`` its weights and ``pretrained.<component>`` those of components
+            that lie elsewhere (see `vbbench.networks.weights.pretrained`); ``arguments`` maps the
+            call's arguments to constants and to placeholders such as ``{text}`` (see
+            `vbbench.models.pipeline`); ``sampling.scheduler`` is ``own`` or a class of diffusers;
+            ``dtype`` is a word of `vbbench.networks.precision`; ``output`` says what becomes of
+            videos that are longer or larger than asked for.
     Raises:
         RecipeError: a table or a name in it that cannot be understood.
         WeightsError: weights that are not there, or not safe to load.
@@ -279,7 +288,8 @@ class DiffusersPipeline:
         self.pipeline.set_progress_bar_config(disable=True)
 
     def generate(self, items: Sequence[PromptItem], params: SamplingParams) -> list[Video]:
-        """One video an item, each from a call of its own; see ``vbbench.models.base.VideoModel``."""
+        """One video an item, each from a call of its own; see
+        ``vbbench.models.base.VideoModel``."""
         return [self._one(item, params) for item in items]
 
     @torch.inference_mode()

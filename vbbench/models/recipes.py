@@ -84,7 +84,8 @@ def load_recipe(folder: Path | str) -> Recipe:
 
 
 def with_training_seed(recipe: Recipe, training_seed: int) -> Recipe:
-    """The same method with the weights of another training: ``name@1`` has those called ``<weights>-seed1``.
+    """The same method with the weights of another training: ``name@1`` has those called
+    ``<weights>-seed1``.
 
     Raises:
         UsageError: the method has no weights of its own.
@@ -193,7 +194,8 @@ def _check_command(command: list[Any], table: Mapping[str, Any], path: Path) -> 
 
 
 def scale_settings(recipe: Recipe, scale: str) -> dict[str, Any]:
-    """A recipe's settings for one scale, with the scale's name added as ``scale``, and the program, where there is one, as ``command``.
+    """A recipe's settings for one scale, with the scale's name added as ``scale``, and the program,
+    where there is one, as ``command``.
 
     Raises:
         UsageError: the recipe has none for it.
@@ -236,9 +238,11 @@ def _import_entry(recipe: Recipe) -> Any:
 
 
 def _import_from_folder(recipe: Recipe, file_name: str) -> types.ModuleType:
-    """Import a file of a recipe's folder as part of a package of its own, so that ``from .other import x`` works in it.
+    """Import a file of a recipe's folder as part of a package of its own, so that ``from .other
+    import x`` works in it.
 
-    The package's name carries the folder's digest: another version of the folder is another package.
+    The package's name carries the folder's digest: another version of the folder is another
+    package.
     """
     package_name = f"vbbench_recipe_{re.sub(r'[^a-z0-9]', '_', recipe.name)}_{folder_digest(recipe.folder)[:12]}"
     if package_name not in sys.modules:

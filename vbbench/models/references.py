@@ -1,4 +1,5 @@
-"""Reference rows of a leaderboard: not models, but what ceiling and floor of each metric are (METRICS: reference rows)."""
+"""Reference rows of a leaderboard: not models, but what ceiling and floor of each metric are
+(METRICS: reference rows)."""
 
 from __future__ import annotations
 
@@ -69,7 +70,8 @@ class ShuffledFrames(_Reference):
 
 
 class Flicker(_Reference):
-    """The real video with the brightness of each frame multiplied by 1 + `FLICKER_GAIN` n, n drawn from a standard normal: unsteady."""
+    """The real video with the brightness of each frame multiplied by 1 + `FLICKER_GAIN` n, n drawn
+    from a standard normal: unsteady."""
 
     def _one(self, item: PromptItem, params: SamplingParams) -> Video:
         video = _read(item.reference_video, item, "real video")

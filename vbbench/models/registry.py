@@ -1,7 +1,8 @@
 """Names of models and of groups of models; a wrong one is answered with the nearest.
 
-Bundled recipes lie in ``baselines/``. Other packages add theirs by the entry-point group ``vbbench.models``: each entry point
-is a function without arguments that returns recipe folders. Anybody else's recipe is named by its folder.
+Bundled recipes lie in ``baselines/``. Other packages add theirs by the entry-point group
+``vbbench.models``: each entry point is a function without arguments that returns recipe folders.
+Anybody else's recipe is named by its folder.
 """
 
 from __future__ import annotations
@@ -67,8 +68,9 @@ def resolve_models(text: str) -> list[Recipe]:
     """Recipes for a list as given on the command line, in its order, each once.
 
     Args:
-        text: names, groups and folders, separated by commas: ``videobooth,baselines,./my_method``; a name may end in ``@1``, which
-            stands for the same method with the weights of its training with seed 1 (`with_training_seed`).
+        text: names, groups and folders, separated by commas: ``videobooth,baselines,./my_method``;
+            a name may end in ``@1``, which stands for the same method with the weights of its
+            training with seed 1 (`with_training_seed`).
     Raises:
         UsageError: a name that is no model and no group.
         RecipeError: a folder without a sound recipe, or two different models of one name.

@@ -1,4 +1,5 @@
-"""The plain text-to-video model, and what every latent video model shares: noise, sampling, decoding.
+"""The plain text-to-video model, and what every latent video model shares: noise, sampling,
+decoding.
 
 B batch, C latent channels, T frames, h/w latent cells, L tokens, D width.
 """
@@ -43,10 +44,12 @@ class LatentVideoModel:
     """Samples a latent video network; children say under which conditions.
 
     Args:
-        settings: one scale's table of recipe.toml; ``weights`` maps ``codec`` and ``base`` to names of weights, ``null_text`` is the
-            text of guidance's other branch (default: the empty one), ``speed`` and ``approximate`` say how the UNet is evaluated
-            (`vbbench.networks.sampling.speed`), ``dtype`` in which numbers (`vbbench.networks.precision`),
-            ``memory`` what is spared on small devices (`vbbench.networks.placement`).
+        settings: one scale's table of recipe.toml; ``weights`` maps ``codec`` and ``base`` to names
+            of weights, ``null_text`` is the text of guidance's other branch (default: the empty
+            one), ``speed`` and ``approximate`` say how the UNet is evaluated
+            (`vbbench.networks.sampling.speed`), ``dtype`` in which numbers
+            (`vbbench.networks.precision`), ``memory`` what is spared on small devices
+            (`vbbench.networks.placement`).
         device: ``cpu``, ``cuda``, or ``meta``: built without weights, to be looked at.
 
     Attributes:
@@ -87,12 +90,15 @@ class LatentVideoModel:
     def around(
         cls, network: nn.Module, codec: FrameCodec, settings: Mapping[str, Any], *, device: str
     ) -> Self:
-        """A model around a network that is in memory, for samples in the middle of training; reads no weights.
+        """A model around a network that is in memory, for samples in the middle of training; reads
+        no weights.
 
-        The network is evaluated as it is, in whatever mode it is, and stays so: of the ``speed`` table only what is up to the sampling
-        around it counts. What would change modules (``fused_qkv``, ``attention``, ``channels_last``, ``compiled``, the table ``memory``)
-        is left alone, and nothing is kept that other weights made (``image_cache_mb``, ``cuda_graph``), so that one model may go on
-        sampling while its network learns. The network's own dtype counts, not ``settings["dtype"]``.
+        The network is evaluated as it is, in whatever mode it is, and stays so: of the ``speed``
+        table only what is up to the sampling around it counts. What would change modules
+        (``fused_qkv``, ``attention``, ``channels_last``, ``compiled``, the table ``memory``) is
+        left alone, and nothing is kept that other weights made (``image_cache_mb``,
+        ``cuda_graph``), so that one model may go on sampling while its network learns. The
+        network's own dtype counts, not ``settings["dtype"]``.
 
         Args:
             network: what this class samples with; on ``device``.
@@ -121,7 +127,8 @@ class LatentVideoModel:
         """Whether the network can be sampled so.
 
         Raises:
-            UsageError: steps or a scheduler that its process does not have, or more frames than it knows places in time.
+            UsageError: steps or a scheduler that its process does not have, or more frames than it
+                knows places in time.
         """
         check_sampling(params, self._diffusion)
         config = self._base.unet.config
@@ -142,7 +149,8 @@ class LatentVideoModel:
     def _bind(
         self, conditional_BLD: Tensor, *, unet: VideoUNet | None = None, **conditions: Any
     ) -> GuidedUNet:
-        """The UNet (or another in its place) bound to text states, the null text's, and what else its conditional branch reads."""
+        """The UNet (or another in its place) bound to text states, the null text's, and what else
+        its conditional branch reads."""
         switches = {
             "speed": self.speed,
             "approximate": self.approximate,

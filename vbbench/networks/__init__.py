@@ -1,1 +1,2 @@
-"""Torch modules and their weights: the video UNet, text and image encoders, autoencoders, samplers."""
+"""Torch modules and their weights: the video UNet, text and image encoders, autoencoders,
+samplers."""

@@ -1,15 +1,18 @@
 """Weights of the released files and of Stable Diffusion 1.4 in our names; every key accounted for.
 
-The released fine stage keeps three sets of projections beside the Stable Diffusion ones and patches the attention to use
-them. Here each projection exists once, and loading decides which tensor it gets:
+The released fine stage keeps three sets of projections beside the Stable Diffusion ones and patches
+the attention to use them. Here each projection exists once, and loading decides which tensor it
+gets:
 
-============================  =====================================================  ===========================
-ours                          released, coarse stage                                 released, fine stage
-============================  =====================================================  ===========================
-``attn2.to_k``, ``to_v``      mapper ``<layer>_to_k`` (there called ``to_k_global``)  the same
-``attn1.to_k``, ``to_v``      UNet ``attn1.to_k``                                    mapper ``<layer>_to_k_new``
-``attn1.to_k_image``, ...     (none)                                                 mapper ``<layer>_to_k_exemplar``
-============================  =====================================================  ===========================
+============================  =====================================================
+=========================== ours                          released, coarse stage
+released, fine stage ============================
+=====================================================  =========================== ``attn2.to_k``,
+``to_v``      mapper ``<layer>_to_k`` (there called ``to_k_global``)  the same ``attn1.to_k``,
+``to_v``      UNet ``attn1.to_k``                                    mapper ``<layer>_to_k_new``
+``attn1.to_k_image``, ...     (none)                                                 mapper
+``<layer>_to_k_exemplar`` ============================
+=====================================================  ===========================
 
 ``<layer>`` is the UNet's module name with ``_`` for ``.``.
 """
@@ -34,7 +37,8 @@ _MAPPER_LEVEL = re.compile(r"(mapping(?:_patch)?)_(\d+)\.(.+)")
 _NOT_IN_STABLE_DIFFUSION = (".attn_temp.", ".norm_temp.", "watermark_")
 
 
-# --- loading ----------------------------------------------------------------------------------------------------------
+# --- loading
+# ----------------------------------------------------------------------------------------------------------
 
 
 def load_strictly(
@@ -73,13 +77,15 @@ def load_strictly(
     module.load_state_dict(state, strict=False, assign=assign)
 
 
-# --- names ------------------------------------------------------------------------------------------------------------
+# --- names
+# ------------------------------------------------------------------------------------------------------------
 
 
 def config_from_diffusers(
     config: Mapping[str, Any], *, watermark_removal: bool, injection: bool
 ) -> UNetConfig:
-    """Our configuration from a diffusers UNet's (its ``attention_head_dim`` is the *number* of heads in SD 1.4)."""
+    """Our configuration from a diffusers UNet's (its ``attention_head_dim`` is the *number* of
+    heads in SD 1.4)."""
     widths = tuple(config["block_out_channels"])
     types = config.get("down_block_types", ["CrossAttn"] * (len(widths) - 1) + [""])
     return UNetConfig(
@@ -103,8 +109,10 @@ def unet_from_released(
 
     Args:
         unet: content of the released UNet file (``ema_unet``).
-        mapper: content of the released mapper file (``ema``), which holds the tuned projections; None for stage "text".
-        stage: "text": before VideoBooth's training; "coarse": text K,V tuned; "fine": with attention injection.
+        mapper: content of the released mapper file (``ema``), which holds the tuned projections;
+            None for stage "text".
+        stage: "text": before VideoBooth's training; "coarse": text K,V tuned; "fine": with
+            attention injection.
     Raises:
         WeightsError: the mapper lacks a projection.
     """
@@ -135,9 +143,11 @@ def mapper_from_released(mapper: Mapping[str, Tensor]) -> StateDict:
 def to_released(
     unet: Mapping[str, Tensor], mapper: Mapping[str, Tensor]
 ) -> tuple[StateDict, StateDict]:
-    """Our weights as the contents of the two released files (UNet, mapper), for use with the released code.
+    """Our weights as the contents of the two released files (UNet, mapper), for use with the
+    released code.
 
-    Projections that the released code replaces keep their place in the UNet file, with the tuned values.
+    Projections that the released code replaces keep their place in the UNet file, with the tuned
+    values.
     """
     released_mapper = {
         re.sub(r"(mapping(?:_patch)?)\.(\d+)\.", r"\1_\2.", key): value
@@ -164,7 +174,8 @@ def to_released(
 def load_stable_diffusion(
     unet: VideoUNet, state: Mapping[str, Tensor], *, source: str = "Stable Diffusion"
 ) -> None:
-    """Start a video UNet from an image one: temporal attention and watermark removal begin as no-ops.
+    """Start a video UNet from an image one: temporal attention and watermark removal begin as
+    no-ops.
 
     Raises:
         WeightsError: keys are missing, unexpected or misshapen.
@@ -180,7 +191,8 @@ def load_stable_diffusion(
 
 
 def clip_text_from_released(state: Mapping[str, Tensor]) -> StateDict:
-    """A CLIP text model's weights without the ``text_model.`` level that transformers 5 no longer has."""
+    """A CLIP text model's weights without the ``text_model.`` level that transformers 5 no longer
+    has."""
     return {
         key.removeprefix("text_model."): value
         for key, value in state.items()

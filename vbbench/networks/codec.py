@@ -1,4 +1,5 @@
-"""Frames to latents and back: a fixed linear patch codec for the miniature, Stable Diffusion's VAE for the real scale.
+"""Frames to latents and back: a fixed linear patch codec for the miniature, Stable Diffusion's VAE
+for the real scale.
 
 B batch, T frames, C latent channels, H/W pixels, h/w latent cells, P patch size, K components.
 """
@@ -29,8 +30,9 @@ class FrameCodec(Protocol):
 class PatchCodec(nn.Module):
     """Principal components of P x P pixel patches, fitted once on pictures of the miniature world.
 
-    Component i is scaled by sd_i ** -0.5, halfway between leaving it as it is and whitening it, then all by one number
-    so that latents have unit mean square. Linear, so it needs no training and keeps markings.
+    Component i is scaled by sd_i ** -0.5, halfway between leaving it as it is and whitening it,
+    then all by one number so that latents have unit mean square. Linear, so it needs no training
+    and keeps markings.
     """
 
     def __init__(self, patch: int = 8, components: int = 32) -> None:
@@ -42,7 +44,8 @@ class PatchCodec(nn.Module):
 
     @torch.no_grad()
     def fit(self, pixels_BTCHW: Tensor) -> None:
-        """Set the components from pictures in [-1, 1], at least as many patches as pixels of a patch."""
+        """Set the components from pictures in [-1, 1], at least as many patches as pixels of a
+        patch."""
         rows = self._patches(pixels_BTCHW).reshape(-1, self.mean.numel()).double()
         mean = rows.mean(0)
         covariance = (rows - mean).T @ (rows - mean) / len(rows)

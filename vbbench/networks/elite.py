@@ -1,4 +1,5 @@
-"""ELITE as one network: the text-to-video network, the image encoder, the global mapping and (local stage) the local one.
+"""ELITE as one network: the text-to-video network, the image encoder, the global mapping and (local
+stage) the local one.
 
 B batch, H/W pixels, E words, P patches, L text tokens, D width.
 """
@@ -18,16 +19,19 @@ from vbbench.networks.network import TextToVideoNetwork
 from vbbench.networks.unet.coarse import Mapper, perceptron
 from vbbench.networks.unet.unet import LocalPrompt
 
-# ELITE's local mapping: the subject's patches become features that the text attention can read (section 3).
+# ELITE's local mapping: the subject's patches become features that the text attention can read
+# (section 3).
 #
 # B batch, H/W pixels, P patches, D width.
 
-WHITE_FROM = 250  # grey levels: an image prompt's pixel is white, and not the subject, if no channel is below
+# grey levels: an image prompt's pixel is white, and not the subject, if no channel is below
+WHITE_FROM = 250
 COVERED = 0.25  # share of a patch that must be the subject for its feature to be read
 
 
 class LocalMapper(nn.Module):
-    """Maps hidden states of an image encoder to text features, patch by patch: the mean over the levels.
+    """Maps hidden states of an image encoder to text features, patch by patch: the mean over the
+    levels.
 
     Args:
         levels: hidden states read.
@@ -46,8 +50,10 @@ class LocalMapper(nn.Module):
         """Features of the patches that show the subject.
 
         Args:
-            states: one (B, 1 + P, D) tensor a level, class token first; P patches row by row in a square.
-            foreground_BHW: 1 where the picture shows the subject, else 0; any size that is not smaller than the patches' grid.
+            states: one (B, 1 + P, D) tensor a level, class token first; P patches row by row in a
+                square.
+            foreground_BHW: 1 where the picture shows the subject, else 0; any size that is not
+                smaller than the patches' grid.
         Returns:
             (B, P, D'); zero for patches that show the subject on less than a quarter of their area.
         Raises:
@@ -70,9 +76,11 @@ def covered_patches(foreground_BHW: Tensor, patches: int) -> Tensor:
 
 
 def not_white(picture_HWC: np.ndarray) -> np.ndarray:
-    """(H, W) bool: what an image prompt, which is cut out on white, shows of its subject where nobody has a mask of it.
+    """(H, W) bool: what an image prompt, which is cut out on white, shows of its subject where
+    nobody has a mask of it.
 
-    White parts of the subject count as background: a suite that shows such subjects should bring masks.
+    White parts of the subject count as background: a suite that shows such subjects should bring
+    masks.
     """
     return picture_HWC.min(-1) < WHITE_FROM
 
@@ -82,13 +90,16 @@ STAGES = (GLOBAL, LOCAL)
 
 
 class EliteNetwork(nn.Module):
-    """An image prompt as words in the place of the subject word, and in the local stage as patches that text attention reads too.
+    """An image prompt as words in the place of the subject word, and in the local stage as patches
+    that text attention reads too.
 
-    The hidden states of the image encoder, deepest first, become one word each. The first is the primary word, the only one that
-    videos are sampled with; the others are there in the global stage's training, to take up what does not belong to the subject.
+    The hidden states of the image encoder, deepest first, become one word each. The first is the
+    primary word, the only one that videos are sampled with; the others are there in the global
+    stage's training, to take up what does not belong to the subject.
 
     Args:
-        base: a text-to-video network; changed in place (its text attention is tuned, and in the local stage extended).
+        base: a text-to-video network; changed in place (its text attention is tuned, and in the
+            local stage extended).
         image_encoder: frozen.
         stage: ``global`` or ``local``.
     """
@@ -112,7 +123,8 @@ class EliteNetwork(nn.Module):
         self.requires_grad_(False)
 
     def trained(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """What the stage trains: mapper and text K, V; in the local stage local mapper and local K, V instead."""
+        """What the stage trains: mapper and text K, V; in the local stage local mapper and local K,
+        V instead."""
         return self._local() if self.stage == LOCAL else self._global()
 
     def shipped(self) -> Iterator[tuple[str, nn.Parameter]]:
@@ -141,7 +153,8 @@ class EliteNetwork(nn.Module):
         )
 
     def encode_image(self, pixels_B3HW: Tensor) -> list[Tensor]:
-        """Hidden states (B, 1 + P, D) of image prompts in [-1, 1], deepest first; without gradients."""
+        """Hidden states (B, 1 + P, D) of image prompts in [-1, 1], deepest first; without
+        gradients."""
         with torch.no_grad():
             return self.image_encoder(pixels_B3HW)
 
@@ -156,10 +169,12 @@ class EliteNetwork(nn.Module):
     def encode_text(
         self, texts: Sequence[str], subject_words: Sequence[str], words_BED: Tensor
     ) -> Tensor:
-        """Text states (B, L, D) of texts whose subject word is replaced by words of an image prompt.
+        """Text states (B, L, D) of texts whose subject word is replaced by words of an image
+        prompt.
 
         Raises:
-            InputError: a subject word that does not stand in its text, or words the text encoder does not know.
+            InputError: a subject word that does not stand in its text, or words the text encoder
+                does not know.
         """
         return self.base.encode_text_with(texts, subject_words, words_BED)
 
@@ -176,7 +191,8 @@ class EliteNetwork(nn.Module):
         Args:
             states: of `encode_image`.
             foreground_BHW: where the image prompts show their subjects.
-            texts, subject_words: as in `encode_text`; the first of the words that replace a subject word stands where it stood.
+            texts, subject_words: as in `encode_text`; the first of the words that replace a subject
+                word stands where it stood.
             strength: the paper's lambda.
         Raises:
             InputError: a subject word that does not stand in its text.
@@ -206,8 +222,10 @@ def load_elite(
     """ELITE on a base: ``weights`` hold what was trained and replace the base's own.
 
     Args:
-        stage: of the network that is built; global weights may fill a local one, whose local attention then has yet to be trained.
-        base, image_encoder, weights: names of weights; no ``weights``: untrained mappers on the untouched base.
+        stage: of the network that is built; global weights may fill a local one, whose local
+            attention then has yet to be trained.
+        base, image_encoder, weights: names of weights; no ``weights``: untrained mappers on the
+            untouched base.
         dtype: as in `vbbench.networks.loading.load_network`; of everything.
     Raises:
         WeightsError: weights are missing, damaged, or of another stage or shape.

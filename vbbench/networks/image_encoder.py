@@ -1,7 +1,7 @@
 """The image encoder that conditions models: hidden states of an image prompt at several depths.
 
-transformers' ``CLIPVisionModel`` at both scales. The miniature one reads 64 px pictures through two strided convolutions
-first, because raw patches learn too slowly in the minutes it gets.
+transformers' ``CLIPVisionModel`` at both scales. The miniature one reads 64 px pictures through two
+strided convolutions first, because raw patches learn too slowly in the minutes it gets.
 
 B batch, P patches, D width.
 """
@@ -30,7 +30,8 @@ class ImageEncoderConfig:
         width, feed_forward, layers, heads: of the transformer.
         stem: channels of stride-2 convolutions in front of it; empty for none.
         levels: hidden states that are read after the last one: released 4, 8, 12, 16.
-        pixel_mean, pixel_std: by which pixels (0..1) are normalised first; empty: they stay in [-1, 1].
+        pixel_mean, pixel_std: by which pixels (0..1) are normalised first; empty: they stay in [-1,
+            1].
     """
 
     size: int = 224
@@ -70,7 +71,8 @@ MINI_IMAGE_ENCODER = ImageEncoderConfig(
 
 
 class ImageEncoder(nn.Module):
-    """Pictures to hidden states, the last one (without the final norm) first, then the chosen levels."""
+    """Pictures to hidden states, the last one (without the final norm) first, then the chosen
+    levels."""
 
     def __init__(self, config: ImageEncoderConfig) -> None:
         super().__init__()

@@ -1,7 +1,8 @@
-"""From weights files to networks: each is rebuilt from the configuration in its card and filled, nothing left over.
+"""From weights files to networks: each is rebuilt from the configuration in its card and filled,
+nothing left over.
 
-On the device ``meta`` networks are built without weights, to count parameters or to see that a recipe can be built at all; at scale
-sd14 no file is needed for that.
+On the device ``meta`` networks are built without weights, to count parameters or to see that a
+recipe can be built at all; at scale sd14 no file is needed for that.
 """
 
 from __future__ import annotations
@@ -33,11 +34,12 @@ def read_weights(
     device: str = "cpu",
     dtype: torch.dtype | None = None,
 ) -> tuple[dict[str, Tensor] | None, T]:
-    """The tensors stored under ``name`` (None on the device meta), and what ``build`` makes of the configuration in their card.
+    """The tensors stored under ``name`` (None on the device meta), and what ``build`` makes of the
+    configuration in their card.
 
     Args:
-        dtype: of the tensors, where what is built is to hold them themselves (see `_filled`): it is built without weights then. None:
-            float32, to be copied.
+        dtype: of the tensors, where what is built is to hold them themselves (see `_filled`): it is
+            built without weights then. None: float32, to be copied.
     """
     tensors, config = None, _configuration(name, scale) if device == META else None
     if config is None:
@@ -53,7 +55,8 @@ def read_weights(
 
 
 def _configuration(name: str, scale: str) -> Mapping[str, Any]:
-    """The configuration that goes with a name: of its card, or of the scale itself where there is no file."""
+    """The configuration that goes with a name: of its card, or of the scale itself where there is
+    no file."""
     from vbbench.networks import sd14
 
     known = sd14.configurations() if scale == "sd14" else {}
@@ -65,7 +68,8 @@ def _configuration(name: str, scale: str) -> Mapping[str, Any]:
 def _filled(
     module: nn.Module, tensors: dict[str, Tensor] | None, name: str, *, assign: bool = False
 ) -> None:
-    """Give a module its weights; what was built without any gets the tensors themselves, so that they are in memory once."""
+    """Give a module its weights; what was built without any gets the tensors themselves, so that
+    they are in memory once."""
     if tensors is not None:
         load_strictly(module, tensors, source=name, assign=assign)
         _number_positions(module)
@@ -73,7 +77,8 @@ def _filled(
 
 
 def _number_positions(module: nn.Module) -> None:
-    """CLIP's buffers of position numbers are in no file; a module that was built without weights lacks them."""
+    """CLIP's buffers of position numbers are in no file; a module that was built without weights
+    lacks them."""
     for owner in module.modules():
         for key, buffer in owner.named_buffers(recurse=False):
             if buffer.is_meta:
@@ -107,8 +112,9 @@ def load_network(
     """The text-to-video network stored under ``name``, frozen.
 
     Args:
-        dtype: read straight into it, without a copy in another; None: float32, copied into a network whose weights were drawn first
-            (which moves the global generator, as trainings that were recorded count on).
+        dtype: read straight into it, without a copy in another; None: float32, copied into a
+            network whose weights were drawn first (which moves the global generator, as trainings
+            that were recorded count on).
     """
     tensors, network = read_weights(
         name,
@@ -124,7 +130,8 @@ def load_network(
 def load_image_encoder(
     name: str, scale: str = "mini", device: str = "cpu", dtype: torch.dtype | None = None
 ) -> ImageEncoder:
-    """The conditioning image encoder stored under ``name``, frozen; ``dtype`` as in `load_network`."""
+    """The conditioning image encoder stored under ``name``, frozen; ``dtype`` as in
+    `load_network`."""
     tensors, encoder = read_weights(
         name,
         scale,
@@ -150,10 +157,13 @@ def load_videobooth(
     """VideoBooth on a base: ``weights`` hold what was trained and replace the base's own.
 
     Args:
-        stage: of the network that is built; coarse weights may fill a fine one, whose injection then starts from the base's K, V; a
-            coarse network takes the coarse path of fine weights and leaves out the rest.
-        base, image_encoder, weights: names of weights; no ``weights``: an untrained mapper on the untouched base.
-        noises_image_prompt: of a network that goes on being trained; where the weights have a fine path, they say it themselves.
+        stage: of the network that is built; coarse weights may fill a fine one, whose injection
+            then starts from the base's K, V; a coarse network takes the coarse path of fine weights
+            and leaves out the rest.
+        base, image_encoder, weights: names of weights; no ``weights``: an untrained mapper on the
+            untouched base.
+        noises_image_prompt: of a network that goes on being trained; where the weights have a fine
+            path, they say it themselves.
         dtype: as in `load_network`; of everything.
     Raises:
         WeightsError: weights are missing, damaged, or of another stage or shape.
@@ -192,11 +202,13 @@ def load_trained(
     may_lack: Collection[tuple[str, str]] = (),
     takes_part: Collection[tuple[str, str]] = (),
 ) -> Mapping[str, Any]:
-    """Fill a network on a base (it has a ``stage``) with what was trained, and give the configuration in the weights' card.
+    """Fill a network on a base (it has a ``stage``) with what was trained, and give the
+    configuration in the weights' card.
 
     Args:
         own: names of the network's parameters that are trained.
-        may_lack: (stage of the weights, stage of the network) where what the weights lack stays as it is in the network.
+        may_lack: (stage of the weights, stage of the network) where what the weights lack stays as
+            it is in the network.
         takes_part: the same where what the network lacks is left out.
     Raises:
         WeightsError: weights are missing, damaged, or of another stage or shape.
@@ -225,7 +237,8 @@ def fill(
     """Put what a method trained into its network, in place of the base's own.
 
     Args:
-        stored: by the network's names; differences to what the network holds now where the card's ``config`` says so.
+        stored: by the network's names; differences to what the network holds now where the card's
+            ``config`` says so.
     Raises:
         WeightsError: tensors of another shape.
     """
@@ -249,7 +262,8 @@ def _in_base(name: str) -> bool:
 
 
 def differences(network: nn.Module, untrained: nn.Module, names: set[str]) -> dict[str, Tensor]:
-    """What training changed of the base's parameters, and the others as they are; the inverse of `fill`.
+    """What training changed of the base's parameters, and the others as they are; the inverse of
+    `fill`.
 
     Args:
         network: trained.

@@ -1,4 +1,5 @@
-"""The text-to-video network: a text encoder and a video UNet, with everything needed to rebuild them from a weights card."""
+"""The text-to-video network: a text encoder and a video UNet, with everything needed to rebuild
+them from a weights card."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ from vbbench.networks.unet.unet import UNetConfig, VideoUNet
 
 # Tokenizers and text encoders behind one small interface, at both scales.
 #
-# The text encoder is transformers' ``CLIPTextModel`` at both: Stable Diffusion's (ViT-L/14, 12 layers of width 768) or a miniature one.
+# The text encoder is transformers' ``CLIPTextModel`` at both: Stable Diffusion's (ViT-L/14, 12
+# layers of width 768) or a miniature one.
 # B batch, L tokens, D width.
 
 
@@ -32,12 +34,14 @@ class Tokenizer(Protocol):
         ...
 
     def locate(self, text: str, word: str) -> tuple[int, int]:
-        """Position of the word's first token in the token ids of ``text``, and its number of tokens."""
+        """Position of the word's first token in the token ids of ``text``, and its number of
+        tokens."""
         ...
 
 
 class WordTokenizer:
-    """One token a word of a closed vocabulary: start token, words, then end tokens up to the full length.
+    """One token a word of a closed vocabulary: start token, words, then end tokens up to the full
+    length.
 
     Words are compared without case; punctuation is passed over.
     """
@@ -64,7 +68,8 @@ class WordTokenizer:
         return torch.tensor(rows, dtype=torch.int64).reshape(-1, self.max_length)
 
     def locate(self, text: str, word: str) -> tuple[int, int]:
-        """Token position and number of tokens of ``word`` (possibly several words) where it first stands in ``text``.
+        """Token position and number of tokens of ``word`` (possibly several words) where it first
+        stands in ``text``.
 
         Raises:
             InputError: the text does not hold the word.
@@ -79,7 +84,8 @@ class WordTokenizer:
 
 
 class ClipTokenizer:
-    """CLIP's byte pairs (open_clip's table of them): start token, text, then end tokens up to the full length, as Stable Diffusion pads."""
+    """CLIP's byte pairs (open_clip's table of them): start token, text, then end tokens up to the
+    full length, as Stable Diffusion pads."""
 
     start_id, end_id, vocab_size = 49406, 49407, 49408
 
@@ -161,7 +167,8 @@ def build_text_encoder(config: TextConfig, end_id: int) -> nn.Module:
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Sizes of text encoder and UNet, the diffusion process, and a miniature text encoder's words (none: CLIP's byte pairs)."""
+    """Sizes of text encoder and UNet, the diffusion process, and a miniature text encoder's words
+    (none: CLIP's byte pairs)."""
 
     unet: UNetConfig = field(default_factory=UNetConfig)
     text: TextConfig = field(default_factory=TextConfig)
@@ -189,7 +196,8 @@ def _tuple(value: Any) -> Any:
 
 
 def mini_config(vocabulary: Sequence[str], latent_channels: int = 48) -> NetworkConfig:
-    """The miniature network: 8 frames of 8 x 8 latent cells, two levels, x-prediction on a cosine schedule."""
+    """The miniature network: 8 frames of 8 x 8 latent cells, two levels, x-prediction on a cosine
+    schedule."""
     return NetworkConfig(
         unet=UNetConfig(
             in_channels=latent_channels,
@@ -225,10 +233,12 @@ def mini_config(vocabulary: Sequence[str], latent_channels: int = 48) -> Network
 
 
 class TextToVideoNetwork(nn.Module):
-    """Text encoder and UNet as one module; its state-dict keys start with ``text_encoder.`` and ``unet.``.
+    """Text encoder and UNet as one module; its state-dict keys start with ``text_encoder.`` and
+    ``unet.``.
 
     Attributes:
-        works_on: the device on which it is evaluated where that is not where its weights wait; None: it is.
+        works_on: the device on which it is evaluated where that is not where its weights wait;
+            None: it is.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -255,14 +265,16 @@ class TextToVideoNetwork(nn.Module):
     def encode_text_with(
         self, texts: Sequence[str], subject_words: Sequence[str], embeddings_BED: Tensor
     ) -> Tensor:
-        """Text states (B, L, D) of texts whose subject word is replaced by embeddings (VideoBooth, section 3.2).
+        """Text states (B, L, D) of texts whose subject word is replaced by embeddings (VideoBooth,
+        section 3.2).
 
         Args:
             texts: B texts.
             subject_words: the word of each that is replaced.
             embeddings_BED: what replaces it, in the text encoder's input space.
         Raises:
-            InputError: a subject word that does not stand in its text, or words the text encoder does not know.
+            InputError: a subject word that does not stand in its text, or words the text encoder
+                does not know.
         """
         places = [
             self.tokenizer.locate(text, word)

@@ -1,4 +1,5 @@
-"""Small GPUs: the table ``memory`` of a recipe's scale, and the parts of a model that are on the device only while they work."""
+"""Small GPUs: the table ``memory`` of a recipe's scale, and the parts of a model that are on the
+device only while they work."""
 
 from __future__ import annotations
 
@@ -23,10 +24,12 @@ class Memory:
     """What costs time and saves memory.
 
     Attributes:
-        offload: text encoder, image encoder, UNet and autoencoder are on the device one at a time, while they work, and wait in the
-            computer's memory; changes no number.
-        vae_slicing: the autoencoder decodes one frame at a time, not all of a batch's clips at once.
-        vae_tiling: the autoencoder decodes frames above its training size in overlapping tiles, whose seams are blended (diffusers).
+        offload: text encoder, image encoder, UNet and autoencoder are on the device one at a time,
+            while they work, and wait in the computer's memory; changes no number.
+        vae_slicing: the autoencoder decodes one frame at a time, not all of a batch's clips at
+            once.
+        vae_tiling: the autoencoder decodes frames above its training size in overlapping tiles,
+            whose seams are blended (diffusers).
     """
 
     offload: bool = False
@@ -38,7 +41,8 @@ def memory_of(settings: Mapping[str, Any], speed: Speed | None = None) -> Memory
     """The table ``memory`` of a recipe's scale.
 
     Raises:
-        RecipeError: unknown keys, values of another type, or offloading together with a switch of ``speed`` that forbids it.
+        RecipeError: unknown keys, values of another type, or offloading together with a switch of
+            ``speed`` that forbids it.
     """
     memory = read_table(Memory(), "memory", settings)
     for name in ("compiled", "cuda_graph"):
@@ -69,7 +73,8 @@ def parts_of(network: nn.Module, base: nn.Module, codec: FrameCodec) -> dict[str
 
 
 class Offload:
-    """Brings a part to the device when one of its modules is called, and puts back the part that was there before.
+    """Brings a part to the device when one of its modules is called, and puts back the part that
+    was there before.
 
     What waits is not copied back: its weights are frozen, so the originals never left.
 

@@ -1,7 +1,8 @@
-"""What the networks of scale sd14 look like, by the names of their weights; the same form as in the cards of weights files.
+"""What the networks of scale sd14 look like, by the names of their weights; the same form as in the
+cards of weights files.
 
-Sources: the configurations of CompVis/stable-diffusion-v1-4, stabilityai/sd-vae-ft-ema and openai/clip-vit-large-patch14, and
-VideoBooth's released code for what differs from them.
+Sources: the configurations of CompVis/stable-diffusion-v1-4, stabilityai/sd-vae-ft-ema and
+openai/clip-vit-large-patch14, and VideoBooth's released code for what differs from them.
 """
 
 from __future__ import annotations

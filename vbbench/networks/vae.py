@@ -1,4 +1,5 @@
-"""Stable Diffusion's autoencoder as a frame codec. B batch, T frames, H/W pixels, h/w latent cells."""
+"""Stable Diffusion's autoencoder as a frame codec. B batch, T frames, H/W pixels, h/w latent
+cells."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from torch import Tensor, nn
 class VaeCodec(nn.Module):
     """diffusers' ``AutoencoderKL``, frame by frame; latents are scaled to about unit variance.
 
-    Deterministic: the mean of what the encoder believes, not a draw from it (the released code draws).
+    Deterministic: the mean of what the encoder believes, not a draw from it (the released code
+        draws).
 
     Args:
         config: of ``AutoencoderKL``, as diffusers writes it.

@@ -1,4 +1,5 @@
-"""VideoBooth as one network: the text-to-video network, the image encoder, the mapper, and (fine stage) attention injection.
+"""VideoBooth as one network: the text-to-video network, the image encoder, the mapper, and (fine
+stage) attention injection.
 
 B batch, C latent channels, T frames, L text tokens, D width.
 """
@@ -19,13 +20,17 @@ STAGES = (COARSE, FINE, FINE_ONLY)
 
 
 class VideoBoothNetwork(nn.Module):
-    """Coarse embeddings in the place of the subject word (coarse path), and injected keys and values (fine path).
+    """Coarse embeddings in the place of the subject word (coarse path), and injected keys and
+    values (fine path).
 
     Args:
-        base: a text-to-video network; changed in place (its text attention is tuned, and injection enabled for the fine path).
+        base: a text-to-video network; changed in place (its text attention is tuned, and injection
+            enabled for the fine path).
         image_encoder: frozen.
-        stage: ``coarse``: the first path alone; ``fine``: both, the paper's model; ``fine-only``: the second alone, the word stays.
-        noises_image_prompt: the image prompt carries the video's noise, as in the paper; without, it is clean, and at timestep 0.
+        stage: ``coarse``: the first path alone; ``fine``: both, the paper's model; ``fine-only``:
+            the second alone, the word stays.
+        noises_image_prompt: the image prompt carries the video's noise, as in the paper; without,
+            it is clean, and at timestep 0.
 
     Attributes:
         mapper: None where there is no coarse path.
@@ -60,7 +65,8 @@ class VideoBoothNetwork(nn.Module):
         return self.stage != COARSE
 
     def trained(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """What the stage trains: mapper and text K, V (section 3.2); for the fine path the cross-frame K, V (section 3.3)."""
+        """What the stage trains: mapper and text K, V (section 3.2); for the fine path the
+        cross-frame K, V (section 3.3)."""
         if self.mapper is not None:
             yield from (
                 (f"mapper.{name}", parameter) for name, parameter in self.mapper.named_parameters()
@@ -76,7 +82,8 @@ class VideoBoothNetwork(nn.Module):
             )
 
     def embed_image(self, pixels_B3HW: Tensor) -> Tensor | None:
-        """Word embeddings (B, E, D) of image prompts in [-1, 1]; None where there is no coarse path."""
+        """Word embeddings (B, E, D) of image prompts in [-1, 1]; None where there is no coarse
+        path."""
         if self.mapper is None:
             return None
         with torch.no_grad():
@@ -86,10 +93,12 @@ class VideoBoothNetwork(nn.Module):
     def encode_text(
         self, texts: Sequence[str], subject_words: Sequence[str], embeddings_BED: Tensor | None
     ) -> Tensor:
-        """Text states (B, L, D) of texts whose subject word is replaced by an image prompt's embeddings, if there are any.
+        """Text states (B, L, D) of texts whose subject word is replaced by an image prompt's
+        embeddings, if there are any.
 
         Raises:
-            InputError: a subject word that does not stand in its text, or words the text encoder does not know.
+            InputError: a subject word that does not stand in its text, or words the text encoder
+                does not know.
         """
         if embeddings_BED is None:
             return self.base.encode_text(texts)

@@ -1,4 +1,5 @@
-"""``vbbench profile attention``: injection attention by every backend, over shapes, frames and resolutions."""
+"""``vbbench profile attention``: injection attention by every backend, over shapes, frames and
+resolutions."""
 
 from __future__ import annotations
 
@@ -120,7 +121,8 @@ class _Sum:
 
 
 def layer_rows(measured: Sequence[tuple[Case, Row]], ceilings: Sequence[Ceiling]) -> list[Row]:
-    """All attn1 layers of a network together, wherever every level of a size was measured; and what the dispatch gives."""
+    """All attn1 layers of a network together, wherever every level of a size was measured; and what
+    the dispatch gives."""
     found = []
     keys = dict.fromkeys(
         (size, row.section, row.device) for case, row in measured for size in case.layers
@@ -192,7 +194,8 @@ BASELINES = ("released", "concat")
 QUICK_SECONDS = 31.0
 """What a quick profile takes at most to measure; loading PyTorch and drawing come on top."""
 QUICK_ROUNDS, LARGE_SECONDS, SMALL_ROUNDS = 1, 0.5, 3
-"""Rounds of a quick profile before it looks at the verdicts: few where a round takes longer than so many seconds."""
+"""Rounds of a quick profile before it looks at the verdicts: few where a round takes longer than so
+many seconds."""
 FURTHER_ROUNDS, SLOW = 2, "released"
 CASE_SECONDS, FEWEST_ROUNDS, MOST_ROUNDS = 6.0, 3, 21
 ATTENTION_TARGETS = tuple(target for target in TARGETS if target.part == PART)
@@ -284,7 +287,8 @@ def _rounds(options: Options) -> Any:
 
 
 def _remembered(case: Case, options: Options) -> bool:
-    """Whether memory is measured: a fresh process each takes seconds, so a quick profile does what the targets are for."""
+    """Whether memory is measured: a fresh process each takes seconds, so a quick profile does what
+    the targets are for."""
     return not options.quick or any(
         target.quantity == MEMORY_SHARE and target.case == case.name for target in ATTENTION_TARGETS
     )
@@ -321,7 +325,8 @@ def _settle(
 
 
 def _in_doubt(bench: Bench, close: Sequence[Target]) -> set[str]:
-    """The variants of a case on which close verdicts rest: those of the case itself, or of all layers together."""
+    """The variants of a case on which close verdicts rest: those of the case itself, or of all
+    layers together."""
     names: set[str] = set()
     for target in close:
         if target.case == bench.case.name or (target.case == LAYERS and bench.case.layers):
@@ -345,7 +350,8 @@ def undecided(target: Target, check: Check) -> bool:
 
 
 def _merged(gaps: Sequence[Gap], cases: int) -> list[Gap]:
-    """One gap where a variant was refused several cases for the same reason; no case is named where it was all of them."""
+    """One gap where a variant was refused several cases for the same reason; no case is named where
+    it was all of them."""
     found: dict[tuple[str, str, str], list[str]] = {}
     for gap in gaps:
         found.setdefault((gap.variant, gap.dtype, gap.reason), []).append(gap.case)

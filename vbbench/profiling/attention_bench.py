@@ -1,4 +1,5 @@
-"""One case of injection attention at work: its inputs, its variants, their clock, memory and error."""
+"""One case of injection attention at work: its inputs, its variants, their clock, memory and
+error."""
 
 from __future__ import annotations
 
@@ -47,7 +48,8 @@ class Work:
 
 @dataclass(frozen=True)
 class Inputs:
-    """Queries, keys, values, the image prompt's keys and values, and, for a backward pass, the output's gradient."""
+    """Queries, keys, values, the image prompt's keys and values, and, for a backward pass, the
+    output's gradient."""
 
     tensors: tuple[Tensor, ...]
     grad_output: Tensor | None = field(default=None, repr=False)
@@ -135,7 +137,8 @@ def _kernel(name: str) -> AbstractContextManager[Any]:
 
 
 class Runner:
-    """What is timed: a call with the next inputs; and how much of this process's time was the system's."""
+    """What is timed: a call with the next inputs; and how much of this process's time was the
+    system's."""
 
     def __init__(self, variant: str, inputs: Sequence[Inputs]) -> None:
         self._variant, self._following = variant, Rotating(inputs)
@@ -182,7 +185,8 @@ def preparation(variant: str, work: Work) -> dict[str, Any]:
 
 
 def operations(variant: str, work: Work) -> Operations | None:
-    """What a variant does, counted without doing it; None where PyTorch does not see into it (a kernel of its own).
+    """What a variant does, counted without doing it; None where PyTorch does not see into it (a
+    kernel of its own).
 
     Raises:
         UncountedError: one of PyTorch's own products has no formula.
@@ -222,7 +226,8 @@ def make_inputs_without_numbers(work: Work) -> Inputs:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """PyTorch warns of every kernel that it does not choose; that a variant failed is told as its gap."""
+    """PyTorch warns of every kernel that it does not choose; that a variant failed is told as its
+    gap."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -230,8 +235,10 @@ def quiet() -> Iterator[None]:
 
 # How far a variant's numbers are from the formula in float64, on the very clip that is timed.
 #
-# A backend may take another way for a few frames than for many, so that the variant computes all of them; the formula in float64 would
-# take long for all, so that it computes a few: every frame needs only itself, its predecessor and frame 0.
+# A backend may take another way for a few frames than for many, so that the variant computes all of
+# them; the formula in float64 would
+# take long for all, so that it computes a few: every frame needs only itself, its predecessor and
+# frame 0.
 
 
 def checked_frames(frames: int) -> list[int]:
@@ -242,7 +249,8 @@ def checked_frames(frames: int) -> list[int]:
 class Errors:
     """Errors of variants against the formula in float64, which is computed once.
 
-    With gradients the output's gradient is 0 at frames that are not checked, so that nothing hangs on them.
+    With gradients the output's gradient is 0 at frames that are not checked, so that nothing hangs
+    on them.
     """
 
     def __init__(self, work: Work) -> None:
@@ -260,7 +268,8 @@ class Errors:
         self._expected = self._compute(self._inputs, work)
 
     def _compute(self, inputs: Inputs, work: Work) -> list[Tensor]:
-        """The output at the checked frames, (B, checked, L, N, D); then the gradients of all inputs, if wanted."""
+        """The output at the checked frames, (B, checked, L, N, D); then the gradients of all
+        inputs, if wanted."""
         # A clip of the checked frames and their predecessors, each right before its successor.
         few = sorted({each for frame in self._checked for each in (max(frame - 1, 0), frame)})
         clip, images = inputs.tensors[:3], inputs.tensors[3:]
@@ -280,7 +289,8 @@ class Errors:
         return [*found, *gradients[3:]]
 
     def of(self, variant: str) -> float | None:
-        """The largest deviation over the largest value, of the output and of each gradient; None where it was not measured.
+        """The largest deviation over the largest value, of the output and of each gradient; None
+        where it was not measured.
 
         NaN where anything is not a number, or not finite.
         """

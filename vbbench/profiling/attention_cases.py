@@ -1,4 +1,5 @@
-"""Which injection attentions are profiled: the layers of both scales, more and fewer frames, smaller and larger videos."""
+"""Which injection attentions are profiled: the layers of both scales, more and fewer frames,
+smaller and larger videos."""
 
 from __future__ import annotations
 
@@ -14,9 +15,11 @@ FRAMES, SIZES = (2, 4, 8, 16), (128, 256, 512)
 SIZE, FRAME_COUNT, MINI_FRAMES = 256, 16, 8
 """The real size's pixels and frames; the miniature's frames."""
 LATENT = 8
-"""Pixels a side that one token of the top level stands for; each level below takes twice as many."""
+"""Pixels a side that one token of the top level stands for; each level below takes twice as
+many."""
 LEVELS = ((40, 5), (80, 5), (160, 5), (160, 1))
-"""Head dimension and number of attn1 layers of Stable Diffusion 1.4's levels, each of `HEADS` heads."""
+"""Head dimension and number of attn1 layers of Stable Diffusion 1.4's levels, each of `HEADS`
+heads."""
 HEADS = 8
 MINI = ((64, 32, 3), (16, 32, 5))
 """Tokens, head dimension and heads of the miniature's levels."""
@@ -100,7 +103,8 @@ def _shape(tokens: int, dim: int, frames: int) -> Shape:
 
 
 def _once(cases: Iterable[Case]) -> list[Case]:
-    """Equal shapes as one case: what is a level of one size may be another level of a smaller one."""
+    """Equal shapes as one case: what is a level of one size may be another level of a smaller
+    one."""
     found: dict[Shape, Case] = {}
     for case in cases:
         known = found.setdefault(case.shape, case)

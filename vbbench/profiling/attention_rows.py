@@ -1,4 +1,5 @@
-"""From a case of injection attention to its rows: what can run is timed side by side, what cannot is told as a gap."""
+"""From a case of injection attention to its rows: what can run is timed side by side, what cannot
+is told as a gap."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ class Bench:
         case: what is computed.
         dtype: name of the element type.
         backends: whom to try.
-        options: device, threads, gradients; a quick one tries only `QUICK_VARIANTS` and the dispatched backend.
+        options: device, threads, gradients; a quick one tries only `QUICK_VARIANTS` and the
+            dispatched backend.
         clock: see `vbbench.profiling.measure.clock_for`.
     """
 
@@ -181,7 +183,8 @@ class Bench:
         return reason is None
 
     def _fits(self, name: str, counted: Operations | None) -> bool:
-        """Not what would swap, or be killed: one of its operations alone touches more than there is."""
+        """Not what would swap, or be killed: one of its operations alone touches more than there
+        is."""
         if counted is None or counted.largest <= (free := free_bytes(self.work.device)):
             return True
         self._gap(

@@ -1,7 +1,9 @@
-"""What the device can do at most, measured where the profile is: products of matrices a second, and bytes copied a second.
+"""What the device can do at most, measured where the profile is: products of matrices a second, and
+bytes copied a second.
 
-A computation that needs so many operations and so many bytes takes at least the longer of the two times (Williams, Waterman and
-Patterson 2009, the roofline). Exponentials are not in it: attention with small heads can be bound by them, and then stays below.
+A computation that needs so many operations and so many bytes takes at least the longer of the two
+times (Williams, Waterman and Patterson 2009, the roofline). Exponentials are not in it: attention
+with small heads can be bound by them, and then stays below.
 """
 
 from __future__ import annotations

@@ -45,7 +45,8 @@ SHORT: Mapping[str, Any] = {"num_frames": 2, "num_inference_steps": 1}
 
 @dataclass
 class Stopwatch:
-    """Seconds between the beginnings of parts; CPU time of the process on a CPU with one thread, else on the wall."""
+    """Seconds between the beginnings of parts; CPU time of the process on a CPU with one thread,
+    else on the wall."""
 
     device: str
     threads: int
@@ -76,8 +77,8 @@ def profile(options: Options) -> Record:
     `Options.further`: ``models`` (names), ``batch`` (clips at once; None: the recipe's).
 
     Raises:
-        UsageError: unknown models, models that must be fitted or are no latent video model, or options of other profiles,
-            or more clips at once than the suite has items.
+        UsageError: unknown models, models that must be fitted or are no latent video model, or
+            options of other profiles, or more clips at once than the suite has items.
     """
     if options.backward or options.backends or options.dtypes or options.frames or options.sizes:
         raise UsageError(
@@ -224,7 +225,8 @@ def settings_facts(model: LatentVideoModel, params: SamplingParams) -> dict[str,
 
 
 def operations(batch: Batch, period: int, device: str) -> float:
-    """Operations of the products of a batch. Every ``period`` steps have as many, so one period more than a few steps tells of them all."""
+    """Operations of the products of a batch. Every ``period`` steps have as many, so one period
+    more than a few steps tells of them all."""
 
     def of(steps: int) -> float:
         few = replace(batch.params, num_inference_steps=steps)
@@ -248,7 +250,8 @@ def _measured(batch: Batch, options: Options) -> dict[str, float]:
 
 
 def prepared(folder: str, training_seed: int, clips: int) -> Callable[[], object]:
-    """For a fresh process on the CPU: making a batch, the model loaded and the code too, by a clip of a step and few frames."""
+    """For a fresh process on the CPU: making a batch, the model loaded and the code too, by a clip
+    of a step and few frames."""
     recipe = load_recipe(Path(folder))
     batch = batch_of(
         with_training_seed(recipe, training_seed) if training_seed else recipe,
@@ -262,7 +265,8 @@ def prepared(folder: str, training_seed: int, clips: int) -> Callable[[], object
 
 
 def return_freed_memory() -> None:
-    """Hand what was freed back to the system, where the C library can; else a call would use it again unseen."""
+    """Hand what was freed back to the system, where the C library can; else a call would use it
+    again unseen."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):  # of another C library
         ctypes.CDLL(None).malloc_trim(0)

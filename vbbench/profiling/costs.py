@@ -1,6 +1,7 @@
 """What a computation needs, by formula, and what a formulation of it moves, operation by operation.
 
-Shape suffixes: B batch, T frames, L tokens of a frame, M tokens of the image prompt, N heads, D head dimension.
+Shape suffixes: B batch, T frames, L tokens of a frame, M tokens of the image prompt, N heads, D
+head dimension.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 # Operations of PyTorch's fused attention kernels, by our own formulas.
 #
-# Which kernels PyTorch's own counter has a formula for changes with its version: before 2.15 it counted nothing for the CPU's fused
+# Which kernels PyTorch's own counter has a formula for changes with its version: before 2.15 it
+# counted nothing for the CPU's fused
 # attention. These formulas stand for all of them, on every device, and replace the counter's own.
 #
-# Shapes: query (B, N, Q, D), key (B, N, K, D), value (B, N, K, E); B batch, N heads, Q queries, K keys, D and E head dimensions.
+# Shapes: query (B, N, Q, D), key (B, N, K, D), value (B, N, K, E); B batch, N heads, Q queries, K
+# keys, D and E head dimensions.
 
 Formula = Callable[..., int]
 
@@ -35,13 +38,15 @@ FORWARD = (
 """Operators that compute softmax(q k^T) v; their arguments begin with query, key, value."""
 
 BACKWARD = tuple(f"{name}_backward" for name in FORWARD)
-"""Operators of their gradients; their arguments begin with the output's gradient, query, key, value."""
+"""Operators of their gradients; their arguments begin with the output's gradient, query, key,
+value."""
 
 
 def forward_flops(
     query: Sequence[int], key: Sequence[int], value: Sequence[int], *_: Any, **__: Any
 ) -> int:
-    """Operations of the two products of an attention: scores (Q x D x K) and weighted values (Q x K x E); 2 a multiply-add.
+    """Operations of the two products of an attention: scores (Q x D x K) and weighted values (Q x K
+    x E); 2 a multiply-add.
 
     Args:
         query, key, value: shapes, see the module.
@@ -61,8 +66,8 @@ def backward_flops(
 ) -> int:
     """Operations of the five products of a fused attention's gradients.
 
-    The kernels do not store the scores: they compute them again (D), and then the gradients of values and of probabilities (E each), of
-    queries and of keys (D each).
+    The kernels do not store the scores: they compute them again (D), and then the gradients of
+    values and of probabilities (E each), of queries and of keys (D each).
 
     Args:
         query, key, value: shapes, see the module.
@@ -73,7 +78,8 @@ def backward_flops(
 
 
 def attention_formulas() -> Mapping[Any, Formula]:
-    """Operator -> formula of shapes, for the operators that this version of PyTorch has; a ``custom_mapping`` of its counter."""
+    """Operator -> formula of shapes, for the operators that this version of PyTorch has; a
+    ``custom_mapping`` of its counter."""
     named = {**dict.fromkeys(FORWARD, forward_flops), **dict.fromkeys(BACKWARD, backward_flops)}
     return {
         getattr(torch.ops.aten, name): formula
@@ -83,7 +89,8 @@ def attention_formulas() -> Mapping[Any, Formula]:
 
 
 BACKWARD_PRODUCTS = 2.0
-"""A backward pass of attention has four products (to values, probabilities, queries, keys) where the forward pass has two."""
+"""A backward pass of attention has four products (to values, probabilities, queries, keys) where
+the forward pass has two."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +111,9 @@ class Shape:
 
 
 def needed_flops(shape: Shape, grad: bool = False) -> float:
-    """Operations of the products of injection attention, each key read once: frames 0 and 1 read L keys, later ones 2 L, and frame 0's
-    values M + L before; 4 D a query, key and head. Softmax and merging are not counted."""
+    """Operations of the products of injection attention, each key read once: frames 0 and 1 read L
+    keys, later ones 2 L, and frame 0's values M + L before; 4 D a query, key and head. Softmax and
+    merging are not counted."""
     keys = shape.tokens * (min(shape.frames, 2) + 2 * max(shape.frames - 2, 0))
     keys += shape.image_tokens + shape.tokens if shape.image_tokens else 0
     forward = 4.0 * shape.batch * shape.width * shape.tokens * keys
@@ -113,8 +121,9 @@ def needed_flops(shape: Shape, grad: bool = False) -> float:
 
 
 def least_bytes(shape: Shape, itemsize: int, grad: bool = False) -> float:
-    """Queries, keys, values and the image prompt's keys and values read once, the output written once; backward, all of it and the
-    output's gradient read once more, and five gradients written."""
+    """Queries, keys, values and the image prompt's keys and values read once, the output written
+    once; backward, all of it and the output's gradient read once more, and five gradients
+    written."""
     inputs = shape.width * shape.batch * (3 * shape.frames * shape.tokens + 2 * shape.image_tokens)
     output = shape.width * shape.batch * shape.frames * shape.tokens
     elements = (inputs + output) + (inputs + 2 * output + inputs if grad else 0)
@@ -123,8 +132,8 @@ def least_bytes(shape: Shape, itemsize: int, grad: bool = False) -> float:
 
 @dataclass(frozen=True)
 class Operations:
-    """What a call did: floating point operations of its products, bytes its operations moved, and the most bytes that one of them
-    touched, which is memory that was held at once."""
+    """What a call did: floating point operations of its products, bytes its operations moved, and
+    the most bytes that one of them touched, which is memory that was held at once."""
 
     flops: float
     bytes: float
@@ -134,8 +143,9 @@ class Operations:
 def count_operations(run: Callable[[], object]) -> Operations:
     """Count what a call does.
 
-    Each operation reads each of its inputs once and writes its output once; views move nothing, and of an expanded tensor only what is
-    stored is read. What an operation moves within itself is not seen: a fused attention counts as its inputs and outputs.
+    Each operation reads each of its inputs once and writes its output once; views move nothing, and
+    of an expanded tensor only what is stored is read. What an operation moves within itself is not
+    seen: a fused attention counts as its inputs and outputs.
 
     Raises:
         UncountedError: a product was done by an operator whose operations nobody has a formula for.

@@ -1,4 +1,5 @@
-"""Numbers that are none: they must be seen, must not pass for good ones, and cannot be written as JSON."""
+"""Numbers that are none: they must be seen, must not pass for good ones, and cannot be written as
+JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from typing import Any
 from vbbench.profiling.record import BROKEN, Check, Gap, Record, Row
 
 NOT_FINITE = "not_finite"
-"""The fact that names those numbers of a row, of its errors and differences, that came out as NaN or infinite."""
+"""The fact that names those numbers of a row, of its errors and differences, that came out as NaN
+or infinite."""
 TIMES = ("median_seconds", "min_seconds", "spread", "first_seconds")
 """Without which a row is none."""
 
@@ -26,7 +28,8 @@ def worst(values: Iterable[float]) -> float:
 
 
 def finite(record: Record) -> Record:
-    """The same record as JSON can hold it: a number that is none becomes None, a row without a time a gap."""
+    """The same record as JSON can hold it: a number that is none becomes None, a row without a time
+    a gap."""
     good = [row for row in record.rows if all(math.isfinite(getattr(row, name)) for name in TIMES)]
     lost = [row for row in record.rows if not any(row is other for other in good)]
     gaps = (

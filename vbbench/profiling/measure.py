@@ -1,8 +1,9 @@
 """The clock: how long variants of one computation take, side by side.
 
-Variants run in turn, so that a busy minute of a shared machine hits all of them. With one thread on the CPU the time is the process's
-own CPU time, which neighbours move least; with more it is the time on the wall; on a GPU it is the time between two events of its
-stream. Inputs should rotate beyond the caches: see `Rotating`.
+Variants run in turn, so that a busy minute of a shared machine hits all of them. With one thread on
+the CPU the time is the process's own CPU time, which neighbours move least; with more it is the
+time on the wall; on a GPU it is the time between two events of its stream. Inputs should rotate
+beyond the caches: see `Rotating`.
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ class Rotating(Generic[Item]):
 
 
 def clock_for(device: str, threads: int = 1) -> Clock:
-    """How time is taken on ``cpu`` or ``cuda``; CPU time of several threads would be their sum, which nobody waits for."""
+    """How time is taken on ``cpu`` or ``cuda``; CPU time of several threads would be their sum,
+    which nobody waits for."""
     if device == "cuda":
         return cuda_seconds
     return cpu_seconds if threads == 1 else wall_seconds
@@ -93,7 +95,8 @@ def interleaved(
     device: str = "cpu",
     clock: Clock | None = None,
 ) -> dict[str, Timing]:
-    """Time variants side by side: a first call each, then rounds in each of which every variant runs once.
+    """Time variants side by side: a first call each, then rounds in each of which every variant
+    runs once.
 
     Each round begins with another variant. What a variant returns is dropped at once.
 
@@ -118,8 +121,9 @@ class Meter:
     Args:
         variants: name -> what to run.
         clock: see `clock_for`.
-        sample_seconds: a variant quicker than this runs several times a round, and its figure is their mean: a single call would be
-            near what the clock itself costs. 0: every figure is one call.
+        sample_seconds: a variant quicker than this runs several times a round, and its figure is
+            their mean: a single call would be near what the clock itself costs. 0: every figure is
+            one call.
     """
 
     def __init__(
@@ -190,9 +194,11 @@ def ratio(slow: Timing, fast: Timing) -> float:
 
 
 def median_error(spread: float, rounds: int) -> float:
-    """About how far off a median may be, relative: its standard error is 0.93 interquartile ranges over the root of the rounds.
+    """About how far off a median may be, relative: its standard error is 0.93 interquartile ranges
+    over the root of the rounds.
 
-    (Of a normal distribution: 1.2533 standard deviations over the root, and an interquartile range is 1.349 of them.)
+    (Of a normal distribution: 1.2533 standard deviations over the root, and an interquartile range
+    is 1.349 of them.)
     """
     return 0.93 * spread / math.sqrt(rounds)
 

@@ -1,4 +1,5 @@
-"""The scales: the most memory that one call holds beyond its inputs, measured in a process that did nothing else."""
+"""The scales: the most memory that one call holds beyond its inputs, measured in a process that did
+nothing else."""
 
 from __future__ import annotations
 
@@ -25,8 +26,8 @@ SHARE_OF_FREE_MEMORY = 0.6
 def peak_of(run: Callable[[], object], device: str) -> float:
     """The most memory during one call beyond what was held just before it, in MB (10^6 bytes).
 
-    On the CPU resident memory of this process, so call it in a fresh one (`peak_in_fresh_process`): what an earlier call freed would be
-    used again unseen. On CUDA what PyTorch allocated.
+    On the CPU resident memory of this process, so call it in a fresh one (`peak_in_fresh_process`):
+    what an earlier call freed would be used again unseen. On CUDA what PyTorch allocated.
     """
     memory = PeakMemory(device)
     before = _held_mb(device)
@@ -43,8 +44,8 @@ def peak_in_fresh_process(
     """The peak of a call on the CPU, in MB, by `vbbench.profiling.worker`.
 
     Args:
-        target: ``module:function``; with the arguments it makes the inputs, calls the code once on tiny ones (so that loading it is not
-            counted), and returns what is to be called.
+        target: ``module:function``; with the arguments it makes the inputs, calls the code once on
+            tiny ones (so that loading it is not counted), and returns what is to be called.
         arguments: whatever JSON holds.
         threads: of PyTorch.
         timeout: seconds.
@@ -100,7 +101,8 @@ def _held_mb(device: str) -> float:
 
 
 def _environment(threads: int) -> dict[str, str]:
-    """The other Python finds this very package, and its libraries start no more threads than asked for."""
+    """The other Python finds this very package, and its libraries start no more threads than asked
+    for."""
     here = str(PACKAGE.parent)
     paths = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
     return {

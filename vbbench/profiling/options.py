@@ -1,4 +1,5 @@
-"""What a profile is asked for: the same for all of them. Standard library only, for the command line."""
+"""What a profile is asked for: the same for all of them. Standard library only, for the command
+line."""
 
 from __future__ import annotations
 
@@ -77,7 +78,8 @@ def command(part: str, options: Options) -> str:
 
 
 def refuse_unknown_names(what: str, names: Iterable[str] | None, known: Collection[str]) -> None:
-    """Does nothing if all names are known; ``what`` has a place for one: ``way {!r} to compute a step``.
+    """Does nothing if all names are known; ``what`` has a place for one: ``way {!r} to compute a
+    step``.
 
     Raises:
         UsageError: for the first that is not.

@@ -16,18 +16,21 @@ class Row:
 
     Attributes:
         part: what is profiled: ``attention``, ``step``, ...
-        case: shape and frames in words; variants of equal `case`, `dtype`, `grad` and `device` did the same work.
+        case: shape and frames in words; variants of equal `case`, `dtype`, `grad` and `device` did
+            the same work.
         variant: how it was computed: a backend, a switch.
         exact: whether it gives the same numbers as the formula, up to rounding.
         device: ``cpu`` or ``cuda``.
         dtype: name of the element type.
         grad: forward and backward with gradients; else forward without.
-        median_seconds, min_seconds, spread, rounds: of a call; the spread is the interquartile range over the median.
+        median_seconds, min_seconds, spread, rounds: of a call; the spread is the interquartile
+            range over the median.
         first_seconds: of the first call, compilation included.
         peak_memory_mb: most memory beyond the inputs, in MB (10^6 bytes).
         flops: floating point operations that are needed, whatever the variant does.
         bytes: least traffic to and from memory: inputs once, outputs once.
-        roofline: share of what the device's ceilings allow: time needed at least over `median_seconds`.
+        roofline: share of what the device's ceilings allow: time needed at least over
+            `median_seconds`.
         error: largest deviation from float64 over the largest value.
         facts: whatever else there is, in words and numbers.
     """
@@ -69,7 +72,8 @@ class Section:
 
 @dataclass(frozen=True)
 class Gap:
-    """What was to be measured and was not; `variant` and `dtype` may be empty where it concerns all."""
+    """What was to be measured and was not; `variant` and `dtype` may be empty where it concerns
+    all."""
 
     part: str
     case: str
@@ -113,7 +117,8 @@ class Check:
 
 @dataclass(frozen=True)
 class Ceiling:
-    """What the device reached at most: `kind` is ``matmul`` (operations a second) or ``copy`` (bytes a second)."""
+    """What the device reached at most: `kind` is ``matmul`` (operations a second) or ``copy``
+    (bytes a second)."""
 
     kind: str
     dtype: str
@@ -165,8 +170,8 @@ class Record:
 
 
 def best_peer(rows: Sequence[Row], row: Row, name: str) -> Row | None:
-    """The quickest row that did the same work as ``row`` in the same run by the variant ``name`` or a kind of it (``concat``, ``concat
-    cudnn``); None if there is none."""
+    """The quickest row that did the same work as ``row`` in the same run by the variant ``name`` or
+    a kind of it (``concat``, ``concat cudnn``); None if there is none."""
     same = (
         other
         for other in rows

@@ -1,4 +1,5 @@
-"""A profile's record as JSON: written the same for the same record, and read back with suspicion."""
+"""A profile's record as JSON: written the same for the same record, and read back with
+suspicion."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""``vbbench profile step``: a guided denoising step, from the released formulation to what the models run, one removal at a time."""
+"""``vbbench profile step``: a guided denoising step, from the released formulation to what the
+models run, one removal at a time."""
 
 from __future__ import annotations
 
@@ -55,15 +56,16 @@ LOWER_PRECISION = (
     ("bfloat16, all switches", "compiled CUDA graph", 3.0),
     ("the same, image prompt kept", "compiled CUDA graph and image prompt kept", 4.0),
 )
-"""Name, variant and bound of the targets against the released formulation in float32 without TF32."""
+"""Name, variant and bound of the targets against the released formulation in float32 without
+TF32."""
 QUICK = (RELEASED, PRODUCTION, *(variant for _, variant, _ in LOWER_PRECISION))
 
 
 def profile(options: Options) -> Record:
     """Measure.
 
-    `Options.further`: ``scale`` (``small`` or ``sd14``), ``rounds`` (None: by scale and device), ``ways`` (names in `WAYS`; None: all that
-    run here and do not take long to set up).
+    `Options.further`: ``scale`` (``small`` or ``sd14``), ``rounds`` (None: by scale and device),
+    ``ways`` (names in `WAYS`; None: all that run here and do not take long to set up).
 
     Raises:
         UsageError: unknown names, sizes that cannot be, or options of other profiles.
@@ -133,7 +135,8 @@ def _measure(
 
 @contextmanager
 def _compiler(wanted: bool) -> Iterator[None]:
-    """A compiler that remembers nothing of earlier cases, and that fails, where it can, instead of leaving code as it is unasked."""
+    """A compiler that remembers nothing of earlier cases, and that fails, where it can, instead of
+    leaving code as it is unasked."""
     if not wanted:
         yield
         return
@@ -172,7 +175,8 @@ def _dtypes(options: Options) -> tuple[str, ...]:
 
 
 def _rounds(case: Case, options: Options) -> int:
-    """0: a step takes so long that its first call is its figure (nothing is compiled or loaded in it worth a second)."""
+    """0: a step takes so long that its first call is its figure (nothing is compiled or loaded in
+    it worth a second)."""
     asked = options.further.get("rounds")
     slow = options.device == "cpu" and case.scale == "sd14"
     if asked is None:
@@ -220,7 +224,8 @@ def _find(rows: Sequence[Row], variant: str, dtype: str, case: str) -> Row | Non
 def _numbers(
     rows: Sequence[Row], options: Options, environment: Mapping[str, Any]
 ) -> Iterator[Check]:
-    """Whether exact rows are; what was measured counts anywhere, what was not where the targets are for."""
+    """Whether exact rows are; what was measured counts anywhere, what was not where the targets are
+    for."""
     missed = not elsewhere("cuda", options, environment) and not options.narrowed
     for fact, words in (
         (DIFFERENCE, "prediction of any exact variant"),

@@ -90,8 +90,9 @@ def cases(
 def build_network(case: Case, device: str, dtype: torch.dtype, seed: int = 0) -> VideoUNet:
     """A network of random weights, written once where it will stay.
 
-    The weights keep the size of what passes through them (matrices and kernels: variance 1 / inputs; queries' and keys' 1.6 times
-    that deviation, so that attention is neither flat nor a choice of one), as the project's golden files do.
+    The weights keep the size of what passes through them (matrices and kernels: variance 1 /
+    inputs; queries' and keys' 1.6 times that deviation, so that attention is neither flat nor a
+    choice of one), as the project's golden files do.
     """
     with torch.device("meta"):
         unet = VideoUNet(case.config)
@@ -109,7 +110,8 @@ def build_network(case: Case, device: str, dtype: torch.dtype, seed: int = 0) ->
 
 
 def build_inputs(case: Case, device: str, dtype: torch.dtype, seed: int = 1) -> StepInputs:
-    """A step in the middle of a clip, the image prompt with noise of its own in every frame, as released."""
+    """A step in the middle of a clip, the image prompt with noise of its own in every frame, as
+    released."""
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int) -> Tensor:
@@ -124,7 +126,8 @@ def build_inputs(case: Case, device: str, dtype: torch.dtype, seed: int = 1) -> 
 
 
 def with_image_frames(inputs: StepInputs, first_only: bool) -> StepInputs:
-    """The same step with the image prompt's first frame alone, or with that frame in all of them."""
+    """The same step with the image prompt's first frame alone, or with that frame in all of
+    them."""
     if inputs.image is None:
         return inputs
     latent = inputs.image.latent_BCTHW

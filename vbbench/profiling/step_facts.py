@@ -1,4 +1,5 @@
-"""What there is to say of a step beside its time: how far its numbers are off, what it needs at least, what it holds in memory."""
+"""What there is to say of a step beside its time: how far its numbers are off, what it needs at
+least, what it holds in memory."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ COUNTED_BACKEND = "plain"
 
 
 def stored_bytes(case: Case, dtype: str) -> int:
-    """What the released formulation holds at once in its largest layer: the scores before and after the softmax."""
+    """What the released formulation holds at once in its largest layer: the scores before and after
+    the softmax."""
     tokens = case.latent**2
     return (
         2
@@ -41,7 +43,8 @@ def stored_bytes(case: Case, dtype: str) -> int:
 
 
 def checking_bytes(case: Case) -> int:
-    """What `in_float64` takes at most: scores, and weights that are converted while a copy of them is there."""
+    """What `in_float64` takes at most: scores, and weights that are converted while a copy of them
+    is there."""
     with torch.device("meta"):
         weights = sum(parameter.numel() for parameter in VideoUNet(case.config).parameters())
     return stored_bytes(case, "float64") + 2 * weights * torch.float64.itemsize
@@ -68,9 +71,11 @@ def in_float64(unet: VideoUNet, inputs: StepInputs) -> Tensor:
 
 @torch.no_grad()
 def several_steps(step: Step, first: StepInputs, steps: int = DDIM_STEPS) -> list[Tensor]:
-    """The latent after each of some DDIM steps; the image prompt is noised anew at each, frame by frame, as released.
+    """The latent after each of some DDIM steps; the image prompt is noised anew at each, frame by
+    frame, as released.
 
-    ``first.image`` holds the image prompt's clean latent here, and ``first.sample_BCTHW`` the noise.
+    ``first.image`` holds the image prompt's clean latent here, and ``first.sample_BCTHW`` the
+    noise.
     """
     scheduler = make_scheduler("ddim")
     scheduler.set_timesteps(steps)
@@ -117,7 +122,8 @@ def least(case: Case, dtype: str, ceilings: Sequence[Ceiling]) -> Least:
 
 @cache
 def flops_of(case: Case, removals: Removals) -> tuple[float, dict[str, float]]:
-    """Operations of the released formulation, or of what is left of it, all and by kind of layer; nothing is computed."""
+    """Operations of the released formulation, or of what is left of it, all and by kind of layer;
+    nothing is computed."""
     with torch.device("meta"):
         unet = VideoUNet(case.config).eval()
     return count_flops(
@@ -126,7 +132,8 @@ def flops_of(case: Case, removals: Removals) -> tuple[float, dict[str, float]]:
 
 
 def prepared(way: str, scale: str, latent: int, frames: int, dtype: str) -> Callable[[], object]:
-    """What a fresh process calls to weigh a step: everything made, and the code loaded by a step on a tiny clip."""
+    """What a fresh process calls to weigh a step: everything made, and the code loaded by a step on
+    a tiny clip."""
     case = replace(cases(scale)[0], latent=latent, frames=frames)
     unet = build_network(case, "cpu", getattr(torch, dtype))
     inputs, tiny = (

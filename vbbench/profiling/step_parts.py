@@ -78,7 +78,8 @@ def seconds_meter(device: str) -> Callable[[], float]:
 def seconds_released(
     unet: VideoUNet, inputs: StepInputs, device: str, removals: Removals
 ) -> dict[str, float]:
-    """Kind of layer -> seconds of one step of the released formulation, or of what is left of it."""
+    """Kind of layer -> seconds of one step of the released formulation, or of what is left of
+    it."""
     tally = Tally(seconds_meter(device))
     kept = keep_text(unet, inputs)
     return tally.total(lambda: guided_step(unet, inputs, Way(removals, tally.scope), kept=kept))
@@ -121,7 +122,8 @@ def layers_by_kind(unet: VideoUNet) -> dict[nn.Module, str]:
 def count_flops(
     unet: VideoUNet, inputs: StepInputs, removals: Removals
 ) -> tuple[float, dict[str, float]]:
-    """Floating point operations of a step's products and convolutions, all and by kind; a multiplication and an addition are two.
+    """Floating point operations of a step's products and convolutions, all and by kind; a
+    multiplication and an addition are two.
 
     Nothing is computed on the ``meta`` device; on another one a fused attention may go uncounted.
     """

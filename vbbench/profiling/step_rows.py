@@ -40,7 +40,8 @@ from vbbench.profiling.targets import CHOSEN, SYSTEM_SHARE
 
 PART = "step"
 DIFFERENCE, STEPS_DIFFERENCE = "difference", "difference_several_steps"
-"""Facts: largest difference to the released formulation over its largest value, of a prediction and of the latents of some steps."""
+"""Facts: largest difference to the released formulation over its largest value, of a prediction and
+of the latents of some steps."""
 ALONE, TOTAL = "ratio_alone", "ratio_released"
 """Facts: times as fast as the rung before, and as the released formulation."""
 SECONDS_BY_KIND, FLOPS_BY_KIND, FLOPS_DONE, BYTES_MOVED = (
@@ -57,7 +58,8 @@ ATTRIBUTED = 3
 
 @dataclass
 class Running:
-    """A way that is being measured, under a condition or none: what it runs, and what came out last."""
+    """A way that is being measured, under a condition or none: what it runs, and what came out
+    last."""
 
     way: StepWay
     step: Step
@@ -136,7 +138,8 @@ class Bench:
                 yield Running(way, way.make(self._unet, inputs), inputs, case, way.needs)
 
     def _time(self, rounds: int) -> None:
-        """First calls, of which a failing one is a gap (a compiler's or a kernel's refusal), then rounds."""
+        """First calls, of which a failing one is a gap (a compiler's or a kernel's refusal), then
+        rounds."""
         first: dict[int, float] = {}
         for place, one in enumerate(self._running):
             self._tell(f"{one.way.name}: first step")
@@ -242,7 +245,8 @@ class Bench:
         return found
 
     def _parts(self, one: Running) -> dict[str, Any]:
-        """Seconds of each kind of layer and bytes moved, of the released formulation, its last rung and what the models run."""
+        """Seconds of each kind of layer and bytes moved, of the released formulation, its last rung
+        and what the models run."""
         if one.needs or one.way.name not in (RELEASED, LAST_RUNG, PRODUCTION):
             return {}
         each = [self._parts_once(one) for _ in range(ATTRIBUTED)]

@@ -1,4 +1,5 @@
-"""The ways to compute a denoising step that `vbbench profile step` compares. A further switch is one more entry of `WAYS`.
+"""The ways to compute a denoising step that `vbbench profile step` compares. A further switch is
+one more entry of `WAYS`.
 
 Shape suffixes: B batch, C channels, T frames, H/W latent pixels.
 """
@@ -41,9 +42,11 @@ class StepWay:
     Attributes:
         name: of the variant.
         words: what it is, or what it removes.
-        make: from a network and the first step's inputs, what a clip's steps run; whatever it does itself is done once a clip.
-        section: ``ladder`` (each rung removes one thing more), ``production`` (as the models sample), ``precondition`` (the same numbers
-            where something holds that does not hold for every step of every clip) or ``approximate`` (other numbers).
+        make: from a network and the first step's inputs, what a clip's steps run; whatever it does
+            itself is done once a clip.
+        section: ``ladder`` (each rung removes one thing more), ``production`` (as the models
+            sample), ``precondition`` (the same numbers where something holds that does not hold for
+            every step of every clip) or ``approximate`` (other numbers).
         needs: what must hold.
         inputs: changes the inputs; the released formulation it is held against gets the same.
         asked: only measured where named, as it takes long to set up.
@@ -70,7 +73,8 @@ class StepWay:
 
 
 def twin(unet: VideoUNet, speed: Speed) -> VideoUNet:
-    """A network on the same weights with switches of its own; only weights that lie otherwise in memory are there twice."""
+    """A network on the same weights with switches of its own; only weights that lie otherwise in
+    memory are there twice."""
     with torch.device("meta"):
         other = VideoUNet(unet.config)
     other.load_state_dict(unet.state_dict(), assign=True)
@@ -112,7 +116,8 @@ class SampledStep:
         unet: the network whose weights are used.
         first: the clip's first step.
         speed: switches; the image prompt is kept only by the next argument.
-        keep_image: the first step's image prompt serves all calls, as it does for a second prompt of an image.
+        keep_image: the first step's image prompt serves all calls, as it does for a second prompt
+            of an image.
         one_frame: the image prompt's first frame alone goes through the network.
 
     Attributes:
@@ -161,7 +166,8 @@ class SampledStep:
 
 
 def sampled(speed: Speed | None = None, **options: bool) -> Callable[[VideoUNet, StepInputs], Step]:
-    """Makes a `SampledStep`; without switches, by those that the models have by default on the network's device."""
+    """Makes a `SampledStep`; without switches, by those that the models have by default on the
+    network's device."""
     return lambda unet, first: SampledStep(
         unet, first, speed or speed_of({}, unet.conv_in.weight.device.type), **options
     )

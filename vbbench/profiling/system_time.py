@@ -9,7 +9,8 @@ from collections.abc import Callable
 class SystemTime:
     """This process's CPU time over several calls, its own and the system's apart.
 
-    (Every large tensor is new memory to the system, which hands it out page by page: what stores its scores pays for that at every call.)
+    (Every large tensor is new memory to the system, which hands it out page by page: what stores
+    its scores pays for that at every call.)
     """
 
     def __init__(self) -> None:

@@ -15,7 +15,8 @@ from vbbench.profiling.options import TARGET_THREADS, Options
 from vbbench.profiling.record import BROKEN, Check, Row, best_peer
 
 SPEEDUP, MEMORY_SHARE, ERROR, MILLISECONDS = "speedup", "memory share", "error", "milliseconds"
-"""Quantities: times as fast as the baseline; peak memory over the baseline's; error against float64; duration."""
+"""Quantities: times as fast as the baseline; peak memory over the baseline's; error against
+float64; duration."""
 CHOSEN = "chosen"
 """The fact that marks the row of what a user gets who asks for nothing."""
 SYSTEM_SHARE = "system_share"
@@ -122,7 +123,8 @@ def checks_of(
 ) -> tuple[Check, ...]:
     """The targets of a profile against its rows.
 
-    A target of another device does not count, nor one of which a narrowed run does not hold the figures.
+    A target of another device does not count, nor one of which a narrowed run does not hold the
+    figures.
     """
     return tuple(_check(target, rows, options, environment) for target in targets)
 
@@ -208,7 +210,8 @@ def _rows_of(target: Target, rows: Sequence[Row]) -> list[Row]:
 
 
 def system_notes(targets: Sequence[Target], rows: Sequence[Row]) -> tuple[str, ...]:
-    """Of each speed-up over the released formulation: how much of it the system's handing out of memory is."""
+    """Of each speed-up over the released formulation: how much of it the system's handing out of
+    memory is."""
     found = []
     for target in targets:
         ours = (

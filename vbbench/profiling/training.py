@@ -1,4 +1,5 @@
-"""``vbbench profile training``: a training step of the fine stage, by every attention backend that has gradients.
+"""``vbbench profile training``: a training step of the fine stage, by every attention backend that
+has gradients.
 
 Shape suffixes: B clips, C channels, T frames, H/W latent pixels, S text tokens, D width.
 """
@@ -162,7 +163,8 @@ class Bench:
         return names
 
     def _timed(self, names: Sequence[str]) -> dict[str, tuple[Timing, float | None]]:
-        """Timing, and on CUDA the peak of memory, of steps whose networks are held together until this returns."""
+        """Timing, and on CUDA the peak of memory, of steps whose networks are held together until
+        this returns."""
         meter, steps = Meter({}, self._clock), dict[str, FineStep]()
         for name in names:
             try:
@@ -224,17 +226,20 @@ class Bench:
 
 
 def release(device: str) -> None:
-    """Give back what nobody holds any more: a network lies in cycles of references, and PyTorch keeps a GPU's memory."""
+    """Give back what nobody holds any more: a network lies in cycles of references, and PyTorch
+    keeps a GPU's memory."""
     gc.collect()
     if device == "cuda":
         torch.cuda.empty_cache()
 
 
 class FineStep:
-    """A step: forward, backward and AdamW on what the fine stage trains of the UNet, on random latents.
+    """A step: forward, backward and AdamW on what the fine stage trains of the UNet, on random
+    latents.
 
     Args:
-        unet: on ``device``, or on ``meta``, where gradients can be made, and counted, without computing.
+        unet: on ``device``, or on ``meta``, where gradients can be made, and counted, without
+            computing.
         size: the batch's.
         dtype: name of the forward pass's type; other than float32: under autocast.
         device: where the batch goes.
@@ -278,7 +283,8 @@ class FineStep:
         (prediction.float() - self._target_BCTHW).square().mean().backward()
 
     def make_state(self) -> None:
-        """AdamW's moments, which its first step makes and keeps; nothing else of a step is run, and no weight moves."""
+        """AdamW's moments, which its first step makes and keeps; nothing else of a step is run, and
+        no weight moves."""
         for group in self._optimizer.param_groups:
             group["lr"] = 0.0
         for parameter in self._trained:
@@ -290,7 +296,8 @@ class FineStep:
 
 
 def step_of(scale: str, dtype: str, backend: str, device: str) -> FineStep:
-    """A step of a network of random weights; backend `TABLE`: as the table of `vbbench.attention.dispatch` chooses."""
+    """A step of a network of random weights; backend `TABLE`: as the table of
+    `vbbench.attention.dispatch` chooses."""
     return _step(SIZES[scale], dtype, backend, device)
 
 
@@ -302,9 +309,11 @@ def _step(size: Size, dtype: str, backend: str, device: str) -> FineStep:
 
 
 def prepared(scale: str, dtype: str, backend: str) -> Callable[[], object]:
-    """For a fresh process on the CPU: the step with network and optimiser in place, moments too; the code loaded by a step of a tiny one.
+    """For a fresh process on the CPU: the step with network and optimiser in place, moments too;
+    the code loaded by a step of a tiny one.
 
-    A whole step before the weighed one would leave its freed memory with the process, to be used again unseen.
+    A whole step before the weighed one would leave its freed memory with the process, to be used
+    again unseen.
     """
     _step(TINY, dtype, backend, "cpu")()
     step = step_of(scale, dtype, backend, "cpu")
@@ -314,7 +323,8 @@ def prepared(scale: str, dtype: str, backend: str) -> Callable[[], object]:
 
 @cache
 def needed_flops(size: Size) -> float:
-    """Operations of the products and convolutions of a step, forward and backward, whatever a backend does; nothing is computed."""
+    """Operations of the products and convolutions of a step, forward and backward, whatever a
+    backend does; nothing is computed."""
     with torch.device("meta"):
         unet = VideoUNet(size.config).eval().requires_grad_(False)
     apply_speed(unet, Speed(attention=COUNTED_BACKEND))

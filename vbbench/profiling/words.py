@@ -39,7 +39,8 @@ class Column:
 
 
 def columns(record: Record, rows: Sequence[Row], *, every: bool = False) -> list[Column]:
-    """The columns of a table in which any row has a number; ``every``: those too that only the page has room for."""
+    """The columns of a table in which any row has a number; ``every``: those too that only the page
+    has room for."""
     found = [
         _column("median ms", "Median of a call.", lambda row: 1e3 * row.median_seconds),
         _column(
@@ -167,7 +168,8 @@ def _scaled(number: float | None, factor: float) -> float | None:
 
 
 def digits(number: float) -> str:
-    """Three digits that matter, and all before the point: ``0.0412``, ``4.12``, ``41.2``, ``4 123``."""
+    """Three digits that matter, and all before the point: ``0.0412``, ``4.12``, ``41.2``, ``4
+    123``."""
     if number == 0 or not math.isfinite(number):
         return f"{number:g}"
     decimals = max(0, 2 - math.floor(math.log10(abs(number))))

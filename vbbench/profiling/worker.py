@@ -1,6 +1,8 @@
-"""``python -m vbbench.profiling.worker``: the peak memory of one call. A request as JSON on standard input, the answer on standard output.
+"""``python -m vbbench.profiling.worker``: the peak memory of one call. A request as JSON on
+standard input, the answer on standard output.
 
-Request: ``{"target": "module:function", "arguments": {...}, "threads": 1}``; see `vbbench.profiling.memory.peak_in_fresh_process`.
+Request: ``{"target": "module:function", "arguments": {...}, "threads": 1}``; see
+`vbbench.profiling.memory.peak_in_fresh_process`.
 """
 
 from __future__ import annotations

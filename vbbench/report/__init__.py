@@ -1,1 +1,2 @@
-"""From a run folder to a leaderboard: reading, statistics, tables and pages. Reads files only: no model, no GPU, no network."""
+"""From a run folder to a leaderboard: reading, statistics, tables and pages. Reads files only: no
+model, no GPU, no network."""

@@ -1,4 +1,5 @@
-"""The table page: the leaderboard, what it costs, who is told apart from whom, and how all of it was measured."""
+"""The table page: the leaderboard, what it costs, who is told apart from whom, and how all of it
+was measured."""
 
 from __future__ import annotations
 
@@ -103,7 +104,8 @@ def classes_of(items: Sequence[ItemFacts]) -> list[tuple[str, int]]:
 
 
 def page_data(run: RunData, board: Board, matrices: Sequence[Any]) -> dict[str, Any]:
-    """What the script needs to work out means of a part of the items, and to draw the other matrices."""
+    """What the script needs to work out means of a part of the items, and to draw the other
+    matrices."""
     bounds = {spec.name: spec.bounds for spec in run.metrics}
     individuals = len(set(run.subject_of.values()))
     return {
@@ -140,7 +142,8 @@ def _packed(cell: Any) -> list[Any] | None:
 
 
 def student_quantiles(most: int) -> list[float]:
-    """The 97.5 % quantile of Student's t with 1, 2 ... degrees of freedom, for intervals that the page works out itself."""
+    """The 97.5 % quantile of Student's t with 1, 2 ... degrees of freedom, for intervals that the
+    page works out itself."""
     from scipy.stats import t
 
     return [round(float(t.ppf(0.975, degrees)), 4) for degrees in range(1, most + 1)]
@@ -155,7 +158,8 @@ def more_failures(lost: Sequence[Failure]) -> dict[str, int]:
 
 
 def example_numbers(items: Sequence[ItemFacts], count: int = EXAMPLES) -> list[int]:
-    """Numbers, from 1, of items to show first: the first of each class, then others from all over."""
+    """Numbers, from 1, of items to show first: the first of each class, then others from all
+    over."""
     first = {item.class_name: number for number, item in reversed(list(enumerate(items, start=1)))}
     spread = [len(items) * place // count + 1 for place in range(count)] if items else []
     return sorted(list(dict.fromkeys([*sorted(first.values()), *spread]))[:count])

@@ -1,4 +1,5 @@
-"""A picture for papers and pull requests: a few individuals, every model, some frames of each clip."""
+"""A picture for papers and pull requests: a few individuals, every model, some frames of each
+clip."""
 
 from __future__ import annotations
 
@@ -20,10 +21,12 @@ INK, GREY, EMPTY = (20, 20, 20), (90, 90, 90), (235, 235, 235)
 
 
 def write_contact_sheet(run: RunData, order: Sequence[str], path: Path) -> None:
-    """Write the sheet: the first prompt of up to `ROWS` individuals from all over the run; a clip that is not there stays grey.
+    """Write the sheet: the first prompt of up to `ROWS` individuals from all over the run; a clip
+    that is not there stays grey.
 
     Args:
-        order: names of models, as the leaderboard has them; of reference rows only the real video is shown.
+        order: names of models, as the leaderboard has them; of reference rows only the real video
+            is shown.
         path: a PNG file.
     """
     by_name = {model.name: model for model in run.models}

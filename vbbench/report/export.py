@@ -46,9 +46,11 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
 
 
 def write_comparisons(path: Path, run: RunData) -> None:
-    """Every pair of competitors under every metric as CSV: model minus other, its 95 % interval, Hedges' g, and p values.
+    """Every pair of competitors under every metric as CSV: model minus other, its 95 % interval,
+    Hedges' g, and p values.
 
-    ``corrected`` is Holm's, for all pairs under the metric; ``sign`` is 1 or -1 where the pair is told apart by it, 0 where it is not.
+    ``corrected`` is Holm's, for all pairs under the metric; ``sign`` is 1 or -1 where the pair is
+    told apart by it, 0 where it is not.
     """
     rows = [
         {
@@ -107,7 +109,8 @@ def write_markdown(
     references: list[Row],
     primary: str | None,
 ) -> None:
-    """The tables for a README: mean [low, high], reference rows below; the same on the scale of the reference rows; then costs."""
+    """The tables for a README: mean [low, high], reference rows below; the same on the scale of the
+    reference rows; then costs."""
     heads = [f"{column.title} {column.arrow}" for column in columns] + [
         f"{title}, {unit}" for _, title, unit, _ in COSTS
     ]
@@ -268,23 +271,26 @@ def _plain_value(value: Any) -> Any:
 
 # Every clip's scores as a plain script, for a page that is opened from disk and may fetch nothing.
 #
-# ``window.vbbenchScores`` holds parallel arrays and whole numbers, so that 20 models x 1,000 items x 6 metrics stay below a megabyte.
+# ``window.vbbenchScores`` holds parallel arrays and whole numbers, so that 20 models x 1,000 items
+# x 6 metrics stay below a megabyte.
 
 SCORE_DECIMALS = 5
 """Of the values, which are written as whole numbers of 10**-SCORE_DECIMALS."""
 GLOBAL = "vbbenchScores"
 _UNSAFE = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
-"""What could end a script, or a line of it, while inside of a JSON string: these characters appear nowhere else in JSON."""
+"""What could end a script, or a line of it, while inside of a JSON string: these characters appear
+nowhere else in JSON."""
 
 
 def write_scores_js(path: Path, run: RunData) -> None:
-    """Write a script that sets ``window.vbbenchScores`` and does nothing else; the same run gives the same bytes.
+    """Write a script that sets ``window.vbbenchScores`` and does nothing else; the same run gives
+    the same bytes.
 
     Its fields:
         version: 1.
         models, metrics: names, as the run lists them.
-        ids, texts, classOf, subjectOf: one an item, as the run lists them: its id, its prompt, and which of ``classes`` and ``subjects``
-            it is of.
+        ids, texts, classOf, subjectOf: one an item, as the run lists them: its id, its prompt, and
+            which of ``classes`` and ``subjects`` it is of.
         classes, subjects: names in the order of their first item.
         decimals: a value v stands for v / 10**decimals.
         values: [model][metric][item], null where there is no score.
@@ -314,7 +320,8 @@ def score_record(run: RunData) -> dict[str, Any]:
 
 
 def script_json(record: Any) -> str:
-    """A record as JSON that may stand inside of a script, in a file or in a page: no text in it can end the script or open a comment.
+    """A record as JSON that may stand inside of a script, in a file or in a page: no text in it can
+    end the script or open a comment.
 
     Raises:
         ValueError: a number that JSON has not (NaN, infinity).

@@ -1,4 +1,5 @@
-"""Prompt items as the page shows them: the image prompt beside every model's clip, and each clip's scores below it."""
+"""Prompt items as the page shows them: the image prompt beside every model's clip, and each clip's
+scores below it."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ from vbbench.results.run_data import Clip, ItemFacts, ModelFacts, RunData
 
 @dataclass(frozen=True)
 class ClipView:
-    """One model's clip, or the reason why there is none to be seen; `model` is its name, where it has a page."""
+    """One model's clip, or the reason why there is none to be seen; `model` is its name, where it
+    has a page."""
 
     title: str
     reference: bool
@@ -32,7 +34,8 @@ class ClipView:
 
 @dataclass(frozen=True)
 class ScoreLine:
-    """One metric's numbers for the clips of an item, in their order; `best` are the highest (or lowest) of the competitors."""
+    """One metric's numbers for the clips of an item, in their order; `best` are the highest (or
+    lowest) of the competitors."""
 
     title: str
     arrow: str
@@ -95,7 +98,8 @@ def shown_places(count: int, shown: int | None) -> Sequence[int]:
 
 
 def image_prompt_of(item: ItemFacts, run: RunData, media: MediaFolder) -> tuple[str | None, str]:
-    """The file of the item's image prompt in the folder of pictures, or None and why there is none."""
+    """The file of the item's image prompt in the folder of pictures, or None and why there is
+    none."""
     try:
         return media.image_prompt(item.image, min(run.suite.size, LARGEST_SIDE)), ""
     except InputError as error:
@@ -179,7 +183,8 @@ def _notes(
 
 
 def split_at_word(text: str, word: str) -> tuple[str, str, str]:
-    """The text before, at and after the first whole occurrence of the word; ("text", "", "") where there is none."""
+    """The text before, at and after the first whole occurrence of the word; ("text", "", "") where
+    there is none."""
     found = re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE) if word else None
     return (text[: found.start()], found.group(), text[found.end() :]) if found else (text, "", "")
 
@@ -198,7 +203,8 @@ class Listed:
 
     Attributes:
         page: whether it has a page in this report.
-        words: what a search looks at besides what is seen of prompt and individual: the id, and a prompt that was cut.
+        words: what a search looks at besides what is seen of prompt and individual: the id, and a
+            prompt that was cut.
         prompt: the file of its image prompt; None where there is none.
         value, text: mean of the competitors' scores under the metric that orders the leaderboard.
         note: of how many of them, where it is not of all.

@@ -1,7 +1,7 @@
 r"""The leaderboard as a table for papers: ``\input{leaderboard}`` in a document that uses booktabs.
 
-Means with their 95 % intervals in small type below, arrows for the direction, in bold whoever nobody is clearly better than, a little space
-between rank groups, reference rows below a rule.
+Means with their 95 % intervals in small type below, arrows for the direction, in bold whoever
+nobody is clearly better than, a little space between rank groups, reference rows below a rule.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 SECONDS = ("fit_seconds", "sample_seconds")
 LAST_LETTER = 0x17F
-"""Fonts of LaTeX know Latin letters up to here; it stops at letters that they do not know, so those are written as a question mark."""
+"""Fonts of LaTeX know Latin letters up to here; it stops at letters that they do not know, so those
+are written as a question mark."""
 _ESCAPED = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -56,7 +57,8 @@ def write_latex(path: Path, run: RunData, board: Board) -> None:
 
 
 def escaped(text: str) -> str:
-    """Text that LaTeX sets as it stands: no commands, no end of a cell or line; letters that it cannot set become question marks."""
+    """Text that LaTeX sets as it stands: no commands, no end of a cell or line; letters that it
+    cannot set become question marks."""
     return "".join(_ESCAPED.get(char) or _letter(char) for char in " ".join(text.split()))
 
 

@@ -1,4 +1,5 @@
-"""Writes the report: a folder of pages that opens from disk, with the leaderboard as CSV, JSON, Markdown and LaTeX beside it."""
+"""Writes the report: a folder of pages that opens from disk, with the leaderboard as CSV, JSON,
+Markdown and LaTeX beside it."""
 
 from __future__ import annotations
 
@@ -47,18 +48,22 @@ def write_report(
 ) -> Path:
     """Write the report of one or more runs of one suite.
 
-    The same runs give the same bytes. An earlier report in the folder is replaced, other files there are left alone.
+    The same runs give the same bytes. An earlier report in the folder is replaced, other files
+    there are left alone.
 
     Args:
         run_paths: run folders; their order decides the order of reference rows.
         out: the folder to write; made if it is not there.
-        shown_items: show the videos of so many items only, from all over the suite; every number is of all items nevertheless.
+        shown_items: show the videos of so many items only, from all over the suite; every number is
+            of all items nevertheless.
     Returns:
         The path of its index.html.
     Raises:
         RunFolderError: a folder is no run, or damaged.
-        IncompleteError: the runs cannot be compared: another suite, other metric specs, or two different models of one name.
-        UsageError: no run is given, or the folder holds files of others where the report's would go.
+        IncompleteError: the runs cannot be compared: another suite, other metric specs, or two
+            different models of one name.
+        UsageError: no run is given, or the folder holds files of others where the report's would
+            go.
     """
     folder = Path(out)
     check_place(folder)
@@ -117,7 +122,8 @@ def _write_index(
 
 
 def _write_data(folder: Path, run: RunData, board: Board) -> None:
-    """The leaderboard for programs and papers, and the scores that the page reads when a filter is used."""
+    """The leaderboard for programs and papers, and the scores that the page reads when a filter is
+    used."""
     export.write_csv(folder / "leaderboard.csv", board.table)
     export.write_comparisons(folder / "comparisons.csv", run)
     export.write_json(folder / "leaderboard.json", run, board.table)

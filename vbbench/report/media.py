@@ -1,7 +1,8 @@
 """Pictures of a page: image prompts, and clips as strips of frames.
 
-A clip is one picture that holds all of its frames side by side; the page shows one of them at a time. Other than video files,
-strips of a page move in step to the frame, can be stepped through, and keep every pixel as it was scored.
+A clip is one picture that holds all of its frames side by side; the page shows one of them at a
+time. Other than video files, strips of a page move in step to the frame, can be stepped through,
+and keep every pixel as it was scored.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from vbbench.media.video import load_image_prompt, read_video, resize_frames
 
 FOLDER = "media"
 LOSSLESS_SIDE = 128
-"""Frames up to this side are kept exactly; larger ones are compressed, and shrunk to `LARGEST_SIDE`."""
+"""Frames up to this side are kept exactly; larger ones are compressed, and shrunk to
+`LARGEST_SIDE`."""
 LARGEST_SIDE = 320
 WEBP_SIDE = 16_383
 _OURS = re.compile(r"[0-9a-f]{20}\.webp")
@@ -44,7 +46,8 @@ class Strip:
 
 
 class MediaFolder:
-    """Writes a report's pictures under names made from their bytes, and forgets those of an earlier report."""
+    """Writes a report's pictures under names made from their bytes, and forgets those of an earlier
+    report."""
 
     def __init__(self, report: Path) -> None:
         self._folder = report / FOLDER
@@ -71,7 +74,8 @@ class MediaFolder:
         return Strip(file, count, columns, sheet.shape[0] // height, width, height)
 
     def image_prompt(self, image: Path, size: int) -> str:
-        """Write an image prompt as models see it, (size, size); returns its file relative to the report.
+        """Write an image prompt as models see it, (size, size); returns its file relative to the
+        report.
 
         Raises:
             InputError: the file cannot be read.

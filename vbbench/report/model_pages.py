@@ -1,4 +1,5 @@
-"""Pages of the models: what each one is, what it costs, its best, median and worst items, and what failed."""
+"""Pages of the models: what each one is, what it costs, its best, median and worst items, and what
+failed."""
 
 from __future__ import annotations
 
@@ -61,8 +62,9 @@ def write_model_pages(
     """Write models/<name>.html; pages of an earlier report are removed.
 
     Args:
-        shown: numbers of the items that have pages, and whose videos are shown. Others are shown only where they stand for a competitor
-            under the metric that ranks, so that no page of a model is without pictures.
+        shown: numbers of the items that have pages, and whose videos are shown. Others are shown
+            only where they stand for a competitor under the metric that ranks, so that no page of a
+            model is without pictures.
     """
     home = folder / FOLDER
     home.mkdir(exist_ok=True)
@@ -112,9 +114,11 @@ def extremes_of(
     *,
     always: bool = False,
 ) -> Extremes:
-    """The model's best, median and worst item under a metric, of those that have a score; fewer where there are fewer than three.
+    """The model's best, median and worst item under a metric, of those that have a score; fewer
+    where there are fewer than three.
 
-    Of items with one score the first is taken. The median of an even number of items is the better of the two in the middle.
+    Of items with one score the first is taken. The median of an even number of items is the better
+    of the two in the middle.
 
     Args:
         shown: numbers of the items that have pages, and videos.

@@ -1,4 +1,5 @@
-"""What every page is made with: templates that escape all texts, and style and script copied beside it."""
+"""What every page is made with: templates that escape all texts, and style and script copied beside
+it."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 
 def environment(*packages: str) -> Environment:
-    """The templates of packages, those of the first before those of the next; an unknown name in one is an error."""
+    """The templates of packages, those of the first before those of the next; an unknown name in
+    one is an error."""
     loader = ChoiceLoader([PackageLoader(package) for package in packages])
     return Environment(
         loader=loader,

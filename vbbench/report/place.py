@@ -1,4 +1,5 @@
-"""Where a report may be written: nothing of anybody else's is replaced or removed, and nothing outside of its folder is touched."""
+"""Where a report may be written: nothing of anybody else's is replaced or removed, and nothing
+outside of its folder is touched."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ def check_place(folder: Path) -> None:
     """Does nothing where a report may be written.
 
     Raises:
-        UsageError: the folder holds somebody else's page or links where a report's files would go, or is that of a run.
+        UsageError: the folder holds somebody else's page or links where a report's files would go,
+            or is that of a run.
     """
     if (folder / "manifest.json").is_file() and (folder / "jobs.jsonl").is_file():
         raise UsageError(

@@ -1,4 +1,5 @@
-"""The leaderboard as the page shows it: every number already written out. Its companions are in `vbbench.report.differences`."""
+"""The leaderboard as the page shows it: every number already written out. Its companions are in
+`vbbench.report.differences`."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ from vbbench.types import MetricSpec
 class Column:
     """A metric's column. Positions of marks are in % of the width from `axis_low` to `axis_high`.
 
-    `scale` leads from the metric's own unit to the scale of the reference rows; `scale_says` is that, or why there is none, in words.
+    `scale` leads from the metric's own unit to the scale of the reference rows; `scale_says` is
+    that, or why there is none, in words.
     """
 
     name: str
@@ -85,7 +87,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Difference:
-    """A paired difference as it is shown; `verdict` is better, worse, same or unknown, corrected for the number of comparisons."""
+    """A paired difference as it is shown; `verdict` is better, worse, same or unknown, corrected
+    for the number of comparisons."""
 
     text: str
     interval: str
@@ -110,7 +113,8 @@ class Matrix:
     rows: tuple[tuple[Difference | None, ...], ...]
 
 
-# Paired differences, the matrix of all pairs, and what the reference rows should show, as they are shown.
+# Paired differences, the matrix of all pairs, and what the reference rows should show, as they are
+# shown.
 
 VERDICTS = {
     "better": "clearly better",
@@ -242,7 +246,8 @@ SCALED_DECIMALS = 2
 
 
 def columns_of(run: RunData, table: pd.DataFrame) -> tuple[Column, ...]:
-    """One column a metric, on an axis that holds every interval of the table; the metric that orders the table comes first."""
+    """One column a metric, on an axis that holds every interval of the table; the metric that
+    orders the table comes first."""
     primary = primary_metric(run)
     scales, titles = scales_of(run, table), {model.name: model.title for model in run.models}
     specs = sorted(run.metrics, key=lambda spec: spec.name != primary)

@@ -1,4 +1,5 @@
-"""The numbers of a report: leaderboard, paired differences, what the reference rows should show, and what failed."""
+"""The numbers of a report: leaderboard, paired differences, what the reference rows should show,
+and what failed."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ __all__ = [
 ]  # fmt: skip
 
 PRIMARY_METRICS = ("true-identity", "dino", "clip-image")
-"""Who keeps the subject is what image-prompted generation is about: the first of these that was measured orders the table."""
+"""Who keeps the subject is what image-prompted generation is about: the first of these that was
+measured orders the table."""
 FOCUS = "videobooth"
 """The model that paired differences are taken from, where it was run."""
 PAIRED_COLUMNS = (
@@ -83,16 +85,18 @@ def primary_metric(run: RunData) -> str | None:
 
 
 def leaderboard_table(run: RunData) -> pd.DataFrame:
-    """One row a model: competitors from best to worst by `primary_metric`, then reference rows in the run's order.
+    """One row a model: competitors from best to worst by `primary_metric`, then reference rows in
+    the run's order.
 
     Columns:
         model, title, reference (bool); items, sampled, failed, missing: numbers of clips.
-        ``<metric>``, ``<metric>.low``, ``<metric>.high``: mean over scored clips and its 95 % interval over individuals.
-        ``<metric>.scored``, ``<metric>.spec``, ``<metric>.rank``: number of scored clips; id of the metric spec; rank among competitors,
-        of whom all pairs are compared as one family (none for references).
-        ``<metric>.scaled``, ``<metric>.scaled_low``, ``<metric>.scaled_high``: the mean and its interval on the scale from floor (0) to
-        ceiling (1) of the reference rows: see `vbbench.results.normalised`.
-        fit_seconds, sample_seconds and the other costs: see `vbbench.results.costs.costs_of`.
+        ``<metric>``, ``<metric>.low``, ``<metric>.high``: mean over scored clips and its 95 %
+        interval over individuals. ``<metric>.scored``, ``<metric>.spec``, ``<metric>.rank``: number
+        of scored clips; id of the metric spec; rank among competitors, of whom all pairs are
+        compared as one family (none for references). ``<metric>.scaled``, ``<metric>.scaled_low``,
+        ``<metric>.scaled_high``: the mean and its interval on the scale from floor (0) to ceiling
+        (1) of the reference rows: see `vbbench.results.normalised`. fit_seconds, sample_seconds and
+        the other costs: see `vbbench.results.costs.costs_of`.
     A number that does not exist is NA.
     """
     ranks = {spec.name: _ranks(run, spec.name, spec.higher_is_better) for spec in run.metrics}
@@ -119,10 +123,12 @@ def leaderboard_table(run: RunData) -> pd.DataFrame:
 def paired_table(run: RunData) -> pd.DataFrame:
     """Differences of `focus_model` minus every other row, over the items both have.
 
-    Columns (`PAIRED_COLUMNS`): model, other, metric; difference, low, high: mean and its 95 % interval, for this pair alone; effect:
-    Hedges' g in standard deviations of the individuals' differences; p: of this pair alone; corrected: after Holm's correction over
-    the pair's family (`competitors_compared`, or the focus against every reference row, within the metric); items, individuals; better:
-    +1 the model is clearly better after the correction, -1 clearly worse, 0 not told apart.
+    Columns (`PAIRED_COLUMNS`): model, other, metric; difference, low, high: mean and its 95 %
+    interval, for this pair alone; effect: Hedges' g in standard deviations of the individuals'
+    differences; p: of this pair alone; corrected: after Holm's correction over the pair's family
+    (`competitors_compared`, or the focus against every reference row, within the metric); items,
+    individuals; better: +1 the model is clearly better after the correction, -1 clearly worse, 0
+    not told apart.
     """
     focus = focus_model(run)
     others = [model.name for model in run.models if model.name != focus] if focus else []
@@ -157,9 +163,11 @@ def paired_table(run: RunData) -> pd.DataFrame:
 
 
 def competitors_compared(run: RunData, metric: str) -> dict[Pair, Comparison]:
-    """Every pair of competitors under one metric, as one family; the pairs of `focus_model` begin with it.
+    """Every pair of competitors under one metric, as one family; the pairs of `focus_model` begin
+    with it.
 
-    Ranks and differences are read from this one family, so that they never contradict each other. It is worked out once a run.
+    Ranks and differences are read from this one family, so that they never contradict each other.
+    It is worked out once a run.
     """
     return run.remembered(("compared", metric), lambda: _compared(run, metric))
 
@@ -171,7 +179,8 @@ def _compared(run: RunData, metric: str) -> dict[Pair, Comparison]:
 
 
 def _focus_compared(run: RunData, metric: str, focus: str) -> dict[Pair, Comparison]:
-    """Pairs of the focus: those with competitors from their family, and those with the reference rows as a family of their own."""
+    """Pairs of the focus: those with competitors from their family, and those with the reference
+    rows as a family of their own."""
     references = [model.name for model in run.models if model.is_reference]
     values = {name: run.values(name, metric) for name in (focus, *references)}
     return competitors_compared(run, metric) | compare(
@@ -270,7 +279,8 @@ def _scores(
 
 
 def _ordered(run: RunData, table: pd.DataFrame) -> pd.DataFrame:
-    """Competitors best first (by name where nothing tells them apart), then references as the run lists them."""
+    """Competitors best first (by name where nothing tells them apart), then references as the run
+    lists them."""
     primary = primary_metric(run)
     competitors, references = table[~table["reference"]], table[table["reference"]]
     if primary is not None:

@@ -1,4 +1,5 @@
-"""Which models differ, where many pairs are asked at once: paired differences, corrected for their number, with effect sizes and ranks.
+"""Which models differ, where many pairs are asked at once: paired differences, corrected for their
+number, with effect sizes and ranks.
 
 I items, P pairs of models, G individuals.
 """
@@ -24,9 +25,10 @@ class Comparison:
     """One model against another under one metric, as one of a family of comparisons.
 
     Attributes:
-        difference: mean of the paired differences; its 95 % interval is for this pair alone, not widened for the others.
-        effect: the difference in units of the standard deviation of the individuals' differences, Hedges' g; None where those do not
-            vary, or individuals are too few.
+        difference: mean of the paired differences; its 95 % interval is for this pair alone, not
+            widened for the others.
+        effect: the difference in units of the standard deviation of the individuals' differences,
+            Hedges' g; None where those do not vary, or individuals are too few.
         p: two-sided p value of this pair alone; None with too few individuals.
         corrected: p value after Holm's correction for the whole family.
     """
@@ -50,15 +52,17 @@ def compare(
 ) -> dict[Pair, Comparison]:
     """Compare pairs of models over the items that both have; the pairs are one family.
 
-    Where no pair of a family differs, Holm's correction lets at most 5 % of families say of any pair that it does; where some do, the
-    same holds of the rest. It needs nothing to be known of how the comparisons depend on each other.
+    Where no pair of a family differs, Holm's correction lets at most 5 % of families say of any
+    pair that it does; where some do, the same holds of the rest. It needs nothing to be known of
+    how the comparisons depend on each other.
 
     Args:
         values: model -> item id -> value, finite.
         cluster_of: item id -> individual.
         pairs: (ours, theirs), no two alike; each gives ours - theirs.
     Returns:
-        Pair -> comparison, in the order of `pairs`. Pairs with too few individuals have no p value and do not count in the family.
+        Pair -> comparison, in the order of `pairs`. Pairs with too few individuals have no p value
+        and do not count in the family.
     Source:
         Holm 1979, "A Simple Sequentially Rejective Multiple Test Procedure".
     """
@@ -83,14 +87,17 @@ def compare(
 def rank_groups(
     comparisons: Mapping[Pair, Comparison], *, higher_is_better: bool
 ) -> dict[str, int | None]:
-    """Rank of each model: 1 + the number of models that are clearly better, after the correction for all pairs.
+    """Rank of each model: 1 + the number of models that are clearly better, after the correction
+    for all pairs.
 
-    That is no grouping: of two models that cannot be told apart one may be clearly worse than a third, and the other not.
+    That is no grouping: of two models that cannot be told apart one may be clearly worse than a
+    third, and the other not.
 
     Args:
         comparisons: of all pairs of models, as one family.
     Returns:
-        model -> rank; None for a model that cannot be compared with any other for want of individuals.
+        model -> rank; None for a model that cannot be compared with any other for want of
+        individuals.
     """
     ranks: dict[str, int | None] = dict.fromkeys(model for pair in comparisons for model in pair)
     for (a, b), comparison in comparisons.items():
@@ -110,7 +117,8 @@ def all_pairs(models: Sequence[str], first: str | None = None) -> list[Pair]:
 def holm(p_values: Sequence[float]) -> list[float]:
     """The p values, corrected for their number, in their order.
 
-    What statsmodels' ``multipletests`` gives, whose every call first collects all garbage, which takes longer than a small report.
+    What statsmodels' ``multipletests`` gives, whose every call first collects all garbage, which
+    takes longer than a small report.
     """
     p_P = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p_P)
@@ -124,13 +132,15 @@ def hedges_g(mean: float, spread: float, values: int) -> float | None:
     """Mean / standard deviation, corrected for the bias that it has with few values.
 
     Args:
-        mean, spread: mean and standard deviation (n - 1 in the denominator) of paired differences, in one unit.
+        mean, spread: mean and standard deviation (n - 1 in the denominator) of paired differences,
+            in one unit.
         values: n, 3 or more: their number.
     Returns:
-        g in standard deviations, without bias where the differences are normal; None without spread.
+        g in standard deviations, without bias where the differences are normal; None without
+        spread.
     Source:
-        Hedges 1981, "Distribution Theory for Glass's Estimator of Effect Size", the exact factor; for paired differences Lakens 2013
-        calls it g_z.
+        Hedges 1981, "Distribution Theory for Glass's Estimator of Effect Size", the exact factor;
+        for paired differences Lakens 2013 calls it g_z.
     """
     if spread <= 0:
         return None
@@ -141,7 +151,8 @@ def hedges_g(mean: float, spread: float, values: int) -> float | None:
 
 @dataclass(frozen=True)
 class _Part:
-    """One pair's differences over the items that both have: their mean, and their sums and numbers of each individual."""
+    """One pair's differences over the items that both have: their mean, and their sums and numbers
+    of each individual."""
 
     pair: Pair
     items: int
@@ -182,7 +193,8 @@ def _shared_items(
 
 
 def _by_first_seen(values_IP: np.ndarray, owners_I: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What `by_cluster` gives for names, for their numbers: sums (G, P) and counts (G,) in the order of first appearance."""
+    """What `by_cluster` gives for names, for their numbers: sums (G, P) and counts (G,) in the
+    order of first appearance."""
     _, first_G, where_I = np.unique(owners_I, return_index=True, return_inverse=True)
     place_G = np.empty(len(first_G), dtype=np.intp)
     place_G[np.argsort(first_G)] = np.arange(len(first_G))

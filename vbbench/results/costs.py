@@ -58,11 +58,14 @@ class CostRow:
 
 
 def costs_of(run: RunData, model: ModelFacts) -> dict[str, float | None]:
-    """A model's costs as columns of the leaderboard; None where nothing is known, or there is nothing.
+    """A model's costs as columns of the leaderboard; None where nothing is known, or there is
+    nothing.
 
     Columns:
-        fits, fitted: subjects the model is to be fitted to, and those it could be; None for a model that is not fitted.
-        fit_steps, fit_seconds, stored_bytes: means over the fitted subjects; fit_memory_mb: the largest.
+        fits, fitted: subjects the model is to be fitted to, and those it could be; None for a model
+            that is not fitted.
+        fit_steps, fit_seconds, stored_bytes: means over the fitted subjects; fit_memory_mb: the
+            largest.
         sample_seconds: mean over clips; sample_memory_mb: the largest.
         first_clip_seconds: fit_seconds + sample_seconds, from a new subject to its first clip.
         peak_memory_mb: the larger of the two.

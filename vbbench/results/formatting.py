@@ -86,7 +86,8 @@ def megabytes(value: float | None) -> str:
 
 
 def amount(value: float | None) -> str:
-    """``1800`` -> ``1 800``, ``12.5`` -> ``12.5``, ``2_300_000`` -> ``2.3 million``: steps and parameters."""
+    """``1800`` -> ``1 800``, ``12.5`` -> ``12.5``, ``2_300_000`` -> ``2.3 million``: steps and
+    parameters."""
     if value is None:
         return NOTHING
     if value >= 1e6:
@@ -132,7 +133,8 @@ _SAFE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,79}")
 
 
 def file_name(name: str) -> str:
-    """A file's name, without its end, for anything that has a name: the same where it is plain, else a plain part of it and a digest.
+    """A file's name, without its end, for anything that has a name: the same where it is plain,
+    else a plain part of it and a digest.
 
     No two names share one, on systems that tell a from A and on those that do not.
     """

@@ -1,17 +1,23 @@
 """Means on the scale from floor (0) to ceiling (1) of the reference rows, so that saturation shows.
 
-A metric's own unit says little of how good a number is: a cosine of 0.86 may be next to nothing. Reference rows are measured on the same
-items by the same spec and say where the scale begins and ends:
+A metric's own unit says little of how good a number is: a cosine of 0.86 may be next to nothing.
+Reference rows are measured on the same items by the same spec and say where the scale begins and
+ends:
 
 - The ceiling is ``real-video``, the subject itself doing what the text says.
-- The floor of identity metrics is ``other-individual``, a real video of another subject of the class: who does no better has lost the
+- The floor of identity metrics is ``other-individual``, a real video of another subject of the
+class: who does no better has lost the
   subject, however good the video.
-- The floor of every other metric is the worst of the reference rows of `FLOORS`: for a text metric that is the still image prompt, which
-  shows nothing of what the text says; for metrics of time flicker or shuffled frames; for motion the still picture again.
+- The floor of every other metric is the worst of the reference rows of `FLOORS`: for a text metric
+that is the still image prompt, which
+  shows nothing of what the text says; for metrics of time flicker or shuffled frames; for motion
+  the still picture again.
 
-Nothing is cut off: below 0 is worse than the floor, above 1 beyond the ceiling, where the metric no longer says what is meant (a copy of
-the image prompt has more of CLIP-Image than the subject itself). Of motion 1 is as much as the real video moves, and more is not better.
-Both ends are taken as known: the interval of a scaled value is the mean's own, moved to the scale, without the noise of the reference rows.
+Nothing is cut off: below 0 is worse than the floor, above 1 beyond the ceiling, where the metric no
+longer says what is meant (a copy of the image prompt has more of CLIP-Image than the subject
+itself). Of motion 1 is as much as the real video moves, and more is not better. Both ends are taken
+as known: the interval of a scaled value is the mean's own, moved to the scale, without the noise of
+the reference rows.
 """
 
 from __future__ import annotations
@@ -30,7 +36,8 @@ IDENTITY_FLOOR = "other-individual"
 FLOORS = ("other-individual", "still-image", "shuffled-frames", "flicker")
 """The worst of these that a run has is the floor of a metric that is not about identity."""
 IDENTITY = ("true-identity", "dino", "clip-image")
-"""Metrics, and beginnings of the names of metrics (``clip-image-masked``), that ask whether the subject is kept."""
+"""Metrics, and beginnings of the names of metrics (``clip-image-masked``), that ask whether the
+subject is kept."""
 _NOT_IDENTITY = ("dino-consistency",)
 LEAST = 1e-6
 """Below this distance between floor and ceiling there is no scale, only noise."""
@@ -41,7 +48,8 @@ class Scale:
     """The scale of one metric.
 
     Attributes:
-        floor, ceiling: names of the reference rows at 0 and 1; None where there is no such row, or it has no score.
+        floor, ceiling: names of the reference rows at 0 and 1; None where there is no such row, or
+            it has no score.
         low, high: their means, in the metric's own unit.
         why: why there is no scale, as a sentence; empty where there is one.
     """
@@ -54,7 +62,8 @@ class Scale:
     why: str = ""
 
     def place(self, value: float | None) -> float | None:
-        """Where a value lies: 0 at the floor, 1 at the ceiling; None where there is no scale, or no value."""
+        """Where a value lies: 0 at the floor, 1 at the ceiling; None where there is no scale, or no
+        value."""
         if value is None or self.why or self.low is None or self.high is None:
             return None
         return (value - self.low) / (self.high - self.low)
@@ -125,7 +134,8 @@ def _scale(spec: MetricSpec, means: Mapping[str, float | None]) -> Scale:
 
 
 def scaled_columns(run: RunData, table: pd.DataFrame) -> pd.DataFrame:
-    """The table with three columns more a metric: ``<metric>.scaled``, and its interval, ``.scaled_low`` and ``.scaled_high``."""
+    """The table with three columns more a metric: ``<metric>.scaled``, and its interval,
+    ``.scaled_low`` and ``.scaled_high``."""
     columns: dict[str, list[float | None]] = {}
     for name, scale in scales_of(run, table).items():
         columns[f"{name}.scaled"] = [scale.place(known(value)) for value in table[name]]

@@ -1,4 +1,5 @@
-"""How many individuals it takes to see a difference, from how much the differences of a pilot vary between individuals."""
+"""How many individuals it takes to see a difference, from how much the differences of a pilot vary
+between individuals."""
 
 from __future__ import annotations
 
@@ -23,8 +24,8 @@ class Pilot:
 
     Attributes:
         difference: their mean, in the metric's unit; None without a shared item.
-        spread: their standard deviation between individuals, each the mean over its clips; None with fewer than
-            `statistics.FEWEST_CLUSTERS` individuals.
+        spread: their standard deviation between individuals, each the mean over its clips; None
+            with fewer than `statistics.FEWEST_CLUSTERS` individuals.
         individuals, items: numbers of both that the two models share.
     """
 
@@ -68,18 +69,21 @@ def power_to_see(
 ) -> float:
     """Probability of a clear difference on the right side.
 
-    Of a two-sided Student's t test at 5 % over the individuals' mean differences, normal and with as many clips each as in the pilot. A
-    report's own test (`ClusteredMeans.p_values`) guards against skew too and is stricter where individuals are few. What is planned for
-    80 % it sees at 45 individuals in 79 %, in 77 % as one of 6 comparisons; at 9 in 69 % and 62 %: `tests/report/test_power.py`.
+    Of a two-sided Student's t test at 5 % over the individuals' mean differences, normal and with
+    as many clips each as in the pilot. A report's own test (`ClusteredMeans.p_values`) guards
+    against skew too and is stricter where individuals are few. What is planned for 80 % it sees at
+    45 individuals in 79 %, in 77 % as one of 6 comparisons; at 9 in 69 % and 62 %:
+    `tests/report/test_power.py`.
 
     Args:
         difference: the true one, above 0, in the unit of `spread`.
         spread: standard deviation of differences between individuals; 0 or more.
         individuals: 2 or more.
-        comparisons: size of the family it is one of: its level is 5 % / `comparisons`, which the smallest p value of a family meets in
-            Holm's correction.
+        comparisons: size of the family it is one of: its level is 5 % / `comparisons`, which the
+            smallest p value of a family meets in Holm's correction.
     Source:
-        Cohen 1988, "Statistical Power Analysis for the Behavioral Sciences", chapter 2; noncentral t.
+        Cohen 1988, "Statistical Power Analysis for the Behavioral Sciences", chapter 2; noncentral
+        t.
     """
     if spread == 0:
         return 1.0
@@ -91,10 +95,12 @@ def power_to_see(
 def individuals_needed(
     difference: float, spread: float, *, power: float = POWER, comparisons: int = 1
 ) -> int:
-    """Smallest number of individuals, `FEWEST_CLUSTERS` or more, by which `power_to_see` reaches `power`.
+    """Smallest number of individuals, `FEWEST_CLUSTERS` or more, by which `power_to_see` reaches
+    `power`.
 
     Raises:
-        ValueError: a difference that is not above 0, or so small that it takes more than `MOST`; a power that is not between 0.05 and 1.
+        ValueError: a difference that is not above 0, or so small that it takes more than `MOST`; a
+            power that is not between 0.05 and 1.
     """
     _check(power, difference)
     level = (1 - CONFIDENCE) / 2 / comparisons
@@ -113,7 +119,8 @@ def individuals_needed(
 def smallest_difference(
     spread: float, individuals: int, *, power: float = POWER, comparisons: int = 1
 ) -> float:
-    """The difference that so many individuals show with the given power, in the unit of `spread`; 0 where nothing varies.
+    """The difference that so many individuals show with the given power, in the unit of `spread`; 0
+    where nothing varies.
 
     Raises:
         ValueError: fewer than 2 individuals, or a power that is not between 0.05 and 1.
@@ -135,7 +142,8 @@ def smallest_difference(
 
 
 def spread_factors(individuals: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """By how much the true spread may differ from one estimated with so many individuals, as (low, high) factors.
+    """By how much the true spread may differ from one estimated with so many individuals, as (low,
+    high) factors.
 
     The interval of a standard deviation of normal values, from the chi-square distribution.
     """

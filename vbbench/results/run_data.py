@@ -1,4 +1,5 @@
-"""The record of one or more runs that reports are made from: a row for everything that was to be done, finished or not."""
+"""The record of one or more runs that reports are made from: a row for everything that was to be
+done, finished or not."""
 
 from __future__ import annotations
 
@@ -44,11 +45,14 @@ class ItemFacts:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """A model of the run. Two are equal when they make the same videos, whatever is said about them.
+    """A model of the run. Two are equal when they make the same videos, whatever is said about
+    them.
 
     Attributes:
-        recipe: name of the recipe; several models are one recipe with the weights of several trainings.
-        training_seed: which of these trainings; None for a model that has no trained weights of its own.
+        recipe: name of the recipe; several models are one recipe with the weights of several
+            trainings.
+        training_seed: which of these trainings; None for a model that has no trained weights of its
+            own.
         fitted: whether it must be fitted to a subject before it samples.
         trained: of its own training, ``steps`` and ``parameters``, as far as the run says.
     """
@@ -119,7 +123,8 @@ class RunData:
         fits: model -> (subject id, seconds, peak memory in MB or None), of the fits that are done.
         manifests: as they were written, one a run folder.
         fit_facts: model -> one for each subject whose fit was done or failed.
-        prompts_per_subject: the runs are of the first so many items of each subject; None where they are of all.
+        prompts_per_subject: the runs are of the first so many items of each subject; None where
+            they are of all.
     """
 
     suite: SuiteFacts
@@ -135,7 +140,8 @@ class RunData:
     _known: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def remembered(self, key: Any, make: Callable[[], T]) -> T:
-        """What `make` gives, worked out once for this run however often it is asked for; nobody may change it."""
+        """What `make` gives, worked out once for this run however often it is asked for; nobody may
+        change it."""
         if key not in self._known:
             self._known[key] = make()
         return self._known[key]  # type: ignore[no-any-return]
@@ -174,11 +180,13 @@ class RunData:
 
 
 def merge_runs(runs: Sequence[RunData]) -> RunData:
-    """Several runs of one suite, measured alike, as one; of the items that all of them were to do, where some were restricted.
+    """Several runs of one suite, measured alike, as one; of the items that all of them were to do,
+    where some were restricted.
 
     Raises:
         UsageError: no run.
-        IncompleteError: they cannot be compared: another suite, metric spec, or two different models of one name.
+        IncompleteError: they cannot be compared: another suite, metric spec, or two different
+            models of one name.
     """
     if not runs:
         raise UsageError("a report needs at least one run folder.")
@@ -199,7 +207,8 @@ def merge_runs(runs: Sequence[RunData]) -> RunData:
         merged = replace(
             merged,
             models=merged.models + tuple(model for model in run.models if model.name not in known),
-            # A model that both runs hold is taken from the first: the same jobs give the same videos.
+            # A model that both runs hold is taken from the first: the same jobs give the same
+            # videos.
             clips={**run.clips, **merged.clips},
             results={**run.results, **merged.results},
             fits={**run.fits, **merged.fits},

@@ -22,11 +22,13 @@ from vbbench.results.run_data import (
 )
 from vbbench.types import MetricSpec
 
-# Paths that a run folder names: a run folder from elsewhere must not make a report read, and copy, other files.
+# Paths that a run folder names: a run folder from elsewhere must not make a report read, and copy,
+# other files.
 
 
 class Inside:
-    """Paths inside of a folder. Links are followed; what a folder of files is, is looked up once for all of its files."""
+    """Paths inside of a folder. Links are followed; what a folder of files is, is looked up once
+    for all of its files."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -146,7 +148,8 @@ def _text(row: Mapping[str, Any], key: str) -> str:
 
 
 def read_model(name: str, record: Mapping[str, Any]) -> ModelFacts:
-    """A model as a manifest's record tells of it; a record from before recipes were trained more than once names neither.
+    """A model as a manifest's record tells of it; a record from before recipes were trained more
+    than once names neither.
 
     Raises:
         KeyError, TypeError, ValueError: the record is damaged.
@@ -312,7 +315,8 @@ def _number(value: Any) -> float | None:
 
 
 def _encodable(record: Any) -> Any:
-    """The record itself, unless its texts cannot be written to a page (UnicodeEncodeError, which is a ValueError)."""
+    """The record itself, unless its texts cannot be written to a page (UnicodeEncodeError, which is
+    a ValueError)."""
     json.dumps(record, ensure_ascii=False).encode("utf-8")
     return record
 
@@ -330,7 +334,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """All records of a file; none if it is not there. A last line without its end is one that a kill cut off."""
+    """All records of a file; none if it is not there. A last line without its end is one that a
+    kill cut off."""
     if not path.is_file():
         return []
     lines = path.read_text("utf-8").split("\n")

@@ -1,7 +1,8 @@
 """Means and paired differences with intervals over individuals.
 
-How models are told apart from many such differences stands in `vbbench.results.comparisons`, whether a difference is too small to
-matter in `vbbench.results.equivalence`, how many individuals it takes to see one in `vbbench.results.power`; all rest on the resamples of
+How models are told apart from many such differences stands in `vbbench.results.comparisons`,
+whether a difference is too small to matter in `vbbench.results.equivalence`, how many individuals
+it takes to see one in `vbbench.results.power`; all rest on the resamples of
 `vbbench.results.clustered`.
 """
 
@@ -29,9 +30,11 @@ __all__ = [
 ]  # fmt: skip
 
 FEWEST_CLUSTERS = 5
-"""Below this even the whole range of the individuals' means covers the true mean in less than 95 % of samples (n = 4: 87.5 %)."""
+"""Below this even the whole range of the individuals' means covers the true mean in less than 95 %
+of samples (n = 4: 87.5 %)."""
 FEW_CLUSTERS = 20
-"""Below this an interval is given, with a note that it is rough: of 9 lognormal individuals it holds the true mean in 90 %, not 95 %."""
+"""Below this an interval is given, with a note that it is rough: of 9 lognormal individuals it
+holds the true mean in 90 %, not 95 %."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,8 @@ class Estimate:
 
     @property
     def sign(self) -> int:
-        """+1 when the whole interval is above zero, -1 when below, 0 when it holds zero or there is none."""
+        """+1 when the whole interval is above zero, -1 when below, 0 when it holds zero or there is
+        none."""
         if self.low is None or self.high is None:
             return 0
         return int(self.low > 0) - int(self.high < 0)
@@ -62,12 +66,14 @@ class Estimate:
 def mean_with_interval(
     values: Sequence[float], clusters: Sequence[str], bounds: tuple[float, float] | None = None
 ) -> Estimate:
-    """Mean of the values, with the 95 % interval of a studentised bootstrap over clusters (`ClusteredMeans.interval`).
+    """Mean of the values, with the 95 % interval of a studentised bootstrap over clusters
+    (`ClusteredMeans.interval`).
 
     Args:
         values: finite, one a clip.
         clusters: the individual each value belongs to; as long as `values`.
-        bounds: least and largest value there can be; the interval is cut there, but never short of a value that there is.
+        bounds: least and largest value there can be; the interval is cut there, but never short of
+            a value that there is.
     Raises:
         ValueError: lengths differ, or a value is not finite.
     """
@@ -131,11 +137,15 @@ class Equivalence:
     """What the differences of one series say about a margin.
 
     Attributes:
-        difference: their mean with its 90 % interval: the mean lies within the margin at 5 % where the whole interval does.
-        margin: (low, high): differences strictly between them do not matter; in the differences' own unit.
-        p: of the two one-sided tests, the larger; None with fewer than `statistics.FEWEST_CLUSTERS` individuals.
+        difference: their mean with its 90 % interval: the mean lies within the margin at 5 % where
+            the whole interval does.
+        margin: (low, high): differences strictly between them do not matter; in the differences'
+            own unit.
+        p: of the two one-sided tests, the larger; None with fewer than `statistics.FEWEST_CLUSTERS`
+            individuals.
         p_difference: two-sided, against a mean of exactly 0; None likewise.
-        beyond: whether the mean is shown to lie outside of the margin (one-sided, 5 % shared by both sides).
+        beyond: whether the mean is shown to lie outside of the margin (one-sided, 5 % shared by
+            both sides).
     """
 
     difference: Estimate
@@ -146,8 +156,9 @@ class Equivalence:
 
     @property
     def verdict(self) -> str:
-        """``equivalent``: shown to lie within the margin, though perhaps not 0; ``different``: shown not to be 0, and not shown to lie
-        within the margin; ``undecided``: the data do not say. Undecided is not equal: fewer individuals or more noise lead here, not to
+        """``equivalent``: shown to lie within the margin, though perhaps not 0; ``different``:
+        shown not to be 0, and not shown to lie within the margin; ``undecided``: the data do not
+        say. Undecided is not equal: fewer individuals or more noise lead here, not to
         ``equivalent``."""
         if self.p is None or self.p_difference is None:
             return UNDECIDED
@@ -166,10 +177,12 @@ def equivalence(
         clusters: the individual each belongs to; as long as `differences`.
         margin: above 0: (-margin, margin); or (low, high) with low < 0 < high.
     Raises:
-        ValueError: a margin that does not hold 0 inside, lengths that differ, or a difference that is not finite.
+        ValueError: a margin that does not hold 0 inside, lengths that differ, or a difference that
+            is not finite.
     Source:
-        Schuirmann 1987, "A Comparison of the Two One-Sided Tests Procedure and the Power Approach for Assessing the Equivalence of
-        Average Bioavailability"; Lakens 2017, "Equivalence Tests"; the tests are those of `ClusteredMeans.p_above` and `p_below`.
+        Schuirmann 1987, "A Comparison of the Two One-Sided Tests Procedure and the Power Approach
+        for Assessing the Equivalence of Average Bioavailability"; Lakens 2017, "Equivalence Tests";
+        the tests are those of `ClusteredMeans.p_above` and `p_below`.
     """
     low, high = margin if isinstance(margin, tuple) else (-margin, margin)
     if not (math.isfinite(low) and math.isfinite(high) and low < 0 < high):

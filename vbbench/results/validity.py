@@ -1,4 +1,5 @@
-"""What `vbbench metrics --validate` found: does each metric go down as a damage grows, where it ought to, and only there?"""
+"""What `vbbench metrics --validate` found: does each metric go down as a damage grows, where it
+ought to, and only there?"""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from vbbench.types import MetricSpec
 
 SMALLEST_EFFECT = 0.2
-"""Change at the largest level, in standard deviations of real clips, below which a metric is said to stay (Cohen's "small" effect)."""
+"""Change at the largest level, in standard deviations of real clips, below which a metric is said
+to stay (Cohen's "small" effect)."""
 ALL_RANKS = (-1.0, 1.0)
 TIE_DECIMALS = 5
 """Scores that differ below this are equal: batches and thread counts move them so far."""
@@ -29,7 +31,8 @@ GOOD = (SEES, STAYS)
 
 @dataclass(frozen=True)
 class Level:
-    """All clips at one level: mean score, and change from the real clips in the metric's better direction, with its interval."""
+    """All clips at one level: mean score, and change from the real clips in the metric's better
+    direction, with its interval."""
 
     level: float
     mean: float
@@ -43,9 +46,12 @@ class Cell:
     Attributes:
         metric, damage: names.
         expected: what it ought to do: `vbbench.metrics.validation.claims.expected`.
-        correlation: Spearman's, of level and score (better being higher) within a clip, meaned over clips.
-        effect: change at the largest level in standard deviations of the real clips' scores; None where those do not differ.
-        threshold: the level from which on every change is clear of zero, on the side of the last one; None where there is none.
+        correlation: Spearman's, of level and score (better being higher) within a clip, meaned over
+            clips.
+        effect: change at the largest level in standard deviations of the real clips' scores; None
+            where those do not differ.
+        threshold: the level from which on every change is clear of zero, on the side of the last
+            one; None where there is none.
         levels: every level, the real clips' first.
     """
 
@@ -59,16 +65,17 @@ class Cell:
 
     @property
     def direction(self) -> int:
-        """-1: it falls; +1: it rises; 0: neither, which needs a correlation and a last change that are both clear of zero on one side,
-        and at least `SMALLEST_EFFECT`."""
+        """-1: it falls; +1: it rises; 0: neither, which needs a correlation and a last change that
+        are both clear of zero on one side, and at least `SMALLEST_EFFECT`."""
         sign = self.correlation.sign
         large = self.effect is not None and abs(self.effect) >= SMALLEST_EFFECT
         return sign if large and sign == self.levels[-1].change.sign else 0
 
     @property
     def verdict(self) -> str:
-        """``sees`` or ``blind`` where it ought to fall, ``stays`` or ``moves`` where it ought to stay, in both ``fooled`` where it rises;
-        ``falls``, ``flat`` or ``rises`` where nobody can say what it ought to do."""
+        """``sees`` or ``blind`` where it ought to fall, ``stays`` or ``moves`` where it ought to
+        stay, in both ``fooled`` where it rises; ``falls``, ``flat`` or ``rises`` where nobody can
+        say what it ought to do."""
         if self.expected == FREE:
             return UNJUDGED[self.direction]
         if self.direction > 0:
@@ -79,11 +86,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class TruthRow:
-    """A metric that is read as telling identity, beside the true identity that the damaged clips were drawn with.
+    """A metric that is read as telling identity, beside the true identity that the damaged clips
+    were drawn with.
 
     Attributes:
         metric: its name.
-        by_damage: damage -> Spearman's correlation of true identity and score within a clip, meaned over clips.
+        by_damage: damage -> Spearman's correlation of true identity and score within a clip, meaned
+            over clips.
         within: the same over all of these damages together.
         across: over all clips and damages at once: are the numbers of two individuals comparable?
     """
@@ -96,7 +105,8 @@ class TruthRow:
 
 @dataclass(frozen=True)
 class Findings:
-    """Everything that is read from a validation: (metric, damage) -> cell; metric -> scores of the real clips, lowest first."""
+    """Everything that is read from a validation: (metric, damage) -> cell; metric -> scores of the
+    real clips, lowest first."""
 
     validation: Validation
     cells: Mapping[tuple[str, str], Cell]
@@ -105,7 +115,8 @@ class Findings:
 
     @property
     def families(self) -> list[list[str]]:
-        """Names of the metrics that hold a video against its prompts, and of those that look at time."""
+        """Names of the metrics that hold a video against its prompts, and of those that look at
+        time."""
         names = [spec.name for spec in self.validation.specs]
         timely = [name for name in names if CLAIMS[name] & {"steadiness", "pace"}]
         return [
@@ -130,7 +141,8 @@ class Findings:
 
 
 def analyse(validation: Validation) -> Findings:
-    """The numbers. With fewer than `statistics.FEWEST_CLUSTERS` clips there are no intervals, and no metric is said to see anything."""
+    """The numbers. With fewer than `statistics.FEWEST_CLUSTERS` clips there are no intervals, and
+    no metric is said to see anything."""
     table = _Table(validation)
     cells = {
         (spec.name, damage.name): _cell(table, spec, damage)
@@ -153,7 +165,8 @@ def analyse(validation: Validation) -> Findings:
 
 
 def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float:
-    """Spearman's, ties sharing their mean rank; 0 where one of the two is constant: it tells nothing of the other."""
+    """Spearman's, ties sharing their mean rank; 0 where one of the two is constant: it tells
+    nothing of the other."""
     ranks = [rankdata(np.round(values, TIE_DECIMALS)) for values in (x, y)]
     if any(np.ptp(own) == 0 for own in ranks):
         return 0.0

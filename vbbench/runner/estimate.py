@@ -1,5 +1,5 @@
-"""How long a plan will take here. Recipes say what a fit and a clip cost on a machine of known speed; a second of
-measurement says how fast this one is, at this moment.
+"""How long a plan will take here. Recipes say what a fit and a clip cost on a machine of known
+speed; a second of measurement says how fast this one is, at this moment.
 
 In a recipe, seconds on the reference machine::
 
@@ -21,7 +21,8 @@ from vbbench.errors import RecipeError
 from vbbench.runner.plan import ModelPlan, Plan
 from vbbench.types import Job
 
-# What `measure_rate` gives on the reference machine: one free core of the server on which the recipes' costs were measured.
+# What `measure_rate` gives on the reference machine: one free core of the server on which the
+# recipes' costs were measured.
 REFERENCE_RATE = 300.0
 START_SECONDS = 12.0  # imports, weights and the report, on the reference machine
 SCORE_SECONDS = 0.2  # one video by all metrics, there
@@ -29,7 +30,8 @@ SCORE_SECONDS = 0.2  # one video by all metrics, there
 
 @dataclass(frozen=True)
 class ModelCost:
-    """What is left to do of one model, and its cost in seconds; None where the recipe does not say."""
+    """What is left to do of one model, and its cost in seconds; None where the recipe does not
+    say."""
 
     name: str
     fits: int
@@ -69,7 +71,8 @@ def estimate(plan: Plan, missing: Collection[Job], slowness: float) -> Estimate:
     """Cost of the missing jobs.
 
     Args:
-        slowness: how many times longer this machine takes than the reference machine; see `measure_speed`.
+        slowness: how many times longer this machine takes than the reference machine; see
+            `measure_speed`.
     """
     left = set(missing)
     models = tuple(_model_cost(model, left, slowness) for model in plan.models)
@@ -121,7 +124,8 @@ def measure_speed(
 
 
 def measure_rate(threads: int, device: str = "cpu", seconds: float = 1.0) -> float:
-    """Rounds a second of a small piece of video network: a convolution, attention among tokens, a feed-forward layer."""
+    """Rounds a second of a small piece of video network: a convolution, attention among tokens, a
+    feed-forward layer."""
     import torch
 
     with torch_threads(threads), torch.inference_mode():

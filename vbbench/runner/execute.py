@@ -1,4 +1,5 @@
-"""Does a plan: fits, samples, scores. One process; everything it learns goes to the store at once."""
+"""Does a plan: fits, samples, scores. One process; everything it learns goes to the store at
+once."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ from vbbench.types import Job, PromptItem, SamplingParams, Video
 
 @dataclass(frozen=True)
 class Summary:
-    """How a run ended: videos of the plan's models that are there, that failed, and that lack a score."""
+    """How a run ended: videos of the plan's models that are there, that failed, and that lack a
+    score."""
 
     done: int
     failed: int
@@ -45,7 +47,8 @@ def execute(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Summary:
-    """Do what is missing of a plan, then score what is not scored. Never stops at a failed job; records it.
+    """Do what is missing of a plan, then score what is not scored. Never stops at a failed job;
+    records it.
 
     Args:
         threads: CPU threads that torch may use; None leaves them as they are.
@@ -134,7 +137,8 @@ class _ModelRunner:
             self._progress.advance()
 
     def _sample(self, batch: Sequence[Job], wanted: set[Job]) -> None:
-        """The whole batch, as the plan has it, so that what is drawn does not depend on what was done before.
+        """The whole batch, as the plan has it, so that what is drawn does not depend on what was
+        done before.
 
         If it fails, each wanted item is tried alone: one bad item must not take others with it.
         """
@@ -172,7 +176,8 @@ class _ModelRunner:
         )
 
     def _begin(self, job: Job) -> float:
-        """Start a job: forget the memory peak, and set the global generators, in case a model draws from them."""
+        """Start a job: forget the memory peak, and set the global generators, in case a model draws
+        from them."""
         seed = int(job.hash[:8], 16)
         random.seed(seed)
         np.random.seed(seed)

@@ -1,7 +1,8 @@
 """What a job's hash is made of: everything that decides its result, and nothing else.
 
-Code is hashed as what it does, not as text: comments, docstrings and layout do not count. A recipe's own files count, the module of
-its entry, and every module of vbbench that any of these imports or names in a string, and so on: the entry's import closure.
+Code is hashed as what it does, not as text: comments, docstrings and layout do not count. A
+recipe's own files count, the module of its entry, and every module of vbbench that any of these
+imports or names in a string, and so on: the entry's import closure.
 """
 
 from __future__ import annotations
@@ -37,14 +38,16 @@ _DOTTED = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)(?::\w+)?")
 
 
 def digest_of(content: Any) -> str:
-    """SHA-256 over anything JSON or TOML can hold (dates count by their text); the order of keys does not count."""
+    """SHA-256 over anything JSON or TOML can hold (dates count by their text); the order of keys
+    does not count."""
     return hashlib.sha256(
         json.dumps(content, sort_keys=True, ensure_ascii=False, default=str).encode()
     ).hexdigest()
 
 
 def weights_digests(recipe: Recipe, scale: str) -> dict[str, str]:
-    """Digest of every weights file that a recipe names, each held against its card, and of what it names under ``pretrained``.
+    """Digest of every weights file that a recipe names, each held against its card, and of what it
+    names under ``pretrained``.
 
     Raises:
         RecipeError: a table of weights that cannot be understood.
@@ -65,7 +68,8 @@ def _names_of_weights(settings: Mapping[str, Any]) -> list[str]:
 
 
 def model_content(recipe: Recipe, scale: str, weights: Mapping[str, str]) -> dict[str, Any]:
-    """What a model is: its code, its settings (without cost and sampling, which are no part of it) and its weights.
+    """What a model is: its code, its settings (without cost and sampling, which are no part of it)
+    and its weights.
 
     Offloading changes no number, so it does not count either.
     """
@@ -93,7 +97,8 @@ def model_content(recipe: Recipe, scale: str, weights: Mapping[str, str]) -> dic
 
 
 def _data_digests(names: Any, scale: str, recipe: Recipe) -> dict[str, str | None]:
-    """Digests of the files beside the weights that a recipe names under ``data``, and of what a table among them names; None: not there."""
+    """Digests of the files beside the weights that a recipe names under ``data``, and of what a
+    table among them names; None: not there."""
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise RecipeError(
             f"data of the model {recipe.name!r} must be a list of files beside the weights, not {names!r}."
@@ -138,7 +143,8 @@ def item_content(item: PromptItem, subject: Mapping[str, Any] | None = None) -> 
     """What a model can read of an item, its subject included.
 
     Args:
-        subject: its `subject_content`, where that is known: photographs are large, and a subject has many items.
+        subject: its `subject_content`, where that is known: photographs are large, and a subject
+            has many items.
     """
     videos = (item.reference_video, item.other_video)
     return {
@@ -153,7 +159,8 @@ def item_content(item: PromptItem, subject: Mapping[str, Any] | None = None) -> 
 
 
 def params_content(params: SamplingParams) -> dict[str, Any]:
-    """What decides a video beside model and item. The batch size does not: a video is the same in any company."""
+    """What decides a video beside model and item. The batch size does not: a video is the same in
+    any company."""
     return {key: value for key, value in asdict(params).items() if key != "batch_size"}
 
 
@@ -174,7 +181,8 @@ def code_digest(recipe: Recipe) -> str:
 
 
 def code_sources(recipe: Recipe) -> dict[str, str]:
-    """Module -> digest of what it does, for every source that a recipe's videos come from: its entry's import closure."""
+    """Module -> digest of what it does, for every source that a recipe's videos come from: its
+    entry's import closure."""
     roots = {_PACKAGE: paths.PACKAGE}
     pending = _own_code(recipe, _own_files(recipe))
     module = recipe.entry.split(":")[0]
@@ -241,7 +249,8 @@ def _source_facts(
 ) -> tuple[str, tuple[str, ...]]:
     """Digest of what a source does, and the names that it may import.
 
-    Remembered by the source's bytes, never by its time: every model of a plan looks at the same hundred files.
+    Remembered by the source's bytes, never by its time: every model of a plan looks at the same
+    hundred files.
     """
     try:
         tree = ast.parse(source, filename=path)
@@ -294,7 +303,8 @@ def _imports(tree: ast.Module, module: str, *, is_package: bool) -> Iterator[str
 
 
 def _modules(name: str, roots: Mapping[str, Path]) -> dict[str, Path]:
-    """Source files that importing a dotted name runs: each package on the way, then the module. Empty outside the roots."""
+    """Source files that importing a dotted name runs: each package on the way, then the module.
+    Empty outside the roots."""
     top, *rest = name.split(".")
     root = roots.get(top)
     if root is None:

@@ -27,7 +27,8 @@ def make_manifest(
     Args:
         models: name -> what is said of it.
         environment: machine, versions, threads.
-        prompts_per_subject: the run is restricted to the first so many items of each subject; None where it is not.
+        prompts_per_subject: the run is restricted to the first so many items of each subject; None
+            where it is not.
     """
     return {
         "vbbench": __version__,

@@ -1,4 +1,5 @@
-"""What a run is to do: every job, explicitly, with the hash of everything that decides its result."""
+"""What a run is to do: every job, explicitly, with the hash of everything that decides its
+result."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ from vbbench.types import Job, PromptItem, PromptSuite, Recipe, SamplingParams
 if TYPE_CHECKING:
     from vbbench.runner.store import RunStore
 
-# The released code's sampler is slower; a recipe says in [scales.<scale>.sampling] what it wants instead of these.
+# The released code's sampler is slower; a recipe says in [scales.<scale>.sampling] what it wants
+# instead of these.
 SAMPLING_DEFAULTS: Mapping[str, Any] = {
     "num_inference_steps": 25,
     "guidance_scale": 3.0,
@@ -134,7 +136,8 @@ def sampling_params(
     fps: int,
     overrides: Mapping[str, Any] | None = None,
 ) -> SamplingParams:
-    """A recipe's sampling parameters at the given frames; ``overrides`` touch only models that sample by steps at all.
+    """A recipe's sampling parameters at the given frames; ``overrides`` touch only models that
+    sample by steps at all.
 
     Raises:
         UsageError: the recipe has no such scale.
@@ -169,7 +172,8 @@ EVALUATION_TABLES = ("speed", "approximate", "memory", "dtype")
 
 
 def _check_evaluation(recipe: Recipe, scale: str) -> None:
-    """Tables of a recipe that runs one of the package's own models are read now, not at its first video.
+    """Tables of a recipe that runs one of the package's own models are read now, not at its first
+    video.
 
     Raises:
         RecipeError: unknown settings or values that cannot be.
@@ -255,7 +259,8 @@ def fit_seed(suite: PromptSuite, subject_id: str) -> int:
 def _batches(
     recipe: Recipe, items: Sequence[PromptItem], size: int
 ) -> Iterator[Sequence[PromptItem]]:
-    """Batches that depend on the plan alone, never on what is already done; for fitted models each of one subject."""
+    """Batches that depend on the plan alone, never on what is already done; for fitted models each
+    of one subject."""
     parts: list[list[PromptItem]] = [list(items)]
     if recipe.fitted:
         by_subject = sorted(items, key=lambda item: item.subject.id)
@@ -265,12 +270,14 @@ def _batches(
 
 
 def missing_jobs(plan: Plan, store: RunStore) -> tuple[Job, ...]:
-    """The plan's jobs without a good result: not done, done by other code, failed, or with a damaged file."""
+    """The plan's jobs without a good result: not done, done by other code, failed, or with a
+    damaged file."""
     return tuple(job for job in plan.jobs if not store.is_done(job))
 
 
 def _trained(model: ModelPlan, scale: str) -> dict[str, int]:
-    """How long a method's own weights were trained, over all stages, and how many numbers they are; empty where it has none."""
+    """How long a method's own weights were trained, over all stages, and how many numbers they are;
+    empty where it has none."""
     names = [model.settings["weights"][part] for part in model.settings.get("own", [])]
     cards = [read_card(weights_path(name, scale)) for name in names]
     known = {"steps": "total_steps", "parameters": "parameters"}

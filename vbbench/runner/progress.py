@@ -1,4 +1,5 @@
-"""What a run tells while it works, on stderr: bars on a terminal, one line a stage elsewhere (in logs, in CI)."""
+"""What a run tells while it works, on stderr: bars on a terminal, one line a stage elsewhere (in
+logs, in CI)."""
 
 from __future__ import annotations
 

@@ -26,7 +26,8 @@ class Scorer(Protocol):
         ...
 
     def score(self, clips: Iterable[ClipToScore]) -> Iterator[Sequence[Score]]:
-        """For each clip, in their order, one score a spec; a metric that cannot be computed gives a score with a reason."""
+        """For each clip, in their order, one score a spec; a metric that cannot be computed gives a
+        score with a reason."""
         ...
 
 
@@ -66,7 +67,8 @@ class MetricScorer:
         return [metric.spec for metric in self._metrics]
 
     def score(self, clips: Iterable[ClipToScore]) -> Iterator[Sequence[Score]]:
-        """One list a clip, one score a metric; each video is embedded once an encoder, many at a time."""
+        """One list a clip, one score a metric; each video is embedded once an encoder, many at a
+        time."""
         from vbbench.metrics.scoring import score_clips
 
         return score_clips(clips, self._metrics, self._encoders, self._cache)
@@ -99,7 +101,8 @@ def _score_until_error(
     scorer: Scorer,
     advance: Callable[[str], None],
 ) -> Sequence[Record]:
-    """Score in order; an error of the scorer itself becomes the reason of the video it was at. What is left after that one."""
+    """Score in order; an error of the scorer itself becomes the reason of the video it was at. What
+    is left after that one."""
     done = 0
     try:
         for record, scores in zip(
@@ -184,7 +187,8 @@ def count_failures(
     models: Iterable[str],
     items: Collection[str | None] | None = None,
 ) -> dict[str, Any]:
-    """How many videos of the given models, and items if given, are done, failed, and not wholly scored."""
+    """How many videos of the given models, and items if given, are done, failed, and not wholly
+    scored."""
     wanted = set(models)
     samples = [
         record

@@ -1,8 +1,9 @@
 """A run folder, and the only code that writes one.
 
-Every result is on the disk before it is counted: files are written beside their place and renamed, records are appended and
-synced. So a run that is killed at any moment loses at most the job it was at. Of several records of one job or score the last
-counts; the records are put in order, one a job, when a run ends.
+Every result is on the disk before it is counted: files are written beside their place and renamed,
+records are appended and synced. So a run that is killed at any moment loses at most the job it was
+at. Of several records of one job or score the last counts; the records are put in order, one a job,
+when a run ends.
 """
 
 from __future__ import annotations
@@ -69,10 +70,13 @@ class RunStore:
 
         Args:
             read_only: only look at what is there, and touch nothing.
-            own_suite: the suite was made for this folder alone, and may have changed since: what is of items that are gone is dropped.
-            lock: what `take_lock` gave for this folder; closed with the store, or if it cannot be opened.
+            own_suite: the suite was made for this folder alone, and may have changed since: what is
+                of items that are gone is dropped.
+            lock: what `take_lock` gave for this folder; closed with the store, or if it cannot be
+                opened.
         Raises:
-            RunFolderError: another suite's or scale's, no run folder at all, damaged, or open in another process.
+            RunFolderError: another suite's or scale's, no run folder at all, damaged, or open in
+                another process.
         """
         self.root = root
         self._read_only, self._own_suite, self._lock = read_only, own_suite, lock
@@ -86,7 +90,8 @@ class RunStore:
             raise
 
     def _read(self, suite: PromptSuite) -> None:
-        """The records that are there, and a copy of the suite for those that read the folder alone."""
+        """The records that are there, and a copy of the suite for those that read the folder
+        alone."""
         self.jobs: dict[JobKey, Record] = {
             (r["kind"], r["model"], r["item_id"] or r["subject_id"]): r
             for r in self._load(JOBS, JOB_KEYS)
@@ -122,7 +127,8 @@ class RunStore:
             self._lock = None
 
     def is_done(self, job: Job) -> bool:
-        """Whether the job's result is there, whole, and made by the very same code, weights, item and parameters."""
+        """Whether the job's result is there, whole, and made by the very same code, weights, item
+        and parameters."""
         record = self.jobs.get(job_key(job))
         if (
             record is None
@@ -153,7 +159,8 @@ class RunStore:
         self._keep(job, path, video_digest(video), facts, seconds, memory_mb)
 
     def keep_given(self, job: Job, source: Path, video: Video, facts: Mapping[str, Any]) -> None:
-        """Store a copy of somebody's video, byte for byte (a folder of pictures without loss, as one file), and its record.
+        """Store a copy of somebody's video, byte for byte (a folder of pictures without loss, as
+        one file), and its record.
 
         Args:
             source: the file or folder; ``video`` is what it holds.
@@ -229,7 +236,8 @@ class RunStore:
         memory_mb: float | None,
         details: str | None = None,
     ) -> None:
-        """Record that a job failed, and why in one line; the traceback, if any, goes to a file under ``errors/``."""
+        """Record that a job failed, and why in one line; the traceback, if any, goes to a file
+        under ``errors/``."""
         facts: Record = {}
         if details:
             path = self.root / "errors" / f"{job.model}-{job.item_id or job.subject_id}.txt"
@@ -244,14 +252,17 @@ class RunStore:
         self.scores.update({(row["model"], row["item_id"], row["spec_id"]): row for row in rows})
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> list[str]:
-        """Write the manifest. Models of earlier runs into this folder stay in it, and their metrics as far as one setting holds for all.
+        """Write the manifest. Models of earlier runs into this folder stay in it, and their metrics
+        as far as one setting holds for all.
 
-        Of two restrictions to the first items of each subject the wider stays: nothing that was planned is forgotten.
+        Of two restrictions to the first items of each subject the wider stays: nothing that was
+        planned is forgotten.
 
         Returns:
             Names of the metrics that were measured under another setting and do not stay.
         Raises:
-            RunFolderError: scores of trained encoders would come to stand beside scores of random ones.
+            RunFolderError: scores of trained encoders would come to stand beside scores of random
+                ones.
         """
         merged = dict(manifest)
         merged["models"] = {**self.manifest.get("models", {}), **manifest["models"]}
@@ -280,9 +291,11 @@ class RunStore:
         return [name for name in earlier if name not in merged["metrics"]]
 
     def tidy(self, specs: Iterable[MetricSpec]) -> None:
-        """Leave one record a job and score, in the order of the manifest's models and the suite's items.
+        """Leave one record a job and score, in the order of the manifest's models and the suite's
+        items.
 
-        Scores by specs that are neither given nor in the manifest any more are dropped: nobody reads them.
+        Scores by specs that are neither given nor in the manifest any more are dropped: nobody
+        reads them.
         """
         models = {name: place for place, name in enumerate(self.manifest["models"])}
         wanted = {spec.id for spec in specs} | spec_ids(self.manifest["metrics"])
@@ -325,7 +338,8 @@ class RunStore:
         if len(whole) < len(content) and not self._read_only:
             os.truncate(path, len(whole))
         try:
-            # not splitlines: it also cuts at characters that JSON leaves inside of texts, like U+2028
+            # not splitlines: it also cuts at characters that JSON leaves inside of texts, like
+            # U+2028
             records = [
                 json.loads(line, parse_constant=_refuse)
                 for line in whole.decode("utf-8").split("\n")
@@ -413,12 +427,14 @@ def _wider(earlier: int | None, new: int | None) -> int | None:
 
 
 def job_key(job: Job) -> JobKey:
-    """What a job makes, whatever its hash: a later record with the same key replaces an earlier one."""
+    """What a job makes, whatever its hash: a later record with the same key replaces an earlier
+    one."""
     return (job.kind, job.model, job.item_id or job.subject_id)
 
 
 def _plain(value: Any) -> Any:
-    """Facts and settings as JSON can hold them: numbers of numpy or torch as numbers, anything strange (NaN too) as its text."""
+    """Facts and settings as JSON can hold them: numbers of numpy or torch as numbers, anything
+    strange (NaN too) as its text."""
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

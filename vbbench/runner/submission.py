@@ -1,6 +1,7 @@
 """Videos that somebody hands in: which of them answers which prompt item.
 
-A name says which item a video is for, and nothing else is ever read from it: texts and pictures come from the suite.
+A name says which item a video is for, and nothing else is ever read from it: texts and pictures
+come from the suite.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 @dataclass(frozen=True)
 class Given:
-    """What was handed in for an item: a file or a folder of pictures, or the reason why there is none to look at."""
+    """What was handed in for an item: a file or a folder of pictures, or the reason why there is
+    none to look at."""
 
     item: PromptItem
     source: Path | None
@@ -38,7 +40,8 @@ class Given:
 
 @dataclass(frozen=True)
 class Submission:
-    """One video an item of a suite, in its order; the scale to score them at; and sentences that the user should read."""
+    """One video an item of a suite, in its order; the scale to score them at; and sentences that
+    the user should read."""
 
     suite: PromptSuite
     scale: str
@@ -52,7 +55,8 @@ def is_safe(name: str) -> bool:
 
 
 def safe_name(name: str) -> str:
-    """The name itself if it is safe, else what is safe of it and a digest of the whole: different names stay different."""
+    """The name itself if it is safe, else what is safe of it and a digest of the whole: different
+    names stay different."""
     if is_safe(name):
         return name
     kept = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:40]
@@ -66,7 +70,8 @@ def listed(names: Sequence[str]) -> str:
 
 
 def match_folder(folder: Path, suite: PromptSuite, scale: str) -> Submission:
-    """The videos of a folder: ``<item id>.mp4`` (or another of `SUFFIXES`), or a folder ``<item id>`` of pictures.
+    """The videos of a folder: ``<item id>.mp4`` (or another of `SUFFIXES`), or a folder ``<item
+    id>`` of pictures.
 
     Links are followed, wherever they lead; those that lead out of the folder are told.
 
@@ -167,7 +172,8 @@ def _names(paths: Sequence[Path]) -> str:
     return listed([path.name for path in paths])
 
 
-# Takes given videos into a run folder: each is looked at once, and becomes a record, of a video or of the reason why there is none.
+# Takes given videos into a run folder: each is looked at once, and becomes a record, of a video or
+# of the reason why there is none.
 
 CLOSE = 0.005  # rates that differ by less are one rate
 KIND = "given videos"
@@ -175,7 +181,8 @@ KIND = "given videos"
 
 @dataclass(frozen=True)
 class Terms:
-    """What every video is held to: its number of frames, None for any; and the rate of folders of pictures, None where unknown."""
+    """What every video is held to: its number of frames, None for any; and the rate of folders of
+    pictures, None where unknown."""
 
     num_frames: int | None
     fps: float | None
@@ -183,7 +190,8 @@ class Terms:
 
 @dataclass(frozen=True)
 class Shared:
-    """What all videos that could be read have in common: frames and rate, None where they differ; and whether any is lossy."""
+    """What all videos that could be read have in common: frames and rate, None where they differ;
+    and whether any is lossy."""
 
     num_frames: int | None
     fps: float | None
@@ -194,7 +202,8 @@ def check_folder(root: Path, name: str, own_suite: bool) -> None:
     """Does nothing where a run folder is new, or of the same kind of scoring.
 
     Raises:
-        RunFolderError: it is no run folder, or holds other models, whose videos must not be measured by what these are like.
+        RunFolderError: it is no run folder, or holds other models, whose videos must not be
+            measured by what these are like.
     """
     models = read_manifest(root).get("models", {})
     kinds = {
@@ -216,7 +225,8 @@ def settings_of(own_suite: bool) -> dict[str, str]:
 def model_record(
     store: RunStore, name: str, title: str, shared: Shared, *, own_suite: bool
 ) -> dict[str, Any]:
-    """What the manifest of a run says of given videos, in the place of a model: the same keys as of any model."""
+    """What the manifest of a run says of given videos, in the place of a model: the same keys as of
+    any model."""
     items = {record["item_id"]: record for record in store.jobs.values() if record["model"] == name}
     done = sum(record["status"] == "done" for record in items.values())
     return {
@@ -240,7 +250,8 @@ def model_record(
 def take_in(
     store: RunStore, name: str, given: Sequence[Given], terms: Terms, progress: Progress
 ) -> None:
-    """Bring the run folder's records in line with what is given. What has not changed since is not read again.
+    """Bring the run folder's records in line with what is given. What has not changed since is not
+    read again.
 
     Raises:
         InputError: something given lies in the run folder, where it would be overwritten.

@@ -1,7 +1,8 @@
-"""Tuning with a recorded budget: which settings are tried, in which order, what each reached, and which are best.
+"""Tuning with a recorded budget: which settings are tried, in which order, what each reached, and
+which are best.
 
-Nothing here runs a model; `vbbench.cli.tune` does. The record keeps every trial, the bad ones too, so that a reader sees how much
-a method was helped.
+Nothing here runs a model; `vbbench.cli.tune` does. The record keeps every trial, the bad ones too,
+so that a reader sees how much a method was helped.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ class Budget:
     """What may be spent on a method.
 
     Attributes:
-        grid: dotted setting below ``[scales.<scale>]`` -> the values it may take, in the order given.
+        grid: dotted setting below ``[scales.<scale>]`` -> the values it may take, in the order
+            given.
         trials: at most so many combinations are tried.
         seed: of the choice among more combinations.
         metric: whose mean decides.
@@ -77,7 +79,8 @@ def _value(word: str) -> Any:
 
 
 def trials_of(budget: Budget) -> list[Settings]:
-    """The combinations that are tried, in order: the whole grid (its last setting changes quickest), or a random part of it."""
+    """The combinations that are tried, in order: the whole grid (its last setting changes
+    quickest), or a random part of it."""
     combinations = [
         dict(zip(budget.grid, values, strict=True))
         for values in itertools.product(*budget.grid.values())
@@ -153,7 +156,8 @@ def trial_name(settings: Mapping[str, Any]) -> str:
 def outcome(
     store: RunStore, suite: PromptSuite, name: str, specs: Sequence[MetricSpec]
 ) -> dict[str, Any]:
-    """What a trial's run folder says: mean and number of scored items of each metric, mean seconds, reasons of what failed."""
+    """What a trial's run folder says: mean and number of scored items of each metric, mean seconds,
+    reasons of what failed."""
     jobs = [record for record in store.jobs.values() if record["model"] == name]
     rows = [
         row
@@ -196,7 +200,8 @@ def outcome(
 def with_trial(
     trials: Sequence[Mapping[str, Any]], new: Mapping[str, Any]
 ) -> list[Mapping[str, Any]]:
-    """The trials with a new one in the place of an earlier one of the same settings, else at the end."""
+    """The trials with a new one in the place of an earlier one of the same settings, else at the
+    end."""
     if not any(trial["settings"] == new["settings"] for trial in trials):
         return [*trials, new]
     return [new if trial["settings"] == new["settings"] else trial for trial in trials]
@@ -205,7 +210,8 @@ def with_trial(
 def choose(
     trials: Sequence[Mapping[str, Any]], metric: str, items: int, *, higher_is_better: bool
 ) -> Settings | None:
-    """Settings of the trial with the best mean; of equal ones the first. Only trials that scored every item count; None if none did."""
+    """Settings of the trial with the best mean; of equal ones the first. Only trials that scored
+    every item count; None if none did."""
     whole = [trial for trial in trials if trial["scored"].get(metric) == items]
     if not whole:
         return None

@@ -1,8 +1,9 @@
 """Reads a manifest: a CSV file with one video a row, and what it was made from.
 
-Columns: ``video``, ``image`` (the image prompt), ``text`` (the text prompt), ``subject`` (the individual's name: rows of one
-individual count together in the statistics); and, where known, ``id``, ``class``, ``subject_word``. UTF-8; paths are relative to
-the manifest's folder, or absolute.
+Columns: ``video``, ``image`` (the image prompt), ``text`` (the text prompt), ``subject`` (the
+individual's name: rows of one individual count together in the statistics); and, where known,
+``id``, ``class``, ``subject_word``. UTF-8; paths are relative to the manifest's folder, or
+absolute.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ class Row:
 
     Attributes:
         line: where it begins in the file, from 1.
-        id, subject: made safe to name files; the id is the row's number and subject where the manifest has none.
+        id, subject: made safe to name files; the id is the row's number and subject where the
+            manifest has none.
         subject_name: as it is written.
         video, image: paths; None where the cell is empty.
         class_name, subject_word: None where the manifest says nothing.
@@ -54,9 +56,11 @@ class Row:
 
     @property
     def word(self) -> str:
-        """The subject word: the manifest's; else the class or the subject's name, whichever stands in the text; else all of the text.
+        """The subject word: the manifest's; else the class or the subject's name, whichever stands
+        in the text; else all of the text.
 
-        Scores do not depend on it; the last of these says that nobody knows which of its words are the subject.
+        Scores do not depend on it; the last of these says that nobody knows which of its words are
+        the subject.
         """
         candidates = (self.subject_word, self.class_name, self.subject_name)
         return next((word for word in candidates if word and has_word(self.text, word)), self.text)
@@ -66,8 +70,9 @@ def read_manifest(path: Path) -> tuple[list[Row], list[str]]:
     """The rows, and sentences that the user should read.
 
     Raises:
-        InputError: not there, no CSV in UTF-8, a wrong header, no row, a row without text or subject, a subject word that is no
-            word of its text, an id that stands there twice, or a subject of two classes. The sentence names the line.
+        InputError: not there, no CSV in UTF-8, a wrong header, no row, a row without text or
+            subject, a subject word that is no word of its text, an id that stands there twice, or a
+            subject of two classes. The sentence names the line.
     """
     cells = _cells(path)
     _, header = next(cells, (1, []))
@@ -178,10 +183,13 @@ def _check_together(path: Path, rows: Sequence[Row]) -> None:
             )
 
 
-# A suite made of a manifest's rows, inside of the run folder: from there on, its videos are scored like any other suite's.
+# A suite made of a manifest's rows, inside of the run folder: from there on, its videos are scored
+# like any other suite's.
 #
-# Two manifests with the same prompts, whose videos have the same shape, make the same suite, so that their runs can be put side by
-# side. A second folder of videos for the same prompts is scored by ``--videos DIR --suite RUN/suite``.
+# Two manifests with the same prompts, whose videos have the same shape, make the same suite, so
+# that their runs can be put side by
+# side. A second folder of videos for the same prompts is scored by ``--videos DIR --suite
+# RUN/suite``.
 
 NAME = "manifest"
 METRICS = ("clip-text", "clip-image", "dino", "temporal-consistency", "motion")
@@ -193,7 +201,8 @@ USUAL_SHAPE = (8, 256, 8)  # frames, pixels, frames a second, where no header te
 def opened(
     root: Path, rows: Sequence[Row], *, scale: str, num_frames: int | None, fps: float | None
 ) -> Iterator[tuple[RunStore, Submission]]:
-    """The run folder with the rows' suite in it, which replaces the one of an earlier state of the manifest.
+    """The run folder with the rows' suite in it, which replaces the one of an earlier state of the
+    manifest.
 
     Args:
         num_frames, fps: what the command line says of all videos; None where it says nothing.
@@ -232,10 +241,12 @@ def _refuse_strange_suite(folder: Path) -> None:
 def make_submission(
     root: Path, rows: Sequence[Row], *, scale: str, num_frames: int | None, fps: float | None
 ) -> Submission:
-    """Write the suite to ``root/suite``, in the place of one that is there, and say which video answers which of its items.
+    """Write the suite to ``root/suite``, in the place of one that is there, and say which video
+    answers which of its items.
 
-    A row whose image cannot be read keeps its place, with the reason, behind a grey picture. Where a subject has several images,
-    its videos are held against all of them; the first stands for it as the image prompt.
+    A row whose image cannot be read keeps its place, with the reason, behind a grey picture. Where
+    a subject has several images, its videos are held against all of them; the first stands for it
+    as the image prompt.
 
     Args:
         root: the run folder; the caller holds its lock.

@@ -3,11 +3,13 @@
 A checkpoint is a folder ``checkpoint-<step>`` inside the work folder::
 
     model.safetensors          param/<name>, buffer/<name>, ema/<name>
-    optimizer-<rank>.safetensors   exp_avg/<name>, exp_avg_sq/<name>, step/<name>  (one file per worker)
-    state.json                 step, seconds, loss history, settings, seed, workers, SHA-256 of the files above
+    optimizer-<rank>.safetensors   exp_avg/<name>, exp_avg_sq/<name>, step/<name>  (one file per
+    worker) state.json                 step, seconds, loss history, settings, seed, workers, SHA-256
+    of the files above
 
-It is written under another name, flushed to the disk and renamed; the one before it is removed only two checkpoints later, so there is
-always a whole one. A checkpoint whose files do not match their digests is passed over in favour of the one before.
+It is written under another name, flushed to the disk and renamed; the one before it is removed only
+two checkpoints later, so there is always a whole one. A checkpoint whose files do not match their
+digests is passed over in favour of the one before.
 """
 
 from __future__ import annotations
@@ -61,7 +63,8 @@ class Checkpoint:
         return load_file(self.folder / MODEL)
 
     def optimizer(self, rank: int) -> dict[str, Tensor]:
-        """The optimiser's tensors of one worker; those of worker 0 when the checkpoint was written by fewer workers."""
+        """The optimiser's tensors of one worker; those of worker 0 when the checkpoint was written
+        by fewer workers."""
         path = self.folder / optimizer_name(rank)
         return load_file(path if path.is_file() else self.folder / optimizer_name(0))
 
@@ -78,7 +81,8 @@ def clear_unfinished(work: Path) -> None:
 
 
 def begin(work: Path, step: int) -> Path:
-    """Folder in which the files of the checkpoint of ``step`` are collected; the same for every worker."""
+    """Folder in which the files of the checkpoint of ``step`` are collected; the same for every
+    worker."""
     folder = work / f".writing-{step:08d}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -91,7 +95,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def commit(work: Path, folder: Path, state: Mapping[str, Any]) -> Path:
-    """Make the checkpoint collected in ``folder`` the newest one; call after every worker has written its file."""
+    """Make the checkpoint collected in ``folder`` the newest one; call after every worker has
+    written its file."""
     files = {path.name: _digest(path) for path in sorted(folder.glob("*.safetensors"))}
     (folder / "state.json").write_text(json.dumps({**state, "files": files}))
     _sync(folder / "state.json")
@@ -111,7 +116,8 @@ def latest(work: Path, tell: Callable[[str], None] = _nobody) -> Checkpoint | No
     Args:
         tell: is told in a sentence of each that is passed over because it is damaged.
     Raises:
-        UsageError: there are some, and none is whole: to begin anew and remove them is not for a program to decide.
+        UsageError: there are some, and none is whole: to begin anew and remove them is not for a
+            program to decide.
         OSError: the disk cannot be read.
     """
     folders = sorted(work.glob(f"{_PREFIX}*"), reverse=True)

@@ -12,7 +12,8 @@ Row = Mapping[str, float]
 
 
 def write_csv(path: Path, history: Sequence[Row]) -> None:
-    """One row per logged step: step, seconds, loss, its parts, and validation figures (``val/...``) where there were any."""
+    """One row per logged step: step, seconds, loss, its parts, and validation figures (``val/...``)
+    where there were any."""
     columns = list(
         dict.fromkeys(["step", "seconds", "loss", *(key for row in history for key in row)])
     )
@@ -24,7 +25,8 @@ def write_csv(path: Path, history: Sequence[Row]) -> None:
 
 
 def draw_png(path: Path, history: Sequence[Row], title: str) -> None:
-    """One panel for the loss and its parts, one for each validation figure. No display is needed."""
+    """One panel for the loss and its parts, one for each validation figure. No display is
+    needed."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -1,10 +1,12 @@
 """One training loop for every stage, scale and model.
 
-On the miniature plain torch: processes that train apart and meet now and then (``local_sgd``) suit its small steps on a CPU. On real
-videos the same loop computes each step through ``accelerate`` (``real.trainer``).
+On the miniature plain torch: processes that train apart and meet now and then (``local_sgd``) suit
+its small steps on a CPU. On real videos the same loop computes each step through ``accelerate``
+(``real.trainer``).
 
-Exactness: everything random in a step is drawn from ``batch_seed(seed, step, rank)``, to which torch's own generator is set as
-well, so a training that is killed and resumed ends, on the CPU, with the very weights of one that was not.
+Exactness: everything random in a step is drawn from ``batch_seed(seed, step, rank)``, to which
+torch's own generator is set as well, so a training that is killed and resumed ends, on the CPU,
+with the very weights of one that was not.
 """
 
 from __future__ import annotations
@@ -39,15 +41,20 @@ if TYPE_CHECKING:
     from vbbench.training.objective import Objective
     from vbbench.training.settings import TrainSettings
 
-# Local SGD: processes with one thread each that train apart and average their parameters every few steps.
+# Local SGD: processes with one thread each that train apart and average their parameters every few
+# steps.
 #
-# On a small CPU this makes better use of the cores than threads or gradient averaging do: the parameters travel once in
-# ``average_every`` steps, and nobody waits in between. Only parameters and buffers are averaged; each worker keeps its own optimiser
-# state, in its own checkpoint file. A resume with more workers than before starts the new ones from worker 0's optimiser state.
+# On a small CPU this makes better use of the cores than threads or gradient averaging do: the
+# parameters travel once in
+# ``average_every`` steps, and nobody waits in between. Only parameters and buffers are averaged;
+# each worker keeps its own optimiser
+# state, in its own checkpoint file. A resume with more workers than before starts the new ones from
+# worker 0's optimiser state.
 # Results are deterministic for a given number of workers.
 # Method: Stich 2019, "Local SGD Converges Fast and Communicates Little".
 
-# Workers wait for worker 0 while it validates, so this is long; a worker that dies is noticed at once all the same (its connection closes).
+# Workers wait for worker 0 while it validates, so this is long; a worker that dies is noticed at
+# once all the same (its connection closes).
 PATIENCE = timedelta(hours=1)
 
 
@@ -110,7 +117,8 @@ def group(
     found: Checkpoint | None,
     workers: int,
 ) -> Iterator[Group]:
-    """Start ``workers`` - 1 processes that train along; the caller is worker 0. They end with the training, or with the caller."""
+    """Start ``workers`` - 1 processes that train along; the caller is worker 0. They end with the
+    training, or with the caller."""
     context = multiprocessing.get_context("spawn")
     threads = torch.get_num_threads()
     with tempfile.TemporaryDirectory() as folder:
@@ -203,9 +211,11 @@ def fit(
         work: folder of checkpoints and curves; a checkpoint in it is resumed.
         device: where the module already is.
         workers: processes with one thread each that average their parameters (CPU only).
-        factory: picklable; builds the same objective in another process. Needed with more than one worker.
-        made_from: digests of the data and weights it learns from, by name. Going on after they changed is allowed and recorded;
-            to call a finished training done although they changed is not.
+        factory: picklable; builds the same objective in another process. Needed with more than one
+            worker.
+        made_from: digests of the data and weights it learns from, by name. Going on after they
+            changed is allowed and recorded; to call a finished training done although they changed
+            is not.
     Raises:
         UsageError: the work folder holds another training, or workers cannot be had.
         VBBenchError: the loss is no longer finite, or a worker died.
@@ -263,14 +273,16 @@ def facts_of(
     work: Path,
     tell: Callable[[str], None] = progress.say,
 ) -> dict[str, Any]:
-    """Facts of a training; of one that goes on with what differed before, each with the step ``until`` which it held.
+    """Facts of a training; of one that goes on with what differed before, each with the step
+    ``until`` which it held.
 
     Args:
         facts: ``settings``, ``made_from`` and others, as they are now.
         name: of the objective.
         tell: is told what differs.
     Raises:
-        UsageError: the checkpoint is of another training, or of one that is finished and was made from something else.
+        UsageError: the checkpoint is of another training, or of one that is finished and was made
+            from something else.
     """
     if found is None:
         return {**facts, "earlier": []}

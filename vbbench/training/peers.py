@@ -32,7 +32,8 @@ class Alone:
         """Make everybody start from worker 0's tensors."""
 
     def meet(self, tensors: Sequence[Tensor], save: bool, stop: bool) -> tuple[bool, bool]:
-        """Average the floating-point tensors in place; returns whether anybody wants to save, and to stop."""
+        """Average the floating-point tensors in place; returns whether anybody wants to save, and
+        to stop."""
         return save, stop
 
     def barrier(self) -> None:

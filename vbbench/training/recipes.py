@@ -38,11 +38,14 @@ class TrainingRecipe:
     """Where an objective is, which data it learns from, and which weights must be there first.
 
     Attributes:
-        entry: ``module:Class`` below ``vbbench.training.objectives``, constructed as ``Class(data, seed=, device=)``.
-        data: variant of ``data.VARIANTS``: models and scoring encoders learn from different individuals.
+        entry: ``module:Class`` below ``vbbench.training.objectives``, constructed as ``Class(data,
+            seed=, device=)``.
+        data: variant of ``data.VARIANTS``: models and scoring encoders learn from different
+            individuals.
         needs: recipes whose shipped weights it loads.
         seed_offset: keeps the random streams of recipes apart under one training seed.
-        after: recipe whose weights, of the same training seed, it goes on from; its name comes to the objective as ``start_from``.
+        after: recipe whose weights, of the same training seed, it goes on from; its name comes to
+            the objective as ``start_from``.
     """
 
     entry: str
@@ -103,9 +106,11 @@ def train(
     Args:
         name: one of ``recipe_names()``.
         scale: only ``mini`` can be trained from nothing.
-        out: folder the weights are written to, ``paths.weights_dir`` by default. Weights that a recipe needs are looked for where
-            ``resources`` finds them; for ``all`` that is made the same folder, which must therefore be named like the scale.
-        steps: instead of the recipe's own number; may differ from that of the training that is resumed (see ``settings.lr_at``).
+        out: folder the weights are written to, ``paths.weights_dir`` by default. Weights that a
+            recipe needs are looked for where ``resources`` finds them; for ``all`` that is made the
+            same folder, which must therefore be named like the scale.
+        steps: instead of the recipe's own number; may differ from that of the training that is
+            resumed (see ``settings.lr_at``).
         seed: of the training; with another than 0 the file is called ``<name>-seed<seed>``.
         device: ``cpu`` or ``cuda``.
         workers: processes that average their parameters, CPU only.
@@ -133,7 +138,8 @@ def train(
 
 
 def build_objective(name: str, data_folder: Path, seed: int, device: str) -> Objective | Solver:
-    """Construct a recipe's objective on rendered data; deterministic in ``seed``, in every process."""
+    """Construct a recipe's objective on rendered data; deterministic in ``seed``, in every
+    process."""
     import torch
 
     from vbbench.data.world.pictures import TrainingData
@@ -295,7 +301,8 @@ def _check(name: str, scale: str, device: str, workers: int) -> None:
 
 @contextmanager
 def _weights_at(folder: Path) -> Iterator[None]:
-    """Let ``resources`` find weights in ``folder`` (named like its scale), in this process and in workers it starts."""
+    """Let ``resources`` find weights in ``folder`` (named like its scale), in this process and in
+    workers it starts."""
     before = os.environ.get(paths.WEIGHTS_VARIABLE)
     os.environ[paths.WEIGHTS_VARIABLE] = str(folder.resolve().parent)
     try:

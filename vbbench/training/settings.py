@@ -16,12 +16,14 @@ class TrainSettings:
     Attributes:
         lr: peak learning rate of AdamW.
         steps: optimiser steps of each worker.
-        betas, weight_decay: AdamW's; decay acts on matrices and kernels only (not on gains, biases, scalars).
+        betas, weight_decay: AdamW's; decay acts on matrices and kernels only (not on gains, biases,
+            scalars).
         warmup_steps: steps of linear warm-up.
         decay_from: fraction of ``steps`` after which the learning rate falls linearly.
         final_lr_fraction: what is left of ``lr`` at the end.
         grad_clip: largest gradient norm.
-        ema_decay: of the exponential moving average of the weights, which is what is validated and shipped.
+        ema_decay: of the exponential moving average of the weights, which is what is validated and
+            shipped.
         bf16: compute the loss under bfloat16 autocast (weights and optimiser stay float32).
         validate_every: steps between validations.
         checkpoint_every_seconds: wall-clock seconds between checkpoints.
@@ -58,8 +60,9 @@ class TrainSettings:
 def lr_at(settings: TrainSettings, step: int) -> float:
     """Learning rate of step ``step`` (0 is the first): warm-up, constant, linear decay.
 
-    A pure function of the step and of ``settings.steps``: a training resumed with another number of steps goes on as if it had been
-    planned so from that step on (what was already trained is not undone), and its learning rate may jump there.
+    A pure function of the step and of ``settings.steps``: a training resumed with another number of
+    steps goes on as if it had been planned so from that step on (what was already trained is not
+    undone), and its learning rate may jump there.
     """
     warmup = min(1.0, (step + 1) / max(1, settings.warmup_steps))
     start = settings.decay_from * settings.steps
@@ -68,14 +71,17 @@ def lr_at(settings: TrainSettings, step: int) -> float:
 
 
 def ema_decay_at(settings: TrainSettings, step: int) -> float:
-    """Decay of the moving average after step ``step``: short memory first, (1 + n) / (10 + n), until ``ema_decay`` is reached."""
+    """Decay of the moving average after step ``step``: short memory first, (1 + n) / (10 + n),
+    until ``ema_decay`` is reached."""
     return min(settings.ema_decay, (1 + step) / (10 + step))
 
 
 def batch_seed(seed: int, step: int, rank: int) -> int:
-    """The seed of everything random in one step of one worker: 63 bits of BLAKE2 over (run seed, step, rank).
+    """The seed of everything random in one step of one worker: 63 bits of BLAKE2 over (run seed,
+    step, rank).
 
-    Because nothing else is drawn from, a training that was killed and resumed repeats the very same steps.
+    Because nothing else is drawn from, a training that was killed and resumed repeats the very same
+    steps.
     """
     digest = hashlib.blake2b(f"vbbench-step:{seed}:{step}:{rank}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1

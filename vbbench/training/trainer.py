@@ -23,7 +23,8 @@ from vbbench.training.objective import Objective, TrainedModule
 from vbbench.training.peers import Alone
 from vbbench.training.settings import TrainSettings, batch_seed, ema_decay_at, lr_at
 
-# Ctrl-C and SIGTERM as a polite request: finish the step, write a checkpoint, then stop. A second one stops at once.
+# Ctrl-C and SIGTERM as a polite request: finish the step, write a checkpoint, then stop. A second
+# one stops at once.
 
 
 class Interrupt:
@@ -76,7 +77,8 @@ def adamw(trained: Parameters, settings: TrainSettings, device_type: str) -> tor
 
 
 def state_tensors(optimizer: torch.optim.Optimizer, trained: Parameters) -> dict[str, Tensor]:
-    """The optimiser's state by ``<kind>/<parameter name>``; a parameter that never had a gradient has none."""
+    """The optimiser's state by ``<kind>/<parameter name>``; a parameter that never had a gradient
+    has none."""
     return {
         f"{kind}/{name}": value
         for name, param in trained.items()
@@ -131,7 +133,8 @@ class MovingAverage:
 
     @contextmanager
     def inside(self, module: nn.Module) -> Iterator[nn.Module]:
-        """The module with the average in it, in eval mode without gradients; afterwards the live weights are back."""
+        """The module with the average in it, in eval mode without gradients; afterwards the live
+        weights are back."""
         self.swap()
         module.eval()
         try:
@@ -240,7 +243,8 @@ class Trainer:
             self.sums[name] = (total + value, count + 1)
 
     def _meet(self, stop: bool) -> None:
-        """After every step, or where workers meet: average, move the moving average, and whatever else is due."""
+        """After every step, or where workers meet: average, move the moving average, and whatever
+        else is due."""
         last, before = not self._left, self.peers.previous(self.done)
         overdue = time.monotonic() - self.saved >= self.settings.checkpoint_every_seconds
         save, stop = self.peers.meet(
@@ -268,7 +272,8 @@ class Trainer:
         return {name: float(total) / count for name, (total, count) in self.sums.items()}
 
     def _write_row(self, validate: bool) -> None:
-        """One row of the curves: means since the last row, and validation figures if they are due."""
+        """One row of the curves: means since the last row, and validation figures if they are
+        due."""
         means = self._means()
         if not math.isfinite(means["loss"]):
             raise VBBenchError(
@@ -302,7 +307,8 @@ class Trainer:
         """A checkpoint; every worker writes its own optimiser, worker 0 the rest.
 
         Raises:
-            VBBenchError: a weight is not finite, or the disk is full or gone; the checkpoint before is whole.
+            VBBenchError: a weight is not finite, or the disk is full or gone; the checkpoint before
+                is whole.
         """
         if self._leads and (
             bad := next(

@@ -1,4 +1,5 @@
-"""Clips for the tests of this folder: rendered ones, whose true masks are known, and pans over drawn pictures."""
+"""Clips for the tests of this folder: rendered ones, whose true masks are known, and pans over
+drawn pictures."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ def rendered(place: int) -> tuple[str, np.ndarray, np.ndarray]:
 
 
 def pan(seed: int, step: int = 2, count: int = 6) -> tuple[np.ndarray, np.ndarray]:
-    """A camera that moves over one drawn picture: frames (T, 160, 200, 3), and the subject's mask in the first."""
+    """A camera that moves over one drawn picture: frames (T, 160, 200, 3), and the subject's mask
+    in the first."""
     rng = np.random.default_rng(seed)
     noise = Image.fromarray(rng.integers(0, 256, (180, 240, 3), dtype=np.uint8)).filter(
         ImageFilter.GaussianBlur(2)
@@ -60,7 +62,8 @@ def pan(seed: int, step: int = 2, count: int = 6) -> tuple[np.ndarray, np.ndarra
 
 
 def write_clips(folder: Path, count: int) -> Path:
-    """Videos ``<folder>/videos/p/c000.mkv`` ... and ``captions.csv``; every second is a pan, which H.264 packs. Returns the captions."""
+    """Videos ``<folder>/videos/p/c000.mkv`` ... and ``captions.csv``; every second is a pan, which
+    H.264 packs. Returns the captions."""
     (folder / "videos" / "p").mkdir(parents=True)
     rows = []
     for place in range(count):

@@ -1,4 +1,5 @@
-"""A copy of the DreamBooth dataset for tests: drawn pictures in folders, and a file of prompts in the dataset's own form."""
+"""A copy of the DreamBooth dataset for tests: drawn pictures in folders, and a file of prompts in
+the dataset's own form."""
 
 from __future__ import annotations
 
@@ -49,7 +50,8 @@ def picture(seed: int, size: tuple[int, int] = (40, 40)) -> np.ndarray:
 def write_copy(
     root: Path, counts: Mapping[str, int] = COUNTS, text: str = FILE
 ) -> tuple[Path, Path]:
-    """The folder of photographs, named so that natural order is not the order of letters, and the file of prompts."""
+    """The folder of photographs, named so that natural order is not the order of letters, and the
+    file of prompts."""
     for place, (name, count) in enumerate(counts.items()):
         (root / "photographs" / name).mkdir(parents=True)
         for number in range(count):

@@ -1,4 +1,5 @@
-"""The dataset's file of prompts and classes: what is read, and what is refused with the number of its line."""
+"""The dataset's file of prompts and classes: what is read, and what is refused with the number of
+its line."""
 
 from __future__ import annotations
 

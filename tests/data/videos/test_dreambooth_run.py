@@ -1,4 +1,5 @@
-"""From photographs to scores: a suite of them is planned, fitted to, sampled and scored like any other, here with tiny weights."""
+"""From photographs to scores: a suite of them is planned, fitted to, sampled and scored like any
+other, here with tiny weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Which subjects of a copy of the dataset take part, what they are called, and what they are asked for."""
+"""Which subjects of a copy of the dataset take part, what they are called, and what they are asked
+for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The paper's segmenter with tiny untrained networks of the same classes: what it finds means nothing, the plumbing is held."""
+"""The paper's segmenter with tiny untrained networks of the same classes: what it finds means
+nothing, the plumbing is held."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Captions: from the vocabulary alone, in grammatical English, short enough for the text encoder."""
+"""Captions: from the vocabulary alone, in grammatical English, short enough for the text
+encoder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Who lives in the miniature world: splits that share nobody, attributes that differ, names that are checked."""
+"""Who lives in the miniature world: splits that share nobody, attributes that differ, names that
+are checked."""
 
 from __future__ import annotations
 

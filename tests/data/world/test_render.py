@@ -1,4 +1,5 @@
-"""Pixels and masks: functions of their arguments alone, of every class, scene and motion, and in agreement with each other."""
+"""Pixels and masks: functions of their arguments alone, of every class, scene and motion, and in
+agreement with each other."""
 
 from __future__ import annotations
 

@@ -169,7 +169,8 @@ def test_one_altered_weight_is_told(role: str, name: str, stages: list[str]) -> 
 
 
 def test_a_weight_that_embeddings_hide_is_told_too() -> None:
-    """A bias of attention's keys moves every score of a query alike, which the softmax takes out again."""
+    """A bias of attention's keys moves every score of a query alike, which the softmax takes out
+    again."""
 
     def change(network: nn.Module) -> None:
         bias = network.get_parameter("blocks.1.attn.qkv.bias").data

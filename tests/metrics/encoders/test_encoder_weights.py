@@ -1,4 +1,5 @@
-"""Where real encoders' weights are looked for, what they are held against, and what is said where there are none.
+"""Where real encoders' weights are looked for, what they are held against, and what is said where
+there are none.
 
 The network is never asked: downloads are stood in for, and the hub's cache is a folder made here.
 """
@@ -39,7 +40,8 @@ REFUSED = "the network was asked"
 
 @pytest.fixture(autouse=True)
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Empty folders of weights, records and the hub's cache, and no network. The folder of sd14's weights."""
+    """Empty folders of weights, records and the hub's cache, and no network. The folder of sd14's
+    weights."""
     monkeypatch.setenv("VBBENCH_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.setenv("VBBENCH_CACHE", str(tmp_path / "cache"))
     for name in paths.OFFLINE_VARIABLES:
@@ -204,7 +206,8 @@ class TestNowhere:
             encoder_weights.locate(CLIP, "sd14")
 
     def test_the_hub_is_asked_once_and_not_for_long(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The client's own download tries again with longer timeouts: it must not begin where nobody answers."""
+        """The client's own download tries again with longer timeouts: it must not begin where
+        nobody answers."""
         import huggingface_hub
 
         monkeypatch.undo()
@@ -270,7 +273,8 @@ class TestDigests:
         assert encoder_weights.encoder_digest(DINO, SD14) == file_digest(path) != digest
 
     def test_two_at_once_record_one_and_hold_it(self, tmp_path: Path) -> None:
-        """As many first uses as threads, of two different files under one name: one wins, and all that come after it are told."""
+        """As many first uses as threads, of two different files under one name: one wins, and all
+        that come after it are told."""
         files = [
             put(tmp_path / str(n) / "model.safetensors", b"weights %d" % (n % 2)) for n in range(16)
         ]

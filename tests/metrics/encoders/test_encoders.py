@@ -1,4 +1,5 @@
-"""Encoders: their outputs against other implementations, that one is loaded once, precision, batches, and what damaged weights say."""
+"""Encoders: their outputs against other implementations, that one is loaded once, precision,
+batches, and what damaged weights say."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ def chosen(role: str, name: str, precision: str = "float32") -> Setting:
 
 
 class TestAgainstTransformers:
-    """Frames and texts through our encoder, and through transformers' own network on the same weights. Absolute, to 1e-4."""
+    """Frames and texts through our encoder, and through transformers' own network on the same
+    weights. Absolute, to 1e-4."""
 
     def test_small_clip(self) -> None:
         vision = {"image_size": 32, "layers": 2, "width": 64, "head_width": 16, "patch_size": 8}
@@ -188,7 +190,8 @@ class TestConfigurations:
             )
 
     def test_preprocessing_is_the_weights_own(self) -> None:
-        """Mean, deviation and filter as open_clip's and timm's tables carry them; the sizes are ours."""
+        """Mean, deviation and filter as open_clip's and timm's tables carry them; the sizes are
+        ours."""
         import timm
 
         for config in ENCODERS["sd14"]["clip"]:

@@ -1,7 +1,9 @@
-"""Frames are prepared as Pillow, open_clip and timm prepare them: the same pixels, whatever the size.
+"""Frames are prepared as Pillow, open_clip and timm prepare them: the same pixels, whatever the
+size.
 
-Bytes must be equal, all of them. Floats are held against torchvision's own resize of float tensors (which is what open_clip's and timm's
-transforms do to a tensor): the same filter computed in another order, so to 3e-5 of the range.
+Bytes must be equal, all of them. Floats are held against torchvision's own resize of float tensors
+(which is what open_clip's and timm's transforms do to a tensor): the same filter computed in
+another order, so to 3e-5 of the range.
 """
 
 from __future__ import annotations
@@ -120,7 +122,8 @@ class TestBytes:
             np.testing.assert_allclose(got, expected, atol=3e-5)
 
     def test_floats_are_bytes_but_for_rounding(self, size: tuple[int, int]) -> None:
-        """Pillow rounds bytes after each of its two passes (and clips them, so the picture keeps away from black and white)."""
+        """Pillow rounds bytes after each of its two passes (and clips them, so the picture keeps
+        away from black and white)."""
         frame = picture(size) // 2 + 64
         floats = resize_and_crop(frame[None].astype(np.float64) / 255, CLIP)
         assert np.abs(floats - resize_and_crop(frame[None], CLIP) / 255.0).max() <= 1.5 / 255

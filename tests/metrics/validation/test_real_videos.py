@@ -1,4 +1,5 @@
-"""What is known to be better must score better: the arithmetic of the check, and the shipped encoders held against real clips."""
+"""What is known to be better must score better: the arithmetic of the check, and the shipped
+encoders held against real clips."""
 
 from __future__ import annotations
 

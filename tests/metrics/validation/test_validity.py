@@ -1,4 +1,5 @@
-"""The command that holds all metrics against known damage, over a small world and the shipped encoders."""
+"""The command that holds all metrics against known damage, over a small world and the shipped
+encoders."""
 
 from __future__ import annotations
 
@@ -43,7 +44,8 @@ class Done:
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
-    """`vbbench metrics --validate` over one individual of six classes, at none, some and most of every damage."""
+    """`vbbench metrics --validate` over one individual of six classes, at none, some and most of
+    every damage."""
     try:
         for name in ("clip", "dino", "segmenter"):
             paths.weights_path(name)

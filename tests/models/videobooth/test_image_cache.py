@@ -1,4 +1,5 @@
-"""What image prompts leave behind is kept within a budget, and makes no difference to the numbers."""
+"""What image prompts leave behind is kept within a budget, and makes no difference to the
+numbers."""
 
 from __future__ import annotations
 

@@ -60,7 +60,8 @@ def test_an_image_prompt_changes_its_own_video_alone(
 def test_an_image_prompt_reaches_the_conditional_branch_alone(
     stage: str, items: Sequence[PromptItem]
 ) -> None:
-    """With guidance 0 only the unconditional branch is left, and no picture, text or image noise has a say."""
+    """With guidance 0 only the unconditional branch is left, and no picture, text or image noise
+    has a say."""
     model, bear, unguided = build(stage), items[0], replace(PARAMS, guidance_scale=0.0)
     (plain,) = model.generate([bear], unguided)
     changed = replace(with_image(bear, items[2]), image_seed=5, text="a bear at night")
@@ -88,7 +89,8 @@ def test_the_coarse_stage_injects_nothing(
 def test_the_fine_stage_injects_the_image_prompt_at_the_videos_noise_level(
     items: Sequence[PromptItem], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One noise an image, kept over the steps and shared by the prompts of that image; the null text beside it."""
+    """One noise an image, kept over the steps and shared by the prompts of that image; the null
+    text beside it."""
     model, seen = build("fine"), []
     unet = model.network.base.unet
     original = unet.image_prompt_states

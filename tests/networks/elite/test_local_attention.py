@@ -1,4 +1,5 @@
-"""The local text attention: against its formula written out, and where it must have no influence."""
+"""The local text attention: against its formula written out, and where it must have no
+influence."""
 
 from __future__ import annotations
 

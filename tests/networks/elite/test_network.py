@@ -1,4 +1,5 @@
-"""ELITE as one network: exactly what each stage trains, what the mappers compute, and where the primary word stands."""
+"""ELITE as one network: exactly what each stage trains, what the mappers compute, and where the
+primary word stands."""
 
 from __future__ import annotations
 

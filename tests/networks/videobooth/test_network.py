@@ -1,4 +1,5 @@
-"""VideoBooth as one network: exactly what each stage trains, and where an image prompt has an influence."""
+"""VideoBooth as one network: exactly what each stage trains, and where an image prompt has an
+influence."""
 
 from __future__ import annotations
 
@@ -119,7 +120,8 @@ def test_embeddings_change_the_text_from_the_subject_word_on(networks: dict) -> 
 
 
 def test_embeddings_are_what_words_would_be(networks: dict) -> None:
-    """Word embeddings of two words in the place of one give the states of the text that says those words."""
+    """Word embeddings of two words in the place of one give the states of the text that says those
+    words."""
     base = networks[COARSE].base
     ids = base.tokenizer(["red cat"])[0, 1:3]
     embeddings = base.text_encoder.embeddings.token_embedding.weight[ids][None]

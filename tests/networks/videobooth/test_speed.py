@@ -1,4 +1,5 @@
-"""Every exact switch gives the numbers of the plain evaluation, step by step; what is approximate says so."""
+"""Every exact switch gives the numbers of the plain evaluation, step by step; what is approximate
+says so."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""How often intervals over individuals and trainings hold the true mean: ``python -m tests.results.claims.coverage`` prints the table."""
+"""How often intervals over individuals and trainings hold the true mean: ``python -m
+tests.results.claims.coverage`` prints the table."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ def samples(
     clips: int = 1,
     skewed: bool = False,
 ):
-    """(I, S) arrays with true mean 0: individuals vary by 1, trainings by `spread`, cells by `noise`, and clips of a cell by 1."""
+    """(I, S) arrays with true mean 0: individuals vary by 1, trainings by `spread`, cells by
+    `noise`, and clips of a cell by 1."""
     rng = np.random.default_rng(
         [individuals, trainings, round(1000 * spread), round(1000 * noise), clips]
     )
@@ -65,7 +67,8 @@ def coverage(
 
 
 def satterthwaite(values_IS: np.ndarray) -> tuple[float, float]:
-    """The textbook's interval for a two-way random-effects mean of single cells, its variance not below either factor's own."""
+    """The textbook's interval for a two-way random-effects mean of single cells, its variance not
+    below either factor's own."""
     items, trainings = values_IS.shape
     mean, of_item, of_training = values_IS.mean(), values_IS.mean(axis=1), values_IS.mean(axis=0)
     rest = values_IS - of_item[:, None] - of_training + mean

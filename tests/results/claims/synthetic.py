@@ -50,7 +50,8 @@ def names_of(seeds: int = 3) -> dict[str, tuple[str, int | None]]:
 def strengths(
     change: Mapping[str, float] | None = None, *, between: float = 0.002, noise: float = 0.02
 ) -> Callable[..., float]:
-    """A value for (model, recipe, seed, item, individual, metric): strength, individual, training and item noise; text is alike for all."""
+    """A value for (model, recipe, seed, item, individual, metric): strength, individual, training
+    and item noise; text is alike for all."""
     strength = STRENGTH | dict(change or {})
 
     def value(
@@ -77,7 +78,8 @@ def make_run(
     failed: Mapping[tuple[str, str], str] | None = None,
     manifests: tuple[Mapping[str, object], ...] = ({"environment": {"cpu": "a cpu"}},),
 ) -> RunData:
-    """The run; `value` gives a score, a reason (str), or None for a score that was never written; `failed`: (model, item id) -> reason."""
+    """The run; `value` gives a score, a reason (str), or None for a score that was never written;
+    `failed`: (model, item id) -> reason."""
     models = names_of() if models is None else models
     suite = SuiteFacts("tiny", "1", "ab" * 32, "", "mini", 4, 16, 8)
     items = tuple(

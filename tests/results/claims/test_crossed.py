@@ -1,4 +1,5 @@
-"""Means over individuals and trainings: by hand where that can be done, by counting where it cannot."""
+"""Means over individuals and trainings: by hand where that can be done, by counting where it
+cannot."""
 
 from __future__ import annotations
 

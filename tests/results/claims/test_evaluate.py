@@ -68,7 +68,8 @@ def test_what_cannot_be_told_is_undecided() -> None:
 
 
 def test_trainings_that_differ_much_take_a_verdict_back() -> None:
-    """One training of each says that it is so; three, which differ more than the methods, say that nobody knows."""
+    """One training of each says that it is so; three, which differ more than the methods, say that
+    nobody knows."""
     value = strengths({"videobooth-fine": 0.42, "videobooth-coarse": 0.40}, between=0.1)
     run = make_run(value, metrics=("dino",), individuals=45)
     one = gather(run, ("videobooth-fine", "videobooth-coarse"), "dino")
@@ -322,7 +323,8 @@ def test_a_share_is_found_again(share: float, seeds: int) -> None:
 
 
 def test_the_interval_is_fiellers_where_that_has_a_formula() -> None:
-    """Of one training and one item each, with Student's t alone: the roots of the quadratic, of correlated normal means."""
+    """Of one training and one item each, with Student's t alone: the roots of the quadratic, of
+    correlated normal means."""
     rng = np.random.default_rng(5)
     base, whole, part = rng.normal(0, 0.05, 40), rng.normal(0.4, 0.2, 40), rng.normal(0.1, 0.2, 40)
     arms = Arms(

@@ -31,7 +31,8 @@ def test_published_numbers_are_in_the_order_that_is_claimed() -> None:
 
 
 def test_each_table_is_ordered_by_neighbouring_claims() -> None:
-    """Textual Inversion < DreamBooth < ELITE < VideoBooth, and coarse < fine < joint < coarse to fine."""
+    """Textual Inversion < DreamBooth < ELITE < VideoBooth, and coarse < fine < joint < coarse to
+    fine."""
     pairs = {(claim.worse, claim.better) for claim in CLAIMS if claim.metrics == IMAGE}
     for table in (TABLE_1, TABLE_2):
         ordered = sorted(table, key=lambda recipe: table[recipe]["dino"])

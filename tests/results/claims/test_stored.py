@@ -1,4 +1,5 @@
-"""Stored scores say the same as the run they come from, and what is damaged is told in a sentence."""
+"""Stored scores say the same as the run they come from, and what is damaged is told in a
+sentence."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ HOSTILE = 'no memory, "left"\nor <b>so</b>, \u2028 =1+1'
 
 
 def lossy_run() -> RunData:
-    """A run with a failed clip, a clip that was not done, a metric without value, and a subject without fit."""
+    """A run with a failed clip, a clip that was not done, a metric without value, and a subject
+    without fit."""
     base = strengths()
 
     def value(*about: object) -> float | str:

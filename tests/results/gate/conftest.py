@@ -56,7 +56,8 @@ def scored(run: RunData, change: Callable[[str, int, str], float | str]) -> RunD
 
 
 def disturbance(model: str, item: int, metric: str) -> float | str:
-    """Drifted, better, not measured for lack of a number, not measured for noise; the rest the same."""
+    """Drifted, better, not measured for lack of a number, not measured for noise; the rest the
+    same."""
     if (model, item, metric) == ("real-video", 1, "dino"):
         return f"it could not be read: \x00\x1b[31m {HOSTILE}"
     return {

@@ -127,7 +127,8 @@ def test_a_change_within_measured_noise_passes_and_beyond_it_does_not(make) -> N
 
 
 def test_noise_with_an_outlier_hides_no_fall_of_the_mean(make) -> None:
-    """One item of the rerun was far off; that all items fall by five tolerances is seen all the same."""
+    """One item of the rerun was far off; that all items fall by five tolerances is seen all the
+    same."""
     outlier = make(only("dino", lambda item: 0.2 if item == "i7" else 0.0))
     assert (
         kinds(
@@ -331,7 +332,8 @@ def _on(
 
 
 def test_no_false_alarm_and_no_miss_in_a_thousand_simulated_reruns(make) -> None:
-    """Noise as measured between reruns raises an alarm in at most 1 %, a shift of five tolerances is seen every time."""
+    """Noise as measured between reruns raises an alarm in at most 1 %, a shift of five tolerances
+    is seen every time."""
     rng = np.random.default_rng(0)
     base = make()
     sd = 3e-4

@@ -1,4 +1,5 @@
-"""A small dataset on the disk, and trainings on it with the tiny networks of scale sd14, in this process or in others."""
+"""A small dataset on the disk, and trainings on it with the tiny networks of scale sd14, in this
+process or in others."""
 
 from __future__ import annotations
 

@@ -15,7 +15,8 @@ HEIGHT, WIDTH = 40, 64
 
 
 def video(path: Path, count: int, seed: int = 0, keys: int = 12) -> Path:
-    """H.264 with B-frames and several keyframes; frame t is told by its brightness, which rises by 4 a frame."""
+    """H.264 with B-frames and several keyframes; frame t is told by its brightness, which rises by
+    4 a frame."""
     path.parent.mkdir(parents=True, exist_ok=True)
     noise = np.random.default_rng(seed).integers(0, 40, (HEIGHT, WIDTH, 3))
     frames = np.stack([noise // 4 + 4 * t for t in range(count)])

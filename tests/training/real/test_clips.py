@@ -1,4 +1,5 @@
-"""Clips, image prompts, words and keys of examples; and what happens to examples that cannot be read."""
+"""Clips, image prompts, words and keys of examples; and what happens to examples that cannot be
+read."""
 
 from __future__ import annotations
 

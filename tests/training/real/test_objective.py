@@ -87,7 +87,8 @@ def test_loss_is_the_formulas_mean_over_clips(
 def test_every_trained_parameter_gets_a_gradient_in_any_batch(
     stage: tuple[RealStage, list[LoadedSample]], dropped: bool
 ) -> None:
-    """Processes that add up gradients must all have one for everything, also where a batch is without text and image prompt."""
+    """Processes that add up gradients must all have one for everything, also where a batch is
+    without text and image prompt."""
     made, samples = stage
     loss, _ = made.loss_of(
         made.module,

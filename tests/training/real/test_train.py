@@ -1,4 +1,5 @@
-"""Both stages on real files: neither processes, microbatches, caches nor kills change what is learned."""
+"""Both stages on real files: neither processes, microbatches, caches nor kills change what is
+learned."""
 
 from __future__ import annotations
 
@@ -278,7 +279,8 @@ def test_samples_do_not_disturb_the_training(dataset: Path, weights: Path, tmp_p
     )
 
 
-# --- what goes wrong --------------------------------------------------------------------------------------------------
+# --- what goes wrong
+# --------------------------------------------------------------------------------------------------
 
 
 def test_full_disk_leaves_the_last_good_checkpoint(

@@ -1,4 +1,5 @@
-"""Workflows for CI services, to be copied: the quick gate, a model's own gate, and the recording of new scores by hand."""
+"""Workflows for CI services, to be copied: the quick gate, a model's own gate, and the recording of
+new scores by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""From videos and captions to image prompts, as the paper made its training data (section 4.1), in the released dataset's layout."""
+"""From videos and captions to image prompts, as the paper made its training data (section 4.1), in
+the released dataset's layout."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ from vbbench.data.videos.layout import COLUMNS, SOURCE, find_video, read_mask
 from vbbench.data.videos.parallel import each
 from vbbench.errors import InputError
 
-# The contact sheet of a build: what was kept, beside the frame it was cut from, and what was dropped, with the reason.
+# The contact sheet of a build: what was kept, beside the frame it was cut from, and what was
+# dropped, with the reason.
 
 MOST_KEPT, MOST_DROPPED = 40, 20
 SHEET_COLUMNS, CELL, GAP, LINE, LINES, TITLE = 5, 112, 8, 12, 3, 24  # pixels and lines of text
@@ -32,7 +34,8 @@ _INK, _GREY, _EMPTY, _MARK = (20, 20, 20), (90, 90, 90), (235, 235, 235), (255, 
 
 
 def write_sheet(path: Path, records: Sequence[Record], videos: Path, root: Path) -> None:
-    """Write a PNG with up to `MOST_KEPT` kept and `MOST_DROPPED` dropped clips, thinned out evenly; frames are decoded again."""
+    """Write a PNG with up to `MOST_KEPT` kept and `MOST_DROPPED` dropped clips, thinned out evenly;
+    frames are decoded again."""
     groups = [
         ("kept", [r for r in records if r["status"] == KEPT], MOST_KEPT),
         ("dropped", [], MOST_DROPPED),
@@ -124,7 +127,8 @@ def _paste(sheet: Image.Image, picture: np.ndarray | None, x: int, y: int) -> No
 #
 # build.json       the settings; a build goes on only under the same ones
 # manifest.jsonl   a record a line, in the order of the captions; written whole at the end
-# progress.jsonl   records since then, in the order in which they were made; gone when the manifest is written
+# progress.jsonl records since then, in the order in which they were made; gone when the manifest is
+# written
 
 SETTINGS, MANIFEST, PROGRESS = "build.json", "manifest.jsonl", "progress.jsonl"
 _CLIP = ("videoid", "page_dir", "name", "source")
@@ -136,7 +140,8 @@ class Records:
     Args:
         root: a new folder, or one that was built under the same settings.
     Raises:
-        InputError: it is used by another process, was built under other settings, or is no build and not empty.
+        InputError: it is used by another process, was built under other settings, or is no build
+            and not empty.
     """
 
     def __init__(self, root: Path, settings: Mapping[str, Any]) -> None:
@@ -181,10 +186,12 @@ class Records:
         self._progress.flush()
 
     def missing(self, captions: Sequence[Caption]) -> list[Caption]:
-        """The clips that must be looked at: new ones, those whose video was not there, and those whose folder is gone.
+        """The clips that must be looked at: new ones, those whose video was not there, and those
+        whose folder is gone.
 
         Raises:
-            InputError: a clip that was looked at has another caption now, or is not among the captions any more.
+            InputError: a clip that was looked at has another caption now, or is not among the
+                captions any more.
         """
         by_id = {clip.videoid: clip for clip in captions}
         for videoid, record in self.known.items():
@@ -201,7 +208,8 @@ class Records:
         return [clip for clip in captions if not self._is_done(self.known.get(clip.videoid))]
 
     def finish(self, captions: Sequence[Caption]) -> list[Record]:
-        """Write the manifest and the classes' CSV files; returns the records in the order of the captions."""
+        """Write the manifest and the classes' CSV files; returns the records in the order of the
+        captions."""
         records = [self.known[clip.videoid] for clip in captions if clip.videoid in self.known]
         kept: dict[str, list[Record]] = {}
         for record in records:
@@ -312,7 +320,8 @@ class Built:
 
     @property
     def unjudged(self) -> int:
-        """How many could not be judged: their videos were missing or unreadable, or the segmenter failed."""
+        """How many could not be judged: their videos were missing or unreadable, or the segmenter
+        failed."""
         return sum(record.get("kind") in AGAIN for record in self.records)
 
     def dropped(self) -> dict[str, int]:
@@ -325,7 +334,8 @@ class Built:
 
 
 def settings_of(terms: Terms) -> dict[str, Any]:
-    """Everything that decides a dataset besides videos and captions. Makes the segmenter, so that it fails here if it must."""
+    """Everything that decides a dataset besides videos and captions. Makes the segmenter, so that
+    it fails here if it must."""
     segmenter = make_builder(terms).segmenter
     how = {"name": segmenter.name, **segmenter.settings()}
     return {
@@ -345,8 +355,8 @@ def build(
 ) -> Built:
     """Look at every clip that has not been looked at, and write the dataset's files.
 
-    Stopped at any moment, all but the clips that were being looked at is kept, and the same call goes on. The files do not depend on
-    the number of workers, nor on interruptions.
+    Stopped at any moment, all but the clips that were being looked at is kept, and the same call
+    goes on. The files do not depend on the number of workers, nor on interruptions.
 
     Args:
         workers: processes.

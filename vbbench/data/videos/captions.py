@@ -1,6 +1,7 @@
 """The captions that a build begins with: a CSV file with a clip a row, as WebVid's are.
 
-Columns: ``videoid`` (or ``id``) and ``name`` (or ``caption``, ``text``); ``page_dir`` and ``source`` where known; others are passed over.
+Columns: ``videoid`` (or ``id``) and ``name`` (or ``caption``, ``text``); ``page_dir`` and
+``source`` where known; others are passed over.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ def read_captions(path: Path) -> list[Caption]:
     """The rows of a captions file, in their order.
 
     Raises:
-        InputError: unreadable, no CSV in UTF-8, a missing column, no row, or a videoid that is missing, strange, or there twice. The
-            sentence names the line.
+        InputError: unreadable, no CSV in UTF-8, a missing column, no row, or a videoid that is
+            missing, strange, or there twice. The sentence names the line.
     """
     captions: list[Caption] = []
     lines: dict[str, int] = {}

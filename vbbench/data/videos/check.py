@@ -1,4 +1,5 @@
-"""Checks of a dataset in the released layout: what is missing or damaged, and what leaks from one split into another."""
+"""Checks of a dataset in the released layout: what is missing or damaged, and what leaks from one
+split into another."""
 
 from __future__ import annotations
 
@@ -50,12 +51,15 @@ def check(
     lowest: float = ALIKE,
     workers: int = 1,
 ) -> Checked:
-    """Check a dataset, and look for leaks: into another dataset, or between its own clips that the rule holds out and the others.
+    """Check a dataset, and look for leaks: into another dataset, or between its own clips that the
+    rule holds out and the others.
 
     Args:
         root: the dataset's folder.
-        videos: folder above the ``page_dir`` of its rows; without it, videos are not looked at, and leaks only found by what is stored.
-        against: another dataset, whose own faults are not told; against_videos: its videos, the same ones by default.
+        videos: folder above the ``page_dir`` of its rows; without it, videos are not looked at, and
+            leaks only found by what is stored.
+        against: another dataset, whose own faults are not told; against_videos: its videos, the
+            same ones by default.
         make_embed: as `make_inspector`; lowest: as `find_leaks`.
         workers: processes.
     Raises:

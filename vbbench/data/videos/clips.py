@@ -1,4 +1,5 @@
-"""One clip of a build: from its caption and its first frame to its folder, or to the reason why there is none."""
+"""One clip of a build: from its caption and its first frame to its folder, or to the reason why
+there is none."""
 
 from __future__ import annotations
 
@@ -120,7 +121,8 @@ def _dropped(known: Record, kind: str, reason: str) -> Record:
 
 
 def _write(folder: Path, frame_HW3: np.ndarray, found: list[Found], noun: Noun) -> list[Record]:
-    """Write a clip's folder beside its place and move it there; returns what stands in mask.json, with the masks' shares."""
+    """Write a clip's folder beside its place and move it there; returns what stands in mask.json,
+    with the masks' shares."""
     partial = folder.with_name(f"{PARTIAL}{os.getpid()}-{folder.name}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

@@ -1,8 +1,10 @@
-"""A segmenter without weights: what has other colours than the frame's border, and moves otherwise than the rest.
+"""A segmenter without weights: what has other colours than the frame's border, and moves otherwise
+than the rest.
 
-It runs everywhere and costs milliseconds. It is meant for one subject, wholly in the picture, before a background that shows at the
-border: rendered clips, product shots, many wildlife clips. Where the border tells too little it finds nothing or too much, which the
-filters of `vbbench.data.videos.filters` are for.
+It runs everywhere and costs milliseconds. It is meant for one subject, wholly in the picture,
+before a background that shows at the border: rendered clips, product shots, many wildlife clips.
+Where the border tells too little it finds nothing or too much, which the filters of
+`vbbench.data.videos.filters` are for.
 
 Shape suffixes: T frames, H/W pixels, 3 colours (RGB or CIELAB), P pixels in any order.
 """
@@ -25,7 +27,8 @@ SETTINGS: Mapping[str, Any] = {
     "height": 120,  # what the whole height counts, in units of CIELAB
     "lightness": 0.6,  # weight of L against a and b: shadows darken, they do not colour
     "shades": (1.0, 0.93, 0.86, 0.8),  # the subject's shadow: the background, darker
-    "least": 5,  # distances from the background, in units of CIELAB, between which the subject begins
+    # distances from the background, in units of CIELAB, between which the subject begins
+    "least": 5,
     "most": 12,
     "later": 4,  # frames between the first one and the one that shows the motion
     "rounds": 2,  # of learning the subject's own colours
@@ -79,9 +82,11 @@ def _subject(lab_HW3: np.ndarray, motion_HW: np.ndarray | None) -> np.ndarray | 
 
 
 def _distance(lab_HW3: np.ndarray) -> np.ndarray:
-    """How far each pixel's colour is from the nearest colours of the border, (H, W), in units of CIELAB.
+    """How far each pixel's colour is from the nearest colours of the border, (H, W), in units of
+    CIELAB.
 
-    Height counts as a further coordinate: skies and grounds change from top to bottom, and a green animal stands before a blue sky.
+    Height counts as a further coordinate: skies and grounds change from top to bottom, and a green
+    animal stands before a blue sky.
     """
     from scipy.spatial import KDTree
 
@@ -110,7 +115,8 @@ def _inside(size: tuple[int, ...]) -> np.ndarray:
 
 
 def _motion(first_HW3: np.ndarray, later_HW3: np.ndarray) -> np.ndarray:
-    """Difference of colour between two frames, after the camera's own shift is undone where that leaves less of it."""
+    """Difference of colour between two frames, after the camera's own shift is undone where that
+    leaves less of it."""
     from scipy.ndimage import shift
     from skimage.registration import phase_cross_correlation
 
@@ -122,8 +128,8 @@ def _motion(first_HW3: np.ndarray, later_HW3: np.ndarray) -> np.ndarray:
 
 
 def _likely(lab_HW3: np.ndarray, far_HW: np.ndarray, mask_HW: np.ndarray) -> np.ndarray:
-    """Where the colours are more often those of the mask than those around it, smoothed; the distance to the border's colours is held
-    to be as good a witness as the histograms."""
+    """Where the colours are more often those of the mask than those around it, smoothed; the
+    distance to the border's colours is held to be as good a witness as the histograms."""
     from scipy.ndimage import gaussian_filter
 
     low, high = lab_HW3.min(axis=(0, 1)), lab_HW3.max(axis=(0, 1))
@@ -144,8 +150,8 @@ def _likely(lab_HW3: np.ndarray, far_HW: np.ndarray, mask_HW: np.ndarray) -> np.
 
 
 def _piece(mask_HW: np.ndarray) -> np.ndarray | None:
-    """The largest connected piece of a mask, the middle of the picture counting most; without threads, holes filled. None where it is
-    no subject by its size."""
+    """The largest connected piece of a mask, the middle of the picture counting most; without
+    threads, holes filled. None where it is no subject by its size."""
     from scipy.ndimage import binary_closing, binary_fill_holes, binary_opening, label
 
     closed = binary_closing(np.pad(mask_HW, 2, mode="edge"), iterations=1)[2:-2, 2:-2]
@@ -161,7 +167,8 @@ def _piece(mask_HW: np.ndarray) -> np.ndarray | None:
 
 
 def _confidence(lab_HW3: np.ndarray, mask_HW: np.ndarray) -> float:
-    """Share of the mask's pixels whose colours stand out from the border's, in [0, 1]; no probability."""
+    """Share of the mask's pixels whose colours stand out from the border's, in [0, 1]; no
+    probability."""
     return float(np.mean(_distance(lab_HW3)[mask_HW] > 8.0))
 
 

@@ -1,4 +1,5 @@
-"""Which findings are good enough to be an image prompt. The paper names no numbers; these are ours, and every build records them.
+"""Which findings are good enough to be an image prompt. The paper names no numbers; these are ours,
+and every build records them.
 
 Shape suffixes: H/W pixels.
 """
@@ -19,7 +20,8 @@ class Filters:
     Attributes:
         min_score: of the segmenter's own score, 0..1.
         min_share, max_share: of the frame's area that the mask covers.
-        max_sides: how many of the frame's four sides the subject may touch; more means that much of it lies outside.
+        max_sides: how many of the frame's four sides the subject may touch; more means that much of
+            it lies outside.
         min_piece: share of the mask's area in its largest connected piece; less means fragments.
         min_side: of the shorter side of the box, in pixels.
     """
@@ -84,7 +86,8 @@ def sides_touched(mask_HW: np.ndarray) -> list[str]:
 
 
 def largest_piece(mask_HW: np.ndarray) -> float:
-    """Share of a mask's pixels in its largest connected piece (corners connect); 0 for an empty mask."""
+    """Share of a mask's pixels in its largest connected piece (corners connect); 0 for an empty
+    mask."""
     from scipy.ndimage import label
 
     pieces, count = label(mask_HW, structure=np.ones((3, 3), int))
@@ -94,7 +97,8 @@ def largest_piece(mask_HW: np.ndarray) -> float:
 def clipped_box(
     box: tuple[float, float, float, float], size: tuple[int, int]
 ) -> tuple[int, int, int, int]:
-    """A box in whole pixels inside of the frame, as the released code cuts it out (rounded down): x1, y1, x2, y2.
+    """A box in whole pixels inside of the frame, as the released code cuts it out (rounded down):
+    x1, y1, x2, y2.
 
     Args:
         size: height and width of the frame.

@@ -1,4 +1,5 @@
-"""Fingerprints of pictures, by which copies are found again that were encoded anew, resized, mirrored, or made a little lighter.
+"""Fingerprints of pictures, by which copies are found again that were encoded anew, resized,
+mirrored, or made a little lighter.
 
 Shape suffixes: H/W pixels, N pictures.
 """
@@ -14,7 +15,8 @@ from PIL import Image
 BITS, MOST_BITS = 64, 6
 """Bits of a hash, and by how many those of copies may differ."""
 MOST_COLOUR = 10.0
-"""Mean difference of two copies' thumbnails, 0..255, once one of them was made as light as the other."""
+"""Mean difference of two copies' thumbnails, 0..255, once one of them was made as light as the
+other."""
 MOST_LIGHTER = 1.25
 """By which factor a copy may be lighter or darker."""
 _SIDE, _KEPT, _THUMBNAIL, _FLAT = 32, 8, 8, 3.0
@@ -26,10 +28,12 @@ class Fingerprint:
     """Of one picture.
 
     Attributes:
-        bits, mirrored: perceptual hash (Zauner 2010, "Implementation and benchmarking of perceptual image hash functions": signs of the
-            64 lowest coefficients of a discrete cosine transform, against their median) of the picture and of its mirror image; int8
-            (64,), 1 or -1.
-        thumbnail: uint8 (8, 8, 3). The hash knows no colours: it alone would take a red car for a blue one.
+        bits, mirrored: perceptual hash (Zauner 2010, "Implementation and benchmarking of perceptual
+            image hash functions": signs of the 64 lowest coefficients of a discrete cosine
+            transform, against their median) of the picture and of its mirror image; int8 (64,), 1
+            or -1.
+        thumbnail: uint8 (8, 8, 3). The hash knows no colours: it alone would take a red car for a
+            blue one.
     """
 
     bits: np.ndarray
@@ -38,7 +42,8 @@ class Fingerprint:
 
 
 def fingerprint(picture_HW3: np.ndarray) -> Fingerprint | None:
-    """Of a picture, uint8 (H, W, 3); None where it is of one colour, as which all such pictures would be copies of each other."""
+    """Of a picture, uint8 (H, W, 3); None where it is of one colour, as which all such pictures
+    would be copies of each other."""
     image = Image.fromarray(picture_HW3)
     grey = np.asarray(
         image.convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX), dtype=np.float64
@@ -59,7 +64,8 @@ def _hash(grey_HW: np.ndarray) -> np.ndarray:
 def copies(
     these: Sequence[Fingerprint], others: Sequence[Fingerprint]
 ) -> list[tuple[int, int, int]]:
-    """Pairs of near-duplicates: place among these, place among the others, by how many bits they differ; in that order."""
+    """Pairs of near-duplicates: place among these, place among the others, by how many bits they
+    differ; in that order."""
     if not these or not others:
         return []
     ours, plain, mirrored = (
@@ -91,7 +97,8 @@ def copies(
 def alike(
     these_ND: np.ndarray, others_ND: np.ndarray, lowest: float
 ) -> list[tuple[int, int, float]]:
-    """Pairs of embeddings, float (N, D) and (M, D), whose cosine is at least ``lowest``: both places, and the cosine."""
+    """Pairs of embeddings, float (N, D) and (M, D), whose cosine is at least ``lowest``: both
+    places, and the cosine."""
     if not len(these_ND) or not len(others_ND):
         return []
     ours, theirs = (

@@ -1,6 +1,8 @@
-"""The paper's segmenter: Grounding DINO finds boxes of a noun (Liu et al. 2023), SAM cuts them out (Kirillov et al. 2023).
+"""The paper's segmenter: Grounding DINO finds boxes of a noun (Liu et al. 2023), SAM cuts them out
+(Kirillov et al. 2023).
 
-Both are transformers' own classes. Weights are safetensors from a folder, or from the hub at one commit; nothing in them is run.
+Both are transformers' own classes. Weights are safetensors from a folder, or from the hub at one
+commit; nothing in them is run.
 
 Shape suffixes: T frames, H/W pixels, N boxes.
 """
@@ -29,8 +31,8 @@ class GroundedSam:
     """The segmenter ``grounded-sam``.
 
     Args:
-        detector, sam: weights, a folder as transformers writes it or ``owner/name@commit``; the paper used IDEA-Research's Grounding DINO
-            and facebook's sam-vit-huge.
+        detector, sam: weights, a folder as transformers writes it or ``owner/name@commit``; the
+            paper used IDEA-Research's Grounding DINO and facebook's sam-vit-huge.
         device: ``cpu`` or ``cuda``.
     Raises:
         UsageError: weights that were not named, or no such device.

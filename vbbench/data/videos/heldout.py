@@ -1,8 +1,10 @@
-"""Which clips are held out: a rule over a clip's source, so that all who have the dataset get the same list without exchanging one.
+"""Which clips are held out: a rule over a clip's source, so that all who have the dataset get the
+same list without exchanging one.
 
-The paper holds out 650 of 49,374 pairs and has not published which. Here the SHA-256 of a fixed text and of the clip's source id, read as
-a number in [0, 1), decides: below 650 / 49,374 it is held out. On average that is as many; which ones does not depend on the order of the
-rows, on what else is in the dataset, or on the machine.
+The paper holds out 650 of 49,374 pairs and has not published which. Here the SHA-256 of a fixed
+text and of the clip's source id, read as a number in [0, 1), decides: below 650 / 49,374 it is held
+out. On average that is as many; which ones does not depend on the order of the rows, on what else
+is in the dataset, or on the machine.
 """
 
 from __future__ import annotations
@@ -12,14 +14,16 @@ from collections.abc import Iterable
 
 SALT = "videobooth-heldout-1"
 HELD_OUT, PAIRS = 650, 49_374
-"""Held-out pairs and all pairs of the paper, section 4.1; their quotient is the share that is held out."""
+"""Held-out pairs and all pairs of the paper, section 4.1; their quotient is the share that is held
+out."""
 
 
 def is_held_out(source: str) -> bool:
     """Whether every clip of this source is held out.
 
     Args:
-        source: the id of what a clip was cut from; the videoid, where the dataset says nothing of it. Spaces around it do not count.
+        source: the id of what a clip was cut from; the videoid, where the dataset says nothing of
+            it. Spaces around it do not count.
     """
     first = hashlib.sha256(f"{SALT}:{source.strip()}".encode()).digest()[:8]
     return int.from_bytes(first, "big") * PAIRS < HELD_OUT << 64

@@ -1,4 +1,5 @@
-"""One clip of a dataset, looked at: its faults, and the fingerprints by which it is found in another split."""
+"""One clip of a dataset, looked at: its faults, and the fingerprints by which it is found in
+another split."""
 
 from __future__ import annotations
 
@@ -58,7 +59,8 @@ class Inspected:
 
 @dataclass(frozen=True)
 class Inspector:
-    """What is the same for all clips: where the videos are (None: not looked at), and the embedding, if any."""
+    """What is the same for all clips: where the videos are (None: not looked at), and the
+    embedding, if any."""
 
     videos: Path | None
     embed: Embed | None
@@ -68,8 +70,9 @@ def make_inspector(videos: Path | None, make_embed: Callable[[], Embed] | None) 
     """Made anew in every process.
 
     Args:
-        make_embed: makes the encoder that embeds image prompts, as `vbbench.metrics.encoders.encoders.picture_embedder` does; None for
-            none. It travels to other processes, so it must be picklable.
+        make_embed: makes the encoder that embeds image prompts, as
+            `vbbench.metrics.encoders.encoders.picture_embedder` does; None for none. It travels to
+            other processes, so it must be picklable.
     Raises:
         WeightsError: the encoder's weights cannot be had.
     """

@@ -1,11 +1,13 @@
-"""Files of the released dataset, ``yumingj/VideoBoothDataset``; what `vbbench data build` writes has the same layout.
+"""Files of the released dataset, ``yumingj/VideoBoothDataset``; what `vbbench data build` writes
+has the same layout.
 
-    <class>.csv                     a row a clip; columns videoid, page_dir, name (the caption), and others that are passed over
-    <class>/<videoid>/mask.json     a list of {value, label, logit, box}; an entry without a box is the background
-    <class>/<videoid>/mask_<value>.png   of the first frame's size, 0 where the subject is not
+    <class>.csv                     a row a clip; columns videoid, page_dir, name (the caption), and
+    others that are passed over <class>/<videoid>/mask.json     a list of {value, label, logit,
+    box}; an entry without a box is the background <class>/<videoid>/mask_<value>.png   of the first
+    frame's size, 0 where the subject is not
 
-The videos are WebVid's and lie elsewhere, as ``<page_dir>/<videoid>.mp4``. Ours adds ``prompt_<value>.png``, the image prompt itself, and
-a column ``source`` where the captions had one.
+The videos are WebVid's and lie elsewhere, as ``<page_dir>/<videoid>.mp4``. Ours adds
+``prompt_<value>.png``, the image prompt itself, and a column ``source`` where the captions had one.
 
 Shape suffixes: H/W pixels, 3 colours.
 """
@@ -98,7 +100,8 @@ def read_rows(path: Path, columns: Sequence[str] = COLUMNS) -> list[Row]:
     """The rows of a class's CSV; ids may be strange or stand there twice.
 
     Raises:
-        InputError: unreadable, no CSV in UTF-8, without one of the columns, or a row without an id. The sentence names the line.
+        InputError: unreadable, no CSV in UTF-8, without one of the columns, or a row without an id.
+            The sentence names the line.
     """
     rows = []
     for line, cells in read_table(path, columns):
@@ -206,7 +209,8 @@ def _instance(entry: dict[str, Any], path: Path) -> Instance:
 
 
 def read_mask(path: Path) -> np.ndarray:
-    """A mask, bool (H, W): everything that is not 0 is the subject, as the released code has it; opacity does not count.
+    """A mask, bool (H, W): everything that is not 0 is the subject, as the released code has it;
+    opacity does not count.
 
     Raises:
         InputError: missing, or no picture.
@@ -230,7 +234,8 @@ def read_mask(path: Path) -> np.ndarray:
 
 
 def find_video(videos: Path, page_dir: str, videoid: str) -> Path | None:
-    """The video of a clip: ``<page_dir>/<videoid>.mp4``, else without the folder, or with another suffix; None where there is none."""
+    """The video of a clip: ``<page_dir>/<videoid>.mp4``, else without the folder, or with another
+    suffix; None where there is none."""
     inside = PurePosixPath(page_dir)
     folders = (
         [videos]
@@ -244,7 +249,8 @@ def find_video(videos: Path, page_dir: str, videoid: str) -> Path | None:
 def cut_out(
     frame_HW3: np.ndarray, mask_HW: np.ndarray, box: tuple[float, float, float, float]
 ) -> np.ndarray:
-    """The image prompt: the masked frame on white, cut to the box, padded with white to a square; never resized.
+    """The image prompt: the masked frame on white, cut to the box, padded with white to a square;
+    never resized.
 
     Args:
         frame_HW3: uint8, RGB.

@@ -1,4 +1,5 @@
-"""The same clip in two splits: by its source, by near-duplicate first frames and image prompts, and by embeddings where there are any."""
+"""The same clip in two splits: by its source, by near-duplicate first frames and image prompts, and
+by embeddings where there are any."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from vbbench.data.videos.fingerprints import BITS, alike, copies
 from vbbench.data.videos.inspection import Inspected
 
 ALIKE = 0.97
-"""Cosine from which two image prompts' embeddings are held to show the same picture. A model's own: look at pairs before relying on it."""
+"""Cosine from which two image prompts' embeddings are held to show the same picture. A model's own:
+look at pairs before relying on it."""
 
 
 def find_leaks(

@@ -72,7 +72,8 @@ def examples(
         split: ``train`` or ``heldout`` (`vbbench.data.videos.heldout`); both by default.
         on_fault: told a sentence about each clip that cannot be used, which is then left out.
     Raises:
-        InputError: no such dataset; or, without ``on_fault``, a clip without its video or with a damaged mask.json.
+        InputError: no such dataset; or, without ``on_fault``, a clip without its video or with a
+            damaged mask.json.
         UsageError: a class or split that is none.
     """
     if split not in (None, "train", "heldout"):

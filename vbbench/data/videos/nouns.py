@@ -1,7 +1,9 @@
-"""The subject's noun in a caption: which of the classes it speaks of, and by which word. Standard library only.
+"""The subject's noun in a caption: which of the classes it speaks of, and by which word. Standard
+library only.
 
-The paper parses captions by a language toolkit; for nine nouns a list of words does, needs no model and can be read. The first word that
-belongs to a class is taken; words that only look like one (hot dog, sea lion, cable car) are passed over.
+The paper parses captions by a language toolkit; for nine nouns a list of words does, needs no model
+and can be read. The first word that belongs to a class is taken; words that only look like one (hot
+dog, sea lion, cable car) are passed over.
 """
 
 from __future__ import annotations
@@ -61,7 +63,8 @@ _CLASS = re.compile(r"[a-z]+(?: [a-z]+)*")
 
 @dataclass(frozen=True)
 class Noun:
-    """What a caption is about: the class, and the word of the caption that says so, in lower case."""
+    """What a caption is about: the class, and the word of the caption that says so, in lower
+    case."""
 
     class_name: str
     word: str
@@ -86,7 +89,8 @@ def find_noun(caption: str, classes: Sequence[str] = CLASSES) -> Noun | None:
 
     Args:
         caption: a sentence in English, in any case.
-        classes: those of `CLASSES` with their plurals and synonyms; other words with their plural alone.
+        classes: those of `CLASSES` with their plurals and synonyms; other words with their plural
+            alone.
     """
     for match in _pattern(tuple(classes)).finditer(caption.lower()):
         if match.lastgroup is not None and match.lastgroup != "other":
@@ -96,7 +100,8 @@ def find_noun(caption: str, classes: Sequence[str] = CLASSES) -> Noun | None:
 
 @lru_cache(maxsize=32)
 def _pattern(classes: tuple[str, ...]) -> re.Pattern[str]:
-    """One alternative a class, the other meanings first: at one place the first alternative that fits is taken."""
+    """One alternative a class, the other meanings first: at one place the first alternative that
+    fits is taken."""
     parts = [("other", [word for word in _OTHERS if word not in classes])]
     parts += [(f"c{place}", list(_WORDS.get(name, (name,)))) for place, name in enumerate(classes)]
     if "panda" in classes:  # before the bear of "panda bear", whatever the order of the classes
@@ -106,7 +111,8 @@ def _pattern(classes: tuple[str, ...]) -> re.Pattern[str]:
 
 
 def _spellings(words: Sequence[str]) -> list[str]:
-    """Singular and plural, longest first; the words of one expression may stand apart, or be joined by a hyphen."""
+    """Singular and plural, longest first; the words of one expression may stand apart, or be joined
+    by a hyphen."""
     every = {spelling for word in words for spelling in (word, plural(word))}
     return [
         r"(?:\s+|-)".join(map(re.escape, spelling.split()))

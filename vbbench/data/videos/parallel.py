@@ -1,7 +1,8 @@
-"""Jobs over processes: the results come as they are done, and do not depend on how many processes there are.
+"""Jobs over processes: the results come as they are done, and do not depend on how many processes
+there are.
 
-Processes are started anew (no state is shared by accident), leave interruptions to the one that started them, and end with it however it
-ends.
+Processes are started anew (no state is shared by accident), leave interruptions to the one that
+started them, and end with it however it ends.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ def each(
     arguments: tuple[Any, ...],
     workers: int,
 ) -> Iterator[Result]:
-    """``function(state, job)`` for each job, in the order in which they are done; ``state`` is ``make(*arguments)``, once a process.
+    """``function(state, job)`` for each job, in the order in which they are done; ``state`` is
+    ``make(*arguments)``, once a process.
 
     Args:
         function, make: of a module's top level, when there are several processes.

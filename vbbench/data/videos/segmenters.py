@@ -26,7 +26,8 @@ class Found:
 
     Attributes:
         mask_HW: bool (H, W), True where it is; of the frame's own size.
-        box: x1, y1, x2, y2 in pixels from the frame's upper left corner; x2 and y2 are those of the first pixel outside.
+        box: x1, y1, x2, y2 in pixels from the frame's upper left corner; x2 and y2 are those of the
+            first pixel outside.
         score: how sure the segmenter is, 0..1; comparable within one segmenter only.
         label: what it was taken for.
     """
@@ -45,11 +46,13 @@ class Segmenter(Protocol):
     """How many frames from the start of a clip it looks at, at most."""
 
     def settings(self) -> dict[str, Any]:
-        """Everything that decides what it finds, as JSON holds it; two builds are one only where this is equal."""
+        """Everything that decides what it finds, as JSON holds it; two builds are one only where
+        this is equal."""
         ...
 
     def find(self, frames_THWC: np.ndarray, noun: str) -> Sequence[Found]:
-        """What of that name stands in the first of the frames, best first; empty where nothing does.
+        """What of that name stands in the first of the frames, best first; empty where nothing
+        does.
 
         Args:
             frames_THWC: uint8 (T, H, W, 3), RGB; the start of a clip, 1 to ``num_frames`` frames.
@@ -81,6 +84,7 @@ def make_segmenter(name: str, options: Mapping[str, Any]) -> Segmenter:
 
 
 def box_of(mask_HW: np.ndarray) -> tuple[float, float, float, float]:
-    """The smallest box around a mask that is not empty: x1, y1, x2, y2, the last two being the first outside."""
+    """The smallest box around a mask that is not empty: x1, y1, x2, y2, the last two being the
+    first outside."""
     rows, columns = np.flatnonzero(mask_HW.any(axis=1)), np.flatnonzero(mask_HW.any(axis=0))
     return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)

@@ -1,4 +1,5 @@
-"""The miniature world: nine classes of drawn subjects, eight scenes, six motions, rendered from seeds at 64 x 64 pixels."""
+"""The miniature world: nine classes of drawn subjects, eight scenes, six motions, rendered from
+seeds at 64 x 64 pixels."""
 
 from __future__ import annotations
 

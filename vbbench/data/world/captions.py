@@ -79,7 +79,8 @@ def caption(
 
 
 def rich_caption(subject: Individual, scene: str | None, motion: str | None) -> str:
-    """A caption that tells everything words can: "a red dog with blue legs and green spots running left on the beach"."""
+    """A caption that tells everything words can: "a red dog with blue legs and green spots running
+    left on the beach"."""
     words = [
         subject.base_name,
         subject.class_name,

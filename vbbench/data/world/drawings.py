@@ -1,7 +1,8 @@
 """How each class is drawn: painter-ordered parts in the subject's own coordinates.
 
-The subject looks to the right; x is to the right and y up; it fits [-1, 1] x [-1, 1] with its feet at y = FEET. ``p`` are the
-proportions (N, P, 1) in [-1, 1]; ``swing`` (N, 1) in [-1, 1] moves the legs.
+The subject looks to the right; x is to the right and y up; it fits [-1, 1] x [-1, 1] with its feet
+at y = FEET. ``p`` are the proportions (N, P, 1) in [-1, 1]; ``swing`` (N, 1) in [-1, 1] moves the
+legs.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Signed distance functions, vectorised over pictures: negative inside, in the units of the coordinates.
+# Signed distance functions, vectorised over pictures: negative inside, in the units of the
+# coordinates.
 #
 # Legend: x, y are (N, P) coordinates of P pixels in N pictures; parameters are scalars or (N, 1).
 
@@ -73,7 +75,8 @@ DARK, LIGHT, GLASS, LAMP = (34, 32, 44), (252, 246, 236), (196, 232, 250), (255,
 
 @dataclass(frozen=True)
 class Part:
-    """One shape: its distance function, its paint ("base", "secondary" or an RGB), whether it wears the marking, its shade."""
+    """One shape: its distance function, its paint ("base", "secondary" or an RGB), whether it wears
+    the marking, its shade."""
 
     distance: Distance
     paint: str | tuple[int, int, int]
@@ -249,9 +252,11 @@ DRAWINGS: dict[str, Callable[[Array, Array], Iterator[Part]]] = {
 
 
 def marking_distance(kind: str, x: Array, y: Array, p: Array, frontal: bool) -> Array:
-    """Distance to the marking of the given kind, in the subject's coordinates; clipped to the marked parts by the painter.
+    """Distance to the marking of the given kind, in the subject's coordinates; clipped to the
+    marked parts by the painter.
 
-    ``frontal`` subjects (cat, panda) sit upright, so their body's centre lies lower and it is narrower.
+    ``frontal`` subjects (cat, panda) sit upright, so their body's centre lies lower and it is
+    narrower.
     """
     cx, cy = (0.0, -0.34) if frontal else (-0.05, -0.05)
     if kind == "stripes":

@@ -1,7 +1,8 @@
 """Individuals: which colours, marking and proportions each subject of the miniature world has.
 
-An individual is named by (split, class, index). Its three colours and its marking are one of the combinations of its class,
-and the combinations are dealt out to the splits by a fixed shuffle: no combination is in two splits, so no individual is.
+An individual is named by (split, class, index). Its three colours and its marking are one of the
+combinations of its class, and the combinations are dealt out to the splits by a fixed shuffle: no
+combination is in two splits, so no individual is.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from vbbench.errors import InputError
 
 SPLITS = ("train", "val", "test")
 OTHER_OFFSET = 40
-"""The "other individual" of index i is index i + this: never itself an item's subject in suites of fewer."""
+"""The "other individual" of index i is index i + this: never itself an item's subject in suites of
+fewer."""
 _SHARES = {"train": (0.0, 0.8), "val": (0.8, 0.9), "test": (0.9, 1.0)}
 NUM_SHAPE_PARAMETERS = 6
 
@@ -68,7 +70,8 @@ class Individual:
 
 @dataclass(frozen=True)
 class IndividualBatch:
-    """Individuals as arrays: class (N,), colours (N, 3, 3) uint8 in the order base, secondary, marking; marking (N,), shape (N, P)."""
+    """Individuals as arrays: class (N,), colours (N, 3, 3) uint8 in the order base, secondary,
+    marking; marking (N,), shape (N, P)."""
 
     class_index: np.ndarray
     colours: np.ndarray
@@ -97,7 +100,8 @@ def _seed(*parts: object) -> np.random.Generator:
 
 @cache
 def _combinations(class_name: str) -> tuple[tuple[str, str, str, str], ...]:
-    """All (base, secondary, marking colour, marking) of a class, in the class's fixed shuffled order."""
+    """All (base, secondary, marking colour, marking) of a class, in the class's fixed shuffled
+    order."""
     combos = [
         (b, s, m, kind)
         for b in COLOURS

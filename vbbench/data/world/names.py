@@ -1,7 +1,8 @@
-"""The words of the miniature world: classes, scenes, motions, markings and colours, in their fixed order.
+"""The words of the miniature world: classes, scenes, motions, markings and colours, in their fixed
+order.
 
-The classes are VideoBooth's nine (paper section 4.1). Colours are a palette whose members are well apart in CIELAB, so that
-an individual can be told by its colours at 64 x 64 pixels.
+The classes are VideoBooth's nine (paper section 4.1). Colours are a palette whose members are well
+apart in CIELAB, so that an individual can be told by its colours at 64 x 64 pixels.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ PALETTE: dict[str, tuple[int, int, int]] = {
 }
 COLOURS = tuple(PALETTE)
 
-# Which markings an individual of the class may wear. Stripes on a dog or a horse would make it a tiger or a zebra.
+# Which markings an individual of the class may wear. Stripes on a dog or a horse would make it a
+# tiger or a zebra.
 CLASS_MARKINGS: dict[str, tuple[str, ...]] = {
     "bear": ("stripes", "spots", "patch", "half", "saddle"),
     "car": ("stripes", "spots", "patch", "half", "saddle"),

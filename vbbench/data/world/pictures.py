@@ -1,8 +1,9 @@
-"""Training data of the miniature world: rendered once into a folder of .npy files, then read by memory map.
+"""Training data of the miniature world: rendered once into a folder of .npy files, then read by
+memory map.
 
-Every individual has the same number of stills, clips and image prompts, so row ``r`` of an array belongs to subject
-``r // per_subject``. Models and the encoders that score them learn from different individuals (``VARIANTS``): a metric must not
-read what the model was built on.
+Every individual has the same number of stills, clips and image prompts, so row ``r`` of an array
+belongs to subject ``r // per_subject``. Models and the encoders that score them learn from
+different individuals (``VARIANTS``): a metric must not read what the model was built on.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ KINDS = ("stills", "clips", "prompts")
 
 @dataclass(frozen=True)
 class Counts:
-    """How much to render of one split: individuals of each class, and pictures of each individual."""
+    """How much to render of one split: individuals of each class, and pictures of each
+    individual."""
 
     individuals: int
     stills: int
@@ -75,7 +77,8 @@ class Pictures:
 
 
 class Split:
-    """Training or validation data; ``stills``, ``clips`` and ``prompts`` are opened when first asked for."""
+    """Training or validation data; ``stills``, ``clips`` and ``prompts`` are opened when first
+    asked for."""
 
     def __init__(self, folder: Path, name: str, counts: Counts, seed: int) -> None:
         self.folder, self.name, self.counts, self.seed = folder, name, counts, seed
@@ -122,7 +125,8 @@ class Split:
         return np.asarray(subjects) * per_subject + rng.integers(per_subject, size=len(subjects))
 
     def captions(self, pictures: Pictures, rows: np.ndarray, rng: np.random.Generator) -> list[str]:
-        """One caption for each row, drawn anew: the base colour is told in some, the rest is what the picture shows."""
+        """One caption for each row, drawn anew: the base colour is told in some, the rest is what
+        the picture shows."""
         return [
             world.caption(
                 self.individual(int(pictures.subject[row])),

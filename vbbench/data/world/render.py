@@ -20,7 +20,8 @@ from vbbench.data.world.names import (
     WORLD_VERSION,
 )
 
-# The eight backgrounds: smooth, quiet, and the same at every visit but for a little light and a few pixels of horizon.
+# The eight backgrounds: smooth, quiet, and the same at every visit but for a little light and a few
+# pixels of horizon.
 
 Array = np.ndarray
 
@@ -39,7 +40,8 @@ _STARS = np.random.default_rng(7).uniform((0.03, 0.03), (0.97, 0.48), (14, 2))
 
 
 def _soft(distance: Array) -> Array:
-    """Coverage of a pixel whose centre lies at ``distance`` (in pixels) from an edge; negative is inside."""
+    """Coverage of a pixel whose centre lies at ``distance`` (in pixels) from an edge; negative is
+    inside."""
     return np.clip(0.5 - distance, 0.0, 1.0)[..., None]
 
 
@@ -152,14 +154,16 @@ _CHUNK = 128  # pictures painted at once: bounds memory, changes no pixel
 
 
 def _uniform(seeds: Array, stream: int, count: int) -> Array:
-    """(N, count) numbers in [-1, 1], each row a function of its own seed alone, so that batching changes nothing."""
+    """(N, count) numbers in [-1, 1], each row a function of its own seed alone, so that batching
+    changes nothing."""
     key = int.from_bytes(WORLD_VERSION.encode(), "big")
     rows = [np.random.default_rng([int(s), stream, key]).uniform(-1, 1, count) for s in seeds]
     return np.array(rows, dtype=np.float32).reshape(-1, count)
 
 
 def trajectories(motions: Array, jitter: Array, frames: Array, num_frames: int) -> dict[str, Array]:
-    """Where the subject is: x, y of its feet and half width, as shares of the frame; flip and leg swing. Arrays (N, K).
+    """Where the subject is: x, y of its feet and half width, as shares of the frame; flip and leg
+    swing. Arrays (N, K).
 
     Args:
         motions: (N,) indices into MOTIONS.
@@ -201,7 +205,8 @@ def _paint(
     place: dict[str, Array],
     rotation: Array | None,
 ) -> None:
-    """Draw one subject into each picture (N, S, S, 3) float32 and its parts into the masks (N, S, S), in place."""
+    """Draw one subject into each picture (N, S, S, 3) float32 and its parts into the masks (N, S,
+    S), in place."""
     for index in np.unique(people.class_index):
         pick = np.flatnonzero(people.class_index == index)
         for part in range(0, len(pick), _CHUNK):
@@ -216,7 +221,8 @@ def _paint(
 def _local_coordinates(
     place: dict[str, Array], rotation: Array | None
 ) -> tuple[Array, Array, Array]:
-    """Pixels in the subject's own coordinates, (N, S*S) each, and the size of a pixel there (N, 1)."""
+    """Pixels in the subject's own coordinates, (N, S*S) each, and the size of a pixel there (N,
+    1)."""
     centres = (np.arange(SIZE, dtype=np.float32) + 0.5) / SIZE
     gy, gx = (g.reshape(1, -1) for g in np.meshgrid(centres, centres, indexing="ij"))
     half = place["half"][:, None].astype(np.float32)
@@ -305,7 +311,8 @@ def render_clips(
     Args:
         people: N individuals.
         scenes, motions: (N,) indices into SCENES and MOTIONS.
-        seeds: (N,) non-negative integers; small differences of place, size and light. Each clip depends on its own seed alone.
+        seeds: (N,) non-negative integers; small differences of place, size and light. Each clip
+            depends on its own seed alone.
         num_frames: length of the whole clip.
         frame_indices: (N, K) the frames wanted of each, all by default.
     Returns:
@@ -334,7 +341,8 @@ def render_clips(
 
 
 def render_image_prompts(people: IndividualBatch, seeds: Array) -> tuple[Array, Array]:
-    """Image prompts: each subject alone on white, turned, perhaps mirrored, legs anywhere in their swing.
+    """Image prompts: each subject alone on white, turned, perhaps mirrored, legs anywhere in their
+    swing.
 
     Returns:
         pictures (N, 64, 64, 3) uint8 and masks (N, 64, 64) uint8.
@@ -360,7 +368,8 @@ def render_image_prompts(people: IndividualBatch, seeds: Array) -> tuple[Array, 
 def render_clip(
     subject: Individual, scene: str, motion: str, seed: int, num_frames: int = NUM_FRAMES
 ) -> tuple[Array, Array]:
-    """One clip: frames (T, 64, 64, 3) uint8 and masks (T, 64, 64) uint8. ``scene`` of SCENES, ``motion`` of MOTIONS."""
+    """One clip: frames (T, 64, 64, 3) uint8 and masks (T, 64, 64) uint8. ``scene`` of SCENES,
+    ``motion`` of MOTIONS."""
     frames, masks = render_clips(
         batch_of([subject]),
         np.array([SCENES.index(scene)]),

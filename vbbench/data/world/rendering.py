@@ -24,9 +24,11 @@ CHUNK = {"stills": 256, "clips": 64, "prompts": 256}  # rows rendered by one tas
 
 
 def prepare(work: Path, variant: str = "models", processes: int | None = None) -> tuple[Path, str]:
-    """Folder and digest of a variant's data, rendered below ``work`` if it is not there yet (about a gigabyte, minutes on two cores).
+    """Folder and digest of a variant's data, rendered below ``work`` if it is not there yet (about
+    a gigabyte, minutes on two cores).
 
-    The digest is of the counts, the seed and a few probe pictures, so a changed world is rendered anew.
+    The digest is of the counts, the seed and a few probe pictures, so a changed world is rendered
+    anew.
     """
     digest = data_digest(variant)
     folder = work / f"{variant}-{digest[:12]}"

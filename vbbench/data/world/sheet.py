@@ -14,7 +14,8 @@ _GAP = 3
 
 
 def grid(pictures: np.ndarray, scale: int = 1) -> np.ndarray:
-    """Pictures (R, C, H, W, 3) uint8 as one picture with white gaps, each pixel ``scale`` times as large."""
+    """Pictures (R, C, H, W, 3) uint8 as one picture with white gaps, each pixel ``scale`` times as
+    large."""
     rows, columns, height, width, _ = pictures.shape
     sheet = np.full(
         (rows * (height * scale + _GAP) + _GAP, columns * (width * scale + _GAP) + _GAP, 3),
@@ -30,7 +31,8 @@ def grid(pictures: np.ndarray, scale: int = 1) -> np.ndarray:
 
 
 def contact_sheet(seed: int = 0, split: str = "train") -> np.ndarray:
-    """One row a class: four image prompts of four individuals, then a clip of the first. Returns (H, W, 3) uint8."""
+    """One row a class: four image prompts of four individuals, then a clip of the first. Returns
+    (H, W, 3) uint8."""
     rng = np.random.default_rng(seed)
     rows = []
     for number, name in enumerate(CLASSES):

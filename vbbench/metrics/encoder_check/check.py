@@ -1,7 +1,8 @@
-"""The canary: fixed frames and texts through each encoder, held against a recording, before any model runs.
+"""The canary: fixed frames and texts through each encoder, held against a recording, before any
+model runs.
 
-Which encoders are checked, and against what; `canary_compare` tells where a drift begins. Embeddings are always computed: no cache
-is read.
+Which encoders are checked, and against what; `canary_compare` tells where a drift begins.
+Embeddings are always computed: no cache is read.
 """
 
 from __future__ import annotations
@@ -29,13 +30,15 @@ from vbbench.metrics.encoders.weights import encoder_digest, locate
 
 # An encoder held against its recording, stage by stage: a drift is told where it begins.
 #
-# It begins in the weights, in the inputs themselves, in resize and crop, in the scaling of pixels, in the tokens, or, all those being
+# It begins in the weights, in the inputs themselves, in resize and crop, in the scaling of pixels,
+# in the tokens, or, all those being
 # equal, in the network and in the libraries and the machine that compute it.
 
 PREPARED = {"frames": "pixels", "texts": "tokens"}
 """What inputs are when the network gets them."""
 SCALED_ALLOWED = 1e-5
-"""Of a pixel's scaled value, which lies in about -2..3: forty times float32's resolution, and a thousandth of a byte's step."""
+"""Of a pixel's scaled value, which lies in about -2..3: forty times float32's resolution, and a
+thousandth of a byte's step."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,8 @@ def compare(
     """One result a stage, in the order in which a drift travels.
 
     Args:
-        digest: of the encoder's weights, as `vbbench.metrics.encoders.weights.encoder_digest` says it.
+        digest: of the encoder's weights, as `vbbench.metrics.encoders.weights.encoder_digest` says
+            it.
         device, precision: what it computes with.
     """
     held = _Held(encoder, recording, precision, _changes(recording, device))
@@ -113,7 +117,8 @@ class _Held:
         return self._exact("weights", digest == recorded, f"{digest[:12]} for {recorded[:12]}", why)
 
     def memory(self) -> CanaryResult:
-        """Every single number, which embeddings may hide: a bias of attention's keys cancels out whatever it is."""
+        """Every single number, which embeddings may hide: a bias of attention's keys cancels out
+        whatever it is."""
         digest, recorded = (
             tensors_digest(self.encoder),
             self.recording.facts["tensors"][self.precision],
@@ -188,7 +193,8 @@ class _Held:
         return self._near(kind, off, allowed, why)
 
     def distances(self, kind: str, channel: Channel) -> np.ndarray | str:
-        """(N,) of all inputs in one batch; why there are none where the device cannot compute them."""
+        """(N,) of all inputs in one batch; why there are none where the device cannot compute
+        them."""
         try:
             return distances(channel.embedded(), self.recording.embeddings[kind])
         except (
@@ -236,7 +242,8 @@ __all__ = ["CanaryResult", "check_encoders", "record"]
 
 
 def check_encoders(setting: Setting, device: str) -> list[CanaryResult]:
-    """Every encoder of a setting against its recording; one that has none is recorded now, in the user's cache folder.
+    """Every encoder of a setting against its recording; one that has none is recorded now, in the
+    user's cache folder.
 
     Raises:
         UsageError: no such scale, encoder or device.
@@ -252,7 +259,8 @@ def record(setting: Setting, device: str, folder: Path | None = None) -> list[Ca
     """Record every encoder of a setting anew.
 
     Args:
-        folder: where the recordings go, under the encoders' names; None: where this user's checks look first.
+        folder: where the recordings go, under the encoders' names; None: where this user's checks
+            look first.
     Raises:
         UsageError: no such scale, encoder or device.
     """

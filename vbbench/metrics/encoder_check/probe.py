@@ -1,4 +1,5 @@
-"""What an encoder makes of the canary's inputs, stage by stage, so that a drift can be told where it begins.
+"""What an encoder makes of the canary's inputs, stage by stage, so that a drift can be told where
+it begins.
 
 Shape suffixes: N inputs, B batch, H/W pixels, S segments, D embedding, C channels.
 """
@@ -23,7 +24,8 @@ from vbbench.metrics.encoders.pictures import normalise
 
 # The canary's fixed frames and texts.
 #
-# Frames are whole-number arithmetic alone: a generator's stream may change with its library, and the last bit of a sine with the
+# Frames are whole-number arithmetic alone: a generator's stream may change with its library, and
+# the last bit of a sine with the
 # machine. Shape suffixes: H/W pixels.
 
 ENGLISH = (
@@ -50,8 +52,8 @@ _WORDS_A_TEXT = 18
 
 
 def texts_for(config: EncoderConfig) -> tuple[str, ...]:
-    """General English for the real encoders; for the miniature its own sentences and, in pieces, every word it knows. None for an
-    encoder that reads no text."""
+    """General English for the real encoders; for the miniature its own sentences and, in pieces,
+    every word it knows. None for an encoder that reads no text."""
     if config.kind != "clip":
         return ()
     if "open_clip" in config.arch:
@@ -64,8 +66,8 @@ def texts_for(config: EncoderConfig) -> tuple[str, ...]:
 
 
 def frames_for(side: int) -> dict[str, np.ndarray]:
-    """Name -> uint8 (H, W, 3): each pattern at an odd size, that resize, antialiasing and crop change, and as a square of the encoder's
-    own ``side``, that no resize touches."""
+    """Name -> uint8 (H, W, 3): each pattern at an odd size, that resize, antialiasing and crop
+    change, and as a square of the encoder's own ``side``, that no resize touches."""
     sizes = ((97, 131), (131, 97), (64, 65), (41, 300), (288, 512), (512, 288), (45, 41))
     drawn = [
         *zip(_PATTERNS, sizes, strict=True),
@@ -111,7 +113,8 @@ def _checker(height: int, width: int) -> np.ndarray:
 
 
 def _stripes(height: int, width: int) -> np.ndarray:
-    """Upright, level and slanted, of 1, 3 and 7 pixels, a channel each: the finest are gone where a filter widens."""
+    """Upright, level and slanted, of 1, 3 and 7 pixels, a channel each: the finest are gone where a
+    filter widens."""
     y, x = _grid(height, width)
     return _rgb(255 * (x % 2), 255 * (y // 3 % 2), 255 * ((y + x) // 7 % 2))
 
@@ -164,7 +167,8 @@ def _figure(height: int, width: int) -> np.ndarray:
 
 
 def _hashed(numbers: np.ndarray) -> np.ndarray:
-    """Each number's hash, 0 .. 2 ** 32 - 1; multiply, shift, exclusive or, in 64 bits that never overflow."""
+    """Each number's hash, 0 .. 2 ** 32 - 1; multiply, shift, exclusive or, in 64 bits that never
+    overflow."""
     hashed = (numbers + 1) * 0x9E3779B1 & 0xFFFFFFFF
     for shift, factor in ((16, 0x2C1B3C6D), (12, 0x297A2D39)):
         hashed = (hashed ^ hashed >> shift) * factor & 0xFFFFFFFF
@@ -195,7 +199,8 @@ class Channel:
     Attributes:
         names: of the inputs.
         inputs: their SHA-256.
-        prepared: SHA-256 of what they become: a frame resized and cropped, a text's tokens; or why a text is refused.
+        prepared: SHA-256 of what they become: a frame resized and cropped, a text's tokens; or why
+            a text is refused.
         ready: the prepared inputs that `embed` takes; None where one was refused.
         embed: the rest of the encoder.
     """
@@ -226,7 +231,8 @@ def channels_of(encoder: FrameEncoder, side: int) -> dict[str, Channel]:
     """``frames`` of every encoder, and ``texts`` of one that reads any.
 
     Args:
-        side: to which the encoder's frames are resized; or were, where it is held against a recording.
+        side: to which the encoder's frames are resized; or were, where it is held against a
+            recording.
     """
     frames = frames_for(side)
     crops = tuple(encoder.prepared(frame[None])[0] for frame in frames.values())
@@ -265,7 +271,8 @@ def _tokens(encoder: ClipEncoder, text: str) -> tuple[str, str | None]:
 
 
 def embed_crops(encoder: FrameEncoder, crops: Sequence[np.ndarray]) -> np.ndarray:
-    """(B, D) float32: embeddings; of the segmenter its logits, averaged over cells, because shares of segments only move in jumps."""
+    """(B, D) float32: embeddings; of the segmenter its logits, averaged over cells, because shares
+    of segments only move in jumps."""
     pixels_BHWC = np.stack(crops)
     if not isinstance(encoder, SegmentEncoder):
         return encoder.embed_pictures(pixels_BHWC).numpy()
@@ -285,8 +292,8 @@ def embed_crops(encoder: FrameEncoder, crops: Sequence[np.ndarray]) -> np.ndarra
 
 
 def tensors_digest(encoder: FrameEncoder) -> str:
-    """SHA-256 of the network's weights as they lie in memory, in its precision, by name: the file's digest does not say that they were
-    read and filled in as they were once."""
+    """SHA-256 of the network's weights as they lie in memory, in its precision, by name: the file's
+    digest does not say that they were read and filled in as they were once."""
     state = encoder.network.state_dict()  # type: ignore[attr-defined]
     digest = sha256()
     for name in sorted(name for name, tensor in state.items() if tensor.is_floating_point()):
@@ -297,7 +304,8 @@ def tensors_digest(encoder: FrameEncoder) -> str:
 
 
 def normalised_levels(encoder: FrameEncoder) -> np.ndarray:
-    """(256, C) float32: what each value of each channel becomes. Scaling treats every pixel alike, so this is all of it."""
+    """(256, C) float32: what each value of each channel becomes. Scaling treats every pixel alike,
+    so this is all of it."""
     ramp_BHWC = (
         torch.arange(LEVELS, dtype=torch.uint8).reshape(1, LEVELS, 1, 1).expand(1, LEVELS, 1, 3)
     )
@@ -305,7 +313,8 @@ def normalised_levels(encoder: FrameEncoder) -> np.ndarray:
 
 
 def distances(embedded_ND: np.ndarray, recorded_ND: np.ndarray) -> np.ndarray:
-    """(N,) float64: length of the difference over the length of the recorded; infinite where either is not finite or of another size."""
+    """(N,) float64: length of the difference over the length of the recorded; infinite where either
+    is not finite or of another size."""
     if embedded_ND.shape != recorded_ND.shape:
         return np.full(len(recorded_ND), np.inf)
     recorded = recorded_ND.astype(np.float64)

@@ -1,7 +1,9 @@
-"""Recordings of encoders: what they made of the fixed inputs, how much of a difference is noise, and when and where that was.
+"""Recordings of encoders: what they made of the fixed inputs, how much of a difference is noise,
+and when and where that was.
 
-A recording is two files: ``<name>.safetensors`` with embeddings, ``<name>.json`` with everything else, to be read by people. The
-miniature's ship beside this file; the real encoders' are made at their first check, in the user's cache folder.
+A recording is two files: ``<name>.safetensors`` with embeddings, ``<name>.json`` with everything
+else, to be read by people. The miniature's ship beside this file; the real encoders' are made at
+their first check, in the user's cache folder.
 """
 
 from __future__ import annotations
@@ -37,15 +39,21 @@ from vbbench.metrics.encoders.configs import EncoderConfig
 from vbbench.metrics.encoders.encoders import FrameEncoder, get_encoder
 from vbbench.metrics.encoders.setting import PRECISIONS, Setting
 
-# How far an encoder's embeddings move where nothing is wrong, and how far they may move for that reason.
+# How far an encoder's embeddings move where nothing is wrong, and how far they may move for that
+# reason.
 #
-# The reference is float32 on the CPU, one thread, one input at a time. Another order of sums (batch, threads, instruction set, device)
-# and another precision move the embeddings away from it; that is measured where a recording is made. What may be is a multiple of it:
+# The reference is float32 on the CPU, one thread, one input at a time. Another order of sums
+# (batch, threads, instruction set, device)
+# and another precision move the embeddings away from it; that is measured where a recording is
+# made. What may be is a multiple of it:
 #
-# - float32: a large multiple, because only the order of sums is measured, and another machine has orders of its own. Never below
-#   `FLOOR`: batches, threads and one machine's instruction sets in turn gave up to 1.2e-6, miniature or ViT-L/14, and an embedding that is
+# - float32: a large multiple, because only the order of sums is measured, and another machine has
+# orders of its own. Never below
+# `FLOOR`: batches, threads and one machine's instruction sets in turn gave up to 1.2e-6, miniature
+# or ViT-L/14, and an embedding that is
 #   off by 2e-5 of its length moves no cosine by more than that.
-# - bfloat16, float16: a smaller one, because it is the rounding of weights and activations itself that is measured, and other
+# - bfloat16, float16: a smaller one, because it is the rounding of weights and activations itself
+# that is measured, and other
 #   instruction sets repeated it within 15 %.
 
 MULTIPLE = {"float32": 8.0, "bfloat16": 3.0, "float16": 3.0}
@@ -58,7 +66,8 @@ Load = Callable[[str, str], FrameEncoder]
 
 @dataclass(frozen=True)
 class Way:
-    """One way to compute, other than the reference's: the precision is apart. ``threads`` None: as many as the process has."""
+    """One way to compute, other than the reference's: the precision is apart. ``threads`` None: as
+    many as the process has."""
 
     threads: int | None
     batch: int
@@ -71,7 +80,8 @@ QUICK = (Way(None, 16),)
 
 @dataclass(frozen=True)
 class Noise:
-    """The largest distance from the reference, of one channel under one way to compute; None where the precision does not run."""
+    """The largest distance from the reference, of one channel under one way to compute; None where
+    the precision does not run."""
 
     channel: str
     precision: str
@@ -110,7 +120,8 @@ def measure(
 
 
 def _distances(channel: Channel, against_ND: np.ndarray, batch: int) -> np.ndarray | None:
-    """(N,) of the inputs, repeated until they fill a batch; None where the device cannot compute in this precision."""
+    """(N,) of the inputs, repeated until they fill a batch; None where the device cannot compute in
+    this precision."""
     order = np.arange(max(len(channel.ready), batch)) % len(channel.ready)
     starts = range(0, len(order), batch)
     try:
@@ -126,7 +137,8 @@ def _distances(channel: Channel, against_ND: np.ndarray, batch: int) -> np.ndarr
 
 
 def allowed(noise: list[Noise]) -> dict[str, dict[str, float | None]]:
-    """Channel -> precision -> the largest distance that passes; None where the precision does not run."""
+    """Channel -> precision -> the largest distance that passes; None where the precision does not
+    run."""
     found: dict[str, dict[str, float | None]] = {}
     for channel in dict.fromkeys(row.channel for row in noise):
         of_channel = found.setdefault(channel, {})
@@ -163,9 +175,10 @@ class Recording:
 
     Attributes:
         path: of its JSON.
-        facts: the JSON: ``encoder``, ``weights`` (digest of the file), ``tensors`` (digest in memory, by precision), ``side`` (of the
-            square frames), ``preprocessing``, ``when``, ``where`` (versions and machine), ``allowed``, ``noise`` and ``channels`` (name,
-            digest and prepared digest of each input).
+        facts: the JSON: ``encoder``, ``weights`` (digest of the file), ``tensors`` (digest in
+            memory, by precision), ``side`` (of the square frames), ``preprocessing``, ``when``,
+            ``where`` (versions and machine), ``allowed``, ``noise`` and ``channels`` (name, digest
+            and prepared digest of each input).
         embeddings: channel -> (N, D) float32, the reference of `canary_noise`.
         levels: (256, 3) float32, what each value of a pixel becomes.
     """
@@ -177,9 +190,11 @@ class Recording:
 
 
 def find(config: EncoderConfig, setting: Setting, digest: str) -> Path | None:
-    """The recording that an encoder is held against: its user's own, else the shipped one of its name; None where there is none.
+    """The recording that an encoder is held against: its user's own, else the shipped one of its
+    name; None where there is none.
 
-    The shipped one is the miniature's whatever weights are there: that they are others is what a check should tell.
+    The shipped one is the miniature's whatever weights are there: that they are others is what a
+    check should tell.
     """
     shipped = SHIPPED / f"{config.name}.json"
     kept = kept_path(config, setting, digest)

@@ -26,7 +26,8 @@ FACTS = Facts()
 
 
 class EmbeddedClip:
-    """One video under a set of encoders. It is decoded when something is not in the cache yet, and never twice.
+    """One video under a set of encoders. It is decoded when something is not in the cache yet, and
+    never twice.
 
     Args:
         source: decoded, or a file.
@@ -50,7 +51,8 @@ class EmbeddedClip:
 
     @cached_property
     def content(self) -> str:
-        """Digest of the file's bytes, or of a decoded video's pixels and rate; raises InputError where there is no file."""
+        """Digest of the file's bytes, or of a decoded video's pixels and rate; raises InputError
+        where there is no file."""
         if isinstance(self._source, Video):
             return hashlib.sha256(
                 f"{video_digest(self._source)} {float(self._source.fps)}".encode()
@@ -79,7 +81,8 @@ class EmbeddedClip:
         return torch.from_numpy(self.get(FrameEmbeddings(role, masked)))
 
     def reference_embeddings(self, role: str, *, masked: bool = False) -> Tensor:
-        """(R, D) of the image prompt and of the subject's further references; ``masked``: of what the suite's masks leave, on white.
+        """(R, D) of the image prompt and of the subject's further references; ``masked``: of what
+        the suite's masks leave, on white.
 
         Raises:
             InputError: a picture cannot be read, or the suite has no masks.
@@ -96,7 +99,8 @@ class EmbeddedClip:
         return torch.from_numpy(np.concatenate(rows))
 
     def text_embedding(self, role: str) -> Tensor:
-        """(D,) of the item's text prompt, as it is written (the subject word in it, no placeholder)."""
+        """(D,) of the item's text prompt, as it is written (the subject word in it, no
+        placeholder)."""
         content = hashlib.sha256(self.item.text.encode("utf-8", "surrogatepass")).hexdigest()
         embed = self._encoders.get(role).embed_text
         row = self._kept(
@@ -120,7 +124,8 @@ class EmbeddedClip:
         return self._kept(content, self._encoders.key(role, what="picture"), embed)
 
     def _kept(self, content: str, key: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
-        """Pictures and texts of one item are asked for again with every model's video: remembered in the process, and on the disk."""
+        """Pictures and texts of one item are asked for again with every model's video: remembered
+        in the process, and on the disk."""
         memory = self._encoders.memory
         if (content, key) not in memory:
             array = self._cache.get(content, key)
@@ -164,7 +169,8 @@ class EmbeddedClip:
 def prepare(
     clips: Sequence[EmbeddedClip], analyses: Sequence[Analysis], encoders: Encoders
 ) -> None:
-    """Compute what is not there yet, of all clips together. What fails is remembered with its clip, and raised when it is asked for."""
+    """Compute what is not there yet, of all clips together. What fails is remembered with its clip,
+    and raised when it is asked for."""
     for clip in clips:
         wanted = [analysis for analysis in analyses if not clip._recall(analysis)]
         if wanted:

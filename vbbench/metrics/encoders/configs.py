@@ -1,7 +1,9 @@
-"""Which encoder each metric reads at each scale: architecture, weights and preprocessing. Configuration alone; no torch here.
+"""Which encoder each metric reads at each scale: architecture, weights and preprocessing.
+Configuration alone; no torch here.
 
-The miniature encoders are the same libraries' classes as the real ones (open_clip's CLIP, timm's VisionTransformer), small. Their
-towers begin with strided convolutions because patches of raw pixels learn too slowly in the minutes they get.
+The miniature encoders are the same libraries' classes as the real ones (open_clip's CLIP, timm's
+VisionTransformer), small. Their towers begin with strided convolutions because patches of raw
+pixels learn too slowly in the minutes they get.
 """
 
 from __future__ import annotations
@@ -40,9 +42,11 @@ class EncoderConfig:
 
     Attributes:
         kind: its role, and which class reads it: ``clip``, ``dino`` or ``segmenter``.
-        name: how it is called on the command line and in specs; its weights file is ``<name>.safetensors``.
+        name: how it is called on the command line and in specs; its weights file is
+            ``<name>.safetensors``.
         title: library and architecture, for people and for the metric spec.
-        resize: the frame's short side is resized to it; nothing is done where it already has that size.
+        resize: the frame's short side is resized to it; nothing is done where it already has that
+            size.
         crop: side of the centre crop after that; at most ``resize``.
         mean, std: of each channel, for pixels in 0..1.
         arch: what the class is built from.
@@ -65,7 +69,8 @@ class EncoderConfig:
 
     @property
     def interpolation(self) -> str:
-        """The resize filter in words: Pillow's filters, all but ``nearest``, widen when they shrink."""
+        """The resize filter in words: Pillow's filters, all but ``nearest``, widen when they
+        shrink."""
         return (
             f"{self.resample}, {'not ' if self.resample == 'nearest' else ''}antialiased (Pillow)"
         )
@@ -103,7 +108,8 @@ MINI_SEGMENTER = MappingProxyType({"widths": (32, 48, 64, 96)})
 def _openai_clip(
     name: str, architecture: str, patch_size: int, repository: str, file: str, sha256: str
 ) -> EncoderConfig:
-    """OpenAI's CLIP (Radford et al. 2021); repository and digest as open_clip's table of pretrained weights carries them."""
+    """OpenAI's CLIP (Radford et al. 2021); repository and digest as open_clip's table of pretrained
+    weights carries them."""
     sources = (
         Source("open_clip_model.safetensors", repository),
         Source("open_clip_pytorch_model.bin", repository),
@@ -127,9 +133,11 @@ def _openai_clip(
 def _timm_dino(
     name: str, architecture: str, patch_size: int, file: str, **options: Any
 ) -> EncoderConfig:
-    """A self-distilled ViT in timm's class at 224 pixels; repository and file as timm's table of pretrained weights carries them.
+    """A self-distilled ViT in timm's class at 224 pixels; repository and file as timm's table of
+    pretrained weights carries them.
 
-    The crop is 0.875 of the short side, as the protocols have it that numbers are compared with; timm's own default for DINO is 0.9.
+    The crop is 0.875 of the short side, as the protocols have it that numbers are compared with;
+    timm's own default for DINO is 0.9.
     """
     repository = f"timm/{architecture}"
     sources = (
@@ -223,7 +231,9 @@ ENCODERS: dict[str, dict[str, tuple[EncoderConfig, ...]]] = {
                 14,
                 "dinov2_vits14_pretrain.pth",
                 trained_size=518,
-                init_values=1.0,  # of the layer scales: at timm's 1e-5 an untrained network answers every picture alike
+                # of the layer scales: at timm's 1e-5 an untrained network answers every picture
+                # alike
+                init_values=1.0,
             ),
         ),
     },
@@ -242,10 +252,12 @@ def check_scale(scale: str) -> str:
 
 
 def encoder_config(role: str, setting: Setting) -> EncoderConfig:
-    """The configuration of the encoder that plays a role: the setting's variant, or else the usual one.
+    """The configuration of the encoder that plays a role: the setting's variant, or else the usual
+    one.
 
     Raises:
-        UsageError: no such scale, no such role at it (a variant's included), or no such encoder for the role.
+        UsageError: no such scale, no such role at it (a variant's included), or no such encoder for
+            the role.
     """
     roles = ENCODERS[check_scale(setting.scale)]
     for named in (role, *(named for named, _ in setting.variants)):

@@ -24,7 +24,8 @@ from vbbench.metrics.encoders.setting import Setting
 from vbbench.metrics.encoders.tokenizer import WordTokenizer
 from vbbench.metrics.encoders.weights import load_tensors, locate
 
-# The encoders' architectures, untrained: the miniature's sizes and the real ones in the same libraries' classes.
+# The encoders' architectures, untrained: the miniature's sizes and the real ones in the same
+# libraries' classes.
 #
 # Shape suffixes: B batch, H/W pixels, D embedding.
 
@@ -33,7 +34,8 @@ _SHOWN = 3
 
 
 class ConvStem(nn.Module):
-    """Strided convolutions in the place of a timm ViT's patch projection (Xiao et al. 2021), for `embed_layer`."""
+    """Strided convolutions in the place of a timm ViT's patch projection (Xiao et al. 2021), for
+    `embed_layer`."""
 
     def __init__(
         self,
@@ -68,7 +70,8 @@ class ConvStem(nn.Module):
 
 
 def build_clip(arch: Mapping[str, Any], vocab_size: int) -> nn.Module:
-    """open_clip's CLIP, untrained, in the sizes of ``arch``, or in those that open_clip has under the name ``arch["open_clip"]``."""
+    """open_clip's CLIP, untrained, in the sizes of ``arch``, or in those that open_clip has under
+    the name ``arch["open_clip"]``."""
     import open_clip
     from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 
@@ -87,7 +90,8 @@ def build_dino(arch: Mapping[str, Any]) -> nn.Module:
     """timm's VisionTransformer, untrained; its output is the class token after the last norm.
 
     Args:
-        arch: sizes of the miniature, or ``timm``: name of a timm model, with the options it is made with.
+        arch: sizes of the miniature, or ``timm``: name of a timm model, with the options it is made
+            with.
     """
     if "timm" in arch:
         import timm
@@ -121,7 +125,8 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], name: str) -> nn.Mod
     Args:
         name: of the weights, for the message.
     Raises:
-        WeightsError: tensors are missing, unexpected or of another shape; the first few of each are named.
+        WeightsError: tensors are missing, unexpected or of another shape; the first few of each are
+            named.
     """
     own = network.state_dict()
     both = [key for key in own if key in tensors]
@@ -148,8 +153,9 @@ def adapted(
 ) -> dict[str, Tensor]:
     """Published tensors as the network wants them, where it is known in what the files differ.
 
-    CLIP's scale is a number in one file and a row of one in another. DINOv2 comes with the mask token of its training, and with
-    position codes for ``arch["trained_size"]``, which are resampled as timm does it (bicubic, antialiased).
+    CLIP's scale is a number in one file and a row of one in another. DINOv2 comes with the mask
+    token of its training, and with position codes for ``arch["trained_size"]``, which are resampled
+    as timm does it (bicubic, antialiased).
     """
     tensors = dict(tensors)
     if "logit_scale" in tensors and tensors["logit_scale"].numel() == 1:
@@ -178,7 +184,8 @@ def _shape(tensor: Tensor) -> str:
 
 
 class BpeTokenizer:
-    """open_clip's own tokenizer of a model (its vocabulary is part of the library), refusing what does not fit.
+    """open_clip's own tokenizer of a model (its vocabulary is part of the library), refusing what
+    does not fit.
 
     Args:
         architecture: open_clip's name of the model.
@@ -195,7 +202,8 @@ class BpeTokenizer:
         """``context_length`` token numbers.
 
         Raises:
-            InputError: an empty text, or more tokens than fit; reading only the first would answer another text than was asked.
+            InputError: an empty text, or more tokens than fit; reading only the first would answer
+                another text than was asked.
         """
         if not text.strip():
             raise InputError(f"the text {text!r} holds no word.")
@@ -236,15 +244,18 @@ class FrameEncoder(Protocol):
     config: EncoderConfig
 
     def embed_frames(self, frames_THWC: np.ndarray) -> Tensor:
-        """RGB frames of any size (uint8, or floating 0..1) to (T, D) float32 on the CPU, not normalised; `BATCH` at a time."""
+        """RGB frames of any size (uint8, or floating 0..1) to (T, D) float32 on the CPU, not
+        normalised; `BATCH` at a time."""
         ...
 
     def prepared(self, frames_THWC: np.ndarray) -> np.ndarray:
-        """Frames resized and cropped as this encoder wants them: (T, crop, crop, 3), uint8 from uint8."""
+        """Frames resized and cropped as this encoder wants them: (T, crop, crop, 3), uint8 from
+        uint8."""
         ...
 
     def embed_pictures(self, pixels_BHWC: np.ndarray) -> Tensor:
-        """`prepared` frames, of one video or of many, to (B, D) float32 on the CPU, in one batch."""
+        """`prepared` frames, of one video or of many, to (B, D) float32 on the CPU, in one
+        batch."""
         ...
 
     def embed_text(self, texts: Sequence[str]) -> Tensor:
@@ -291,7 +302,8 @@ class _Encoder:
             return function(normalise(pixels, self.config).to(self.dtype)).float().cpu()
 
     def _exact(self) -> AbstractContextManager[None]:
-        """On CUDA, convolutions of float32 would otherwise be computed in TF32, and by whichever kernel is fastest today."""
+        """On CUDA, convolutions of float32 would otherwise be computed in TF32, and by whichever
+        kernel is fastest today."""
         if torch.device(self.device).type != "cuda":
             return nullcontext()
         return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
@@ -315,7 +327,8 @@ class ClipEncoder(_Encoder):
         return self.network.encode_image(pictures_B3HW)
 
     def embed_text(self, texts: Sequence[str]) -> Tensor:
-        """Texts to (B, D) float32 on the CPU; raises InputError for a text that is empty, too long, or of words never seen."""
+        """Texts to (B, D) float32 on the CPU; raises InputError for a text that is empty, too long,
+        or of words never seen."""
         tokens_BL = torch.tensor([self.tokenizer(text) for text in texts], dtype=torch.long)
         with torch.inference_mode():
             return torch.cat(
@@ -334,7 +347,8 @@ class SegmentEncoder(_Encoder):
     """The segmenter. Its embedding of a frame is the share of the frame each segment takes."""
 
     def segments(self, frames_THWC: np.ndarray) -> np.ndarray:
-        """The most probable segment of each pixel, (T, crop, crop) uint8, values of `vbbench.metrics.encoders.segmenter`."""
+        """The most probable segment of each pixel, (T, crop, crop) uint8, values of
+        `vbbench.metrics.encoders.segmenter`."""
         found = [
             self._run(lambda x: decode(self.network(x)), self.prepared(frames))
             for frames in _batches(frames_THWC)
@@ -347,7 +361,8 @@ class SegmentEncoder(_Encoder):
 
 
 def get_encoder(role: str, setting: Setting = Setting(), device: str = "cpu") -> FrameEncoder:  # noqa: B008 (frozen)
-    """The encoder that plays a role in a setting, its weights loaded and verified; the same object at every call.
+    """The encoder that plays a role in a setting, its weights loaded and verified; the same object
+    at every call.
 
     Args:
         role: ``clip``, ``dino`` or ``segmenter``.
@@ -380,7 +395,8 @@ def _loaded(role: str, setting: Setting, device: str) -> FrameEncoder:
 
 
 def forget_encoders() -> None:
-    """Load every encoder anew when it is next asked for: whoever moves the weights within a process must say so."""
+    """Load every encoder anew when it is next asked for: whoever moves the weights within a process
+    must say so."""
     _loaded.cache_clear()
 
 
@@ -391,7 +407,8 @@ def from_weights(
     device: str = "cpu",
     precision: str = "float32",
 ) -> FrameEncoder:
-    """A miniature encoder from tensors and the card that came with them; the architecture and the words are the card's.
+    """A miniature encoder from tensors and the card that came with them; the architecture and the
+    words are the card's.
 
     Raises:
         WeightsError: the tensors do not fit the architecture.

@@ -1,7 +1,8 @@
 """What happens to a frame before an encoder sees it: resize, centre crop, mean and std.
 
-Sizes and offsets are rounded as torchvision's Resize and CenterCrop round them, because open_clip and timm are built on those: the
-pixels are theirs, bit for bit. Shape suffixes: B batch, T frames, H/W pixels, C channels.
+Sizes and offsets are rounded as torchvision's Resize and CenterCrop round them, because open_clip
+and timm are built on those: the pixels are theirs, bit for bit. Shape suffixes: B batch, T frames,
+H/W pixels, C channels.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from vbbench.metrics.encoders.configs import EncoderConfig
 
 
 def preprocess(frames_THWC: np.ndarray, config: EncoderConfig) -> Tensor:
-    """Frames as the encoder wants them: `resize_and_crop`, normalised; float32 (T, 3, crop, crop)."""
+    """Frames as the encoder wants them: `resize_and_crop`, normalised; float32 (T, 3, crop,
+    crop)."""
     return normalise(torch.from_numpy(resize_and_crop(frames_THWC, config)), config)
 
 
@@ -28,7 +30,8 @@ def resize_and_crop(frames_THWC: np.ndarray, config: EncoderConfig) -> np.ndarra
         frames_THWC: RGB of any size; uint8 0..255, or floating 0..1.
         config: says to which size, and by which filter.
     Returns:
-        (T, crop, crop, 3); uint8 from uint8, float32 0..1 from floats (bicubic overshoot is clipped, as it is in bytes).
+        (T, crop, crop, 3); uint8 from uint8, float32 0..1 from floats (bicubic overshoot is
+        clipped, as it is in bytes).
     Raises:
         InputError: floats that are not within 0..1, or numbers of another kind.
     """
@@ -51,14 +54,16 @@ def resize_and_crop(frames_THWC: np.ndarray, config: EncoderConfig) -> np.ndarra
 
 
 def normalise(pixels_BHWC: Tensor, config: EncoderConfig) -> Tensor:
-    """uint8 0..255 or float 0..1 (B, H, W, 3) to float32 (B, 3, H, W) with the encoder's mean and std taken out."""
+    """uint8 0..255 or float 0..1 (B, H, W, 3) to float32 (B, 3, H, W) with the encoder's mean and
+    std taken out."""
     mean, std = (torch.tensor(v, device=pixels_BHWC.device) for v in (config.mean, config.std))
     unit = pixels_BHWC if pixels_BHWC.is_floating_point() else pixels_BHWC.float() / 255
     return ((unit - mean) / std).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
 
 
 def resized_size(height: int, width: int, short: int) -> tuple[int, int]:
-    """(height, width) with the short side as asked for and the long side in proportion, its fraction cut off."""
+    """(height, width) with the short side as asked for and the long side in proportion, its
+    fraction cut off."""
     long = int(short * max(height, width) / min(height, width))
     return (short, long) if height <= width else (long, short)
 
@@ -81,7 +86,8 @@ def _unit_floats(frames: np.ndarray) -> np.ndarray:
 
 
 def _resize_floats(frames_THWC: np.ndarray, size: tuple[int, int], *, resample: str) -> np.ndarray:
-    """`resize_frames` for floats: Pillow has no RGB of floats, so each channel is a picture of its own."""
+    """`resize_frames` for floats: Pillow has no RGB of floats, so each channel is a picture of its
+    own."""
     method = Image.Resampling[resample.upper()]
     planes = [
         [Image.fromarray(plane).resize(size[::-1], method) for plane in np.moveaxis(f, -1, 0)]

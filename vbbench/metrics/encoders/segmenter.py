@@ -1,4 +1,5 @@
-"""The small U-Net that finds a subject's parts: background, base, secondary, one class a kind of marking, detail.
+"""The small U-Net that finds a subject's parts: background, base, secondary, one class a kind of
+marking, detail.
 
 Shape suffixes: B batch, H/W pixels, S classes.
 """
@@ -35,7 +36,8 @@ def _pair(channels_in: int, channels_out: int) -> nn.Sequential:
 
 
 def decode(logits_BSHW: Tensor) -> Tensor:
-    """The segment of each pixel, (B, H, W) int64: the most probable part, all kinds of marking being one, then its most probable kind.
+    """The segment of each pixel, (B, H, W) int64: the most probable part, all kinds of marking
+    being one, then its most probable kind.
 
     Asking for the most probable of all segments at once would miss markings whose kind is in doubt.
     """
@@ -50,7 +52,8 @@ def decode(logits_BSHW: Tensor) -> Tensor:
 
 
 class UNet(nn.Module):
-    """Ronneberger et al. 2015, small; it works at half resolution, with 2 x 2 pixels folded into channels on the way in and out.
+    """Ronneberger et al. 2015, small; it works at half resolution, with 2 x 2 pixels folded into
+    channels on the way in and out.
 
     Args:
         widths: channels of each level, from the top; each level halves the resolution.

@@ -1,4 +1,5 @@
-"""What all numbers of one scoring have in common, whatever the metric: scale, encoders, precision, and what the videos are like."""
+"""What all numbers of one scoring have in common, whatever the metric: scale, encoders, precision,
+and what the videos are like."""
 
 from __future__ import annotations
 
@@ -17,10 +18,12 @@ class Setting:
 
     Attributes:
         scale: ``mini`` or ``sd14``.
-        variants: (role, name) pairs that replace a role's usual encoder, e.g. ``(("clip", "clip-vit-l-14"),)``; sorted by role.
+        variants: (role, name) pairs that replace a role's usual encoder, e.g. ``(("clip",
+            "clip-vit-l-14"),)``; sorted by role.
         precision: of the encoders' weights and arithmetic.
-        weights: ``trained``; ``random`` draws them from a fixed seed, for trials of speed and plumbing (specs and tables say so);
-            ``absent`` lets specs be read where the weights are not at hand, and loads none.
+        weights: ``trained``; ``random`` draws them from a fixed seed, for trials of speed and
+            plumbing (specs and tables say so); ``absent`` lets specs be read where the weights are
+            not at hand, and loads none.
         num_frames: frames that every video has; None where any number is taken.
         fps: frames a second that every video has; None where they differ.
         storage: ``lossless``, or ``lossy`` where a codec threw detail away before scoring.

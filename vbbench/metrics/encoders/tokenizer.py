@@ -1,4 +1,5 @@
-"""Words to numbers for the miniature CLIP: one token a word of the miniature world, nothing below words. Standard library only."""
+"""Words to numbers for the miniature CLIP: one token a word of the miniature world, nothing below
+words. Standard library only."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from vbbench.errors import InputError
 
 
 class WordTokenizer:
-    """Start, the words, end, padding; as open_clip's text tower wants them: the end has the highest number, padding is 0.
+    """Start, the words, end, padding; as open_clip's text tower wants them: the end has the highest
+    number, padding is 0.
 
     Args:
         words: the vocabulary; part of the weights, so it comes from their card.

@@ -1,7 +1,8 @@
-"""Where an encoder's weights come from: a folder, the hub's cache, or the hub; what they are held against; and how they are read.
+"""Where an encoder's weights come from: a folder, the hub's cache, or the hub; what they are held
+against; and how they are read.
 
-Nothing is unpickled that could run code: safetensors, state dicts through ``weights_only``, and OpenAI's TorchScript archives only
-once their digest is the published one.
+Nothing is unpickled that could run code: safetensors, state dicts through ``weights_only``, and
+OpenAI's TorchScript archives only once their digest is the published one.
 """
 
 from __future__ import annotations
@@ -30,9 +31,11 @@ from vbbench.metrics.encoders.setting import Setting
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Digests of published weights that came without one: written down at the first use, and held from then on.
+# Digests of published weights that came without one: written down at the first use, and held from
+# then on.
 #
-# One small JSON a file, made whole and then linked to its name, which only the first of several processes can do: nobody ever rewrites a
+# One small JSON a file, made whole and then linked to its name, which only the first of several
+# processes can do: nobody ever rewrites a
 # record, so none is lost. To accept another file, delete its record.
 
 
@@ -60,7 +63,8 @@ def record_path(encoder: str, file: str) -> Path:
 
 
 def hold(encoder: str, path: Path) -> str:
-    """The file's SHA-256, held against the one recorded for this encoder and file name; recorded now if there is none.
+    """The file's SHA-256, held against the one recorded for this encoder and file name; recorded
+    now if there is none.
 
     Raises:
         WeightsError: another digest was recorded, or records cannot be read or written.
@@ -132,7 +136,8 @@ def without_download() -> Iterator[None]:
 
 
 def encoder_digest(config: EncoderConfig, setting: Setting) -> str:
-    """What the metric spec says of an encoder's weights: the file's SHA-256, once it was held against what is known of it.
+    """What the metric spec says of an encoder's weights: the file's SHA-256, once it was held
+    against what is known of it.
 
     Real encoders' weights may be downloaded by this. Random and absent ones are told in words.
 
@@ -150,7 +155,8 @@ def encoder_digest(config: EncoderConfig, setting: Setting) -> str:
 
 
 def _miniature_digest(config: EncoderConfig, path: Path) -> str:
-    """The file's SHA-256. Words and architecture stand in its card, which the digest does not cover: they must be those of this version.
+    """The file's SHA-256. Words and architecture stand in its card, which the digest does not
+    cover: they must be those of this version.
 
     Raises:
         WeightsError: as `verified_digest`, or the card says otherwise than the code.
@@ -170,7 +176,8 @@ def _miniature_digest(config: EncoderConfig, path: Path) -> str:
 
 
 def locate(config: EncoderConfig, scale: str) -> Path:
-    """The file of an encoder's weights: in the folder of the scale's weights, else in the hub's cache, else downloaded.
+    """The file of an encoder's weights: in the folder of the scale's weights, else in the hub's
+    cache, else downloaded.
 
     Raises:
         WeightsError: it is nowhere; one sentence says which file is wanted and where it may lie.
@@ -204,7 +211,8 @@ def locate(config: EncoderConfig, scale: str) -> Path:
 
 
 def _folders_of(source: Source, folder: Path, name: str) -> tuple[Path, ...]:
-    """Files of the hub have the same name for every model, so they lie in a folder of the encoder's name."""
+    """Files of the hub have the same name for every model, so they lie in a folder of the encoder's
+    name."""
     return (folder / name,) if source.repository else (folder, folder / name)
 
 
@@ -245,7 +253,8 @@ def download(repository: str, file: str) -> Path:
 
 
 def _held_digest(config: EncoderConfig, path: Path) -> str:
-    """The file's SHA-256: the published one where there is one, else the one it was first used with."""
+    """The file's SHA-256: the published one where there is one, else the one it was first used
+    with."""
     published = next(
         (source.sha256 for source in config.sources if source.sha256 and source.file == path.name),
         None,
@@ -299,7 +308,8 @@ def _read_state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def _read_archive(path: Path) -> dict[str, Tensor]:
-    """OpenAI's TorchScript archive. It is a program: only a file of the published digest may come here."""
+    """OpenAI's TorchScript archive. It is a program: only a file of the published digest may come
+    here."""
     import torch
 
     with warnings.catch_warnings():

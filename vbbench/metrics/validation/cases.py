@@ -17,7 +17,8 @@ from vbbench.types import PromptItem, Subject
 
 SPLIT = "test"
 MOVING = tuple(motion for motion in world.MOTIONS if motion != "standing")
-"""What clips are asked to do. Where nothing moves, frames that are shuffled or frozen are no damage."""
+"""What clips are asked to do. Where nothing moves, frames that are shuffled or frozen are no
+damage."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Case:
         person, other: whom it shows, and an `unlike` individual of the class.
         scene, motion, seed: what `world.render_clip` drew it from.
         frames_THWC: the clip, uint8.
-        prompt_HWC, mask_HW: the image prompt of the same size, and where the subject is in it (uint8, 0 outside).
+        prompt_HWC, mask_HW: the image prompt of the same size, and where the subject is in it
+            (uint8, 0 outside).
     """
 
     person: world.Individual
@@ -48,7 +50,8 @@ class Case:
 
 @dataclass(frozen=True)
 class Script:
-    """What each of T frames is drawn from: individuals, and indices into SCENES and MOTIONS (T,)."""
+    """What each of T frames is drawn from: individuals, and indices into SCENES and MOTIONS
+    (T,)."""
 
     people: world.IndividualBatch
     scenes: np.ndarray
@@ -57,7 +60,8 @@ class Script:
 
 
 def make_cases(classes: Sequence[str], per_class: int, seed: int) -> list[Case]:
-    """One clip of each of the first individuals of every class, scene, motion and seed drawn by chance."""
+    """One clip of each of the first individuals of every class, scene, motion and seed drawn by
+    chance."""
     rng = np.random.default_rng(seed)
     return [
         make_case(
@@ -74,7 +78,8 @@ def make_cases(classes: Sequence[str], per_class: int, seed: int) -> list[Case]:
 
 
 def write_item(folder: Path, case: Case) -> PromptItem:
-    """The prompt item that the clip answers; its image prompt and mask are written into the folder."""
+    """The prompt item that the clip answers; its image prompt and mask are written into the
+    folder."""
     from PIL import Image
 
     image, mask = folder / f"{case.id}.png", folder / f"{case.id}-mask.png"
@@ -97,7 +102,8 @@ def write_item(folder: Path, case: Case) -> PromptItem:
 
 
 def make_case(split: str, class_name: str, index: int, scene: str, motion: str, seed: int) -> Case:
-    """The case of one individual; its image prompt and the other individual follow from the same arguments."""
+    """The case of one individual; its image prompt and the other individual follow from the same
+    arguments."""
     person = world.individual(split, class_name, index)
     frames, _ = world.render_clip(person, scene, motion, seed)
     prompt, mask = world.render_image_prompt(person, seed)
@@ -105,8 +111,8 @@ def make_case(split: str, class_name: str, index: int, scene: str, motion: str, 
 
 
 def unlike(person: world.Individual) -> world.Individual:
-    """The next individual of class and split with other words for all three colours, and, where the class has several, another kind of
-    marking."""
+    """The next individual of class and split with other words for all three colours, and, where the
+    class has several, another kind of marking."""
     size = world.split_size(person.split, person.class_name)
     for step in range(1, size):
         other = world.individual(person.split, person.class_name, (person.index + step) % size)

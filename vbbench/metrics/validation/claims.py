@@ -38,7 +38,8 @@ FALL, STAY, FREE = "fall", "stay", "free"
 
 
 def expected(metric: str, damage: Damage) -> str:
-    """`FALL` where a truth that the metric is read as telling is harmed, `STAY` where all of them are kept, `FREE` where nobody can say."""
+    """`FALL` where a truth that the metric is read as telling is harmed, `STAY` where all of them
+    are kept, `FREE` where nobody can say."""
     claimed = CLAIMS[metric]
     if claimed & damage.harms:
         return FALL

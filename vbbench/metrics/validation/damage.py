@@ -1,7 +1,8 @@
 """Damage of known size: real clips of the miniature world, made worse by so much.
 
-A level counts something, in its damage's unit; level 0 is the clip itself, bit for bit. What a damage draws by chance (which colour, which
-frames) comes from the seed alone, so that the levels of one clip go the same way, each further than the one before.
+A level counts something, in its damage's unit; level 0 is the clip itself, bit for bit. What a
+damage draws by chance (which colour, which frames) comes from the seed alone, so that the levels of
+one clip go the same way, each further than the one before.
 
 Shape suffixes: T frames, H/W pixels, C channels, N colours.
 """
@@ -20,7 +21,8 @@ ATTRIBUTES = ("base colour", "secondary colour", "marking colour", "marking", "p
 PROPORTIONS = 2
 """So many of an individual's shape parameters are its body's; the others are its marking's."""
 FARTHEST = 4
-"""`colours` moves a colour towards one of so many of the palette, those farthest from it: all farther than its largest level."""
+"""`colours` moves a colour towards one of so many of the palette, those farthest from it: all
+farther than its largest level."""
 FRAMES = (0.0, 1.0, 2.0, 4.0, 6.0, 8.0)
 
 Change = Callable[[Case, float, np.random.Generator], "Script | np.ndarray"]
@@ -33,7 +35,8 @@ class Damage:
     Attributes:
         name, title, unit: how it is called, and what its levels count.
         levels: from 0 up.
-        harms: the truths (see `vbbench.metrics.validation.claims`) of which less is left at each level.
+        harms: the truths (see `vbbench.metrics.validation.claims`) of which less is left at each
+            level.
         unsure: truths of which nobody can say whether they suffer; all others are kept.
         change: new frames, or a new script to draw them from.
     """
@@ -49,7 +52,8 @@ class Damage:
     def apply(
         self, case: Case, level: float, seed: int
     ) -> tuple[np.ndarray, world.IndividualBatch]:
-        """The damaged clip, uint8 (T, 64, 64, 3), and whom each of its frames shows (T individuals)."""
+        """The damaged clip, uint8 (T, 64, 64, 3), and whom each of its frames shows (T
+        individuals)."""
         script = script_of(case)
         if level == 0:
             return case.frames_THWC, script.people
@@ -80,8 +84,8 @@ def attributes(case: Case, level: float, rng: np.random.Generator) -> Script:
 
 
 def colours(case: Case, level: float, rng: np.random.Generator) -> Script:
-    """Each of the three colours is moved by a CIEDE2000 distance of ``level``, straight through CIELAB towards a colour of the palette
-    that the individual does not have."""
+    """Each of the three colours is moved by a CIEDE2000 distance of ``level``, straight through
+    CIELAB towards a colour of the palette that the individual does not have."""
     script = script_of(case)
     strange_NC = np.array(
         [rgb for name, rgb in world.PALETTE.items() if name not in colour_names(case.person)]
@@ -96,7 +100,8 @@ def colours(case: Case, level: float, rng: np.random.Generator) -> Script:
 
 
 def move_colour(colour_C: np.ndarray, towards_C: np.ndarray, distance: float) -> np.ndarray:
-    """The colour on the way, uint8 RGB, whose CIEDE2000 distance from where it began is nearest to the one wanted: within about 1."""
+    """The colour on the way, uint8 RGB, whose CIEDE2000 distance from where it began is nearest to
+    the one wanted: within about 1."""
     from skimage.color import lab2rgb, rgb2lab
 
     start, end = (
@@ -174,18 +179,21 @@ def blur(case: Case, level: float, rng: np.random.Generator) -> np.ndarray:
 
 
 def noise(case: Case, level: float, rng: np.random.Generator) -> np.ndarray:
-    """Gaussian noise of ``level`` grey levels standard deviation, drawn anew for every pixel, channel and frame."""
+    """Gaussian noise of ``level`` grey levels standard deviation, drawn anew for every pixel,
+    channel and frame."""
     return _to_pixels(case.frames_THWC + level * rng.standard_normal(case.frames_THWC.shape))
 
 
 def flicker(case: Case, level: float, rng: np.random.Generator) -> np.ndarray:
-    """Each frame's brightness is multiplied by its own gain; mean 1 and standard deviation ``level`` over the frames."""
+    """Each frame's brightness is multiplied by its own gain; mean 1 and standard deviation
+    ``level`` over the frames."""
     gains_T = 1 + level * _standardised(rng, len(case.frames_THWC))
     return _to_pixels(case.frames_THWC * np.maximum(gains_T, 0)[:, None, None, None])
 
 
 def colour_flicker(case: Case, level: float, rng: np.random.Generator) -> np.ndarray:
-    """Each frame's red, green and blue are shifted; mean 0 and standard deviation ``level`` grey levels over the frames."""
+    """Each frame's red, green and blue are shifted; mean 0 and standard deviation ``level`` grey
+    levels over the frames."""
     shifts_TC = level * np.stack(
         [_standardised(rng, len(case.frames_THWC)) for _ in range(3)], axis=1
     )

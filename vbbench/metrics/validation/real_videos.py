@@ -1,4 +1,5 @@
-"""Do the metrics order what is known to be better above what is known to be worse? Held against real, held-out clips.
+"""Do the metrics order what is known to be better above what is known to be worse? Held against
+real, held-out clips.
 
 Shape suffixes: N individuals, T frames, D embedding, B frames read, C choices.
 """
@@ -22,15 +23,17 @@ from vbbench.types import Video
 
 
 def same_against_other(prompts_ND: Tensor, clips_NTD: Tensor, class_N: Tensor) -> dict[str, float]:
-    """Each individual's image prompt held against its own clip and against the clips of all others of its class.
+    """Each individual's image prompt held against its own clip and against the clips of all others
+    of its class.
 
     Args:
         prompts_ND: embeddings of the image prompts.
         clips_NTD: embeddings of one clip of each individual.
         class_N: class of each individual; a class of one takes no part.
     Returns:
-        ``same``, ``other``: mean cosine with the own and with other clips; ``margin``: their difference; ``pairs``: share of (own, other)
-        pairs where the own is nearer; ``top1``: share of individuals whose own clip is the nearest of its class.
+        ``same``, ``other``: mean cosine with the own and with other clips; ``margin``: their
+        difference; ``pairs``: share of (own, other) pairs where the own is nearer; ``top1``: share
+        of individuals whose own clip is the nearest of its class.
     """
     cosine_NNT = torch.einsum(
         "nd,mtd->nmt",
@@ -64,7 +67,8 @@ def read_rate(frames_BD: Tensor, choices_BCD: Tensor, right_B: np.ndarray) -> fl
 
 @dataclass(frozen=True)
 class RealClips:
-    """Held-out clips with what is true of them: frames (N, T, 64, 64, 3), their masks, image prompts (N, 64, 64, 3), indices (N,)."""
+    """Held-out clips with what is true of them: frames (N, T, 64, 64, 3), their masks, image
+    prompts (N, 64, 64, 3), indices (N,)."""
 
     frames: np.ndarray
     masks: np.ndarray
@@ -76,7 +80,8 @@ class RealClips:
 
 
 def held_out_clips(split: str = "test", per_class: int = 5, seed: int = 0) -> RealClips:
-    """One clip and one image prompt of each of the first ``per_class`` individuals of every class, rendered anew."""
+    """One clip and one image prompt of each of the first ``per_class`` individuals of every class,
+    rendered anew."""
     rng = np.random.default_rng(seed)
     class_index = np.repeat(np.arange(len(world.CLASSES)), per_class)
     people = world.individuals(
@@ -101,9 +106,10 @@ def real_video_check(
     Returns:
         ``clip-image/...``, ``dino/...``: see `same_against_other`.
         ``class``, ``scene``: how often CLIP reads them from single frames.
-        ``consistency``, ``consistency/shuffled``: temporal consistency of clips and of their frames in random order; ``consistency/pairs``:
-        share of clips with the real order above.
-        ``true-identity/same``, ``/other``: of a clip held against its individual's truth and the next individual's; ``/pairs`` likewise.
+        ``consistency``, ``consistency/shuffled``: temporal consistency of clips and of their frames
+        in random order; ``consistency/pairs``: share of clips with the real order above.
+        ``true-identity/same``, ``/other``: of a clip held against its individual's truth and the
+        next individual's; ``/pairs`` likewise.
         ``iou``: of the segmenter's subjects with the true masks.
     Raises:
         WeightsError: an encoder's weights are missing.

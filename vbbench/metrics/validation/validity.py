@@ -1,4 +1,5 @@
-"""Every metric held against damage of known size: what `vbbench metrics --validate` measures. See `vbbench.results.validity`."""
+"""Every metric held against damage of known size: what `vbbench metrics --validate` measures. See
+`vbbench.results.validity`."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ EXAMPLE_MOTIONS = ("left", "right")
 
 @dataclass(frozen=True)
 class Scored:
-    """A clip at one level of one damage: its true identity (`exact_identity`) and each metric's value; None where there is none."""
+    """A clip at one level of one damage: its true identity (`exact_identity`) and each metric's
+    value; None where there is none."""
 
     damage: str
     level: float
@@ -53,7 +55,8 @@ class Validation:
         specs: of the metrics, in the registry's order.
         absent: metric -> why the scale does not have it.
         damages: with the levels that were used.
-        classes, per_class, seed: which individuals of `vbbench.metrics.validation.cases.SPLIT`; where scenes, motions and chance came from.
+        classes, per_class, seed: which individuals of `vbbench.metrics.validation.cases.SPLIT`;
+            where scenes, motions and chance came from.
         real: every clip as it is.
         damaged: every clip at every level above 0 of every damage.
         failures: reasons of scores without a value.
@@ -146,7 +149,8 @@ def validate(
 
 
 def exact_identity(people: world.IndividualBatch, person: world.Individual) -> float:
-    """`functional.true_identity` from the colours and the kind of marking that a clip was drawn with, no pixel read; mean over frames."""
+    """`functional.true_identity` from the colours and the kind of marking that a clip was drawn
+    with, no pixel read; mean over frames."""
     return float(
         np.mean(
             [

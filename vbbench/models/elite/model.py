@@ -18,9 +18,11 @@ from vbbench.types import PromptItem, SamplingParams
 
 
 class Elite(LatentVideoModel):
-    """Both mappings; ``settings["lambda"]`` is the strength of the local one (0: the global mapping alone).
+    """Both mappings; ``settings["lambda"]`` is the strength of the local one (0: the global mapping
+    alone).
 
-    The subject is where its mask says, ``Subject.masks[0]``, or, where a suite has none, wherever the image prompt is not white.
+    The subject is where its mask says, ``Subject.masks[0]``, or, where a suite has none, wherever
+    the image prompt is not white.
     """
 
     network: EliteNetwork  # type: ignore[assignment]
@@ -59,7 +61,8 @@ class Elite(LatentVideoModel):
 
 
 def image_prompt_and_mask(item: PromptItem, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """An item's image prompt, uint8 (size, size, 3), and where it shows the subject, bool (size, size).
+    """An item's image prompt, uint8 (size, size, 3), and where it shows the subject, bool (size,
+    size).
 
     Raises:
         InputError: a picture cannot be read, or shows no subject.

@@ -1,4 +1,5 @@
-"""VideoBooth as a model: an image prompt and a text in, a video out (arXiv 2312.00777, section 3)."""
+"""VideoBooth as a model: an image prompt and a text in, a video out (arXiv 2312.00777, section
+3)."""
 
 from __future__ import annotations
 
@@ -32,9 +33,10 @@ MEGABYTE = 1 << 20
 class ImagePromptCache:
     """Keys and values of image prompts within a budget of memory.
 
-    When there is no room, other images' go first, the oldest before the younger, but none of the current batch's. If that needs more
-    than the budget, the steps that fit are kept: to drop its first steps for its last would leave nothing for the next prompt, which
-    begins at the first. For one thread.
+    When there is no room, other images' go first, the oldest before the younger, but none of the
+    current batch's. If that needs more than the budget, the steps that fit are kept: to drop its
+    first steps for its last would leave nothing for the next prompt, which begins at the first. For
+    one thread.
 
     Args:
         megabytes: the budget; 0: nothing is kept.
@@ -65,7 +67,8 @@ class ImagePromptCache:
         """The states of an image prompt at a step, computed if they are not there.
 
         Args:
-            image: tells image prompts apart, with everything that their states depend on besides the step.
+            image: tells image prompts apart, with everything that their states depend on besides
+                the step.
             step: tells steps apart.
             compute: makes the states.
         """
@@ -99,12 +102,14 @@ Noising = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class ImageNoise:
-    """Noise of one image prompt, from its image and its suite alone, so that all prompts of one image share it.
+    """Noise of one image prompt, from its image and its suite alone, so that all prompts of one
+    image share it.
 
     Args:
         seed: of the image (`PromptItem.image_seed`).
         shape_1CThw: of the noise.
-        redrawn: each step has a noise of its own, as in the released code; else one draw is kept over the steps.
+        redrawn: each step has a noise of its own, as in the released code; else one draw is kept
+            over the steps.
     """
 
     def __init__(self, seed: int, shape_1CThw: tuple[int, ...], *, redrawn: bool) -> None:
@@ -115,7 +120,8 @@ class ImageNoise:
         return torch.Generator().manual_seed(self._seed)
 
     def begin_step(self) -> None:
-        """A step of the sampling begins; each must be told, in order, whether or not its noise is wanted."""
+        """A step of the sampling begins; each must be told, in order, whether or not its noise is
+        wanted."""
         if self._redrawn:
             self._drawn = torch.randn(self._shape, generator=self._generator)
 
@@ -130,7 +136,8 @@ def corrected_noising(scheduler: Any) -> Noising:
 
 
 def released_noising(steps: int) -> Noising:
-    """To the noise level of the released loop of so many steps, by the same float64 tables as the video."""
+    """To the noise level of the released loop of so many steps, by the same float64 tables as the
+    video."""
     tables = diffusion_tables(steps)
     index = {int(timestep): number for number, timestep in enumerate(tables.timesteps)}
     return lambda latent, noise, timestep: add_noise(tables, latent, noise, index[int(timestep)])
@@ -140,12 +147,14 @@ IMAGE_PROMPT_NOISE = ("shared", "per-frame")
 
 
 class VideoBooth(LatentVideoModel):
-    """Either stage; ``settings["stage"]`` says which, ``settings["weights"]["videobooth"]`` holds what it trained.
+    """Either stage; ``settings["stage"]`` says which, ``settings["weights"]["videobooth"]`` holds
+    what it trained.
 
-    The corrected sampler: guidance acts on all latent channels, and the image prompt's noise is one draw an image, kept over the
-    steps (the released code guides three of four channels and draws anew for each step and frame). As all of its frames would be the
-    same, the image prompt is one frame. ``settings["image_prompt_noise"] = "per-frame"`` makes it as many frames as the video, each
-    with a noise of its own, kept over the steps.
+    The corrected sampler: guidance acts on all latent channels, and the image prompt's noise is one
+    draw an image, kept over the steps (the released code guides three of four channels and draws
+    anew for each step and frame). As all of its frames would be the same, the image prompt is one
+    frame. ``settings["image_prompt_noise"] = "per-frame"`` makes it as many frames as the video,
+    each with a noise of its own, kept over the steps.
     """
 
     network: VideoBoothNetwork  # type: ignore[assignment]
@@ -199,7 +208,8 @@ class VideoBooth(LatentVideoModel):
     ) -> ImagePromptAt:
         """The items' image prompts at each timestep.
 
-        Each passes through the network alone, whoever else is in the batch, and once for all prompts of one image (of one key).
+        Each passes through the network alone, whoever else is in the batch, and once for all
+        prompts of one image (of one key).
         """
         unet = self._base.unet
         dtype, null_text = unet.conv_in.weight.dtype, self._null_text()

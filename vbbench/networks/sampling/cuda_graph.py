@@ -1,4 +1,5 @@
-"""Evaluations of a UNet as CUDA graphs: captured once for each set of shapes, then replayed without the CPU's work."""
+"""Evaluations of a UNet as CUDA graphs: captured once for each set of shapes, then replayed without
+the CPU's work."""
 
 from __future__ import annotations
 
@@ -15,8 +16,8 @@ WARM_UP = 3  # evaluations before the capture, in which libraries choose their k
 class GraphedUNet:
     """Called as the UNet is; on CUDA, without gradients.
 
-    Inputs are copied into fixed places and the graph is replayed. What does not change from call to call (a text's keys and values)
-    is copied all the same: that is little beside an evaluation.
+    Inputs are copied into fixed places and the graph is replayed. What does not change from call to
+    call (a text's keys and values) is copied all the same: that is little beside an evaluation.
 
     Args:
         unet: a `VideoUNet`, or any callable of tensors and frozen records of tensors.
@@ -30,7 +31,8 @@ class GraphedUNet:
         """The UNet's result, in a tensor of its own.
 
         Raises:
-            ValueError: not on CUDA, or with kept inner features, whose evaluations differ from each other.
+            ValueError: not on CUDA, or with kept inner features, whose evaluations differ from each
+                other.
         """
         if inner is not None:
             raise ValueError("CUDA graphs and the approximation reuse_features exclude each other")

@@ -1,4 +1,5 @@
-"""From noise to latents: which loop a sampling parameter names, whose noise it draws, and whether its numbers stay finite.
+"""From noise to latents: which loop a sampling parameter names, whose noise it draws, and whether
+its numbers stay finite.
 
 B batch, C latent channels, T frames, h/w latent cells.
 """
@@ -38,7 +39,8 @@ def check_sampling(params: SamplingParams, diffusion: DiffusionConfig) -> None:
     """Whether a network with this diffusion process can be sampled so.
 
     Raises:
-        UsageError: no such scheduler, too many or too few steps, or the released loop for another process than the released one.
+        UsageError: no such scheduler, too many or too few steps, or the released loop for another
+            process than the released one.
     """
     check_scheduler(params.scheduler)
     if params.scheduler == FAITHFUL and diffusion != DiffusionConfig():
@@ -81,8 +83,8 @@ def denoised(
 
     Args:
         noise_BCThw: each item's first noise, on the device.
-        generators: on the CPU, one an item, from which its first noise was drawn; drawn on from there, for an ancestral step must not
-            repeat it.
+        generators: on the CPU, one an item, from which its first noise was drawn; drawn on from
+            there, for an ancestral step must not repeat it.
         hint: what may help where numbers run out of range.
     Raises:
         UsageError: see `check_sampling`.
@@ -125,7 +127,8 @@ def denoised(
 
 
 class FiniteWatch:
-    """Remembers each row's first step after which its latents were not finite; reads them back once, at the end.
+    """Remembers each row's first step after which its latents were not finite; reads them back
+    once, at the end.
 
     Args:
         latents_BCThw: as many rows, on the same device.

@@ -11,7 +11,8 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class DiffusionConfig:
-    """How latents are noised and what the network predicts; the defaults are the released network's.
+    """How latents are noised and what the network predicts; the defaults are the released
+    network's.
 
     Attributes:
         prediction_type: ``epsilon``, ``sample`` or ``v_prediction``, as diffusers names them.

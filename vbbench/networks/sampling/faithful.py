@@ -16,13 +16,15 @@ from vbbench.networks.sampling.guidance import Denoiser, guided
 
 @dataclass(frozen=True)
 class DiffusionTables:
-    """Constants of a diffusion process restricted to some of its timesteps, float64, one entry a kept step.
+    """Constants of a diffusion process restricted to some of its timesteps, float64, one entry a
+    kept step.
 
     Attributes:
         timesteps: the kept steps' numbers in the full process, ascending.
         betas: noise variance added by each kept step.
         alphas_cumprod: share of the signal's variance left.
-        posterior_variance: variance of a step back when the clean sample is known (Ho et al. 2020, equation 7).
+        posterior_variance: variance of a step back when the clean sample is known (Ho et al. 2020,
+            equation 7).
         posterior_mean_coef1: weight of the clean sample in its mean.
         posterior_mean_coef2: weight of the noisy sample in its mean.
         variance: of a sampled step back; ``betas``, with the first entry replaced ("fixed large").
@@ -40,7 +42,8 @@ class DiffusionTables:
 def diffusion_tables(
     steps: int | None = None, *, train_steps: int = 1000, start: float = 1e-4, end: float = 0.02
 ) -> DiffusionTables:
-    """Tables of the released process: linear betas, evenly spread kept steps, the first and the last among them.
+    """Tables of the released process: linear betas, evenly spread kept steps, the first and the
+    last among them.
 
     Args:
         steps: steps to keep; None: all.
@@ -73,7 +76,8 @@ def diffusion_tables(
 def add_noise(
     tables: DiffusionTables, sample: Tensor, noise: Tensor, index: int | Tensor
 ) -> Tensor:
-    """The sample at step ``index`` of the tables (not a timestep), or one index a row of the batch."""
+    """The sample at step ``index`` of the tables (not a timestep), or one index a row of the
+    batch."""
     signal = tables.alphas_cumprod.to(sample.device)[index]
     signal = signal.reshape(-1, *[1] * (sample.ndim - 1))
     return signal.sqrt().to(sample.dtype) * sample + (1 - signal).sqrt().to(sample.dtype) * noise
@@ -124,10 +128,12 @@ def faithful(
     guidance_channels: int | None = RELEASED_CHANNELS,
     callback: StepCallback | None = None,
 ) -> Tensor:
-    """Samples as the released code does, quirks included: 250 ancestral steps, guidance on 3 of 4 latent channels.
+    """Samples as the released code does, quirks included: 250 ancestral steps, guidance on 3 of 4
+    latent channels.
 
-    Its third quirk, an image prompt noised anew in every step and frame, is up to the model, which is called once a step, before the
-    step's own noise is drawn; `vbbench.models.videobooth.model` draws for it.
+    Its third quirk, an image prompt noised anew in every step and frame, is up to the model, which
+    is called once a step, before the step's own noise is drawn; `vbbench.models.videobooth.model`
+    draws for it.
 
     Args:
         model: predicts the noise; its unconditional branch is run only if guidance needs it.

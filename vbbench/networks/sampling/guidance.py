@@ -24,7 +24,8 @@ from vbbench.networks.unet.unet import (
 )
 
 ImagePromptAt = Callable[[Tensor], ImagePromptStates | ImagePromptInput | None]
-"""Timesteps (B,), all the same -> the image prompts of the B videos as they are read at that timestep."""
+"""Timesteps (B,), all the same -> the image prompts of the B videos as they are read at that
+timestep."""
 
 
 class GuidedUNet:
@@ -38,7 +39,8 @@ class GuidedUNet:
         local: ELITE's local prompt, for the conditional branch.
         speed: how it is evaluated.
         approximate: what is not evaluated.
-        graphed: graphs that were captured before, of this very UNet; None: they are captured anew if ``speed`` wants them.
+        graphed: graphs that were captured before, of this very UNet; None: they are captured anew
+            if ``speed`` wants them.
     """
 
     def __init__(
@@ -132,7 +134,8 @@ class Denoiser(Protocol):
     def __call__(
         self, latents: Tensor, timestep_B: Tensor, both: bool
     ) -> tuple[Tensor, Tensor | None]:
-        """(B, C, ...) latents -> predictions of that shape: with text and image prompt and, if ``both``, without."""
+        """(B, C, ...) latents -> predictions of that shape: with text and image prompt and, if
+        ``both``, without."""
         ...
 
 
@@ -143,8 +146,8 @@ def guided(cond: Tensor, uncond: Tensor, scale: float, channels: int | None = No
         cond: prediction with text and image prompt, (B, C, ...).
         uncond: prediction without.
         scale: 1 is no guidance.
-        channels: guide the first so many channels only and leave the others conditional (the released code guides 3 of
-            4); None: all.
+        channels: guide the first so many channels only and leave the others conditional (the
+            released code guides 3 of 4); None: all.
     Returns:
         (B, C, ...).
     """

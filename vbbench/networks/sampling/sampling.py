@@ -1,4 +1,5 @@
-"""Sampling with diffusers' schedulers: the corrected default beside the released code's loop (`faithful`).
+"""Sampling with diffusers' schedulers: the corrected default beside the released code's loop
+(`faithful`).
 
 Shape suffixes: B batch, C channels, T frames, H/W latent pixels.
 """
@@ -45,7 +46,8 @@ SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
     "unipc": ("UniPCMultistepScheduler", {}),
     "euler": ("EulerDiscreteScheduler", {}),
 }
-"""Name -> diffusers class and the options that every use of it here needs (latents are not confined to [-1, 1])."""
+"""Name -> diffusers class and the options that every use of it here needs (latents are not confined
+to [-1, 1])."""
 
 
 def make_scheduler(
@@ -91,10 +93,12 @@ def make_scheduler(
 def noise_to_timestep(
     scheduler: Any, latent: Tensor, noise: Tensor, timestep: float | Tensor
 ) -> Tensor:
-    """A clean latent with the noise that the network expects at a timestep; for image prompts beside a video.
+    """A clean latent with the noise that the network expects at a timestep; for image prompts
+    beside a video.
 
-    Unlike the schedulers' own ``add_noise`` it keeps the signal's variance for every scheduler (Euler's does not) and
-    takes timesteps between two whole ones, at which it interpolates the noise-to-signal ratio, as Euler does.
+    Unlike the schedulers' own ``add_noise`` it keeps the signal's variance for every scheduler
+    (Euler's does not) and takes timesteps between two whole ones, at which it interpolates the
+    noise-to-signal ratio, as Euler does.
 
     Args:
         scheduler: of `make_scheduler`.
@@ -130,13 +134,15 @@ def sample(
     """Denoises latents.
 
     Args:
-        model: the network with its conditions bound; its unconditional branch is run only if guidance needs it.
+        model: the network with its conditions bound; its unconditional branch is run only if
+            guidance needs it.
         scheduler: of `make_scheduler`; its state is reset.
         latents: standard normal noise, (B, C, T, H, W).
         num_inference_steps: steps.
         guidance_scale: 1: none.
         guidance_channels: guided latent channels; None: all.
-        generators: one CPU generator a row, for schedulers that draw noise, so that a row does not depend on its batch.
+        generators: one CPU generator a row, for schedulers that draw noise, so that a row does not
+            depend on its batch.
         callback: called with (steps done, latents) after each step.
     Returns:
         Clean latents, (B, C, T, H, W).

@@ -1,4 +1,5 @@
-"""How a UNet is evaluated while it samples: switches that change no number beyond rounding, and approximations that do.
+"""How a UNet is evaluated while it samples: switches that change no number beyond rounding, and
+approximations that do.
 
 A recipe sets them in a scale's tables ``speed`` and ``approximate``.
 """
@@ -26,13 +27,16 @@ class Speed:
     """Exact switches: each step's latent stays within 1e-4 of that step's maximum in float32.
 
     Attributes:
-        attention: backend of the injection attention; empty: by the table of `vbbench.attention.dispatch`.
+        attention: backend of the injection attention; empty: by the table of
+            `vbbench.attention.dispatch`.
         text_once: keys and values of the texts are made once a clip instead of once a step.
         batched_guidance: guidance's two branches are one batch.
         fused_qkv: queries, keys and values are one product.
         channels_last: convolution weights lie as the pixels do.
-        image_cache_mb: memory for what image prompts leave behind at each step, kept over the prompts of one image; 0: none is kept.
-        compiled: blocks are compiled by torch.compile, one by one; the first evaluation of each shape takes long.
+        image_cache_mb: memory for what image prompts leave behind at each step, kept over the
+            prompts of one image; 0: none is kept.
+        compiled: blocks are compiled by torch.compile, one by one; the first evaluation of each
+            shape takes long.
         cuda_graph: an evaluation is captured once a shape and replayed (CUDA).
     """
 
@@ -51,7 +55,8 @@ class Approximate:
     """Switches that change the videos, off by default; fewer steps are a sampling parameter.
 
     Attributes:
-        reuse_features: the inner levels are evaluated every so many steps, and their last result is used in between (1: always).
+        reuse_features: the inner levels are evaluated every so many steps, and their last result is
+            used in between (1: always).
     """
 
     reuse_features: int = 1
@@ -61,10 +66,12 @@ _Settings = TypeVar("_Settings")
 
 
 def speed_of(settings: Mapping[str, Any], device: str = "cpu") -> Speed:
-    """The table ``speed`` of a recipe's scale. Guidance's branches are one batch by default where that pays: not on a CPU.
+    """The table ``speed`` of a recipe's scale. Guidance's branches are one batch by default where
+    that pays: not on a CPU.
 
     Raises:
-        RecipeError: unknown keys or backends, values of another type or below 0, or what the device cannot do.
+        RecipeError: unknown keys or backends, values of another type or below 0, or what the device
+            cannot do.
     """
     speed = read_table(Speed(batched_guidance=device == "cuda"), "speed", settings)
     if speed.attention and speed.attention not in BACKENDS:
@@ -114,7 +121,8 @@ def approximate_of(settings: Mapping[str, Any]) -> Approximate:
 
 
 def read_table(default: _Settings, table: str, settings: Mapping[str, Any]) -> _Settings:
-    """A table of a recipe's scale as a record, its defaults those of ``default`` (a frozen dataclass).
+    """A table of a recipe's scale as a record, its defaults those of ``default`` (a frozen
+    dataclass).
 
     Raises:
         RecipeError: unknown keys, or values of another type.
@@ -133,7 +141,8 @@ def read_table(default: _Settings, table: str, settings: Mapping[str, Any]) -> _
 
 
 def apply_speed(unet: VideoUNet, speed: Speed) -> VideoUNet:
-    """Set what a UNet does by itself; the rest is up to the sampling around it. Returns the UNet."""
+    """Set what a UNet does by itself; the rest is up to the sampling around it. Returns the
+    UNet."""
     for module in unet.modules():
         if hasattr(module, "fused_qkv"):
             module.fused_qkv = speed.fused_qkv
@@ -143,7 +152,8 @@ def apply_speed(unet: VideoUNet, speed: Speed) -> VideoUNet:
     if speed.compiled:
         for name in BACKENDS:
             load_backend(name)
-        # The limit is for each function, over all instances of a class; a UNet has dozens, of many shapes.
+        # The limit is for each function, over all instances of a class; a UNet has dozens, of many
+        # shapes.
         torch._dynamo.config.recompile_limit = max(
             COMPILED_SHAPES, torch._dynamo.config.recompile_limit
         )

@@ -1,1 +1,2 @@
-"""The video UNet of VideoBooth: blocks, attention over frames with injected image prompts, text attention."""
+"""The video UNet of VideoBooth: blocks, attention over frames with injected image prompts, text
+attention."""

@@ -1,7 +1,8 @@
-"""Residual blocks and the stages of the video UNet. Names and keys are Stable Diffusion 1.4's (diffusers).
+"""Residual blocks and the stages of the video UNet. Names and keys are Stable Diffusion 1.4's
+(diffusers).
 
-Convolutions are two-dimensional, frame by frame; tensors are (B * T, C, H, W), channels last in memory.
-Shape suffixes: B batch, T frames, C channels, H/W latent pixels, D time embedding.
+Convolutions are two-dimensional, frame by frame; tensors are (B * T, C, H, W), channels last in
+memory. Shape suffixes: B batch, T frames, C channels, H/W latent pixels, D time embedding.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ class FrameGroupNorm(nn.GroupNorm):
         if frames == 1:
             return super().forward(x)
         channels, height, width = x.shape[1:]
-        # Frames stacked below each other are one tall picture; channels last in memory, that is a view.
+        # Frames stacked below each other are one tall picture; channels last in memory, that is a
+        # view.
         tall = (
             x.permute(0, 2, 3, 1).reshape(-1, frames * height, width, channels).permute(0, 3, 1, 2)
         )
@@ -45,8 +47,8 @@ class ResnetBlock(Recomputed):
         emb_dim: D of the time embedding.
         groups: groups of the normalisations.
         eps: their epsilon.
-        scale_shift: the time embedding scales and shifts after the second normalisation (Nichol and Dhariwal 2021,
-            adaptive GroupNorm); otherwise it is added before it, as released.
+        scale_shift: the time embedding scales and shifts after the second normalisation (Nichol and
+            Dhariwal 2021, adaptive GroupNorm); otherwise it is added before it, as released.
     """
 
     def __init__(
@@ -71,7 +73,8 @@ class ResnetBlock(Recomputed):
         )
 
     def compute(self, x: Tensor, emb_BTD: Tensor, frames: int) -> Tensor:
-        """(B * T, C, H, W) -> (B * T, C', H, W); ``emb_BTD``: the time embedding, its T is 1 or ``frames``."""
+        """(B * T, C, H, W) -> (B * T, C', H, W); ``emb_BTD``: the time embedding, its T is 1 or
+        ``frames``."""
         emb_BTC = self.time_emb_proj(emb_BTD)
         emb = emb_BTC.expand(-1, frames, -1).flatten(0, 1)[:, :, None, None]
         h = self.conv1(F.silu(self.norm1(x, frames)))
@@ -109,7 +112,8 @@ class Upsample(nn.Module):
 
 
 class DownBlock(nn.Module):
-    """One level on the way down: (resnet, transformer) pairs, then a downsampler unless it is the last level."""
+    """One level on the way down: (resnet, transformer) pairs, then a downsampler unless it is the
+    last level."""
 
     def __init__(
         self,
@@ -157,7 +161,8 @@ class MidBlock(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """One level on the way up: (resnet on [x; skip], transformer) pairs, then an upsampler unless it is the last."""
+    """One level on the way up: (resnet on [x; skip], transformer) pairs, then an upsampler unless
+    it is the last."""
 
     def __init__(
         self, resnets: list[ResnetBlock], attentions: list[Transformer], upsampler: Upsample | None

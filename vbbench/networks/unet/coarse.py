@@ -1,6 +1,8 @@
-"""The coarse stage: an image prompt becomes a few word embeddings of the text encoder (VideoBooth, section 3.2).
+"""The coarse stage: an image prompt becomes a few word embeddings of the text encoder (VideoBooth,
+section 3.2).
 
-Shape suffixes: B batch, L tokens of a text, E embeddings of an image prompt, P patches of a picture, D embedding.
+Shape suffixes: B batch, L tokens of a text, E embeddings of an image prompt, P patches of a
+picture, D embedding.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
 class Mapper(nn.Module):
     """Maps hidden states of an image encoder to word embeddings, one embedding a level.
 
-    Each level adds what it reads from the class token to the mean of what it reads from the patches.
+    Each level adds what it reads from the class token to the mean of what it reads from the
+    patches.
 
     Args:
         levels: hidden states read, and embeddings made.
@@ -43,8 +46,8 @@ class Mapper(nn.Module):
         """Word embeddings of image prompts.
 
         Args:
-            states: one (B, 1 + P, D) tensor a level, class token first. Released: the last hidden state of CLIP ViT-L/14
-                without the final norm, then hidden states 4, 8, 12 and 16.
+            states: one (B, 1 + P, D) tensor a level, class token first. Released: the last hidden
+                state of CLIP ViT-L/14 without the final norm, then hidden states 4, 8, 12 and 16.
         Returns:
             (B, E, D') with E = levels.
         Raises:
@@ -76,7 +79,8 @@ def perceptron(input_dim: int, hidden_dim: int, output_dim: int) -> nn.Sequentia
 def find_word(input_ids_BL: Tensor, first_tokens: Sequence[int]) -> list[list[int]]:
     """Where each text's subject word starts: every position of its first token.
 
-    Only the first token is compared, as released: use a placeholder token that no other word begins with.
+    Only the first token is compared, as released: use a placeholder token that no other word begins
+    with.
 
     Args:
         input_ids_BL: token ids.
@@ -96,12 +100,14 @@ def inject_word_embeddings(
     starts: Sequence[Sequence[int]],
     num_word_tokens: Sequence[int],
 ) -> Tensor:
-    """Texts whose subject word is replaced by an image prompt's embeddings; the words after it move up or back.
+    """Texts whose subject word is replaced by an image prompt's embeddings; the words after it move
+    up or back.
 
-    The released rules where they are not obvious: what is pushed past the end is cut. If the word had more tokens than
-    there are embeddings, the end is filled with the text's own last embeddings; if such a word is itself cut by the end,
-    nothing moves. A second occurrence is written at its position in the *original* text, with the original words after
-    it, over whatever the first one left there.
+    The released rules where they are not obvious: what is pushed past the end is cut. If the word
+    had more tokens than there are embeddings, the end is filled with the text's own last
+    embeddings; if such a word is itself cut by the end, nothing moves. A second occurrence is
+    written at its position in the *original* text, with the original words after it, over whatever
+    the first one left there.
 
     Args:
         token_embeddings_BLD: the texts' token embeddings, without positions.
@@ -162,8 +168,8 @@ def encode_text_with_embeddings(
 ) -> TextStates:
     """CLIP's text encoder on texts whose subject word is replaced by an image prompt's embeddings.
 
-    Runs the encoder's own parts, since its ``forward`` takes token ids only. The mask is causal and ignores padding,
-    as in Stable Diffusion.
+    Runs the encoder's own parts, since its ``forward`` takes token ids only. The mask is causal and
+    ignores padding, as in Stable Diffusion.
 
     Args:
         text_model: a transformers 5 text model.
@@ -172,7 +178,8 @@ def encode_text_with_embeddings(
         starts: see `inject_word_embeddings`.
         num_word_tokens: see `inject_word_embeddings`.
     Returns:
-        Hidden states and pooled states. The pooled state is read where the end stood *before* words moved, as released.
+        Hidden states and pooled states. The pooled state is read where the end stood *before* words
+        moved, as released.
     Raises:
         ValueError: the batch sizes differ, or the texts are longer than the encoder's positions.
     """

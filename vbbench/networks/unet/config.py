@@ -22,12 +22,16 @@ class UNetConfig:
         feed_forward_mult: inner width of the feed-forward layers, in channels.
         watermark_widths: channels of the watermark-removal blocks' levels; None: no such blocks.
         injection: with the image prompt's key and value projections.
-        time_scale_shift: the time embedding scales and shifts after norm2, instead of being added before it.
+        time_scale_shift: the time embedding scales and shifts after norm2, instead of being added
+            before it.
         pooled_text: the mean text state is projected and added to the time embedding.
-        frame_codes: size of a learned table of frame indices added to the time embedding (0: none); with
-            ``pooled_text`` a second table multiplies the projected text, so that text can decide a direction in time.
-        spatial_codes: (H, W) of the latents: a learned code is added at the top of each level; None: none.
-        temporal_codes: size of a learned table of frame positions at the temporal attentions' input (0: none).
+        frame_codes: size of a learned table of frame indices added to the time embedding (0: none);
+            with ``pooled_text`` a second table multiplies the projected text, so that text can
+            decide a direction in time.
+        spatial_codes: (H, W) of the latents: a learned code is added at the top of each level;
+            None: none.
+        temporal_codes: size of a learned table of frame positions at the temporal attentions' input
+            (0: none).
         zero_init: the last layer of each residual branch starts at zero, for training from scratch.
     """
 

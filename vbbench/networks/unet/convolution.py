@@ -1,7 +1,8 @@
 """Convolutions on channels-last tensors, with a faster route for training on a CPU.
 
-At 4 x 4 pixels a 3 x 3 convolution has far more weights than pixels, and the CPU library's backward pass spends most of
-its time on reordering them. As one matrix product over gathered neighbourhoods it takes half of the time or less.
+At 4 x 4 pixels a 3 x 3 convolution has far more weights than pixels, and the CPU library's backward
+pass spends most of its time on reordering them. As one matrix product over gathered neighbourhoods
+it takes half of the time or less.
 
 Shape suffixes: B frames, H/W pixels, C channels in, O channels out, P = B * H * W.
 """
@@ -41,7 +42,8 @@ class Conv3x3(nn.Conv2d):
         if not self._few_pixels(x):
             return super().forward(x)
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
-        # Cast before the layout changes: a view if the weight is channels last in memory, else a copy of half the bytes.
+        # Cast before the layout changes: a view if the weight is channels last in memory, else a
+        # copy of half the bytes.
         weight_O33C = self.weight.to(dtype).permute(0, 2, 3, 1).contiguous()
         return _NeighbourhoodProduct.apply(
             x.permute(0, 2, 3, 1).to(dtype), weight_O33C, self.bias.to(dtype)
@@ -57,7 +59,8 @@ class Conv3x3(nn.Conv2d):
 
 
 class _NeighbourhoodProduct(torch.autograd.Function):
-    """The convolution and its gradients as matrix products; (B, H, W, C) and (O, 3, 3, C) -> (B, H, W, O)."""
+    """The convolution and its gradients as matrix products; (B, H, W, C) and (O, 3, 3, C) -> (B, H,
+    W, O)."""
 
     @staticmethod
     def forward(ctx: Any, x_BHWC: Tensor, weight_O33C: Tensor, bias_O: Tensor) -> Tensor:
@@ -74,14 +77,16 @@ class _NeighbourhoodProduct(torch.autograd.Function):
         grad_weight = (grad_PO.t() @ patches).view_as(weight_O33C)
         grad_x = None
         if ctx.needs_input_grad[0]:
-            # The gradient of a correlation is the correlation with the mirrored kernel, its channels exchanged.
+            # The gradient of a correlation is the correlation with the mirrored kernel, its
+            # channels exchanged.
             mirrored = weight_O33C.flip(1, 2).permute(1, 2, 0, 3).flatten(0, 2)
             grad_x = (_neighbourhoods(grad_BHWO) @ mirrored).view(ctx.shape)
         return grad_x, grad_weight, grad_PO.sum(0)
 
 
 def _neighbourhoods(x_BHWC: Tensor) -> Tensor:
-    """Every pixel's 3 x 3 neighbourhood, zero outside: (B * H * W, 9 * C), rows and columns before channels."""
+    """Every pixel's 3 x 3 neighbourhood, zero outside: (B * H * W, 9 * C), rows and columns before
+    channels."""
     batch, height, width, channels = x_BHWC.shape
     padded = F.pad(x_BHWC, (0, 0, 1, 1, 1, 1))
     image, row, column, _ = padded.stride()

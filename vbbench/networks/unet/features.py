@@ -1,4 +1,5 @@
-"""An approximation: features of the UNet's inner levels, kept from one step to the next (Ma et al. 2023, DeepCache)."""
+"""An approximation: features of the UNet's inner levels, kept from one step to the next (Ma et al.
+2023, DeepCache)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""The fine stage: image-prompt keys and values injected into cross-frame attention (VideoBooth, section 3.3).
+"""The fine stage: image-prompt keys and values injected into cross-frame attention (VideoBooth,
+section 3.3).
 
-The image prompt runs through the same network as the video, but nothing of the video flows into it. So it goes first,
-alone, and leaves behind the only thing the video reads: keys and values of its first frame, one pair an attention layer.
+The image prompt runs through the same network as the video, but nothing of the video flows into it.
+So it goes first, alone, and leaves behind the only thing the video reads: keys and values of its
+first frame, one pair an attention layer.
 
 Shape suffixes: B batch, T frames, L tokens of a frame, M tokens of the image prompt, C channels.
 """
@@ -24,8 +26,8 @@ class ImagePromptInput:
     """An image prompt at the noise level of the video it conditions.
 
     Attributes:
-        latent_BCTHW: noised latent; T is the video's or 1 (only its first frame is read, the others are mixed in by
-            normalisation and temporal attention).
+        latent_BCTHW: noised latent; T is the video's or 1 (only its first frame is read, the others
+            are mixed in by normalisation and temporal attention).
         timestep_B: its timestep.
         text_BLD: text states it is processed with (the null text's), or None for the video's.
     """
@@ -37,7 +39,8 @@ class ImagePromptInput:
 
 @dataclass(frozen=True)
 class ImagePromptStates:
-    """Keys and values of an image prompt, (B, M, C) each, in the order in which the network's layers read them."""
+    """Keys and values of an image prompt, (B, M, C) each, in the order in which the network's
+    layers read them."""
 
     keys_values: tuple[tuple[Tensor, Tensor], ...]
 
@@ -49,7 +52,8 @@ class ImagePromptStates:
 
     @classmethod
     def of_several(cls, states: Sequence[ImagePromptStates]) -> ImagePromptStates:
-        """States of several image prompts, one a video; an image prompt that they all share is not copied."""
+        """States of several image prompts, one a video; an image prompt that they all share is not
+        copied."""
         if all(one is states[0] for one in states):
             return states[0].for_videos(len(states))
         layers = zip(*(one.keys_values for one in states), strict=True)
@@ -80,7 +84,8 @@ class Recorder:
 
 
 class CrossFrameAttention(nn.Module):
-    """Self-attention of every frame to the first and the previous frame, which an image prompt can be injected into.
+    """Self-attention of every frame to the first and the previous frame, which an image prompt can
+    be injected into.
 
     Args:
         channels: C.
@@ -105,7 +110,8 @@ class CrossFrameAttention(nn.Module):
             self.enable_injection()
 
     def enable_injection(self) -> None:
-        """Add the image prompt's key and value projections, starting as copies of the frames' own."""
+        """Add the image prompt's key and value projections, starting as copies of the frames'
+        own."""
         if self.to_k_image is not None:
             return
         weight = self.to_k.weight
@@ -142,7 +148,8 @@ class CrossFrameAttention(nn.Module):
         return self.to_k_image(image_BMC), self.to_v_image(image_BMC)
 
     def forward(self, x_BTLC: Tensor, image: tuple[Tensor, Tensor] | None = None) -> Tensor:
-        """(B, T, L, C) -> (B, T, L, C); ``image``: keys and values of image prompts, for the first so many videos."""
+        """(B, T, L, C) -> (B, T, L, C); ``image``: keys and values of image prompts, for the first
+        so many videos."""
         heads = (self.num_heads, -1)
         q, k, v = (
             x.unflatten(-1, heads)

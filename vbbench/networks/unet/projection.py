@@ -13,8 +13,8 @@ def project(x_C: Tensor, *layers: nn.Linear, fused: bool) -> tuple[Tensor, ...]:
     Args:
         x_C: (..., C).
         layers: of one width.
-        fused: as one matrix product. The weights are laid together each time: that is little beside the product, and can never
-            be out of date.
+        fused: as one matrix product. The weights are laid together each time: that is little beside
+            the product, and can never be out of date.
     Returns:
         A tensor (..., C') for each layer; parts of one tensor if fused.
     """

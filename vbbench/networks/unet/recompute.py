@@ -1,4 +1,5 @@
-"""Gradient checkpointing: a block's inner results are dropped after its forward pass and computed again when gradients are wanted."""
+"""Gradient checkpointing: a block's inner results are dropped after its forward pass and computed
+again when gradients are wanted."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ class Recomputed(nn.Module):
     """A block whose children say in ``compute`` what it does.
 
     Attributes:
-        recompute: whether its inner results are computed twice instead of kept: the same numbers for less memory and about a third more
-            time.
+        recompute: whether its inner results are computed twice instead of kept: the same numbers
+            for less memory and about a third more time.
     """
 
     recompute = False

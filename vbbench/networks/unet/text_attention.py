@@ -1,6 +1,7 @@
 """Attention of the video UNet to the text, and (ELITE) to the patches of an image prompt beside it.
 
-Shape suffixes: B batch, T frames, C channels, L pixels, S text tokens, M patches, N heads, D embedding or head dimension.
+Shape suffixes: B batch, T frames, C channels, L pixels, S text tokens, M patches, N heads, D
+embedding or head dimension.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ class LocalPrompt:
     """What a local text attention reads of an image prompt (ELITE, section 3), beside the text.
 
     Attributes:
-        features_BMD: features of the picture's patches in the text's feature space; zero where the subject is not.
+        features_BMD: features of the picture's patches in the text's feature space; zero where the
+            subject is not.
         word_B: int64, which text token is the subject's primary word.
         strength: the paper's lambda, which the local attention's output is multiplied by.
     """
@@ -29,9 +31,11 @@ class LocalPrompt:
 
 
 class TextAttention(nn.Module):
-    """Attention of every pixel to the text. A video's frames share its text, so they are one set of queries.
+    """Attention of every pixel to the text. A video's frames share its text, so they are one set of
+    queries.
 
-    With `enable_local` it can also attend to an image prompt's patches, through keys and values of their own.
+    With `enable_local` it can also attend to an image prompt's patches, through keys and values of
+    their own.
     """
 
     def __init__(self, channels: int, text_dim: int, num_heads: int) -> None:
@@ -45,7 +49,8 @@ class TextAttention(nn.Module):
         self.to_v_local: nn.Linear | None = None
 
     def enable_local(self) -> None:
-        """Add the local attention's key and value projections; it adds nothing until it has been trained."""
+        """Add the local attention's key and value projections; it adds nothing until it has been
+        trained."""
         if self.to_k_local is not None:
             return
         weight = self.to_k.weight
@@ -62,7 +67,8 @@ class TextAttention(nn.Module):
         self.reset_local()
 
     def reset_local(self) -> None:
-        """Set the local keys' projection to a copy of the text's and the local values' to zero, if there are any."""
+        """Set the local keys' projection to a copy of the text's and the local values' to zero, if
+        there are any."""
         if self.to_k_local is None or self.to_v_local is None:
             return
         with torch.no_grad():
@@ -70,7 +76,8 @@ class TextAttention(nn.Module):
             self.to_v_local.weight.zero_()
 
     def keys_values(self, text_BSD: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values (B, S, N, D) of a text; they depend on no video and no timestep, so they can be kept."""
+        """Keys and values (B, S, N, D) of a text; they depend on no video and no timestep, so they
+        can be kept."""
         return tuple(
             to(text_BSD).unflatten(-1, (self.num_heads, -1)) for to in (self.to_k, self.to_v)
         )  # type: ignore[return-value]
@@ -113,9 +120,11 @@ class TextAttention(nn.Module):
 
 
 def attention_to_word(q_BLND: Tensor, k_BSND: Tensor, word_B: Tensor) -> Tensor:
-    """How much of its attention each pixel pays to one word of the text, relative to the pixel and head that pay it most.
+    """How much of its attention each pixel pays to one word of the text, relative to the pixel and
+    head that pay it most.
 
-    The largest is each video's own. (The released code of ELITE takes the batch's, so that videos would depend on their company.)
+    The largest is each video's own. (The released code of ELITE takes the batch's, so that videos
+    would depend on their company.)
 
     Args:
         q_BLND: queries of a video's pixels.

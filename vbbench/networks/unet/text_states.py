@@ -11,11 +11,13 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class TextStates:
-    """Text states with the keys and values that the UNet's layers make of them: once a clip, not once a step.
+    """Text states with the keys and values that the UNet's layers make of them: once a clip, not
+    once a step.
 
     Attributes:
         states_BSD: text states; B videos, S tokens.
-        keys_values: a pair (B, S, N, D) for each text attention, in the order in which the network's layers read them.
+        keys_values: a pair (B, S, N, D) for each text attention, in the order in which the
+            network's layers read them.
     """
 
     states_BSD: Tensor

@@ -1,6 +1,8 @@
-"""The transformer of the video UNet: cross-frame attention, text attention, feed-forward, temporal attention.
+"""The transformer of the video UNet: cross-frame attention, text attention, feed-forward, temporal
+attention.
 
-Shape suffixes: B batch, T frames, C channels, H/W latent pixels, L tokens of a frame (H * W), S text tokens, D embedding.
+Shape suffixes: B batch, T frames, C channels, H/W latent pixels, L tokens of a frame (H * W), S
+text tokens, D embedding.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ class Conditioning:
         emb_BTD: time embedding after its SiLU; its T is 1 if all frames share it.
         text: text states or the keys and values made of them, layer by layer.
         positions_BT: frame indices for the temporal codes; B may be 1.
-        image: keys and values of image prompts for the first so many videos, layer by layer, or None.
+        image: keys and values of image prompts for the first so many videos, layer by layer, or
+            None.
         recorder: where this pass leaves its own keys and values (the image prompt's pass), or None.
         local: what the local text attention reads, or None.
         inner: features of the inner levels that are kept over steps, or None.
@@ -60,7 +63,8 @@ class TemporalAttention(nn.Module):
     Args:
         channels: C.
         num_heads: heads; divides C.
-        positions: size of a learned table of frame positions added to the input; 0: none, as released.
+        positions: size of a learned table of frame positions added to the input; 0: none, as
+            released.
     """
 
     def __init__(self, channels: int, num_heads: int, positions: int = 0) -> None:
@@ -88,7 +92,8 @@ class TemporalAttention(nn.Module):
 
 
 def _sinusoids(positions: int, channels: int) -> Tensor:
-    """Sines and cosines of geometrically spaced frequencies, (positions, channels): a start that tells frames apart."""
+    """Sines and cosines of geometrically spaced frequencies, (positions, channels): a start that
+    tells frames apart."""
     frequencies = torch.exp(
         -math.log(1000.0) * torch.arange((channels + 1) // 2) / max(channels // 2, 1)
     )
@@ -110,7 +115,8 @@ class GEGLU(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """GEGLU and a linear layer. ``net.1`` is empty: it was a dropout, and the keys keep its place."""
+    """GEGLU and a linear layer. ``net.1`` is empty: it was a dropout, and the keys keep its
+    place."""
 
     def __init__(self, channels: int, mult: int) -> None:
         super().__init__()
@@ -124,7 +130,8 @@ class FeedForward(nn.Module):
 
 
 class TransformerBlock(Recomputed):
-    """Cross-frame attention, text attention, feed-forward and temporal attention, each normalised before, added after."""
+    """Cross-frame attention, text attention, feed-forward and temporal attention, each normalised
+    before, added after."""
 
     def __init__(
         self,
@@ -146,7 +153,8 @@ class TransformerBlock(Recomputed):
         self.norm_temp = nn.LayerNorm(channels)
 
     def image_keys_values(self, x_BTLC: Tensor) -> tuple[Tensor, Tensor]:
-        """What a video reads of an image prompt here: keys and values (B, L, C) of its first frame."""
+        """What a video reads of an image prompt here: keys and values (B, L, C) of its first
+        frame."""
         return self.attn1.image_keys_values(self.norm1(x_BTLC[:, 0]))
 
     def compute(
@@ -189,7 +197,8 @@ class Transformer(nn.Module):
     def forward(self, x: Tensor, cond: Conditioning) -> Tensor:
         """(B * T, C, H, W) -> (B * T, C, H, W)."""
         height, width = x.shape[-2:]
-        # Channels last in memory, pixels x channels is a view; the 1 x 1 convolutions are linear layers on it.
+        # Channels last in memory, pixels x channels is a view; the 1 x 1 convolutions are linear
+        # layers on it.
         h = self.proj_in.pixels(self.norm(x).permute(0, 2, 3, 1))
         h = h.reshape(-1, cond.frames, height * width, x.shape[1])
         h = self._block(h, cond)

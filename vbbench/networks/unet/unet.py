@@ -1,7 +1,9 @@
-"""The video UNet of VideoBooth: Stable Diffusion 1.4's, with cross-frame and temporal attention and attention injection.
+"""The video UNet of VideoBooth: Stable Diffusion 1.4's, with cross-frame and temporal attention and
+attention injection.
 
-Where a module exists in Stable Diffusion 1.4 its state-dict keys are diffusers'; the others are named as released
-(``attn_temp``, ``norm_temp``, ``watermark_*``), apart from the image prompt's projections (``to_k_image``, ``to_v_image``).
+Where a module exists in Stable Diffusion 1.4 its state-dict keys are diffusers'; the others are
+named as released (``attn_temp``, ``norm_temp``, ``watermark_*``), apart from the image prompt's
+projections (``to_k_image``, ``to_v_image``).
 
 Shape suffixes: B batch, T frames, C channels, H/W latent pixels, L text tokens, D embedding.
 """
@@ -119,7 +121,8 @@ def spatial_codes(config: UNetConfig) -> nn.ParameterList | None:
 
 
 def zero_residual_branches(model: nn.Module) -> None:
-    """Set the last layer of each residual branch and of the network to zero, so that training starts from the identity."""
+    """Set the last layer of each residual branch and of the network to zero, so that training
+    starts from the identity."""
     lasts: list[nn.Module] = [model.conv_out]
     for module in model.modules():
         if isinstance(module, ResnetBlock):
@@ -159,7 +162,8 @@ class TimestepEmbedding(nn.Module):
 
 
 def timestep_sinusoids(timestep_B: Tensor, channels: int) -> Tensor:
-    """[cosines; sines] of the timestep at frequencies 10000^(-i / half) (Ho et al. 2020, in Stable Diffusion's order)."""
+    """[cosines; sines] of the timestep at frequencies 10000^(-i / half) (Ho et al. 2020, in Stable
+    Diffusion's order)."""
     half = channels // 2
     frequencies = torch.exp(
         -math.log(10000.0)
@@ -171,7 +175,8 @@ def timestep_sinusoids(timestep_B: Tensor, channels: int) -> Tensor:
 
 
 class FrameText(nn.Module):
-    """What the miniature adds to the time embedding: which frame it is, what the text says, and both together."""
+    """What the miniature adds to the time embedding: which frame it is, what the text says, and
+    both together."""
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
@@ -255,15 +260,19 @@ class VideoUNet(nn.Module):
             sample_BCTHW: noised video latent.
             timestep_B: its timestep, whole or not.
             text_BLD: text states, or what `text_states` made of them.
-            image_prompt: noised to the same timestep, or states from `image_prompt_states` for the first so many videos, or None.
+            image_prompt: noised to the same timestep, or states from `image_prompt_states` for the
+                first so many videos, or None.
             frame_index_BT: index of every frame for the frame and temporal codes; None: 0 to T - 1.
-            local_prompt: what the text attention reads of image prompts' patches, for the first so many videos, or None.
-            inner: an approximation: features of the inner levels, kept from one evaluation to the next.
+            local_prompt: what the text attention reads of image prompts' patches, for the first so
+                many videos, or None.
+            inner: an approximation: features of the inner levels, kept from one evaluation to the
+                next.
         Returns:
             (B, C, T, H, W).
         Raises:
             ValueError: shapes that do not fit each other or the codes.
-            RuntimeError: an image prompt, and no injection projections; a local prompt, and no local attention.
+            RuntimeError: an image prompt, and no injection projections; a local prompt, and no
+                local attention.
         """
         if isinstance(image_prompt, ImagePromptInput):
             image_prompt = self.image_prompt_states(image_prompt, default_text_BLD=text_BLD)
@@ -280,7 +289,8 @@ class VideoUNet(nn.Module):
     def image_prompt_states(
         self, image: ImagePromptInput, *, default_text_BLD: Tensor | TextStates | None = None
     ) -> ImagePromptStates:
-        """Keys and values that videos read from an image prompt; they depend on no video, so they can be kept.
+        """Keys and values that videos read from an image prompt; they depend on no video, so they
+        can be kept.
 
         Args:
             image: the noised image prompt.
@@ -302,7 +312,8 @@ class VideoUNet(nn.Module):
         return ImagePromptStates(tuple(cond.recorder.keys_values))
 
     def text_states(self, text_BLD: Tensor) -> TextStates:
-        """Text states with the keys and values that the layers read of them; they depend on no video, so they can be kept."""
+        """Text states with the keys and values that the layers read of them; they depend on no
+        video, so they can be kept."""
         return TextStates(
             text_BLD, tuple(layer.keys_values(text_BLD) for layer in self.text_attentions())
         )
@@ -361,7 +372,8 @@ class VideoUNet(nn.Module):
         return x
 
     def _inner_transformers(self) -> int:
-        """How many transformers lie between the first level's on the way down and those of the last up block."""
+        """How many transformers lie between the first level's on the way down and those of the last
+        up block."""
         outer = sum(
             len(block.resnets)
             for block in (self.down_blocks[0], self.up_blocks[-1])
@@ -398,13 +410,15 @@ class VideoUNet(nn.Module):
         return (module for module in self.modules() if isinstance(module, CrossFrameAttention))
 
     def enable_injection(self) -> None:
-        """Add the image prompt's key and value projections as copies of the frames' own: the fine stage's start."""
+        """Add the image prompt's key and value projections as copies of the frames' own: the fine
+        stage's start."""
         for module in self.cross_frame_attentions():
             module.enable_injection()
         self.config = replace(self.config, injection=True)
 
     def injection_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """What the fine stage trains besides the coarse stage's: keys and values of frames and of the image prompt."""
+        """What the fine stage trains besides the coarse stage's: keys and values of frames and of
+        the image prompt."""
         wanted = (".attn1.to_k.", ".attn1.to_v.", ".attn1.to_k_image.", ".attn1.to_v_image.")
         return (
             (name, p) for name, p in self.named_parameters() if any(part in name for part in wanted)
@@ -420,7 +434,8 @@ class VideoUNet(nn.Module):
             module.enable_local()
 
     def reset_local_attention(self) -> None:
-        """Set local keys to copies of the text's, which may have been loaded since, and local values to zero."""
+        """Set local keys to copies of the text's, which may have been loaded since, and local
+        values to zero."""
         for module in self.text_attentions():
             module.reset_local()
 

@@ -1,4 +1,5 @@
-"""What each recipe needs besides its code: files of weights and of data, where they come from, and whether they are here.
+"""What each recipe needs besides its code: files of weights and of data, where they come from, and
+whether they are here.
 
 No torch here: numbers of parameters are stated, and tests hold them against the classes.
 """
@@ -83,7 +84,8 @@ class Need:
         path: where it lies, or where it would.
         here: whether it does.
         parameters: how many; None where that is not known.
-        size: of the file in bytes; where it is not here, what it will be; None where that is not known.
+        size: of the file in bytes; where it is not here, what it will be; None where that is not
+            known.
         licence, source: for people.
         sha256: recorded in its card; None where there is none yet.
         published: what it is made of; empty where somebody has to train or to bring it.
@@ -181,7 +183,8 @@ def _digest(need: Need) -> str | None:
 
 
 def _parameters(path: Path) -> int | None:
-    """Numbers in a safetensors file, from its header; None where that cannot be read. Scales of eight-bit weights do not count."""
+    """Numbers in a safetensors file, from its header; None where that cannot be read. Scales of
+    eight-bit weights do not count."""
     try:
         with path.open("rb") as file:
             header = json.loads(file.read(int.from_bytes(file.read(8), "little")))

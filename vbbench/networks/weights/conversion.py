@@ -1,8 +1,10 @@
-"""Published files -> weights as `vbbench.models.loading` reads them at scale sd14, and VideoBooth's two files back. Bit for bit.
+"""Published files -> weights as `vbbench.models.loading` reads them at scale sd14, and VideoBooth's
+two files back. Bit for bit.
 
-Keys and shapes of all parts are checked before anything is written; numbers that are none are found as a file is written, which is then
-dropped. What VideoBooth's UNet file holds becomes the base as it is, with the projections that the released code replaces; those it
-replaces them with, in the mapper's file, become ``videobooth``. So both files can be had back.
+Keys and shapes of all parts are checked before anything is written; numbers that are none are found
+as a file is written, which is then dropped. What VideoBooth's UNet file holds becomes the base as
+it is, with the projections that the released code replaces; those it replaces them with, in the
+mapper's file, become ``videobooth``. So both files can be had back.
 """
 
 from __future__ import annotations
@@ -43,7 +45,8 @@ _VARIANT = re.compile(r"[.-](fp16|non_ema|bf16)\b")
 
 @dataclass(frozen=True)
 class Part:
-    """One kind's tensors (see `vbbench.networks.weights.released`), by their publisher's names, and the file they lie in."""
+    """One kind's tensors (see `vbbench.networks.weights.released`), by their publisher's names, and
+    the file they lie in."""
 
     kind: str
     file: TensorFile
@@ -54,9 +57,11 @@ def find_parts(paths: Sequence[Path]) -> dict[str, Part]:
     """Open files, and those in folders, and tell what each is.
 
     Args:
-        paths: a file that is none of `released.KINDS` is passed over in a folder, and refused where it is named itself.
+        paths: a file that is none of `released.KINDS` is passed over in a folder, and refused where
+            it is named itself.
     Raises:
-        WeightsError: a path that is not there, a file that cannot be read or is another than its name says, or two of one kind.
+        WeightsError: a path that is not there, a file that cannot be read or is another than its
+            name says, or two of one kind.
     """
     parts: dict[str, list[Part]] = {}
     for path, named in _files(paths):
@@ -149,7 +154,8 @@ class Converted:
     lacking: tuple[str, ...]
 
 
-# --- there ------------------------------------------------------------------------------------------------------------
+# --- there
+# ------------------------------------------------------------------------------------------------------------
 
 
 def from_released(
@@ -161,13 +167,15 @@ def from_released(
     replace: bool = False,
     origins: Mapping[Path, str] | None = None,
 ) -> Converted:
-    """Write what the published files give of ``base``, ``codec``, ``image-encoder``, ``videobooth`` and ``videobooth-coarse``.
+    """Write what the published files give of ``base``, ``codec``, ``image-encoder``, ``videobooth``
+    and ``videobooth-coarse``.
 
     Args:
         paths: files and folders.
         folder: where to; of scale sd14's weights.
         sizes: what the files are held against; the real ones by default.
-        coarse_path: from a fine mapper also ``videobooth-coarse``: its coarse path alone (the first stage's own weights are not released).
+        coarse_path: from a fine mapper also ``videobooth-coarse``: its coarse path alone (the first
+            stage's own weights are not released).
         replace: files that are there already.
         origins: repository and commit of files, for the cards.
     Raises:
@@ -308,7 +316,8 @@ def _check_target(
         )
 
 
-# --- back -------------------------------------------------------------------------------------------------------------
+# --- back
+# -------------------------------------------------------------------------------------------------------------
 
 
 def to_released(
@@ -318,11 +327,14 @@ def to_released(
 
     Args:
         folder: holds ``base`` and ``weights``.
-        out: gets ``watermark_remove_module.pt`` (under ``ema_unet``) and ``mapper.pt`` (under ``ema``), or the keys that they were under.
-        weights: what was trained on the base; with the fine stage's projections, or those of the first stage.
+        out: gets ``watermark_remove_module.pt`` (under ``ema_unet``) and ``mapper.pt`` (under
+            ``ema``), or the keys that they were under.
+        weights: what was trained on the base; with the fine stage's projections, or those of the
+            first stage.
         replace: files that are there already.
     Raises:
-        WeightsError: weights are missing, damaged, do not fit, or have no place in the released files.
+        WeightsError: weights are missing, damaged, do not fit, or have no place in the released
+            files.
         UsageError: a file is there already, or the disk has no room.
     """
     base, base_card = _ours(folder, BASE)
@@ -366,7 +378,8 @@ def _ours(folder: Path, name: str) -> tuple[Mapping[str, Tensor], dict[str, Any]
 
 
 def _sizes_of(folder: Path, base_card: Mapping[str, Any], trained: Mapping[str, Tensor]) -> Sizes:
-    """The configurations that the weights' cards state; the real ones where an image encoder has none."""
+    """The configurations that the weights' cards state; the real ones where an image encoder has
+    none."""
     real = released.real_sizes()
     card = folder / f"{IMAGE_ENCODER_FILE}.json"
     try:

@@ -1,7 +1,7 @@
 """Single files of the hub: from its cache, else downloaded, as the hub has them at that moment.
 
-The released repositories are not pinned, since nobody here could look at them; the commit and the digest of what was fetched are recorded
-in the cards of the weights that are made of it.
+The released repositories are not pinned, since nobody here could look at them; the commit and the
+digest of what was fetched are recorded in the cards of the weights that are made of it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def fetch_files(wanted: Sequence[Published]) -> list[Fetched]:
     """The files, each from the hub's cache or downloaded into it.
 
     Raises:
-        WeightsError: files that are not here cannot be had: all of them are named, with what to put where; or one came damaged.
+        WeightsError: files that are not here cannot be had: all of them are named, with what to put
+            where; or one came damaged.
     """
     found = {each: _cached(each) for each in wanted}
     missing = [each for each, fetched in found.items() if fetched is None]

@@ -1,6 +1,8 @@
-"""Weights of others that a recipe names in ``[scales.<scale>.pretrained.<part>]``: folders as diffusers writes them, or the hub's.
+"""Weights of others that a recipe names in ``[scales.<scale>.pretrained.<part>]``: folders as
+diffusers writes them, or the hub's.
 
-Nothing in them is run: tensors are read from safetensors alone, and classes are those of the installed diffusers and transformers.
+Nothing in them is run: tensors are read from safetensors alone, and classes are those of the
+installed diffusers and transformers.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ class Source:
 
     Attributes:
         part: what they are for: ``pipeline``, or the name of one of its components.
-        folder: as the recipe has it, relative to the recipe's folder or to that of the scale's weights; None for the hub's.
+        folder: as the recipe has it, relative to the recipe's folder or to that of the scale's
+            weights; None for the hub's.
         repository, revision: ``owner/name`` and a commit; None for a folder.
         class_name: of a component, whose folder does not say it.
         subfolder: of a component that lies inside of a larger repository or folder; empty for none.
@@ -45,10 +48,12 @@ class Source:
 
 
 def sources(settings: Mapping[str, Any]) -> dict[str, Source]:
-    """What a scale's settings name under ``pretrained``, by part; nothing where there is no such table.
+    """What a scale's settings name under ``pretrained``, by part; nothing where there is no such
+    table.
 
     Raises:
-        RecipeError: a key that means nothing, neither or both of folder and repository, or a revision that could move.
+        RecipeError: a key that means nothing, neither or both of folder and repository, or a
+            revision that could move.
     """
     tables = settings.get("pretrained", {})
     if not isinstance(tables, Mapping) or not all(
@@ -91,13 +96,15 @@ def _source(part: str, table: Mapping[str, Any], where: str) -> Source:
 
 
 def pretrained_digests(settings: Mapping[str, Any], folder: Path) -> dict[str, str]:
-    """What identifies each part's weights: the SHA-256 over a folder's files, or ``owner/name@commit``. Downloads nothing.
+    """What identifies each part's weights: the SHA-256 over a folder's files, or
+    ``owner/name@commit``. Downloads nothing.
 
     Args:
         folder: the recipe's.
     Raises:
         RecipeError: as `sources`.
-        WeightsError: a folder is not there, or what the hub has is not at hand and must not be downloaded.
+        WeightsError: a folder is not there, or what the hub has is not at hand and must not be
+            downloaded.
     """
     return {
         part: _identity(source, settings["scale"], folder)
@@ -143,7 +150,8 @@ def local_folder(source: Source, scale: str, folder: Path) -> Path:
 
 
 def check_safe(folder: Path) -> None:
-    """Does nothing for a pipeline's folder all of whose classes are diffusers' or transformers' own.
+    """Does nothing for a pipeline's folder all of whose classes are diffusers' or transformers'
+    own.
 
     Raises:
         WeightsError: it is no such folder, or it names code of its own or of other packages.
@@ -178,7 +186,8 @@ def check_safe(folder: Path) -> None:
 
 
 def fetch(source: Source, cls: Any) -> Path:
-    """Folder of a repository's files in the hub's cache, downloaded where they are not there; pickles are not fetched.
+    """Folder of a repository's files in the hub's cache, downloaded where they are not there;
+    pickles are not fetched.
 
     Args:
         cls: class of the pipeline, which knows the files it needs; None for a component.
@@ -226,7 +235,8 @@ def _hub_folder(source: Source, cls: Any, *, local: bool) -> Path:
 
 
 def _ask(source: Source) -> None:
-    """One short question first: the download itself would try again for minutes where nobody answers."""
+    """One short question first: the download itself would try again for minutes where nobody
+    answers."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
     get_hf_file_metadata(

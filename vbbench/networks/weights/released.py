@@ -1,14 +1,16 @@
-"""The published files that scale sd14 is made of: what is in each, under which names, and what it is called here.
+"""The published files that scale sd14 is made of: what is in each, under which names, and what it
+is called here.
 
-===================  ===================================================  =====================================
-kind                 published in                                         here
-===================  ===================================================  =====================================
-``unet``             VideoBooth's ``watermark_remove_module.pt``          ``base``: ``unet.*``
-``text-encoder``     Stable Diffusion's ``text_encoder``, or all of CLIP  ``base``: ``text_encoder.*``
-``mapper``           VideoBooth's ``mapper.pt``                           ``videobooth`` (`checkpoint`'s table)
-``codec``            the autoencoder's file                               ``codec``: ``vae.*``
-``image-encoder``    CLIP ViT-L/14                                        ``image-encoder``: ``vision.*``
-===================  ===================================================  =====================================
+===================  ===================================================
+===================================== kind                 published in
+here ===================  ===================================================
+===================================== ``unet``             VideoBooth's
+``watermark_remove_module.pt``          ``base``: ``unet.*`` ``text-encoder``     Stable Diffusion's
+``text_encoder``, or all of CLIP  ``base``: ``text_encoder.*`` ``mapper``           VideoBooth's
+``mapper.pt``                           ``videobooth`` (`checkpoint`'s table) ``codec``
+the autoencoder's file                               ``codec``: ``vae.*`` ``image-encoder``    CLIP
+ViT-L/14                                        ``image-encoder``: ``vision.*`` ===================
+===================================================  =====================================
 
 Every key and shape is that of the class here, built on the meta device; nothing is listed twice.
 """
@@ -78,7 +80,8 @@ class Sizes:
 
     @cached_property
     def network_and_trained(self) -> tuple[Table, Table]:
-        """Keys and shapes (tensors on the meta device) of VideoBooth's whole network, and of what its fine stage trains of it."""
+        """Keys and shapes (tensors on the meta device) of VideoBooth's whole network, and of what
+        its fine stage trains of it."""
         with torch.device("meta"):
             network = VideoBoothNetwork(
                 TextToVideoNetwork(self.network), ImageEncoder(self.image_encoder), FINE
@@ -106,11 +109,13 @@ def real_sizes() -> Sizes:
     )
 
 
-# --- what fits --------------------------------------------------------------------------------------------------------
+# --- what fits
+# --------------------------------------------------------------------------------------------------------
 
 
 def trained_table(sizes: Sizes, stage: str) -> Table:
-    """Keys and shapes (tensors on the meta device) of what the stage ``coarse`` or ``fine`` trains, by our names."""
+    """Keys and shapes (tensors on the meta device) of what the stage ``coarse`` or ``fine`` trains,
+    by our names."""
     trained = sizes.network_and_trained[1]
     return {key: value for key, value in trained.items() if stage == FINE or ".attn1." not in key}
 
@@ -121,7 +126,8 @@ def released_table(sizes: Sizes, kind: str, stage: str = FINE) -> Table:
     Args:
         sizes: the configurations.
         kind: one of `KINDS`.
-        stage: of the mapper's file: ``fine`` as released, ``coarse`` as the first stage's training writes it.
+        stage: of the mapper's file: ``fine`` as released, ``coarse`` as the first stage's training
+            writes it.
     """
     if kind == MAPPER:
         return mapper_file(trained_table(sizes, stage))
@@ -147,7 +153,8 @@ def _level(state: Mapping[str, Tensor], own: str, theirs: str) -> Table:
 
 
 def misfits(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
-    """What is wrong with a table: keys that are missing, unexpected, misshapen or of a wrong kind of number; empty where all fits."""
+    """What is wrong with a table: keys that are missing, unexpected, misshapen or of a wrong kind
+    of number; empty where all fits."""
     both = [key for key in wanted if key in found]
     wrong = {
         "missing": [key for key in wanted if key not in found],
@@ -172,7 +179,8 @@ def _first(keys: list[str]) -> str:
     )
 
 
-# --- what a file is ---------------------------------------------------------------------------------------------------
+# --- what a file is
+# ---------------------------------------------------------------------------------------------------
 
 
 def kinds_of(keys: Iterable[str]) -> set[str]:
@@ -205,8 +213,9 @@ def what_else(keys: Iterable[str]) -> str:
 def as_published(kind: str, tensors: Mapping[str, Tensor]) -> Table:
     """A file's tensors under the names of `released_table`.
 
-    Older autoencoders name their attention's layers otherwise; CLIP's towers come with position numbers, which are no weights, and with
-    each other; a tower alone may lack the level that says which it is.
+    Older autoencoders name their attention's layers otherwise; CLIP's towers come with position
+    numbers, which are no weights, and with each other; a tower alone may lack the level that says
+    which it is.
     """
     if kind == CODEC:
         return {_modern(key): value for key, value in tensors.items()}
@@ -232,13 +241,15 @@ def _modern(key: str) -> str:
 
 
 def stage_of(mapper: Iterable[str]) -> str:
-    """The stage whose training a mapper's file comes from: with the fine stage's projections or without."""
+    """The stage whose training a mapper's file comes from: with the fine stage's projections or
+    without."""
     return (
         FINE if any(key.endswith(("_new.weight", "_exemplar.weight")) for key in mapper) else COARSE
     )
 
 
-# --- names ------------------------------------------------------------------------------------------------------------
+# --- names
+# ------------------------------------------------------------------------------------------------------------
 
 
 def our_names(kind: str, tensors: Mapping[str, Tensor]) -> Table:
@@ -272,7 +283,8 @@ def trained_from(mapper: Mapping[str, Tensor], sizes: Sizes, stage: str) -> Tabl
 
 
 def mapper_file(trained: Mapping[str, Tensor]) -> Table:
-    """The content of VideoBooth's mapper file from what was trained, by our names; the inverse of `trained_from`."""
+    """The content of VideoBooth's mapper file from what was trained, by our names; the inverse of
+    `trained_from`."""
     return checkpoint.to_released(
         _level(trained, "base.unet.", ""), _level(trained, "mapper.", "")
     )[1]

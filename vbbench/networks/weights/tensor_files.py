@@ -1,7 +1,9 @@
-"""Files of many gigabytes: tensors that stay on the disk until they are read, and are written one after the other.
+"""Files of many gigabytes: tensors that stay on the disk until they are read, and are written one
+after the other.
 
-Formats: safetensors (8 bytes with the header's length, a JSON header, then the tensors' bytes), and PyTorch's zip files, whose pickle is
-read with ``weights_only=True``: nothing in a file is ever run as code.
+Formats: safetensors (8 bytes with the header's length, a JSON header, then the tensors' bytes), and
+PyTorch's zip files, whose pickle is read with ``weights_only=True``: nothing in a file is ever run
+as code.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ from vbbench.core.weights_file import card_path
 from vbbench.errors import WeightsError
 
 TOP_LEVEL_KEYS = ("ema_unet", "ema", "unet", "model", "state_dict")
-"""Under which a file may hold its tensors, the preferred one first; the released files have ``ema_unet`` (also ``unet``) and ``ema``."""
+"""Under which a file may hold its tensors, the preferred one first; the released files have
+``ema_unet`` (also ``unet``) and ``ema``."""
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 FLOATING = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
@@ -53,7 +56,8 @@ def open_tensors(path: Path) -> TensorFile:
     """Open a ``.safetensors`` or PyTorch file.
 
     Raises:
-        WeightsError: no such file, empty, cut off, damaged, with code in it, or without a table of tensors.
+        WeightsError: no such file, empty, cut off, damaged, with code in it, or without a table of
+            tensors.
     """
     if not path.is_file():
         raise WeightsError(f"there is no file {path}.")
@@ -117,7 +121,8 @@ def _load(path: Path) -> Any:
 
 
 def _table_in(content: Any) -> tuple[str | None, Mapping[Any, Tensor]]:
-    """The table of tensors in what a file holds, and under which key it lies; an empty one where there is none."""
+    """The table of tensors in what a file holds, and under which key it lies; an empty one where
+    there is none."""
     if _is_table(content):
         return None, content
     tables = (
@@ -144,13 +149,15 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
-# --- writing ----------------------------------------------------------------------------------------------------------
+# --- writing
+# ----------------------------------------------------------------------------------------------------------
 
 
 def write_safetensors(
     path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any], *, source: str
 ) -> None:
-    """Write tensors as they are, one at a time, and their card beside them with the file's SHA-256 added.
+    """Write tensors as they are, one at a time, and their card beside them with the file's SHA-256
+    added.
 
     Both appear under their names only when they are whole.
 
@@ -223,7 +230,8 @@ def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
 
 @contextmanager
 def _beside(path: Path) -> Iterator[Path]:
-    """A file of this process's own beside ``path``, which takes its place when all went well and is gone otherwise."""
+    """A file of this process's own beside ``path``, which takes its place when all went well and is
+    gone otherwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:

@@ -41,7 +41,8 @@ class Finding:
 
 
 def verify_file(path: Path, scale: str) -> Finding:
-    """Hold a weights file against its card, and against the class that its card's configuration builds, on the meta device."""
+    """Hold a weights file against its card, and against the class that its card's configuration
+    builds, on the meta device."""
     try:
         return Finding(path, True, _checked(path, scale))
     except WeightsError as error:
@@ -69,7 +70,8 @@ def _checked(path: Path, scale: str) -> str:
 
 
 def _by_name(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Stored tensors by their parameters' names, those in eight bits as what they stand for; on the meta device."""
+    """Stored tensors by their parameters' names, those in eight bits as what they stand for; on the
+    meta device."""
     made = {}
     for name, tensor in stored.items():
         if not name.endswith(SCALE_SUFFIX):
@@ -79,7 +81,8 @@ def _by_name(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def wanted_table(card: Mapping[str, Any], folder: Path, scale: str) -> dict[str, Tensor] | None:
-    """Keys and shapes (tensors on the meta device) of what a card describes; None where no class of ``vbbench.models`` is known for it.
+    """Keys and shapes (tensors on the meta device) of what a card describes; None where no class of
+    ``vbbench.models`` is known for it.
 
     Args:
         card: of a weights file.

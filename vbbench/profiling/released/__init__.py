@@ -1,4 +1,5 @@
-"""The released VideoBooth's denoising step, written by ourselves over this project's modules and weights: the yardstick of a step."""
+"""The released VideoBooth's denoising step, written by ourselves over this project's modules and
+weights: the yardstick of a step."""
 
 from vbbench.profiling.released.attention import Text
 from vbbench.profiling.released.network import KeptText, StepInputs, guided_step, keep_text, predict

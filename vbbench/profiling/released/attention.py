@@ -1,7 +1,7 @@
 """The three attentions of a transformer block, as released or with what need not be done removed.
 
-They read the weights of the network's own layers. Shape suffixes: B batch, T frames, L tokens of a frame, M tokens of the image
-prompt's frame, S text tokens, C channels, D text width, N heads.
+They read the weights of the network's own layers. Shape suffixes: B batch, T frames, L tokens of a
+frame, M tokens of the image prompt's frame, S text tokens, C channels, D text width, N heads.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ class Text:
 
     Attributes:
         states_BSD: text states.
-        kept: keys and values of a layer, projected in an earlier step, (B, S, C) each; empty: none are kept.
+        kept: keys and values of a layer, projected in an earlier step, (B, S, C) each; empty: none
+            are kept.
     """
 
     states_BSD: Tensor
@@ -37,7 +38,8 @@ class Text:
 def cross_frame(
     layer: CrossFrameAttention, x_BTLC: Tensor, image_BTMC: Tensor | None, removals: Removals
 ) -> Tensor:
-    """Attention of every frame to [frame 0; previous frame], (B, T, L, C); an image prompt first updates frame 0's values."""
+    """Attention of every frame to [frame 0; previous frame], (B, T, L, C); an image prompt first
+    updates frame 0's values."""
     q, k, v = (_heads(to(x_BTLC), layer.num_heads) for to in (layer.to_q, layer.to_k, layer.to_v))
     image = None
     if image_BTMC is not None:
@@ -94,7 +96,8 @@ def temporal(layer: TemporalAttention, normed: Tensor, removals: Removals) -> Te
 
     Args:
         layer: the layer.
-        normed: (B * L, T, C), the copy that the released code makes; (B, T, L, C) with ``temporal_copies``.
+        normed: (B * L, T, C), the copy that the released code makes; (B, T, L, C) with
+            ``temporal_copies``.
         removals: what to leave out.
     Returns:
         Of the input's shape.

@@ -1,10 +1,13 @@
-"""Layers of the video UNet on five-dimensional videos, as released: planar in memory, normalised over frames by moving them.
+"""Layers of the video UNet on five-dimensional videos, as released: planar in memory, normalised
+over frames by moving them.
 
-A video here is (B, C, T, H, W) whatever its memory looks like; with ``planar_layout`` removed, frames are channels last in memory
-and the moves between videos, frames and tokens are views. Convolutions, norms and linear layers are called as functions on the
-network's weights, so that nothing the network's own layers do faster gets in.
+A video here is (B, C, T, H, W) whatever its memory looks like; with ``planar_layout`` removed,
+frames are channels last in memory and the moves between videos, frames and tokens are views.
+Convolutions, norms and linear layers are called as functions on the network's weights, so that
+nothing the network's own layers do faster gets in.
 
-Shape suffixes: B batch, T frames, C channels, H/W latent pixels, L tokens of a frame, D time embedding.
+Shape suffixes: B batch, T frames, C channels, H/W latent pixels, L tokens of a frame, D time
+embedding.
 """
 
 from __future__ import annotations
@@ -63,7 +66,8 @@ def frame_norm(layer: FrameGroupNorm, x_BCTHW: Tensor, removals: Removals) -> Te
     batch, channels, frames, height, width = x_BCTHW.shape
     if not removals.planar_layout:
         return F.group_norm(x_BCTHW, layer.num_groups, layer.weight, layer.bias, layer.eps)
-    # Frames stacked below each other are one tall picture: a view where channels are last in memory.
+    # Frames stacked below each other are one tall picture: a view where channels are last in
+    # memory.
     tall = (
         x_BCTHW.permute(0, 2, 3, 4, 1)
         .reshape(batch, frames * height, width, channels)
@@ -108,7 +112,8 @@ def upsample(layer: Upsample, x_BCTHW: Tensor, size: tuple[int, int], removals: 
 
 
 def to_tokens(layer: Transformer, x_BCTHW: Tensor, removals: Removals) -> Tensor:
-    """A transformer's way in: normalisation frame by frame and the input projection, (B, T, L, C)."""
+    """A transformer's way in: normalisation frame by frame and the input projection, (B, T, L,
+    C)."""
     batch, channels = x_BCTHW.shape[:2]
     norm, project = layer.norm, layer.proj_in
     x = F.group_norm(frames_of(x_BCTHW), norm.num_groups, norm.weight, norm.bias, norm.eps)

@@ -28,8 +28,10 @@ class StepInputs:
         sample_BCTHW: noised video latent.
         timestep_B: its timestep.
         text_BSD: text states of the conditional pass.
-        null_text_BSD: text states of the unconditional pass, and of the image prompt where it brings none.
-        image: noised image prompt, with as many frames as the video (as released) or one; None: without.
+        null_text_BSD: text states of the unconditional pass, and of the image prompt where it
+            brings none.
+        image: noised image prompt, with as many frames as the video (as released) or one; None:
+            without.
         guidance_scale: as in `guided`.
         guidance_channels: as in `guided`.
     """
@@ -47,7 +49,8 @@ class StepInputs:
 def guided_step(
     unet: VideoUNet, inputs: StepInputs, way: Way | None = None, *, kept: KeptText | None = None
 ) -> Tensor:
-    """The guided prediction of a step: a conditional pass with the image prompt and an unconditional one, apart.
+    """The guided prediction of a step: a conditional pass with the image prompt and an
+    unconditional one, apart.
 
     Args:
         unet: the network.
@@ -105,7 +108,8 @@ def predict(
     """One evaluation of the network.
 
     Args:
-        unet: without the miniature's additions (codes of frames, positions and places, pooled text, scale and shift).
+        unet: without the miniature's additions (codes of frames, positions and places, pooled text,
+            scale and shift).
         sample_BCTHW: noised video latent.
         timestep_B: its timestep.
         text: the video's.

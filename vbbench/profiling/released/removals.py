@@ -1,4 +1,5 @@
-"""What the released step does that need not be done, one flag each; every removal leaves the numbers alone (up to rounding)."""
+"""What the released step does that need not be done, one flag each; every removal leaves the
+numbers alone (up to rounding)."""
 
 from __future__ import annotations
 
@@ -13,20 +14,24 @@ class Removals:
     """What a step leaves out; all off is the released formulation.
 
     Attributes:
-        dead_blocks: the image prompt's transformer block runs once, not twice with the first result thrown away; so do the
-            normalisations and the projection before it.
-        unread_image_keys: the image prompt's keys and values are projected for the one frame that is read.
+        dead_blocks: the image prompt's transformer block runs once, not twice with the first result
+            thrown away; so do the normalisations and the projection before it.
+        unread_image_keys: the image prompt's keys and values are projected for the one frame that
+            is read.
         unread_image_layers: the image prompt stops where its last keys and values have been read.
-        doubled_keys: frames 0 and 1 read frame 0 once (a softmax over every key twice is the softmax over every key once).
-        cross_frame_copies: cross-frame attention by a backend of `vbbench.attention`, without keys and values gathered for
-            every frame and without stored scores.
+        doubled_keys: frames 0 and 1 read frame 0 once (a softmax over every key twice is the
+            softmax over every key once).
+        cross_frame_copies: cross-frame attention by a backend of `vbbench.attention`, without keys
+            and values gathered for every frame and without stored scores.
         text_repeats: text keys and values are projected for a clip, not for every frame of it.
         text_every_step: they are kept over a clip's steps (and given to the step: `keep_text`).
         text_scores: text attention without stored scores.
-        temporal_copies: temporal attention without stored scores and without moving the frames to the last axis but one.
-        pixel_convolutions: 1 x 1 convolutions as linear layers, on the layout the transformer has anyway.
-        planar_layout: channels last in memory, so that tokens, frames and pictures are views of each other (the caller lays out the
-            weights).
+        temporal_copies: temporal attention without stored scores and without moving the frames to
+            the last axis but one.
+        pixel_convolutions: 1 x 1 convolutions as linear layers, on the layout the transformer has
+            anyway.
+        planar_layout: channels last in memory, so that tokens, frames and pictures are views of
+            each other (the caller lays out the weights).
         backend: which backend of `vbbench.attention` replaces the copies; None: its own choice.
     """
 

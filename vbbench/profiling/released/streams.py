@@ -1,12 +1,14 @@
 """The video and the image prompt on their way through the network, layer by layer.
 
-The image prompt goes beside the video, with as many frames. In every transformer the video reads its features before its own
-transformer; the transformer of the video runs the image prompt's block too and throws the result away, and then the image prompt's
-own transformer runs. (So does the released code, `models/attention.py` and `sample_scripts/sample.py` of Vchitect/VideoBooth at
-d10e06f; no line of it is here.) Dropouts of 0, divisions by 1 and a second copy of the batch that never reaches the network are
-left out: the yardstick is the released code at its best.
+The image prompt goes beside the video, with as many frames. In every transformer the video reads
+its features before its own transformer; the transformer of the video runs the image prompt's block
+too and throws the result away, and then the image prompt's own transformer runs. (So does the
+released code, `models/attention.py` and `sample_scripts/sample.py` of Vchitect/VideoBooth at
+d10e06f; no line of it is here.) Dropouts of 0, divisions by 1 and a second copy of the batch that
+never reaches the network are left out: the yardstick is the released code at its best.
 
-Shape suffixes: B batch, T frames, C channels, H/W latent pixels, L tokens of a frame, M tokens of the image prompt, D embedding.
+Shape suffixes: B batch, T frames, C channels, H/W latent pixels, L tokens of a frame, M tokens of
+the image prompt, D embedding.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ KINDS = (
     "feed-forward",
     "temporal attention",
 )
-"""What the time of a step is told by; the rest (samplers, projections, normalisations, residuals, output) is ``other``."""
+"""What the time of a step is told by; the rest (samplers, projections, normalisations, residuals,
+output) is ``other``."""
 
 Scope = Callable[[str], AbstractContextManager[object]]
 """Opens what is counted as one kind of layer."""
@@ -39,7 +42,8 @@ Scope = Callable[[str], AbstractContextManager[object]]
 
 @dataclass
 class Way:
-    """How a pass is computed, and what tells its parts apart: ``scope`` is opened around each layer of the kinds in `KINDS`."""
+    """How a pass is computed, and what tells its parts apart: ``scope`` is opened around each layer
+    of the kinds in `KINDS`."""
 
     removals: Removals = field(default_factory=Removals)
     scope: Scope = lambda kind: nullcontext()
@@ -144,7 +148,8 @@ def apply(layer: Layer, stream: Stream, way: Way) -> None:
 
 
 def _transform(layer: Transformer, streams: list[Stream], goes_on: bool, way: Way) -> None:
-    """The video's transformer, which reads the image prompt before the image prompt's own transformer runs."""
+    """The video's transformer, which reads the image prompt before the image prompt's own
+    transformer runs."""
     block, removals = layer.transformer_blocks[0], way.removals
     video, prompts = streams[0], streams[1:]
     x = layers.to_tokens(layer, video.x, removals)

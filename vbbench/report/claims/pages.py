@@ -1,4 +1,5 @@
-"""The claims written down: claims.json for programs, claims.md for a README, claims.html for people."""
+"""The claims written down: claims.json for programs, claims.md for a README, claims.html for
+people."""
 
 from __future__ import annotations
 
@@ -103,8 +104,8 @@ KINDS = {REPRODUCED: "better", "not reproduced": "worse", UNDECIDED: "same"}
 
 @dataclass(frozen=True)
 class Line:
-    """A metric of a claim as it is shown; `low`, `middle`, `high`, `line` are places on the axis, in %, `line` being where the claim begins
-    to be true."""
+    """A metric of a claim as it is shown; `low`, `middle`, `high`, `line` are places on the axis,
+    in %, `line` being where the claim begins to be true."""
 
     metric: str
     amount: str
@@ -143,7 +144,8 @@ def write_claims(run: RunData, results: Sequence[Result], folder: Path) -> Path:
 
 
 def lines_of(result: Result, reaches: dict[str, float] | None = None) -> list[Line]:
-    """A claim's metrics as they are shown, those that decide first; one line for all where none was measured.
+    """A claim's metrics as they are shown, those that decide first; one line for all where none was
+    measured.
 
     Args:
         reaches: axis -> half its length, in the metric's unit; no places without them.
@@ -202,7 +204,8 @@ def _reaches(results: Sequence[Result]) -> dict[str, float]:
                     finding.null,
                 )
                 longest = max(abs(end) for end in ends if end is not None)
-                # a share from next to nothing may reach far; beyond twice the whole the axis says no more
+                # a share from next to nothing may reach far; beyond twice the whole the axis says
+                # no more
                 longest = min(longest, 2.0) if result.claim.kind == SHARE else longest
                 axis = _axis(result, finding)
                 reaches[axis] = max(reaches.get(axis, 0.0), 1.05 * longest)
@@ -282,7 +285,8 @@ def _markdown(run: RunData, results: Sequence[Result]) -> str:
 
 
 def verdict_cell(result: Result, line: Line, place: int) -> str:
-    """What stands under "verdict" in a table: the claim's own in its first line, and of metrics beside, whether they agree."""
+    """What stands under "verdict" in a table: the claim's own in its first line, and of metrics
+    beside, whether they agree."""
     if place == 0:
         return wording.verdict(result)
     return line.verdict if not line.decides else ""

@@ -1,4 +1,5 @@
-"""The figures of a report, as SVG and PDF: metric against metric, identity against cost, the scale of the references, who beats whom."""
+"""The figures of a report, as SVG and PDF: metric against metric, identity against cost, the scale
+of the references, who beats whom."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ if TYPE_CHECKING:
     from vbbench.report.board_page import Board
     from vbbench.report.tables import Column
 
-# A figure as an SVG element that stands in a page: text stays text, colours are the page's, and it is a third as long as the file.
+# A figure as an SVG element that stands in a page: text stays text, colours are the page's, and it
+# is a third as long as the file.
 
 COLOURS = {
     INK: "var(--fig-ink, currentColor)",
@@ -88,7 +90,8 @@ def inline(figure: Figure, stem: str, title: str, alt: str) -> str:
 
 
 def _strip(element: ElementTree.Element) -> None:
-    """Without what a page does not need: metadata, a style sheet that would be the whole page's, groups of nothing, space."""
+    """Without what a page does not need: metadata, a style sheet that would be the whole page's,
+    groups of nothing, space."""
     element.tag = element.tag.rpartition("}")[2]
     kept: list[ElementTree.Element] = []
     for child in element:
@@ -208,7 +211,8 @@ def matrix(
 def _numbers(
     compared: Mapping[Pair, Comparison], names: Sequence[str], direction: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Differences, NaN where there is none; +1 where the row is clearly better, -1 clearly worse."""
+    """Differences, NaN where there is none; +1 where the row is clearly better, -1 clearly
+    worse."""
     means_RC = np.full((len(names), len(names)), np.nan)
     signs_RC = np.zeros_like(means_RC)
     place = {name: number for number, name in enumerate(names)}
@@ -227,7 +231,8 @@ def _numbers(
 
 
 def _colours(means_RC: np.ndarray, signs_RC: np.ndarray) -> np.ndarray:
-    """(R, C, 3) in 0..1: from pale to full with the size of the difference; white where nothing is told apart."""
+    """(R, C, 3) in 0..1: from pale to full with the size of the difference; white where nothing is
+    told apart."""
     from matplotlib.colors import to_rgb
 
     known_RC = np.abs(np.nan_to_num(means_RC))
@@ -286,7 +291,8 @@ class DrawnFigure(NamedTuple):
     Attributes:
         svg: its file in the folder; a PDF of the same name lies beside it.
         alt: what it shows, in words.
-        inline: the same as an SVG element that takes a page's colours (see `figure_inline`); empty where a page shows it otherwise.
+        inline: the same as an SVG element that takes a page's colours (see `figure_inline`); empty
+            where a page shows it otherwise.
         wide: whether it needs the whole width of a page.
     """
 
@@ -307,10 +313,12 @@ class _Drawn(NamedTuple):
 
 
 def write_figures(run: RunData, board: Board, folder: Path) -> list[DrawnFigure]:
-    """Write all figures that the run has something for; files of an earlier report are removed. The same run gives the same bytes.
+    """Write all figures that the run has something for; files of an earlier report are removed. The
+    same run gives the same bytes.
 
     Args:
-        folder: made if it is not there; figures of an earlier report are removed, which are told by their names.
+        folder: made if it is not there; figures of an earlier report are removed, which are told by
+            their names.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.iterdir():

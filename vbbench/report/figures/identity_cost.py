@@ -1,7 +1,8 @@
-"""Identity against cost as a picture: who keeps the subject, and how long a new subject waits for its first clip.
+"""Identity against cost as a picture: who keeps the subject, and how long a new subject waits for
+its first clip.
 
-An SVG of its own, without a drawing library: it takes its colours from the page, light or dark, stays sharp, and equal runs give equal
-bytes.
+An SVG of its own, without a drawing library: it takes its colours from the page, light or dark,
+stays sharp, and equal runs give equal bytes.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ _MARK = 5
 
 @dataclass(frozen=True)
 class Point:
-    """A competitor: seconds to the first clip of a new subject, mean of the metric and its interval."""
+    """A competitor: seconds to the first clip of a new subject, mean of the metric and its
+    interval."""
 
     title: str
     fitted: bool
@@ -74,7 +76,8 @@ class Box:
 
 @dataclass(frozen=True)
 class Label:
-    """A point's name: where it begins (or ends, ``anchor`` "end"), and where a thin line leads from it, if it is not beside the point."""
+    """A point's name: where it begins (or ends, ``anchor`` "end"), and where a thin line leads from
+    it, if it is not beside the point."""
 
     x: float
     y: float
@@ -116,7 +119,8 @@ def plot_of(table: pd.DataFrame, metric: str | None) -> Plot | None:
 
 
 class Axes:
-    """Where values lie in a picture of ``width`` x ``height`` pixels: seconds on a logarithmic axis, the metric on a plain one."""
+    """Where values lie in a picture of ``width`` x ``height`` pixels: seconds on a logarithmic
+    axis, the metric on a plain one."""
 
     def __init__(self, plot: Plot, width: int) -> None:
         self.width, self.height = width, max(340, 24 * len(plot.points) + 140)
@@ -141,7 +145,8 @@ class Axes:
         return TOP + (self._high - value) / (self._high - self._low) * (self.height - TOP - BOTTOM)
 
     def seconds_ticks(self) -> list[float]:
-        """1, 2 and 5 times powers of ten inside the axis; of more than two decades the powers alone."""
+        """1, 2 and 5 times powers of ten inside the axis; of more than two decades the powers
+        alone."""
         steps = (1, 2, 5) if self._last - self._first <= 2 else (1,)
         tens = range(math.floor(self._first), math.ceil(self._last) + 1)
         return [
@@ -163,9 +168,11 @@ class Axes:
 
 
 def labels_of(plot: Plot, axes: Axes) -> tuple[list[Label], list[Label]]:
-    """A place for every name, so that none lies on another, on a point or on an interval: those of the points, those of the lines.
+    """A place for every name, so that none lies on another, on a point or on an interval: those of
+    the points, those of the lines.
 
-    A line's name stands at one of its ends; a point's beside the point where there is room, else further up or down with a thin line.
+    A line's name stands at one of its ends; a point's beside the point where there is room, else
+    further up or down with a thin line.
     """
     taken = []
     for point in plot.points:

@@ -1,4 +1,5 @@
-"""What figures show of a leaderboard: metric against metric, identity against cost, and every metric on the scale of the references."""
+"""What figures show of a leaderboard: metric against metric, identity against cost, and every
+metric on the scale of the references."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
     from vbbench.report.tables import Column
 
-# Names beside the points of a figure, so that none lies on another, on a point or on an interval; all in points, y upwards.
+# Names beside the points of a figure, so that none lies on another, on a point or on an interval;
+# all in points, y upwards.
 
 SIZE = 7.6  # of the letters, in points
 MARK = 4.0
@@ -36,7 +38,8 @@ MARK = 4.0
 
 @dataclass(frozen=True)
 class Spot:
-    """A point to be named: its place, the ends of its intervals, its name, and whether it is a reference row."""
+    """A point to be named: its place, the ends of its intervals, its name, and whether it is a
+    reference row."""
 
     x: float
     y: float
@@ -60,7 +63,8 @@ def name_points(
     colours: tuple[str, str],
     lines: Sequence[tuple[str, float]] = (),
 ) -> None:
-    """Write every name where there is room; those that stand away from their point are led to it by a thin line.
+    """Write every name where there is room; those that stand away from their point are led to it by
+    a thin line.
 
     Args:
         axes: of their final size and limits.
@@ -109,7 +113,8 @@ def _width(axes: Axes, text: str) -> float:
 
 
 def _places(spot: Spot, width: float, room: Box) -> Iterator[_Place]:
-    """Places, the best first: right or left of the point, just above or below its interval, then further and further away."""
+    """Places, the best first: right or left of the point, just above or below its interval, then
+    further and further away."""
     half = 0.62 * SIZE
     for away in range(0, 150, 3):
         for down in dict.fromkeys((away, -away)):
@@ -230,7 +235,8 @@ def metric_against_metric(marks: Sequence[Mark], x: Column, y: Column) -> Figure
 def metric_against_cost(
     marks: Sequence[Mark], lines: Sequence[tuple[str, float]], y: Column
 ) -> Figure:
-    """Means against the seconds to the first clip of a new subject, on a logarithmic axis; reference rows as lines across."""
+    """Means against the seconds to the first clip of a new subject, on a logarithmic axis;
+    reference rows as lines across."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     figure, axes = _canvas(len(marks))
@@ -347,7 +353,8 @@ def _hollow(kind: str) -> dict[str, Any]:
 def _finish(
     axes: Axes, marks: Sequence[Mark], y_label: str, lines: Sequence[tuple[str, float]] = ()
 ) -> None:
-    """The upright axis' name on top, where it reads level; the legend beside it; names of the points last, when all places are known."""
+    """The upright axis' name on top, where it reads level; the legend beside it; names of the
+    points last, when all places are known."""
     from matplotlib.lines import Line2D
 
     axes.text(-0.07, 1.03, y_label, transform=axes.transAxes, ha="left", va="bottom", fontsize=8.8)

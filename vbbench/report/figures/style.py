@@ -1,7 +1,8 @@
 """The one style of all figures, and how they are written: as SVG and PDF.
 
-Quiet: thin axes on two sides, a pale grid, dark ink on white; two colours that every kind of eyes tells apart (Okabe and Ito 2008), always
-with shapes that differ too. The same figure gives the same bytes: no date, no program, ids from a fixed salt.
+Quiet: thin axes on two sides, a pale grid, dark ink on white; two colours that every kind of eyes
+tells apart (Okabe and Ito 2008), always with shapes that differ too. The same figure gives the same
+bytes: no date, no program, ids from a fixed salt.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ UNSAID: Mapping[
 
 @contextmanager
 def styled(**changes: Any) -> Iterator[None]:
-    """Draws in `STYLE`, and says nothing of letters that the font has not: they are drawn as boxes."""
+    """Draws in `STYLE`, and says nothing of letters that the font has not: they are drawn as
+    boxes."""
     import matplotlib
 
     fonts = logging.getLogger("matplotlib.font_manager")
@@ -91,7 +93,8 @@ def plain_axes(axes: Axes) -> None:
 
 
 def shown_title(title: str, name: str) -> str:
-    """A model's title as a figure shows it: in one line, not too long; its name where the font has not all letters of the title."""
+    """A model's title as a figure shows it: in one line, not too long; its name where the font has
+    not all letters of the title."""
     text = clipped(title, LONGEST)
     return text if _drawable(text) else clipped(name, LONGEST)
 

@@ -1,4 +1,5 @@
-"""The gate's findings as files: JSON for programs, JUnit XML for CI, Markdown for a CI summary, and the page.
+"""The gate's findings as files: JSON for programs, JUnit XML for CI, Markdown for a CI summary, and
+the page.
 
 The same inputs give the same bytes.
 """
@@ -32,7 +33,8 @@ from vbbench.results.run_data import RunData
 
 FORMAT = 1
 MOST_ROWS, MOST_DETAILS, MOST_ITEMS, LONGEST = 80, 40, 5, 300
-"""Of the Markdown: rows of its table, rows told at length (of either sort), items a row, letters a text."""
+"""Of the Markdown: rows of its table, rows told at length (of either sort), items a row, letters a
+text."""
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NOT_TEXT = re.compile(
@@ -42,7 +44,8 @@ _NOT_TEXT = re.compile(
 
 
 def write_outputs(folder: Path, held: Held, old: RunData | None = None) -> Path:
-    """Write gate.json, gate.xml, gate.md and the page with its pictures; what was written there before is replaced.
+    """Write gate.json, gate.xml, gate.md and the page with its pictures; what was written there
+    before is replaced.
 
     Args:
         folder: made if it is not there; other files in it are left alone.
@@ -89,7 +92,8 @@ def write_json(path: Path, held: Held, old: RunData | None = None) -> None:
 
 
 def write_junit(path: Path, rows: list[Row], run: RunData, recording: Recording) -> None:
-    """JUnit XML: a suite a model, a case a metric. Drifted and slower fail, what is missing is an error, what does not count skipped."""
+    """JUnit XML: a suite a model, a case a metric. Drifted and slower fail, what is missing is an
+    error, what does not count skipped."""
     root = ET.Element(
         "testsuites", name=_xml(f"vbbench gate, suite {run.suite.name} {run.suite.version}")
     )
@@ -135,7 +139,8 @@ def _count_cases(element: ET.Element) -> None:
 def write_markdown(
     path: Path, outcome: Outcome, rows: list[Row], run: RunData, recording: Recording, against: Path
 ) -> None:
-    """A summary of at most about 200 lines: the verdict, the table, then what fails and what is missing at length."""
+    """A summary of at most about 200 lines: the verdict, the table, then what fails and what is
+    missing at length."""
     lines = [
         f"## Gate: {headline(outcome)}",
         "",
@@ -219,7 +224,8 @@ def _manifest_facts(run: RunData) -> list[dict[str, Any]]:
 
 
 def _md(text: Any) -> str:
-    """Any text on one line, cut where it is long, so that it can neither break a table nor become a link, picture, mention or markup."""
+    """Any text on one line, cut where it is long, so that it can neither break a table nor become a
+    link, picture, mention or markup."""
     told = _NOT_TEXT.sub(" ", "" if text is None else str(text))
     told = told if len(told) <= LONGEST else f"{told[: LONGEST - 1]}…"
     told = re.sub(r"([\\`*_{}\[\]()#!|~$])", r"\\\1", told)

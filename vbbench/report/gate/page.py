@@ -1,4 +1,5 @@
-"""The gate's page: the verdict, the table, the items that moved most with their videos, and how the verdict came about."""
+"""The gate's page: the verdict, the table, the items that moved most with their videos, and how the
+verdict came about."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ from vbbench.results.gate.hold import Held
 from vbbench.results.gate.scores import Recording
 from vbbench.results.run_data import Clip, Result, RunData
 
-# The items that moved most, as the page shows them: the image prompt, the old and the new video, and each number then and now.
+# The items that moved most, as the page shows them: the image prompt, the old and the new video,
+# and each number then and now.
 
 MOST_CARDS = 24
 """Videos one page holds; the items of further rows stand in gate.json."""
@@ -78,9 +80,11 @@ class Card:
 def cards_of(
     rows: Sequence[Row], run: RunData, recording: Recording, old: RunData | None, media: MediaFolder
 ) -> tuple[list[Card], int]:
-    """The cards of the rows' items, and how many more there would be; writes the pictures as it goes.
+    """The cards of the rows' items, and how many more there would be; writes the pictures as it
+    goes.
 
-    Every row's first item comes before any row's second, so that no row is crowded out; then they are put in order of models.
+    Every row's first item comes before any row's second, so that no row is crowded out; then they
+    are put in order of models.
     """
     found: dict[tuple[str, str], list[tuple[Verdict, Moved]]] = {}
     for turn in zip_longest(
@@ -183,14 +187,16 @@ def _another(result: Result | None, recorded: float, noise: float | None) -> boo
 MOST_ROWS = 300
 """Rows of either table; further ones stand in gate.json."""
 WIDEST = 8.0
-"""Tolerances to either side that the axes of changes reach at most; what lies further out stands at their end."""
+"""Tolerances to either side that the axes of changes reach at most; what lies further out stands at
+their end."""
 _FACTS = {"when": "created"}
 """What recordings and manifests call differently."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """Places on a row's axis in percent, the old value in the middle; `beyond` where the new one lies off its end."""
+    """Places on a row's axis in percent, the old value in the middle; `beyond` where the new one
+    lies off its end."""
 
     tolerance: float
     mark: float
@@ -201,7 +207,8 @@ class Axis:
 
 @dataclass(frozen=True)
 class Fact:
-    """A fact of the recording and of the runs, in words; `differs` where both recording and run tell it, and not alike."""
+    """A fact of the recording and of the runs, in words; `differs` where both recording and run
+    tell it, and not alike."""
 
     name: str
     texts: tuple[str, ...]
@@ -209,7 +216,8 @@ class Fact:
 
 
 def write_page(folder: Path, held: Held, old: RunData | None = None) -> Path:
-    """Write index.html, its pictures, style and script; see `vbbench.report.gate.outputs.write_outputs`."""
+    """Write index.html, its pictures, style and script; see
+    `vbbench.report.gate.outputs.write_outputs`."""
     outcome, run, recording = held.outcome, held.run, held.recording
     folder.mkdir(parents=True, exist_ok=True)
     media = MediaFolder(folder)
@@ -290,7 +298,8 @@ def _axis(found: tuple[float, float | None, float | None], reach: float) -> Axis
 
 
 def facts_of(run: RunData, recording: Recording, old: RunData | None) -> list[Fact]:
-    """Recording, run and, where there is one, old run beside each other: what is told of them, and of the machines they ran on."""
+    """Recording, run and, where there is one, old run beside each other: what is told of them, and
+    of the machines they ran on."""
     recorded = {_FACTS.get(key, key): value for key, value in recording.facts.items()}
     told = [recorded, run.manifests[0], *([old.manifests[0]] if old else [])]
     names = list(dict.fromkeys([*recorded, "created", "commit", "vbbench", "command"]))

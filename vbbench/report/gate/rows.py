@@ -25,7 +25,8 @@ _MEANINGS = {
 
 @dataclass(frozen=True)
 class Row:
-    """A verdict as people read it; texts are empty where there is nothing to tell. `arrow` says which way is better, if either is."""
+    """A verdict as people read it; texts are empty where there is nothing to tell. `arrow` says
+    which way is better, if either is."""
 
     verdict: Verdict
     model: str
@@ -52,7 +53,8 @@ def rows_of(outcome: Outcome, recording: Recording) -> list[Row]:
 
 
 def headline(outcome: Outcome) -> str:
-    """``drifted``, ``drifted and slower``, ``not measured``, ``same or better`` ...: the verdict on the whole run."""
+    """``drifted``, ``drifted and slower``, ``not measured``, ``same or better`` ...: the verdict on
+    the whole run."""
     found = {verdict.kind for verdict in outcome.verdicts if verdict.counts}
     if not found:
         return "nothing compared"
@@ -116,7 +118,8 @@ def signed(value: float) -> str:
 
 
 def fine(value: float | None) -> str:
-    """A small number, rounded at its first digit: ``0.000273`` -> ``0.0003``; at most nine decimals."""
+    """A small number, rounded at its first digit: ``0.000273`` -> ``0.0003``; at most nine
+    decimals."""
     if value is None:
         return ""
     return formatting.number(
@@ -130,7 +133,8 @@ def exact(value: float) -> str:
 
 
 def numbers_in_words(row: Row) -> str:
-    """Then, now, change and what it was held against, as one line; empty where nothing was compared."""
+    """Then, now, change and what it was held against, as one line; empty where nothing was
+    compared."""
     if not row.old:
         return ""
     change = f"change {row.change}" + (f" [{row.interval}]" if row.interval else "")

@@ -90,7 +90,8 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def svg_of(figure: Figure) -> str:
-    """Without date and program, so that the same numbers give the same bytes; transparent, and written with the page's own colour."""
+    """Without date and program, so that the same numbers give the same bytes; transparent, and
+    written with the page's own colour."""
     out = io.StringIO()
     figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     shorter = re.sub(

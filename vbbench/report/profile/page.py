@@ -26,7 +26,8 @@ _STYLE, _SCRIPT = '<link rel="stylesheet" href="report.css">', '<script src="rep
 
 
 def claim_folder(folder: Path) -> None:
-    """Make the folder, and prove that a profile may be written there: it is new, empty, or an earlier profile's.
+    """Make the folder, and prove that a profile may be written there: it is new, empty, or an
+    earlier profile's.
 
     Raises:
         UsageError: it holds something else, or cannot be written.
@@ -50,7 +51,8 @@ def claim_folder(folder: Path) -> None:
 
 @contextmanager
 def claimed_folder(folder: Path) -> Iterator[None]:
-    """`claim_folder`; if what follows fails, the folders that were made for it go again, if nothing is in them.
+    """`claim_folder`; if what follows fails, the folders that were made for it go again, if nothing
+    is in them.
 
     Raises:
         UsageError: see `claim_folder`.
@@ -75,7 +77,8 @@ def _is_profile(path: Path) -> bool:
 
 
 def write_profile(record: Record, folder: Path) -> Path:
-    """Write everything; what an earlier profile left of drawings goes, and no number that is none gets into it.
+    """Write everything; what an earlier profile left of drawings goes, and no number that is none
+    gets into it.
 
     Returns:
         The page's path.

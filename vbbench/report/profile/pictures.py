@@ -1,4 +1,5 @@
-"""Pictures of any profile: latency and memory against frames and size, bars of where time goes, and the roofline."""
+"""Pictures of any profile: latency and memory against frames and size, bars of where time goes, and
+the roofline."""
 
 from __future__ import annotations
 

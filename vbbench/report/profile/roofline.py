@@ -1,4 +1,5 @@
-"""The roofline: what a computation reaches, under what the device could do (Williams, Waterman and Patterson 2009)."""
+"""The roofline: what a computation reaches, under what the device could do (Williams, Waterman and
+Patterson 2009)."""
 
 from __future__ import annotations
 
@@ -128,18 +129,21 @@ def _rate(per_second: float) -> str:
     )
 
 
-# Pictures of where time goes: the variants of a case as bars, divided by kind of work where that was measured.
+# Pictures of where time goes: the variants of a case as bars, divided by kind of work where that
+# was measured.
 
 PARTS = ("seconds_by_kind", "seconds_by_part")
 """Facts that divide a row's time."""
 RATIO = "ratio_released"
 LEGEND_COLUMNS = 5
 BARS_WIDTH, BAR, LEFT, TOP, BOTTOM = 8.6, 0.24, 2.3, 0.4, 0.5
-"""Inches: the figure's width, a bar with its gap, the room for names, for the title and for the axis."""
+"""Inches: the figure's width, a bar with its gap, the room for names, for the title and for the
+axis."""
 
 
 def ladder(section: Section, rows: Sequence[Row]) -> Picture | None:
-    """A bar a variant of the first case that has ratios to the released formulation; None where none has."""
+    """A bar a variant of the first case that has ratios to the released formulation; None where
+    none has."""
     case = next((row.case for row in rows if RATIO in row.facts), None)
     shown = [row for row in rows if row.case == case]
     if case is None or len(shown) < 2:

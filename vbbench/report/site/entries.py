@@ -1,4 +1,5 @@
-"""What the site's page shows of one result, and the small things that every kind of result needs for it."""
+"""What the site's page shows of one result, and the small things that every kind of result needs
+for it."""
 
 from __future__ import annotations
 
@@ -139,7 +140,8 @@ def made_words(created: object, environment: object = None, commit: object = Non
 
 
 def notes_entry(root: Path, path: Path) -> Entry:
-    """A folder that tells its story in words alone: the heading and the first paragraph of its README.md."""
+    """A folder that tells its story in words alone: the heading and the first paragraph of its
+    README.md."""
     blocks = [" ".join(block.split()) for block in re.split(r"\n\s*\n", path.read_text("utf-8"))]
     title = next(
         (block.lstrip("# ") for block in blocks if block.startswith("#")), path.parent.name

@@ -1,6 +1,8 @@
-"""One small page over everything that a folder publishes: leaderboards, claims, metric validity, gate, profiles.
+"""One small page over everything that a folder publishes: leaderboards, claims, metric validity,
+gate, profiles.
 
-Every figure is read from the JSON that the results came with; nothing is typed in. The same folder gives the same bytes.
+Every figure is read from the JSON that the results came with; nothing is typed in. The same folder
+gives the same bytes.
 """
 
 from __future__ import annotations
@@ -130,7 +132,8 @@ def _board(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str], primary: s
 
 
 def _score(row: Mapping[str, Any], metric: str) -> Cell:
-    """A mean, its interval, and a bar for where it lies between floor and ceiling, as far as the results say."""
+    """A mean, its interval, and a bar for where it lies between floor and ceiling, as far as the
+    results say."""
     scaled = row.get(f"{metric}.scaled")
     share = None if scaled is None else round(100 * min(max(scaled, 0), 1), 1)
     interval = formatting.interval(row.get(f"{metric}.low"), row.get(f"{metric}.high"), 3)
@@ -342,7 +345,8 @@ class Section:
 
     @property
     def figure(self) -> Figure | None:
-        """What the section comes to: the first figure, over all entries that have one of its kind where it is so many of so many."""
+        """What the section comes to: the first figure, over all entries that have one of its kind
+        where it is so many of so many."""
         first = [entry.figures[0] for entry in self.entries if entry.figures]
         if not first:
             return None
@@ -401,7 +405,8 @@ def write_site(folder: Path | str, recordings: Sequence[Path] = ()) -> Path:
     """Write index.html of a folder of results.
 
     Args:
-        folder: holds what `vbbench report`, `claims`, `metrics --validate`, `gate` and `profile` wrote, in folders of its own each.
+        folder: holds what `vbbench report`, `claims`, `metrics --validate`, `gate` and `profile`
+            wrote, in folders of its own each.
         recordings: recorded scores that belong to the gate, as `vbbench gate record` writes them.
     Returns:
         The page's path.
@@ -436,7 +441,8 @@ def site_html(root: Path, recordings: Sequence[Path] = ()) -> str:
 
 
 def sections_of(root: Path, recordings: Sequence[Path] = ()) -> tuple[Section, ...]:
-    """What there is to show, in the order of `KINDS`; kinds of which there is nothing are left out."""
+    """What there is to show, in the order of `KINDS`; kinds of which there is nothing are left
+    out."""
     found = [(name, *words, tuple(_entries(root, name))) for name, *words in KINDS]
     notes = _notes_alone(root)
     sections = []
@@ -451,7 +457,8 @@ def sections_of(root: Path, recordings: Sequence[Path] = ()) -> tuple[Section, .
 
 
 def _entries(root: Path, name: str) -> Iterator[Entry]:
-    """Entries of the files of that name, those of the outer folders before those of folders in them."""
+    """Entries of the files of that name, those of the outer folders before those of folders in
+    them."""
     paths = [
         path
         for path in root.rglob(name)
@@ -476,7 +483,8 @@ def _read(reader: Reader, root: Path, path: Path) -> Entry:
 
 
 def _notes_alone(root: Path) -> list[tuple[str, Entry]]:
-    """Folders that hold a README.md and no result, with the section they belong to: that of their own name, else the notes."""
+    """Folders that hold a README.md and no result, with the section they belong to: that of their
+    own name, else the notes."""
     keys = {key for _, key, *_ in KINDS}
     found = []
     for path in sorted(root.glob(f"*/{site_entries.NOTES}")):

@@ -1,4 +1,5 @@
-"""A validation's folder: README.md, validity.csv, validity.json and the pictures. Equal numbers give equal bytes; nothing is dated."""
+"""A validation's folder: README.md, validity.csv, validity.json and the pictures. Equal numbers
+give equal bytes; nothing is dated."""
 
 from __future__ import annotations
 
@@ -29,14 +30,16 @@ if TYPE_CHECKING:
     from vbbench.metrics.validation.damage import Damage
     from vbbench.metrics.validation.validity import Validation
 
-# Pictures of a validation: a heat map of correlations, scores against levels, and one clip at every level of every damage.
+# Pictures of a validation: a heat map of correlations, scores against levels, and one clip at every
+# level of every damage.
 
 INK, GREY, PALE = "#222222", "#8a8a8a", "#dddddd"
 FALLS, RISES = "#2b6ca3", "#d9822b"
 """Blue and orange: told apart by every kind of eyes, and in print."""
 FREE_TINT = 0.25
 GAP = 0.3
-"""Between the metrics that hold a video against its prompts and those that look at time, in columns."""
+"""Between the metrics that hold a video against its prompts and those that look at time, in
+columns."""
 LINES: Mapping[str, tuple[str, str]] = {  # metric -> colour (Okabe and Ito 2008), marker
     "clip-text": ("#0072b2", "o"),
     "clip-image": ("#e69f00", "s"),
@@ -173,7 +176,8 @@ def _legend(figure: Figure, left: float, height: float) -> None:
 
 
 def curves(findings: Findings) -> Figure:
-    """A panel a damage: mean scores against the level; motion, whose numbers have no upper end, on its own scale below."""
+    """A panel a damage: mean scores against the level; motion, whose numbers have no upper end, on
+    its own scale below."""
     damages = findings.validation.damages
     columns = 5
     rows = -(-(len(damages) + 1) // columns)
@@ -326,7 +330,8 @@ def write_validation(folder: Path, validation: Validation) -> Findings:
 
 
 def write_csv(path: Path, findings: Findings) -> None:
-    """A row a metric, damage and level: mean score; change from the real clips in the metric's better direction, and its interval."""
+    """A row a metric, damage and level: mean score; change from the real clips in the metric's
+    better direction, and its interval."""
     specs = {spec.name: spec.id for spec in findings.validation.specs}
     units = {damage.name: damage.unit for damage in findings.validation.damages}
     with path.open("w", encoding="utf-8", newline="") as file:

@@ -163,7 +163,8 @@ def damage_table(findings: Findings) -> str:
 
 
 def _folded(findings: Findings, cells: Sequence[Cell]) -> str:
-    """Names of metrics; all of those that tell the same, where there are several, in one word. In brackets, where it is seen from."""
+    """Names of metrics; all of those that tell the same, where there are several, in one word. In
+    brackets, where it is seen from."""
     left = {cell.metric: cell for cell in cells}
     told = []
     for metric in list(left):

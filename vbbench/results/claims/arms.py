@@ -33,9 +33,12 @@ class Arms:
         values: recipe -> (I, S).
         items: the I items' ids.
         individuals: whom each of them is of.
-        seeds: numbers of the S trainings; empty where no recipe has trained weights of its own (S is 1 then).
-        lost: model -> number of its items without a value; an item that one model lacks is left out of all.
-        unused: models that were measured and not compared, because another recipe lacks a training of that number.
+        seeds: numbers of the S trainings; empty where no recipe has trained weights of its own (S
+            is 1 then).
+        lost: model -> number of its items without a value; an item that one model lacks is left out
+            of all.
+        unused: models that were measured and not compared, because another recipe lacks a training
+            of that number.
     """
 
     values: Mapping[str, np.ndarray]
@@ -64,9 +67,10 @@ class Lack:
 def gather(run: RunData, recipes: Sequence[str], metric: str) -> Arms | Lack:
     """The values of recipes by one metric, as far as all of them have it.
 
-    A training of one recipe is compared with the training of the same number of another: they have the numbers of their random draws and
-    the order of their data in common, and which goes with which makes no difference to the mean. A recipe without trained weights of its
-    own stands beside each training of the others as it is.
+    A training of one recipe is compared with the training of the same number of another: they have
+    the numbers of their random draws and the order of their data in common, and which goes with
+    which makes no difference to the mean. A recipe without trained weights of its own stands beside
+    each training of the others as it is.
 
     Args:
         metric: name of one of the run's metrics, or `FIRST_CLIP`.
@@ -130,7 +134,8 @@ def values_of(run: RunData, model: str, metric: str) -> dict[str, float]:
 
 
 def _by_training(run: RunData, recipe: str, metric: str) -> dict[int | None, str]:
-    """Number of the training -> model, of the recipe's models that have any value; where any has a number, only those with one."""
+    """Number of the training -> model, of the recipe's models that have any value; where any has a
+    number, only those with one."""
     found: dict[int | None, str] = {}
     for model in run.models:
         if model.recipe == recipe and values_of(run, model.name, metric):
@@ -138,17 +143,24 @@ def _by_training(run: RunData, recipe: str, metric: str) -> dict[int | None, str
     return {seed: name for seed, name in found.items() if seed is not None} or found
 
 
-# Means over individuals and trainings: both are samples, and a claim about a method is about all individuals and all trainings.
+# Means over individuals and trainings: both are samples, and a claim about a method is about all
+# individuals and all trainings.
 #
 # I items, S trainings, G individuals.
 #
-# The interval over individuals comes from `vbbench.results.clustered`, of the values averaged over the trainings. Each of its sides is then
-# widened by what the trainings add: sides are squared, summed, and the root taken, the trainings' own side being Student's t with S - 1
-# degrees of freedom times their standard error. Without spread between trainings beyond chance the interval is the individuals' alone.
+# The interval over individuals comes from `vbbench.results.clustered`, of the values averaged over
+# the trainings. Each of its sides is then
+# widened by what the trainings add: sides are squared, summed, and the root taken, the trainings'
+# own side being Student's t with S - 1
+# degrees of freedom times their standard error. Without spread between trainings beyond chance the
+# interval is the individuals' alone.
 #
-# Why not Satterthwaite's approximate degrees of freedom, the usual choice: with 2 or 3 trainings that differ much, its 95 % intervals hold
-# the truth in as few as 88 % (2 trainings) or 92.5 % (3) of samples. How often this one does, counted with 45 individuals (4,000 samples
-# each; the standard deviation between trainings given in that of individuals; noise of 0.5 in each cell):
+# Why not Satterthwaite's approximate degrees of freedom, the usual choice: with 2 or 3 trainings
+# that differ much, its 95 % intervals hold
+# the truth in as few as 88 % (2 trainings) or 92.5 % (3) of samples. How often this one does,
+# counted with 45 individuals (4,000 samples
+# each; the standard deviation between trainings given in that of individuals; noise of 0.5 in each
+# cell):
 #
 # | trainings | 0    | 0.1  | 0.2  | 0.5  | 1    |
 # |----------:|-----:|-----:|-----:|-----:|-----:|
@@ -156,7 +168,8 @@ def _by_training(run: RunData, recipe: str, metric: str) -> dict[int | None, str
 # |         3 | 96.4 | 97.2 | 97.2 | 96.5 | 95.7 |
 # |         5 | 95.9 | 95.8 | 96.5 | 96.0 | 95.6 |
 #
-# `tests/report/claims/coverage.py` prints the table. The price is width: with 3 trainings that differ by half as much as individuals do
+# `tests/report/claims/coverage.py` prints the table. The price is width: with 3 trainings that
+# differ by half as much as individuals do
 # it is about four times as wide as the individuals' alone, which is what three trainings know.
 
 SMALLEST_P = 1e-12
@@ -170,7 +183,8 @@ class CrossedMean:
         over_individuals: one series, the values averaged over the trainings.
         items: I.
         trainings: S.
-        training_error: standard error that the choice of trainings adds; 0 with one training, of which nothing can be said.
+        training_error: standard error that the choice of trainings adds; 0 with one training, of
+            which nothing can be said.
     """
 
     over_individuals: ClusteredMeans
@@ -196,7 +210,8 @@ class CrossedMean:
         return float(tidy(ends[0])), float(tidy(ends[1]))
 
     def p_value(self, null: float = 0.0) -> float:
-        """Two-sided p value against `null`: what the confidence leaves out of the interval that just reaches it."""
+        """Two-sided p value against `null`: what the confidence leaves out of the interval that
+        just reaches it."""
         if self.training_error == 0:
             return float(self.over_individuals.p_values(null)[0])
         if self._holds(null, 0.0):
@@ -227,14 +242,17 @@ def crossed_mean(values_IS: np.ndarray, individuals: Sequence[str]) -> CrossedMe
         values_IS: finite, at least one training; the trainings may be in any order.
         individuals: whom each of the I items is of; at least 2 different ones.
     Returns:
-        The mean. The trainings' variance is that of their means, less what their interaction with the individuals brings into it
-        (the two-way random-effects estimate where every individual has as many items), and not below 0.
+        The mean. The trainings' variance is that of their means, less what their interaction with
+        the individuals brings into it (the two-way random-effects estimate where every individual
+        has as many items), and not below 0.
     Raises:
         ValueError: fewer than 2 individuals.
     Source:
-        Two-way random effects: Searle, Casella and McCulloch 1992, "Variance Components", chapter 4. Squares of the sides of separate
-        intervals are added after Howe 1974, "Approximate Confidence Limits on the Mean of X + Y Where X and Y Are Two Tabled
-        Independent Random Variables", and Zou and Donner 2008, "Construction of Confidence Limits About Effect Measures".
+        Two-way random effects: Searle, Casella and McCulloch 1992, "Variance Components", chapter
+        4. Squares of the sides of separate intervals are added after Howe 1974, "Approximate
+        Confidence Limits on the Mean of X + Y Where X and Y Are Two Tabled Independent Random
+        Variables", and Zou and Donner 2008, "Construction of Confidence Limits About Effect
+        Measures".
     """
     mean_I1 = values_IS.mean(axis=1, keepdims=True)
     over_individuals = clustered_means(*by_cluster(mean_I1, individuals))

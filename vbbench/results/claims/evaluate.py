@@ -1,7 +1,9 @@
-"""Claims held against scores: a difference (or a share) with its interval, and what it says of the claim.
+"""Claims held against scores: a difference (or a share) with its interval, and what it says of the
+claim.
 
-Every interval is for itself, at 95 %. Of some 30 of them one or two may miss the truth by chance; Holm's corrected p value, over all
-metrics of all claims, stands beside for those who ask whether any such difference is there at all.
+Every interval is for itself, at 95 %. Of some 30 of them one or two may miss the truth by chance;
+Holm's corrected p value, over all metrics of all claims, stands beside for those who ask whether
+any such difference is there at all.
 """
 
 from __future__ import annotations
@@ -17,14 +19,16 @@ from vbbench.results.comparisons import holm
 from vbbench.results.run_data import RunData
 from vbbench.results.statistics import FEWEST_CLUSTERS, Estimate
 
-# How much of what one arm learned another learned too: a ratio of two gains over the same floor, with an interval after Fieller.
+# How much of what one arm learned another learned too: a ratio of two gains over the same floor,
+# with an interval after Fieller.
 
 FARTHEST = 1e6
 
 
 @dataclass(frozen=True)
 class Share:
-    """A share (1 is all, 0 nothing, more and less are possible) with its interval; `lack` says why there is none."""
+    """A share (1 is all, 0 nothing, more and less are possible) with its interval; `lack` says why
+    there is none."""
 
     estimate: Estimate
     p: float | None
@@ -34,11 +38,13 @@ class Share:
 def learned_share(arms: Arms, whole: str, part: str, floor: str, null: float) -> Share:
     """(part - floor) / (whole - floor), of means over items and trainings.
 
-    A share r is in the interval where part - floor - r (whole - floor) is not told apart from 0, over individuals and trainings
-    together. So nothing need be known of how the two gains vary with each other, and an unclear whole is never divided by.
+    A share r is in the interval where part - floor - r (whole - floor) is not told apart from 0,
+    over individuals and trainings together. So nothing need be known of how the two gains vary with
+    each other, and an unclear whole is never divided by.
 
     Args:
-        arms: scores of the three recipes by one metric of which more is better; at least as many individuals as an interval takes.
+        arms: scores of the three recipes by one metric of which more is better; at least as many
+            individuals as an interval takes.
         null: share that p is against, two-sided.
     Source:
         Fieller 1954, "Some Problems in Interval Estimation".
@@ -90,7 +96,8 @@ REPRODUCED, NOT_REPRODUCED, UNDECIDED, NOT_MEASURED = (
     "not measured",
 )
 FIRST_RULE = (NOT_MEASURED, NOT_REPRODUCED, UNDECIDED, REPRODUCED)
-"""A claim has the first of these verdicts that one of its metrics has: it is reproduced where it is by all of them."""
+"""A claim has the first of these verdicts that one of its metrics has: it is reproduced where it is
+by all of them."""
 ENOUGH_TRAININGS = 3
 
 
@@ -99,11 +106,14 @@ class Finding:
     """A claim by one metric.
 
     Attributes:
-        estimate: better - worse in the metric's unit, or the share learned, with its 95 % interval; None where nothing was measured.
+        estimate: better - worse in the metric's unit, or the share learned, with its 95 % interval;
+            None where nothing was measured.
         direction: +1 where the claim says that the estimate is above `null`, -1 where below.
         null: where the claim begins to be true: 0, the margin, or the share.
-        seeds: numbers of the trainings compared; empty where none of the recipes has trained weights of its own.
-        p, corrected: two-sided against `null`: alone, and after Holm's correction; None without interval, and for metrics told beside.
+        seeds: numbers of the trainings compared; empty where none of the recipes has trained
+            weights of its own.
+        p, corrected: two-sided against `null`: alone, and after Holm's correction; None without
+            interval, and for metrics told beside.
         lost: model -> number of items without a value.
         unused: models left out, for want of the same training of another recipe.
         lack: why nothing was measured; or why there is no interval.
@@ -124,7 +134,8 @@ class Finding:
 
     @property
     def verdict(self) -> str:
-        """*reproduced*: the whole interval is on the claimed side; *not reproduced*: all of it is on the other; else *undecided*."""
+        """*reproduced*: the whole interval is on the claimed side; *not reproduced*: all of it is
+        on the other; else *undecided*."""
         if self.estimate is None:
             return NOT_MEASURED
         if self.estimate.low is None or self.estimate.high is None:
@@ -160,7 +171,8 @@ class Result:
 
     @property
     def established(self) -> bool:
-        """Whether there is a verdict that holds of more than one training, or that trainings have no part in."""
+        """Whether there is a verdict that holds of more than one training, or that trainings have
+        no part in."""
         return self.verdict in (REPRODUCED, NOT_REPRODUCED) and not self.one_training
 
     @property

@@ -1,8 +1,9 @@
 """What the VideoBooth paper claims, one record a claim. A further claim is a further record.
 
-The numbers are the paper's (Jiang et al., "VideoBooth: Diffusion-based Video Generation with Image Prompts", CVPR 2024, arXiv
-2312.00777), times 100. Its CLIP backbone is not stated and its Table 2 comes from a subset, so its orderings are put to the test, never
-its digits, and the two tables are not mixed.
+The numbers are the paper's (Jiang et al., "VideoBooth: Diffusion-based Video Generation with Image
+Prompts", CVPR 2024, arXiv 2312.00777), times 100. Its CLIP backbone is not stated and its Table 2
+comes from a subset, so its orderings are put to the test, never its digits, and the two tables are
+not mixed.
 """
 
 from __future__ import annotations
@@ -25,13 +26,16 @@ TABLE_2: Published = {
     "videobooth-joint": {"clip-image": 75.8254, "dino": 67.4201},
     "videobooth-short": {"clip-image": 76.1631, "dino": 69.7374},
 }
-"""The same of the ablations, which here have equal steps and batch; the full VideoBooth, trained longer, is not one of them."""
+"""The same of the ablations, which here have equal steps and batch; the full VideoBooth, trained
+longer, is not one of them."""
 IMAGE = ("dino", "clip-image")
 """The paper's measures of image alignment."""
 TRUTH = ("true-identity",)
-"""What the miniature world knows and the paper could not measure: told beside, and no part of a verdict."""
+"""What the miniature world knows and the paper could not measure: told beside, and no part of a
+verdict."""
 FIRST_CLIP = "first-clip"
-"""Seconds from an image prompt to its first clip: fitting to the subject, if the model does that, and sampling. Lower is better."""
+"""Seconds from an image prompt to its first clip: fitting to the subject, if the model does that,
+and sampling. Lower is better."""
 ORDER, SHARE = "order", "share"
 
 
@@ -48,9 +52,11 @@ class Claim:
         beside: further metrics that are told, and no part of the verdict.
         published: the table that holds both recipes' numbers; None where the paper gives none.
         margin: the claim allows ``better`` to be worse by this much, in the metrics' unit.
-        kind: `ORDER`; or `SHARE`: of what ``better`` gained over ``floor``, ``worse`` gained less than ``share``.
+        kind: `ORDER`; or `SHARE`: of what ``better`` gained over ``floor``, ``worse`` gained less
+            than ``share``.
         floor: of a `SHARE`, the recipe that has learned nothing of it.
-        of_training: it is about how a model is trained, so one training of each cannot establish it.
+        of_training: it is about how a model is trained, so one training of each cannot establish
+            it.
         note: what else must be known to read it.
     """
 

@@ -1,8 +1,10 @@
-"""Stored scores: all that claims need of a run, small enough to publish. A table, `scores.csv`, and what its numbers are, `scores.json`.
+"""Stored scores: all that claims need of a run, small enough to publish. A table, `scores.csv`, and
+what its numbers are, `scores.json`.
 
-The table has a row for each model and item: model, recipe, training_seed, item_id, subject_id, class; status (done, failed, missing);
-fit_seconds and fit_memory_mb of the item's subject, sample_seconds and peak_memory_mb of the clip; a column for each metric, empty where
-there is no value; and reason: why there is no clip, or, as JSON, why metrics have no value.
+The table has a row for each model and item: model, recipe, training_seed, item_id, subject_id,
+class; status (done, failed, missing); fit_seconds and fit_memory_mb of the item's subject,
+sample_seconds and peak_memory_mb of the clip; a column for each metric, empty where there is no
+value; and reason: why there is no clip, or, as JSON, why metrics have no value.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ IDENTITY = ("model", "recipe", "training_seed", "item_id", "subject_id", "class"
 COSTS = ("fit_seconds", "fit_memory_mb", "sample_seconds", "peak_memory_mb")
 STATUSES = ("done", "failed", "missing")
 OF_RUN = ("vbbench", "commit", "created", "environment")
-"""What is kept of a run's manifest; its command names folders of the machine, which are nobody's business."""
+"""What is kept of a run's manifest; its command names folders of the machine, which are nobody's
+business."""
 _Row = Mapping[str, str]
 
 
@@ -71,7 +74,8 @@ def read_scores(path: Path | str) -> RunData:
     """Stored scores as a run without videos, texts or pictures.
 
     Raises:
-        RunFolderError: the table or the record beside it is missing, damaged, changed, or of another version of vbbench.
+        RunFolderError: the table or the record beside it is missing, damaged, changed, or of
+            another version of vbbench.
     """
     table = Path(path)
     record = read_json(table.with_suffix(".json"))

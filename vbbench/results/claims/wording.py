@@ -37,7 +37,8 @@ def title(metric: str) -> str:
 
 
 def amount(claim: Claim, finding: Finding) -> str:
-    """``+0.031 (+0.012 to +0.050)``: the difference, or the share learned, with its interval; a dash where there is none."""
+    """``+0.031 (+0.012 to +0.050)``: the difference, or the share learned, with its interval; a
+    dash where there is none."""
     estimate = finding.estimate
     if estimate is None or estimate.mean is None:
         return formatting.NOTHING
@@ -65,8 +66,8 @@ def verdict(result: Result) -> str:
 
 
 def sentence(result: Result) -> str:
-    """``Coarse-to-fine keeps the subject better than coarse only: DINO +0.031 (+0.012 to +0.050) over 45 individuals and 3 trainings:
-    reproduced.``"""
+    """``Coarse-to-fine keeps the subject better than coarse only: DINO +0.031 (+0.012 to +0.050)
+    over 45 individuals and 3 trainings: reproduced.``"""
     measured = [finding for finding in result.findings if finding.estimate is not None]
     if not measured:
         return f"{result.claim.says}: not measured, {result.findings[0].lack}."

@@ -1,12 +1,16 @@
-"""A run held against a recording: one verdict a model and metric, from paired items and measured noise.
+"""A run held against a recording: one verdict a model and metric, from paired items and measured
+noise.
 
-The same code on the same items gives the same numbers up to noise, so that every item is its own yardstick. In order:
+The same code on the same items gives the same numbers up to noise, so that every item is its own
+yardstick. In order:
 
 - an item, model or metric that was recorded has no number now: *not measured*;
 - another suite or metric spec: *not comparable*;
-- no item moved further than noise explains, and that noise could not hide a change of the tolerance's size: *same*;
+- no item moved further than noise explains, and that noise could not hide a change of the
+tolerance's size: *same*;
 - items moved, and the mean by no more than the tolerance, as two one-sided tests show: *same*;
-- the interval of the mean's change lies clear of zero, on the better side, and the row is no reference and not motion: *better*;
+- the interval of the mean's change lies clear of zero, on the better side, and the row is no
+reference and not motion: *better*;
 - items moved, and nothing shows that it does not matter: *drifted*.
 """
 
@@ -26,9 +30,11 @@ from vbbench.results.run_data import RunData
 from vbbench.results.statistics import EQUIVALENT, Estimate, equivalence, mean_with_interval
 
 NOISE_FACTOR = 3.0
-"""An item has moved where its change is above this many times the largest change ever seen between reruns of the same code."""
+"""An item has moved where its change is above this many times the largest change ever seen between
+reruns of the same code."""
 LEAST_NOISE = 1e-6
-"""Change of one item that is called noise even where reruns gave the very same bits: the last digits of float32."""
+"""Change of one item that is called noise even where reruns gave the very same bits: the last
+digits of float32."""
 SHOWN_ITEMS = 5
 UNCLEAR = "the mean's change is not clear of zero, nor shown to be small"
 
@@ -89,8 +95,8 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Outcome:
-    """All rows, and the exit code that follows from them: 1 where something drifted, else 3 where something was not measured or not
-    comparable, else 0."""
+    """All rows, and the exit code that follows from them: 1 where something drifted, else 3 where
+    something was not measured or not comparable, else 0."""
 
     verdicts: tuple[Verdict, ...]
 
@@ -211,7 +217,8 @@ def _compared(
     better: int,
     can_improve: bool,
 ) -> Verdict:
-    """All items have both numbers. A reference row cannot improve: where it moves, the ruler has."""
+    """All items have both numbers. A reference row cannot improve: where it moves, the ruler
+    has."""
     differences = [new[item] - old[item] for item in old]
     individuals = [recording.subject_of[item] for item in old]
     change = mean_with_interval(differences, individuals)
@@ -306,14 +313,16 @@ def _cost_verdicts(
 
 
 def _relative_seconds(cost: Cost) -> float | None:
-    """Seconds a clip, in those of a machine on which the reference workload takes its usual time."""
+    """Seconds a clip, in those of a machine on which the reference workload takes its usual
+    time."""
     if cost.sample_seconds is None or not cost.slowness:
         return None
     return cost.sample_seconds / cost.slowness
 
 
 def _memory_as_then(then: Cost, now: Cost) -> float | None:
-    """The peak in MB, as it would be in a process that was as large as the recorded one before the first job."""
+    """The peak in MB, as it would be in a process that was as large as the recorded one before the
+    first job."""
     if now.peak_memory_mb is None or now.resident_mb is None or then.resident_mb is None:
         return None
     return now.peak_memory_mb - now.resident_mb + then.resident_mb
@@ -350,7 +359,8 @@ def _mean(numbers: Collection[float]) -> float:
 
 
 def changes(old: Recording, new: Recording) -> list[str]:
-    """Sentences: who recorded the new one and why, then everything that differs, numbers last; empty where all is the same."""
+    """Sentences: who recorded the new one and why, then everything that differs, numbers last;
+    empty where all is the same."""
     found = [
         *_facts(old, new),
         *_suite(old, new),

@@ -46,7 +46,8 @@ def hold(
         against: the recorded scores; by default those that vbbench ships for the run's suite.
         models, items: names, or one text with commas; all by default.
     Raises:
-        VBBenchError: a file is missing or damaged, a name was never recorded, or nothing can be compared.
+        VBBenchError: a file is missing or damaged, a name was never recorded, or nothing can be
+            compared.
     """
     data = load_run(run)
     path = Path(against) if against else bundled_scores(data.suite.name)

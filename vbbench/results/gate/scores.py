@@ -1,4 +1,5 @@
-"""Recorded scores: what a run reached, who recorded it and why, and how much its numbers move by themselves. One JSON file a suite."""
+"""Recorded scores: what a run reached, who recorded it and why, and how much its numbers move by
+themselves. One JSON file a suite."""
 
 from __future__ import annotations
 
@@ -21,9 +22,11 @@ QUICK_MODELS = ("videobooth", "text-to-video")
 
 @dataclass(frozen=True)
 class Cost:
-    """What a model took. ``slowness`` is the time a reference workload took in the same run, relative to the machine on which costs are
-    estimated (`vbbench.runner.estimate`): seconds divided by it can be compared between hours of one machine, not between machines.
-    ``resident_mb`` is the memory of the process before the first job, libraries and reference workload included."""
+    """What a model took. ``slowness`` is the time a reference workload took in the same run,
+    relative to the machine on which costs are estimated (`vbbench.runner.estimate`): seconds
+    divided by it can be compared between hours of one machine, not between machines.
+    ``resident_mb`` is the memory of the process before the first job, libraries and reference
+    workload included."""
 
     machine: str
     slowness: float | None
@@ -35,7 +38,8 @@ class Cost:
 
 @dataclass(frozen=True)
 class RecordedModel:
-    """One model's scores: metric -> item id -> value, None where the item had none; and its cost."""
+    """One model's scores: metric -> item id -> value, None where the item had none; and its
+    cost."""
 
     title: str
     digest: str
@@ -47,7 +51,8 @@ class RecordedModel:
 
 @dataclass(frozen=True)
 class Noise:
-    """How far a metric's value of one item moved between runs of the same code: standard deviation and largest of ``pairs`` differences."""
+    """How far a metric's value of one item moved between runs of the same code: standard deviation
+    and largest of ``pairs`` differences."""
 
     sd: float
     largest: float
@@ -92,7 +97,8 @@ def recording_of(
 
     Args:
         facts: who, why, when ...
-        reruns: further runs of the same code, models and suite under other threads, batches ...; their differences are the noise.
+        reruns: further runs of the same code, models and suite under other threads, batches ...;
+            their differences are the noise.
     """
     for rerun in reruns:
         _check_rerun(run, rerun)
@@ -141,7 +147,8 @@ def _check_rerun(run: RunData, rerun: RunData) -> None:
 
 
 def _quick(run: RunData) -> Quick:
-    """The models that sample at once (a fit takes too long), and the first item of every subject."""
+    """The models that sample at once (a fit takes too long), and the first item of every
+    subject."""
     sampled = [
         model.name for model in run.models if not model.is_reference and not run.fits[model.name]
     ]
@@ -151,7 +158,8 @@ def _quick(run: RunData) -> Quick:
 
 
 def measured_noise(run: RunData, reruns: Sequence[RunData]) -> dict[str, Noise]:
-    """Noise of each metric over all models and items, from the differences of each rerun with the run; empty without reruns."""
+    """Noise of each metric over all models and items, from the differences of each rerun with the
+    run; empty without reruns."""
     found = {}
     for spec in run.metrics if reruns else ():
         values = {model.name: run.values(model.name, spec.name) for model in run.models}
@@ -171,7 +179,8 @@ def measured_noise(run: RunData, reruns: Sequence[RunData]) -> dict[str, Noise]:
 
 
 def cost_of(run: RunData, model: str) -> Cost:
-    """What the model took in a run: mean seconds a clip and a subject, the largest peak of memory."""
+    """What the model took in a run: mean seconds a clip and a subject, the largest peak of
+    memory."""
     environment = _environment(run)
     clips = [
         clip for (name, _), clip in run.clips.items() if name == model and clip.status == "done"

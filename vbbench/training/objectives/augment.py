@@ -26,7 +26,8 @@ def to_pictures(frames_BHWC: np.ndarray, device: str = "cpu") -> Tensor:
 
 
 def normalised(pictures_B3HW: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """As `vbbench.metrics.encoders.pictures.normalise`, for pictures that are already (B, 3, H, W) and perhaps not whole numbers."""
+    """As `vbbench.metrics.encoders.pictures.normalise`, for pictures that are already (B, 3, H, W)
+    and perhaps not whole numbers."""
     mean_13, std_13 = (
         torch.tensor(v, device=pictures_B3HW.device).view(1, 3, 1, 1) for v in (mean, std)
     )
@@ -86,7 +87,8 @@ def affine(
 
 
 def blur(pictures_B3HW: Tensor, generator: torch.Generator, largest: float) -> Tensor:
-    """Gaussian blur with a standard deviation of 0 .. ``largest`` pixels, another for each picture."""
+    """Gaussian blur with a standard deviation of 0 .. ``largest`` pixels, another for each
+    picture."""
     count, radius = len(pictures_B3HW), max(1, math.ceil(2 * largest))
     sigma = uniform(count, 0.05, max(largest, 0.05), generator).to(pictures_B3HW.device)
     offsets = torch.arange(-radius, radius + 1, device=pictures_B3HW.device)
@@ -108,7 +110,8 @@ def damage(
     blocks: float,
     share: float = 0.5,
 ) -> Tensor:
-    """What generated and compressed frames suffer from, in a ``share`` of the pictures: grain, and errors of whole 8 x 8 or 4 x 4 blocks.
+    """What generated and compressed frames suffer from, in a ``share`` of the pictures: grain, and
+    errors of whole 8 x 8 or 4 x 4 blocks.
 
     Args:
         noise, blocks: largest standard deviation of each, in 0..255.

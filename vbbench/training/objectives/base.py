@@ -30,7 +30,8 @@ RICH_FROM, RICH_SHARE = (
     0.5,
     0.5,
 )  # from this share of the training on, this share of captions tells all colours and the marking
-REPEAT_SUBJECT = 0.5  # of the others say the subject word three times: that is where three embeddings will be injected
+# of the others say the subject word three times: that is where three embeddings will be injected
+REPEAT_SUBJECT = 0.5
 SUBJECT_WEIGHT = 1.5  # a latent cell covered by the subject weighs 1 + this
 SIGMA_FLOOR = 0.3  # of the loss weight 1 / max(sigma, floor) ** 2
 
@@ -45,8 +46,9 @@ def sample_timesteps(
 ) -> Tensor:
     """(count,) whole timesteps, logit-normal.
 
-    A cell's mean colour is the largest of its latent components by far, so which colours a subject has is settled while the
-    noise is still very strong: a tenth of the draws must lie in the last twentieth of the steps, or cells and frames choose apart.
+    A cell's mean colour is the largest of its latent components by far, so which colours a subject
+    has is settled while the noise is still very strong: a tenth of the draws must lie in the last
+    twentieth of the steps, or cells and frames choose apart.
     """
     u = 1.0 / (1.0 + np.exp(-rng.normal(mean, 1.3, count)))
     return torch.from_numpy(np.minimum(u * steps, steps - 1).astype(np.int64))
@@ -64,7 +66,8 @@ def cell_weights(masks_BTHW: np.ndarray, cell: int) -> Tensor:
 
 
 def weighted_error(prediction: Tensor, target: Tensor, weights: Tensor, sigma_B: Tensor) -> Tensor:
-    """Mean over the batch of the weighted squared error of x-prediction, counted as v-prediction's: divided by max(sigma, 0.3) ** 2."""
+    """Mean over the batch of the weighted squared error of x-prediction, counted as v-prediction's:
+    divided by max(sigma, 0.3) ** 2."""
     error = ((prediction.float() - target).square() * weights).mean((1, 2, 3, 4)) / weights.mean(
         (1, 2, 3, 4)
     )
@@ -128,7 +131,8 @@ class Base:
     def _stills(
         self, rng: np.random.Generator, split: Split | None = None, *, rich: float = 0.0
     ) -> tuple[Tensor, Tensor, list[str], Tensor]:
-        """Single frames with their place in the clip, and a few image prompts ("a photo of a red dog") at frame 0."""
+        """Single frames with their place in the clip, and a few image prompts ("a photo of a red
+        dog") at frame 0."""
         split = split or self.data.train
         rows = rng.integers(len(split.stills), size=STILLS)
         prompts = rng.integers(len(split.prompts), size=PROMPTS)

@@ -15,7 +15,8 @@ from vbbench.metrics.validation.real_videos import same_against_other
 def prompts_against_clips(
     split: Split, embed: Callable[[np.ndarray], Tensor], stride: int = 3
 ) -> dict[str, float]:
-    """Whether an individual's image prompt is nearer to its own clip than to clips of others of its class.
+    """Whether an individual's image prompt is nearer to its own clip than to clips of others of its
+    class.
 
     Args:
         split: held-out individuals.

@@ -1,7 +1,9 @@
-"""The miniature CLIP (Radford et al. 2021): pictures and captions of one another, told from those of others.
+"""The miniature CLIP (Radford et al. 2021): pictures and captions of one another, told from those
+of others.
 
-Half of its captions tell all that words can tell of an individual ("a red dog with blue legs and green spots ..."), more than the
-prompts of a suite do: only so does CLIP-Image see individuals. Shape suffixes: B batch, D embedding, L tokens.
+Half of its captions tell all that words can tell of an individual ("a red dog with blue legs and
+green spots ..."), more than the prompts of a suite do: only so does CLIP-Image see individuals.
+Shape suffixes: B batch, D embedding, L tokens.
 """
 
 from __future__ import annotations
@@ -45,7 +47,8 @@ VALIDATION_FRAMES = 270
 
 
 def contrastive_loss(image_BD: Tensor, text_BD: Tensor, same_BB: Tensor, scale: Tensor) -> Tensor:
-    """CLIP's symmetric cross-entropy, where all pictures whose captions are equal count as pairs (Yang et al. 2022, UniCL).
+    """CLIP's symmetric cross-entropy, where all pictures whose captions are equal count as pairs
+    (Yang et al. 2022, UniCL).
 
     Args:
         same_BB: true where the captions of row and column are equal; true on the diagonal.
@@ -59,7 +62,8 @@ def contrastive_loss(image_BD: Tensor, text_BD: Tensor, same_BB: Tensor, scale: 
 
 
 class Clip:
-    """Contrastive learning of open_clip's CLIP on stills, frames of clips and image prompts with their captions."""
+    """Contrastive learning of open_clip's CLIP on stills, frames of clips and image prompts with
+    their captions."""
 
     name = "clip"
     settings = TrainSettings(
@@ -132,7 +136,8 @@ class Clip:
         ]
 
     def validate(self, module: nn.Module) -> Mapping[str, float]:
-        """On validation individuals: class and scene read from frames by the text that names them; image prompt against clips."""
+        """On validation individuals: class and scene read from frames by the text that names them;
+        image prompt against clips."""
         split = self.data.val
         rows = np.linspace(
             0, len(split.stills) - 1, min(VALIDATION_FRAMES, len(split.stills))
@@ -186,7 +191,8 @@ class Clip:
 
 
 def draw_caption(subject: Individual, scene: int, motion: int, rng: np.random.Generator) -> str:
-    """A caption of a picture: rich, plain or only the class; at times without place or action. Scene and motion: -1 for image prompts."""
+    """A caption of a picture: rich, plain or only the class; at times without place or action.
+    Scene and motion: -1 for image prompts."""
     place = SCENES[scene] if scene >= 0 and rng.random() >= NO_SCENE else None
     action = MOTIONS[motion] if motion >= 0 and rng.random() >= NO_MOTION else None
     kind = rng.random()

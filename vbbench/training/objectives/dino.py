@@ -1,9 +1,12 @@
-"""The miniature DINO (Caron et al. 2021): a vision transformer that teaches itself, without being told who is who.
+"""The miniature DINO (Caron et al. 2021): a vision transformer that teaches itself, without being
+told who is who.
 
-A student must answer one view of a picture as a slowly following teacher answers another. Two views are two frames of one clip or twice the
-same still, each moved, mirrored, dimmed, and set before its own ground, before white, or before another picture's ground (which takes the
-subject's mask, but no name). Colours are left alone: they are who a subject is. The loss is MoCo v3's (Chen, Xie and He 2021), which tells
-the pair from the rest of the batch; DINO's own, over prototypes, got half as far in the minutes there are.
+A student must answer one view of a picture as a slowly following teacher answers another. Two views
+are two frames of one clip or twice the same still, each moved, mirrored, dimmed, and set before its
+own ground, before white, or before another picture's ground (which takes the subject's mask, but no
+name). Colours are left alone: they are who a subject is. The loss is MoCo v3's (Chen, Xie and He
+2021), which tells the pair from the rest of the batch; DINO's own, over prototypes, got half as far
+in the minutes there are.
 
 Shape suffixes: B pictures, V views, D embedding.
 """
@@ -35,7 +38,8 @@ WHITE, BORROWED = 0.35, 0.25  # shares of views before white and before another 
 
 
 class Head(nn.Module):
-    """Projects class tokens onto a sphere; the student's prediction of the teacher's projection takes one step more."""
+    """Projects class tokens onto a sphere; the student's prediction of the teacher's projection
+    takes one step more."""
 
     def __init__(self, embed_dim: int) -> None:
         super().__init__()
@@ -53,7 +57,8 @@ class Head(nn.Module):
 
 
 def tell_apart(student_BD: Tensor, teacher_BD: Tensor, temperature: float) -> Tensor:
-    """InfoNCE: each row of the student's must be nearest to the same row of the teacher's; times the temperature, as MoCo v3 scales it."""
+    """InfoNCE: each row of the student's must be nearest to the same row of the teacher's; times
+    the temperature, as MoCo v3 scales it."""
     logits_BB = student_BD @ teacher_BD.T / temperature
     return (
         F.cross_entropy(logits_BB, torch.arange(len(logits_BB), device=logits_BB.device))
@@ -62,7 +67,8 @@ def tell_apart(student_BD: Tensor, teacher_BD: Tensor, temperature: float) -> Te
 
 
 def borrowed_ground(pictures_B3HW: Tensor, masks_BHW: Tensor) -> Tensor:
-    """Each picture's ground without its subject: every row of pixels in the mean colour of its uncovered pixels."""
+    """Each picture's ground without its subject: every row of pixels in the mean colour of its
+    uncovered pixels."""
     free = (masks_BHW == 0)[:, None].float()
     rows = (pictures_B3HW * free).sum(-1, keepdim=True) / free.sum(-1, keepdim=True).clamp_min(1)
     return rows.expand_as(pictures_B3HW)
@@ -123,7 +129,8 @@ class Dino:
             )
 
     def _pairs(self, split: Split, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Frames (2 B, 64, 64, 3) and masks (2 B, 64, 64); rows b and B + b show one subject because they are one clip or picture."""
+        """Frames (2 B, 64, 64, 3) and masks (2 B, 64, 64); rows b and B + b show one subject
+        because they are one clip or picture."""
         clips = rng.integers(len(split.clips), size=CLIPS)
         first = rng.integers(split.clips.frames.shape[1], size=CLIPS)
         second = (
@@ -171,7 +178,8 @@ class Dino:
         return augment.normalised(x, self.config.mean, self.config.std)
 
     def validate(self, module: nn.Module) -> Mapping[str, float]:
-        """Image prompts of validation individuals against their own clips and those of others of the class."""
+        """Image prompts of validation individuals against their own clips and those of others of
+        the class."""
         return prompts_against_clips(self.data.val, lambda frames: self._embed(module, frames))
 
     def _embed(self, module: nn.Module, frames_BHWC: np.ndarray) -> Tensor:

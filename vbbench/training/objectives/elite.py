@@ -1,4 +1,5 @@
-"""ELITE's two stages on the frozen base: global mapping (words, text K, V), then local mapping (patches, local K, V)."""
+"""ELITE's two stages on the frozen base: global mapping (words, text K, V), then local mapping
+(patches, local K, V)."""
 
 from __future__ import annotations
 
@@ -14,9 +15,10 @@ from vbbench.training.objectives.stage import EMBEDDING_PENALTY, Asked, Stage
 from vbbench.training.settings import TrainSettings
 
 PRIMARY_SHARE = 0.5
-"""Steps of stage 1 that use the primary word alone, as sampling does. The paper has none. After the few steps of a miniature, words that
-were only ever trained together share what they say: alone, the primary one told nothing of the individual (stills, timestep 850: another
-individual's image prompt made the loss 0.004 smaller, not larger)."""
+"""Steps of stage 1 that use the primary word alone, as sampling does. The paper has none. After the
+few steps of a miniature, words that were only ever trained together share what they say: alone, the
+primary one told nothing of the individual (stills, timestep 850: another individual's image prompt
+made the loss 0.004 smaller, not larger)."""
 VALUE_PENALTY = 1e-4  # times the mean absolute local value (the paper's lambda_local)
 
 
@@ -33,7 +35,8 @@ class _Elite(Stage):
 
 
 class Global(_Elite):
-    """Stage 1: image prompts as words. Training uses all of them or the primary one alone, validation the latter, as sampling does."""
+    """Stage 1: image prompts as words. Training uses all of them or the primary one alone,
+    validation the latter, as sampling does."""
 
     stage, name, clip_share = GLOBAL, "elite-global", 0.3
     settings = TrainSettings(lr=1e-3, steps=900, validate_every=450)
@@ -59,7 +62,8 @@ class Global(_Elite):
 
 
 class Local(_Elite):
-    """Stage 2: the subject's patches as keys and values of the text attention, beside the primary word of stage 1."""
+    """Stage 2: the subject's patches as keys and values of the text attention, beside the primary
+    word of stage 1."""
 
     stage, name, clip_share = LOCAL, "elite", 0.5
     settings = TrainSettings(lr=1e-3, steps=900, validate_every=450)

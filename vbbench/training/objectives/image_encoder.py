@@ -1,7 +1,9 @@
-"""The conditioning image encoder: tell individuals apart, and read class, colours and marking, on image prompts and on stills.
+"""The conditioning image encoder: tell individuals apart, and read class, colours and marking, on
+image prompts and on stills.
 
-It stands in for CLIP's image tower, which knows such things from captions of the web; here they come from labels of the training
-individuals. It never meets the individuals that the scoring encoders learn from, and shares no weights with them.
+It stands in for CLIP's image tower, which knows such things from captions of the web; here they
+come from labels of the training individuals. It never meets the individuals that the scoring
+encoders learn from, and shares no weights with them.
 """
 
 from __future__ import annotations
@@ -61,7 +63,8 @@ class ImageEncoderObjective:
         self._labels = {split.name: _labels(split) for split in (data.train, data.val)}
 
     def loss(self, step: int, seed: int) -> tuple[Tensor, Mapping[str, float | Tensor]]:
-        """InfoNCE both ways plus cross-entropies, on one batch of individuals, half of them of one class."""
+        """InfoNCE both ways plus cross-entropies, on one batch of individuals, half of them of one
+        class."""
         rng = np.random.default_rng(seed)
         split = self.data.train
         per_class = split.counts.individuals
@@ -112,7 +115,8 @@ class ImageEncoderObjective:
         return contrast + reading, {"contrast": contrast.detach(), "reading": reading.detach()}
 
     def validate(self, module: nn.Module) -> Mapping[str, float]:
-        """On validation individuals: shares of attributes read right from image prompts, and of stills found within their class."""
+        """On validation individuals: shares of attributes read right from image prompts, and of
+        stills found within their class."""
         split, rng = self.data.val, np.random.default_rng(0)
         subjects = np.arange(split.num_subjects)
         prompts, stills = self._batch(split, subjects, rng)

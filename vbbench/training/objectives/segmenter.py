@@ -1,6 +1,7 @@
 """The segmenter that true identity is read with: which part of a subject each pixel shows.
 
-It sees frames blurred, grainy and tinted too, because generated ones are. Shape suffixes: B batch, H/W pixels, S segments.
+It sees frames blurred, grainy and tinted too, because generated ones are. Shape suffixes: B batch,
+H/W pixels, S segments.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ VALIDATION_FRAMES = 540
 
 
 def segments_of(masks_BHW: np.ndarray, marking_B: np.ndarray) -> np.ndarray:
-    """The world's masks with the marking's value replaced by the segment of its kind: int64 (B, H, W).
+    """The world's masks with the marking's value replaced by the segment of its kind: int64 (B, H,
+    W).
 
     Args:
         masks_BHW: values ``world.names.MASK_*``.
@@ -101,7 +103,8 @@ class Segmenter:
         )
 
     def validate(self, module: nn.Module) -> Mapping[str, float]:
-        """IoU of the whole subject and of each segment on undamaged frames of validation individuals, and the subject's on damaged ones."""
+        """IoU of the whole subject and of each segment on undamaged frames of validation
+        individuals, and the subject's on damaged ones."""
         split = self.data.val
         rows = np.linspace(
             0, len(split.stills) - 1, min(VALIDATION_FRAMES, len(split.stills))

@@ -1,4 +1,5 @@
-"""What trainings on a frozen base share: batches of stills or clips beside image prompts of the same individuals in other poses."""
+"""What trainings on a frozen base share: batches of stills or clips beside image prompts of the
+same individuals in other poses."""
 
 from __future__ import annotations
 
@@ -53,10 +54,12 @@ class Asked:
 
 
 class Stage(ABC):
-    """One stage of a method that reads image prompts; children say what they load and what the base is conditioned on.
+    """One stage of a method that reads image prompts; children say what they load and what the base
+    is conditioned on.
 
     Args:
-        start_from: name of the weights of an earlier stage that this one goes on from; None: from the base.
+        start_from: name of the weights of an earlier stage that this one goes on from; None: from
+            the base.
     """
 
     stage: str
@@ -135,7 +138,8 @@ class Stage(ABC):
         generator: torch.Generator,
         conditional: bool = True,
     ) -> tuple[Tensor, Tensor | None]:
-        """The loss on ``rows`` of stills or clips, conditioned on image prompts of ``prompt_subjects``, and what is kept small."""
+        """The loss on ``rows`` of stills or clips, conditioned on image prompts of
+        ``prompt_subjects``, and what is kept small."""
         pictures = self._pictures(split, use_clips)
         frames, masks = pictures.frames[rows], pictures.masks[rows]
         if not use_clips:
@@ -192,7 +196,8 @@ class Stage(ABC):
         return torch.from_numpy(pictures.frame[rows])[:, None].to(self.device)
 
     def validate(self, module: nn.Module) -> Mapping[str, float]:
-        """Loss on validation individuals with the right image prompt, and how much worse it is with another individual's of the class."""
+        """Loss on validation individuals with the right image prompt, and how much worse it is with
+        another individual's of the class."""
         split, figures = self.data.val, {}
         for use_clips, count in ((False, 48), (True, 9)):
             rows = np.linspace(0, len(self._pictures(split, use_clips)) - 1, count).astype(np.int64)
@@ -224,5 +229,6 @@ class Stage(ABC):
         return figures
 
     def export(self, module: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Everything that this stage and those before it trained: of the base's parameters the differences."""
+        """Everything that this stage and those before it trained: of the base's parameters the
+        differences."""
         return differences(module, self.load(None), self.shipped(module)), self.config

@@ -1,6 +1,8 @@
-"""VideoBooth's two stages on the frozen base: coarse (mapper, text K, V), then fine (also the cross-frame K, V and the image prompt's).
+"""VideoBooth's two stages on the frozen base: coarse (mapper, text K, V), then fine (also the
+cross-frame K, V and the image prompt's).
 
-And the paper's ablations of them (Table 2 and section 3.3): the fine path alone, both paths from the start, a clean image prompt.
+And the paper's ablations of them (Table 2 and section 3.3): the fine path alone, both paths from
+the start, a clean image prompt.
 """
 
 from __future__ import annotations
@@ -70,7 +72,8 @@ class _VideoBooth(Stage):
 
 
 COARSE_STEPS, SHORT_STEPS, ABLATION_STEPS = 1800, (720, 1080), 1800
-"""The ablations and what they are held against have equal steps: coarse alone, fine alone, both at once, and short coarse to fine."""
+"""The ablations and what they are held against have equal steps: coarse alone, fine alone, both at
+once, and short coarse to fine."""
 
 
 class Coarse(_VideoBooth):

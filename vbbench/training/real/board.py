@@ -1,4 +1,5 @@
-"""What a person watches while a stage trains: TensorBoard's curves, and samples of a few image prompts in a folder and there."""
+"""What a person watches while a stage trains: TensorBoard's curves, and samples of a few image
+prompts in a folder and there."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ class Board:
 
     Args:
         folder: the training's; gets ``tensorboard/`` and ``samples/``.
-        done: steps that are done; what TensorBoard shows of later ones, from before a kill, is dropped.
+        done: steps that are done; what TensorBoard shows of later ones, from before a kill, is
+            dropped.
         model: samples with the network that is trained; None: no samples.
         items: what is sampled.
         params: how.
@@ -85,7 +87,8 @@ class Board:
 
 
 def _writer(folder: Path, done: int) -> Any:
-    """TensorBoard's writer; None, told once, where it is not installed (curves.csv has the same numbers)."""
+    """TensorBoard's writer; None, told once, where it is not installed (curves.csv has the same
+    numbers)."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

@@ -1,9 +1,11 @@
-"""What frozen networks make of clips and image prompts, kept in files: with a cache, training is bit for bit what it is without.
+"""What frozen networks make of clips and image prompts, kept in files: with a cache, training is
+bit for bit what it is without.
 
-    <folder>/<first two digits>/<SHA-256 of the key>.safetensors     the tensor, and a digest of its bytes
+    <folder>/<first two digits>/<SHA-256 of the key>.safetensors     the tensor, and a digest of its
+    bytes
 
-Several processes may share a folder: a file appears under its name when it is whole, and whoever comes later writes the same bytes. A file
-that was damaged is computed again.
+Several processes may share a folder: a file appears under its name when it is whole, and whoever
+comes later writes the same bytes. A file that was damaged is computed again.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ class TensorCache:
 
     Args:
         folder: made when the first tensor is written.
-        tell: told once, in a sentence, when nothing more can be written (a full disk); training goes on, and what is there is still read.
+        tell: told once, in a sentence, when nothing more can be written (a full disk); training
+            goes on, and what is there is still read.
     """
 
     def __init__(self, folder: Path, tell: Callable[[str], None] = progress.say) -> None:
@@ -45,11 +48,13 @@ class TensorCache:
         return self.path(key).is_file()
 
     def get(self, key: str, compute: Callable[[], Tensor]) -> Tensor:
-        """The tensor of a key, on the CPU, contiguous, without gradient: read where it can be, else computed and written.
+        """The tensor of a key, on the CPU, contiguous, without gradient: read where it can be, else
+        computed and written.
 
         Args:
             key: tells apart everything that the tensor depends on, the network's weights too.
-            compute: gives the same bits whenever it is called for this key; what it raises is not held up.
+            compute: gives the same bits whenever it is called for this key; what it raises is not
+                held up.
         """
         path = self.path(key)
         found = _read(path)

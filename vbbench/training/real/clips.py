@@ -1,7 +1,8 @@
 """The examples of a dataset as clips, image prompts and texts, each a function of its draw.
 
-Frames are brought to their size as in the released code, short side first, then the middle; but shrunk by a filter that widens with the
-factor, where the released one leaves out pixels. T frames, S side in pixels, 3 colours.
+Frames are brought to their size as in the released code, short side first, then the middle; but
+shrunk by a filter that widens with the factor, where the released one leaves out pixels. T frames,
+S side in pixels, 3 colours.
 """
 
 from __future__ import annotations
@@ -28,10 +29,13 @@ from vbbench.training.real.draws import Augmentation, Draw
 from vbbench.training.real.settings import ClipSettings
 from vbbench.training.real.usable import interval_of, subject_word, usable
 
-# The paper's changes of image prompts in stage 2 (arXiv 2312.00777): crops of the box, flips, turns, shifts and scales.
+# The paper's changes of image prompts in stage 2 (arXiv 2312.00777): crops of the box, flips,
+# turns, shifts and scales.
 #
-# The crop acts on the box, before the subject is cut out of its frame; all others on the square on white, after it was brought to its
-# size, as in the released code. That draws one set of changes for the image encoder and another for the injected latent; here both see one
+# The crop acts on the box, before the subject is cut out of its frame; all others on the square on
+# white, after it was brought to its
+# size, as in the released code. That draws one set of changes for the image encoder and another for
+# the injected latent; here both see one
 # picture.
 #
 # Shape suffixes: S side in pixels, 3 colours.
@@ -56,7 +60,8 @@ def cropped(box: Box, augmentation: Augmentation) -> Box:
 
 
 def augmented(square_SS3: np.ndarray, augmentation: Augmentation) -> np.ndarray:
-    """A square flipped, then turned and scaled around its middle, then shifted; what comes in from outside is white.
+    """A square flipped, then turned and scaled around its middle, then shifted; what comes in from
+    outside is white.
 
     Args:
         square_SS3: uint8, RGB.
@@ -79,7 +84,8 @@ def augmented(square_SS3: np.ndarray, augmentation: Augmentation) -> np.ndarray:
 
 
 def _backward(augmentation: Augmentation, side: int) -> tuple[float, ...]:
-    """From a place of the result to the one it comes from: x = a x' + b y' + c, y = d x' + e y' + f; y points down."""
+    """From a place of the result to the one it comes from: x = a x' + b y' + c, y = d x' + e y' +
+    f; y points down."""
     angle, middle = math.radians(augmentation.degrees), side / 2
     cos, sin = math.cos(angle) / augmentation.scale, math.sin(angle) / augmentation.scale
     to_x, to_y = (middle + share * side for share in augmentation.shift)
@@ -104,7 +110,8 @@ class RealData:
         seed: of the training.
         global_batch: examples of a step, of all processes together.
         on_fault: told a sentence about each example that cannot be read, once.
-        by_content: keys are of what is in files, which are read whole for that, once; else of their paths and sizes.
+        by_content: keys are of what is in files, which are read whole for that, once; else of their
+            paths and sizes.
     Raises:
         UsageError: no example, or no batch.
     """
@@ -218,7 +225,8 @@ class RealData:
         return _digest(_CLIPS, self._content(draw), self.indices(draw), self.settings.size)
 
     def prompt_key(self, draw: Draw) -> str | None:
-        """Digest of everything that `image_prompt` depends on; None where it is changed, and so hardly ever the same again.
+        """Digest of everything that `image_prompt` depends on; None where it is changed, and so
+        hardly ever the same again.
 
         Raises:
             InputError: video or mask cannot be read.
@@ -235,9 +243,11 @@ class RealData:
         )
 
     def readable(self, number: int, read: Callable[[Draw], Result]) -> Result:
-        """What ``read`` makes of a number's draw; where its example cannot be read, that of the next of the epoch that can.
+        """What ``read`` makes of a number's draw; where its example cannot be read, that of the
+        next of the epoch that can.
 
-        Which one that is depends on the number and the files alone, not on the process. All else that was drawn stays.
+        Which one that is depends on the number and the files alone, not on the process. All else
+        that was drawn stays.
 
         Raises:
             InputError: more than `MAX_UNREADABLE` of the examples cannot be read.
@@ -285,7 +295,8 @@ class RealData:
 
 
 def square_of(frames_THW3: np.ndarray, size: int) -> np.ndarray:
-    """Frames with their short side brought to ``size``, and the middle of the long one: uint8 (T, S, S, 3)."""
+    """Frames with their short side brought to ``size``, and the middle of the long one: uint8 (T,
+    S, S, 3)."""
     height, width = frames_THW3.shape[1:3]
     short = min(height, width)
     high, wide = (max(size, round(side * size / short)) for side in (height, width))

@@ -1,7 +1,9 @@
-"""Everything random about a training example, as a function of (seed, step, position in the global batch).
+"""Everything random about a training example, as a function of (seed, step, position in the global
+batch).
 
-Nothing is drawn from a generator that goes on from one example to the next: a training that was killed and resumed, or that runs on another
-number of processes, sees the very same examples. Each draw is a digest of its own name, so that a new one changes no other.
+Nothing is drawn from a generator that goes on from one example to the next: a training that was
+killed and resumed, or that runs on another number of processes, sees the very same examples. Each
+draw is a digest of its own name, so that a new one changes no other.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ SCALE = (0.8, 1.2)
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Changes of an image prompt (the paper's, for stage 2: so that the network cannot copy and paste).
+    """Changes of an image prompt (the paper's, for stage 2: so that the network cannot copy and
+    paste).
 
     Attributes:
         side: of the box, from which is cropped: one of `SIDES`.
@@ -72,7 +75,8 @@ def draw(seed: int, number: int, examples: int, *, text_drop: float, augment: bo
     Args:
         seed: of the training.
         number: `number_of` its place, from 0.
-        examples: how many there are, at least 1. Each comes once in ``examples`` numbers, which are an epoch.
+        examples: how many there are, at least 1. Each comes once in ``examples`` numbers, which are
+            an epoch.
         text_drop: probability of leaving out text and image prompt, 0..1; the paper's is 0.1.
         augment: whether image prompts are changed.
     """
@@ -87,7 +91,8 @@ def draw(seed: int, number: int, examples: int, *, text_drop: float, augment: bo
 
 
 def example_at(seed: int, number: int, examples: int, later: int = 0) -> int:
-    """Index of the example of a number, or of the one that comes ``later`` in the same epoch (after its last its first)."""
+    """Index of the example of a number, or of the one that comes ``later`` in the same epoch (after
+    its last its first)."""
     epoch, place = divmod(number, examples)
     return int(permutation(seed, epoch, examples)[(place + later) % examples])
 
@@ -96,7 +101,8 @@ def example_at(seed: int, number: int, examples: int, later: int = 0) -> int:
 def permutation(seed: int, epoch: int, examples: int) -> np.ndarray:
     """The order of the examples in an epoch, int64 (examples,); another one in each epoch.
 
-    Sorted raw numbers of PCG64, which NumPy promises never to change (it does not promise that of its own permutations).
+    Sorted raw numbers of PCG64, which NumPy promises never to change (it does not promise that of
+    its own permutations).
     """
     keys = np.random.PCG64(_bits(seed, epoch, "epoch")).random_raw(examples)
     order = np.argsort(keys, kind="stable")

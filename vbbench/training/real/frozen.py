@@ -1,4 +1,5 @@
-"""What networks that do not change make of clips and image prompts: computed alone, so that it can be kept and is the same bits either way.
+"""What networks that do not change make of clips and image prompts: computed alone, so that it can
+be kept and is the same bits either way.
 
 C latent channels, T frames, h/w latent cells, P patches, D width.
 """
@@ -18,7 +19,8 @@ from vbbench.training.real.loader import LoadedSample
 
 
 class FrozenParts:
-    """Codec and image encoder, in float32 whatever training computes in, one clip or image prompt at a time.
+    """Codec and image encoder, in float32 whatever training computes in, one clip or image prompt
+    at a time.
 
     Args:
         codec, image_encoder: frozen, on their device.
@@ -26,7 +28,8 @@ class FrozenParts:
         cache: None: nothing is kept.
 
     Attributes:
-        read: gives the frames of a sample whose latents were there when it was loaded, and are gone.
+        read: gives the frames of a sample whose latents were there when it was loaded, and are
+            gone.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class FrozenParts:
         return self._cache.get(self._key(what, key), compute).to(self._device)
 
     def _key(self, what: str, key: str) -> str:
-        """With the weights it was made by; on another kind of device the last digits would be others."""
+        """With the weights it was made by; on another kind of device the last digits would be
+        others."""
         weights = self._digests["image-encoder" if what == "states" else "codec"]
         return f"{what}-{self._device.type}-{weights[:16]}-{key}"

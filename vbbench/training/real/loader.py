@@ -1,7 +1,8 @@
-"""Each process's share of each step, read ahead by threads (decoding and resizing leave Python's lock to others).
+"""Each process's share of each step, read ahead by threads (decoding and resizing leave Python's
+lock to others).
 
-Position p of the global batch belongs to process p % size, and comes in the process's order of positions. Whatever the number of threads
-and of processes, a position holds the same sample.
+Position p of the global batch belongs to process p % size, and comes in the process's order of
+positions. Whatever the number of threads and of processes, a position holds the same sample.
 """
 
 from __future__ import annotations
@@ -29,11 +30,14 @@ class LoadedSample:
         number: step * global batch + position.
         seed: from which timestep and noise are to be drawn.
         dropped: text and image prompt are to be left out.
-        text, subject_word: the caption, and the word of it that the image prompt stands for; also where they are dropped.
+        text, subject_word: the caption, and the word of it that the image prompt stands for; also
+            where they are dropped.
         frames: uint8 (T, S, S, 3); None where the latents are there already.
         image_prompt: uint8 (S, S, 3), on white.
-        clip_key, prompt_key: what caches know clip and image prompt by; None for an image prompt that was changed.
-        draw: all that was drawn; its example is the one that was read, which is another where the first could not be.
+        clip_key, prompt_key: what caches know clip and image prompt by; None for an image prompt
+            that was changed.
+        draw: all that was drawn; its example is the one that was read, which is another where the
+            first could not be.
     """
 
     number: int
@@ -90,7 +94,8 @@ def batches(
 
     Args:
         steps: e.g. ``range(done, total)``.
-        global_batch: examples of a step, of all processes together; a multiple of ``size * micro_batch``. It is the data's own.
+        global_batch: examples of a step, of all processes together; a multiple of ``size *
+            micro_batch``. It is the data's own.
         rank, size: which process this is, of how many.
         workers: threads; 0: samples are read when they are asked for.
         cached: as in `load`; asked from the threads.
@@ -134,7 +139,8 @@ def _in_steps(
 def _ahead(
     read: Callable[[int], LoadedSample], numbers: Iterator[int], workers: int, most: int
 ) -> Iterator[LoadedSample]:
-    """In the order of the numbers; so many are read or wait at most. Threads end with the iterator."""
+    """In the order of the numbers; so many are read or wait at most. Threads end with the
+    iterator."""
     if not workers:
         yield from map(read, numbers)
         return

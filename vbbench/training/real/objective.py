@@ -1,7 +1,9 @@
-"""What a stage learns from real clips: to predict the noise of a clip, from its caption and the image prompt of its first frame.
+"""What a stage learns from real clips: to predict the noise of a clip, from its caption and the
+image prompt of its first frame.
 
-VideoBooth, section 3: the image prompt as words (coarse), and as injected keys and values (fine), noised to the clip's own timestep.
-B clips, C latent channels, T frames, h/w latent cells, L tokens, D width.
+VideoBooth, section 3: the image prompt as words (coarse), and as injected keys and values (fine),
+noised to the clip's own timestep. B clips, C latent channels, T frames, h/w latent cells, L tokens,
+D width.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ class Batch:
         noise_BCThw: of the clips.
         timesteps_B: one a clip.
         texts, words: of the first so many clips; the others are without.
-        states: hidden states of their image prompts, one (N, 1 + P, D) a level; empty where no image prompt is read as words.
+        states: hidden states of their image prompts, one (N, 1 + P, D) a level; empty where no
+            image prompt is read as words.
         prompts_NC1hw: their image prompts' latents, clean; None without a fine path.
         prompt_noise_NC1hw: and noise.
     """
@@ -58,7 +61,8 @@ class RealStage:
         network: on its device; what its stage trains gets gradients, the rest stays frozen.
         frozen: what is computed of clips and image prompts by networks that do not change.
         settings: of the loop.
-        null_text: of clips whose text is dropped, and of the image prompt's own pass; the released code's is "None".
+        null_text: of clips whose text is dropped, and of the image prompt's own pass; the released
+            code's is "None".
 
     Attributes:
         held_out: clips that it is validated on; none by default.
@@ -119,7 +123,8 @@ class RealStage:
     def _draws(
         self, sample: LoadedSample, shape_CThw: Sequence[int], timestep: int | None
     ) -> tuple[int, Tensor, Tensor]:
-        """Timestep, noise of the clip and noise of the image prompt, in this order from the clip's seed, on the CPU."""
+        """Timestep, noise of the clip and noise of the image prompt, in this order from the clip's
+        seed, on the CPU."""
         generator = torch.Generator().manual_seed(sample.seed)
         drawn = int(torch.randint(len(self._alphas), (), generator=generator))
         shape = (1, *shape_CThw)
@@ -137,13 +142,15 @@ class RealStage:
     def loss_of(self, network: VideoBoothNetwork, batch: Batch) -> tuple[Tensor, Tensor]:
         """The loss, a mean over clips, and the denoising part of it alone (detached).
 
-        Each clip's loss depends on nobody else in the batch, so that a mean over any division into batches is the same.
+        Each clip's loss depends on nobody else in the batch, so that a mean over any division into
+        batches is the same.
         """
         error, small = self._denoise(network, batch)
         return error + EMBEDDING_PENALTY * small, error.detach()
 
     def _denoise(self, network: VideoBoothNetwork, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Mean squared error of the predicted noise, and the mean absolute value of the mapped embeddings (0 of clips without)."""
+        """Mean squared error of the predicted noise, and the mean absolute value of the mapped
+        embeddings (0 of clips without)."""
         clips, asked = len(batch.latents_BCThw), len(batch.texts)
         null = self._null(network)
         text, small = null.expand(clips, -1, -1), null.new_zeros(())
@@ -162,7 +169,8 @@ class RealStage:
             text,
             image_prompt=self._image_prompt(network, batch, alpha_bar, null),
         )
-        if not asked:  # processes add up gradients of all that is trained, also of what this batch did not reach
+        # processes add up gradients of all that is trained, also of what this batch did not reach
+        if not asked:
             prediction = prediction + sum(
                 parameter.sum() * 0.0 for _, parameter in network.trained()
             )
@@ -198,7 +206,8 @@ class RealStage:
         return self._null_state
 
     def export(self, module: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Everything that this stage and those before it trained, whole (not as differences to the base)."""
+        """Everything that this stage and those before it trained, whole (not as differences to the
+        base)."""
         assert isinstance(module, VideoBoothNetwork)
         return {name: parameter.detach() for name, parameter in module.trained()}, {
             "stage": module.stage,
@@ -206,7 +215,8 @@ class RealStage:
         }
 
     def validate(self, module: nn.Module) -> Mapping[str, float]:
-        """Loss on held-out clips at fixed timesteps, and how much worse it is with the image prompt of the next clip."""
+        """Loss on held-out clips at fixed timesteps, and how much worse it is with the image prompt
+        of the next clip."""
         assert isinstance(module, VideoBoothNetwork)
         figures = {}
         for level in LEVELS if self.held_out else ():
@@ -217,7 +227,8 @@ class RealStage:
         return figures
 
     def _held_out_error(self, module: VideoBoothNetwork, level: int, shift: int) -> float:
-        """Mean over the held-out clips, each with the image prompt of the one ``shift`` places on."""
+        """Mean over the held-out clips, each with the image prompt of the one ``shift`` places
+        on."""
         count, errors = len(self.held_out), []
         for place, sample in enumerate(self.held_out):
             other = self.held_out[(place + shift) % count]

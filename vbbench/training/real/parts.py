@@ -1,4 +1,5 @@
-"""What a training on real videos is put together from: the stage on its device, the clips of a split, and what is shown meanwhile."""
+"""What a training on real videos is put together from: the stage on its device, the clips of a
+split, and what is shown meanwhile."""
 
 from __future__ import annotations
 
@@ -71,7 +72,8 @@ def make_data(
     """The clips of a split that can be used, and a digest of their list.
 
     Args:
-        split: ``train``, or ``heldout``: whose texts are not dropped, and whose image prompts stay as they are.
+        split: ``train``, or ``heldout``: whose texts are not dropped, and whose image prompts stay
+            as they are.
         tell: is told in lines how many there are, and what was left out and why.
     Raises:
         InputError: there is none.
@@ -101,7 +103,8 @@ def make_data(
 
 
 def _list_digest(found: Sequence[Example]) -> str:
-    """Of what is known of clips without reading them: ids, captions, boxes, and the sizes of their files."""
+    """Of what is known of clips without reading them: ids, captions, boxes, and the sizes of their
+    files."""
     sizes = ((each.video.stat().st_size, each.mask.stat().st_size) for each in found)
     rows = [
         (each.class_name, each.videoid, each.box, each.label, each.caption, *size)
@@ -119,7 +122,8 @@ def _tell(split: str, good: int, reasons: Sequence[str], tell: Callable[[str], N
 
 
 def make_board(run: RealRun, stage: RealStage, done: int) -> Board:
-    """What is shown; also gives the stage its held-out clips. Where none is held out, there are no samples.
+    """What is shown; also gives the stage its held-out clips. Where none is held out, there are no
+    samples.
 
     Args:
         done: steps that are done.
@@ -163,14 +167,16 @@ def _items(samples: Sequence[LoadedSample], folder: Path, seed: int) -> list[Pro
     return items
 
 
-# Processes that compute one step together (accelerate's, that is PyTorch's distributed data parallel), as the loop sees them.
+# Processes that compute one step together (accelerate's, that is PyTorch's distributed data
+# parallel), as the loop sees them.
 
 PATIENCE = timedelta(hours=2)
 """Others wait for the first process while it validates, samples and writes."""
 
 
 def accelerator_for(device: str) -> Accelerator:
-    """This process's part of what ``accelerate launch`` or ``torchrun`` started; alone where neither did.
+    """This process's part of what ``accelerate launch`` or ``torchrun`` started; alone where
+    neither did.
 
     Args:
         device: ``cpu`` or ``cuda``.
@@ -195,7 +201,8 @@ def accelerator_for(device: str) -> Accelerator:
 
 
 class Processes(Alone):
-    """All processes of an accelerator: they hold the same weights after each step, so there is nothing to average.
+    """All processes of an accelerator: they hold the same weights after each step, so there is
+    nothing to average.
 
     The first one writes; a signal to any of them stops all.
     """

@@ -1,4 +1,5 @@
-"""Which stages can be trained on real videos, and everything that a training of one is told. Standard library only."""
+"""Which stages can be trained on real videos, and everything that a training of one is told.
+Standard library only."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ class RealRecipe:
         stage: of `vbbench.networks.videobooth.STAGES`.
         after: weights of the same seed that it goes on from; None: from the base.
         noises_image_prompt: the image prompt carries the clip's noise, as in the paper.
-        augment: image prompts are changed, so that they cannot be copied (in the paper: where they are injected).
+        augment: image prompts are changed, so that they cannot be copied (in the paper: where they
+            are injected).
     """
 
     stage: str
@@ -46,7 +48,8 @@ class RealRun:
 
     Attributes:
         name: a key of `RECIPES`.
-        data, videos: a dataset's folder, and that of its videos (`vbbench.data.videos.loader.examples`).
+        data, videos: a dataset's folder, and that of its videos
+            (`vbbench.data.videos.loader.examples`).
         work: folder of checkpoints, curves and samples.
         clips: how clips are cut; whether image prompts are changed is up to the recipe.
         classes: only these; none: all.

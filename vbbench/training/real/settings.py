@@ -14,10 +14,12 @@ class ClipSettings:
 
     Attributes:
         num_frames: of a clip.
-        frame_interval: frames from one frame of a clip to its next; a short video gets a smaller one. (The released code spreads 16
-            frames over 64, which are 4.2 on average; here they lie evenly.)
+        frame_interval: frames from one frame of a clip to its next; a short video gets a smaller
+            one. (The released code spreads 16 frames over 64, which are 4.2 on average; here they
+            lie evenly.)
         size: side of a clip's frames and of the image prompt, in pixels.
-        windows: in how many places of a video a clip may begin, evenly spread, so that their latents can be kept; 0: anywhere.
+        windows: in how many places of a video a clip may begin, evenly spread, so that their
+            latents can be kept; 0: anywhere.
         augment: image prompts are changed, as in stage 2 (`vbbench.training.real.clips`).
         text_drop: share of the examples without text and image prompt.
     """
@@ -40,14 +42,17 @@ class ClipSettings:
 
 @dataclass(frozen=True)
 class RealSettings(TrainSettings):
-    """Hyper-parameters of the loop over real clips; the defaults are the released code's where it says any.
+    """Hyper-parameters of the loop over real clips; the defaults are the released code's where it
+    says any.
 
     Attributes:
         global_batch: clips a step, over all processes.
-        micro_batch: clips that a process computes at once; gradients of the others are added up (accumulation).
+        micro_batch: clips that a process computes at once; gradients of the others are added up
+            (accumulation).
         recompute: gradient checkpointing of the UNet's blocks.
         sample_every: steps between samples of a few held-out image prompts; 0: none.
-        loaders: threads of each process that read videos ahead; 0: it reads them when it needs them.
+        loaders: threads of each process that read videos ahead; 0: it reads them when it needs
+            them.
     """
 
     lr: float = 1e-4

@@ -1,6 +1,8 @@
-"""Trains a stage of VideoBooth on real videos, from a dataset in the released layout to a file of weights.
+"""Trains a stage of VideoBooth on real videos, from a dataset in the released layout to a file of
+weights.
 
-One process by itself, or as many as ``accelerate launch`` or ``torchrun`` start: every one of them runs this.
+One process by itself, or as many as ``accelerate launch`` or ``torchrun`` start: every one of them
+runs this.
 """
 
 from __future__ import annotations
@@ -38,16 +40,19 @@ from vbbench.training.recipes import environment
 from vbbench.training.settings import batch_seed, lr_at
 from vbbench.training.trainer import Trainer, crossed
 
-# The loop's step on real clips: this process's share of a global batch, in microbatches, gradients averaged over processes.
+# The loop's step on real clips: this process's share of a global batch, in microbatches, gradients
+# averaged over processes.
 #
-# Whatever is random comes from a clip's number in the whole training, so losses and weights do not depend on the number of processes,
+# Whatever is random comes from a clip's number in the whole training, so losses and weights do not
+# depend on the number of processes,
 # on microbatches or on interruptions, up to the rounding of sums in another order.
 
 Microbatches = Sequence[Sequence[LoadedSample]]
 
 
 class _Loss(nn.Module):
-    """The loss as a forward pass, which is what accelerate wraps; under autocast where that is wanted."""
+    """The loss as a forward pass, which is what accelerate wraps; under autocast where that is
+    wanted."""
 
     def __init__(self, objective: RealStage, autocast: bool) -> None:
         super().__init__()
@@ -141,7 +146,8 @@ class RealTrainer(Trainer):
         self._add({"loss": total, "denoising": denoising, "gradient": norm})
 
     def _next(self) -> Microbatches:
-        """This process's share of the next step; where it cannot be read and nobody waits, what is done is kept."""
+        """This process's share of the next step; where it cannot be read and nobody waits, what is
+        done is kept."""
         try:
             return next(self._batches)
         except InputError:
@@ -150,7 +156,8 @@ class RealTrainer(Trainer):
             raise
 
     def _gradients(self, samples: Sequence[LoadedSample]) -> Tensor:
-        """Add a microbatch's gradients; returns its share of the step's mean loss and denoising error."""
+        """Add a microbatch's gradients; returns its share of the step's mean loss and denoising
+        error."""
         loss, error = self._loss(self.objective.batch(samples))
         share = len(samples) / self.settings.global_batch
         self.peers.accelerator.backward(
@@ -183,8 +190,8 @@ def train(run: RealRun) -> None:
     """Train, or go on, until all steps are done, and write the weights and their card.
 
     Raises:
-        UsageError: settings that do not go together, a work folder of another training or one that another process trains in, or
-            weights of others where the result would go.
+        UsageError: settings that do not go together, a work folder of another training or one that
+            another process trains in, or weights of others where the result would go.
         InputError: a dataset without a clip that can be used.
         WeightsError: weights to start from are missing or damaged.
         VBBenchError: the loss is no longer finite, or a checkpoint cannot be written.
@@ -257,7 +264,8 @@ def _quiet(line: str) -> None:
 
 
 def _target(run: RealRun) -> Path:
-    """The file that the weights go to, in a folder that can be written to: told now, not after the work.
+    """The file that the weights go to, in a folder that can be written to: told now, not after the
+    work.
 
     Raises:
         UsageError: it holds weights that no training of this name and seed made.

@@ -26,12 +26,15 @@ def usable(
     fits: Callable[[str, str], object] | None = None,
     workers: int | None = None,
 ) -> tuple[list[Example], list[str]]:
-    """Examples whose subject word stands in the caption and whose clip is long enough, in their order; and a sentence about each other.
+    """Examples whose subject word stands in the caption and whose clip is long enough, in their
+    order; and a sentence about each other.
 
-    No picture is decoded; clips whose header does not tell their length for certain are read through.
+    No picture is decoded; clips whose header does not tell their length for certain are read
+    through.
 
     Args:
-        fits: called with caption and subject word; raises `InputError` where the text encoder cannot take them.
+        fits: called with caption and subject word; raises `InputError` where the text encoder
+            cannot take them.
         workers: threads; as many as there are processors, at most 8, by default.
     """
     look = partial(_why_not, settings=settings, fits=fits)
@@ -72,7 +75,8 @@ def _check_mask(example: Example) -> None:
 
 
 def subject_word(example: Example) -> str:
-    """The word of the caption that the image prompt stands for: the example's label, else the noun of its class.
+    """The word of the caption that the image prompt stands for: the example's label, else the noun
+    of its class.
 
     Raises:
         InputError: neither stands in the caption as a word.
@@ -102,7 +106,8 @@ def _stands_in(word: str, text: str) -> bool:
 
 
 def interval_of(total: int, settings: ClipSettings, example: Example) -> int:
-    """Frames from one frame of a clip to its next: as asked for, or as many as a short video has room for.
+    """Frames from one frame of a clip to its next: as asked for, or as many as a short video has
+    room for.
 
     Raises:
         InputError: it has fewer frames than a clip.
