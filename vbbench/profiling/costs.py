@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 from torch.utils.flop_counter import FlopCounterMode
 
-from vbbench.profiling.attention_flops import attention_formulas
+from vbbench.profiling.attention_flops import BACKWARD, FORWARD, attention_formulas
 
 BACKWARD_PRODUCTS = 2.0
 """A backward pass of attention has four products (to values, probabilities, queries, keys) where the forward pass has two."""
@@ -104,6 +104,9 @@ class UncountedError(RuntimeError):
 _PRODUCTS = re.compile(r"attention|convolution|linear|mm$")
 """Names of operators that multiply matrices."""
 
+KERNELS = frozenset((*FORWARD, *BACKWARD))
+"""Names of the fused kernels, which are never taken apart: they do not store what their parts would."""
+
 
 class _Traffic(TorchDispatchMode):
     """Adds up what every operation reads and writes."""
@@ -115,6 +118,12 @@ class _Traffic(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        # In inference mode an operator that is made of others arrives whole: its parts are counted, as they arrive in every other mode.
+        if func.namespace == "aten" and func.overloadpacket.__name__ not in KERNELS:
+            with self:
+                out = func.decompose(*args, **kwargs)
+            if out is not NotImplemented:
+                return out
         out = func(*args, **kwargs)
         if _PRODUCTS.search(func.overloadpacket.__name__):
             self.products[func.overloadpacket] = f"{func.namespace}.{func.overloadpacket.__name__}"
