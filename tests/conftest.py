@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +39,17 @@ SWITCHES = (
     "--disable-component-update --disable-sync --window-size=1280,1000"
 )
 
+# What --fast leaves out: files that train, fit, start processes or browsers, or render, and so take most of the suite's time with few
+# of its tests. Other versions of dependencies are tried on the rest, which is most tests of each room in a few minutes. A list of
+# files, not of tests: which files are heavy changes seldom, and no test's own seconds decide whether it runs.
+HEAVY = (
+    "baselines/test_contract.py",
+    "gate/test_pytest_plugin.py",
+)
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fast", action="store_true", help="leave out the files of HEAVY, for a look at other versions of what is installed")
     parser.addoption("--slow", action="store_true", help="run tests marked slow too")
     parser.addoption("--network", action="store_true", help="run tests marked network too")
 
@@ -48,8 +59,28 @@ def pytest_configure() -> None:
         pytest.exit(f"the installed vbbench was to be tested, but {vbbench.__file__} was imported", returncode=4)
 
 
-def pytest_report_header() -> str:
-    return f"vbbench {vbbench.__version__} from {Path(vbbench.__file__).parent}"
+def pytest_report_header() -> list[str]:
+    return [f"vbbench {vbbench.__version__} from {Path(vbbench.__file__).parent}", f"with {', '.join(_installed_versions())}"]
+
+
+def _installed_versions() -> list[str]:
+    """Names and versions of what ``pyproject.toml`` asks for, extras included, so that a log tells what was tried."""
+    try:
+        lines = metadata.requires("vbbench") or []
+    except metadata.PackageNotFoundError:  # from a checkout, without being installed
+        return ["what is on the path"]
+    names = sorted({re.match(r"[\w.-]+", line)[0] for line in lines} - {"vbbench"})
+    return [f"{name} {metadata.version(name)}" for name in names if next(metadata.distributions(name=name), None)]
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    if not config.getoption("--fast"):
+        return None
+    here = Path(__file__).parent
+    gone = [name for name in HEAVY if not (here / name).exists()]
+    if gone:
+        raise pytest.UsageError(f"HEAVY in tests/conftest.py names what is not there: {', '.join(gone)}.")
+    return True if collection_path in {here / name for name in HEAVY} else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
