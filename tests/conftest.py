@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +40,60 @@ SWITCHES = (
     "--disable-component-update --disable-sync --window-size=1280,1000"
 )
 
+# What --fast leaves out: files that train, fit, render, compile, or start processes and browsers. They take five sixths of the suite's
+# seconds with a fifth of its tests; what is left runs in about four minutes on one core and holds tests of every room. It is a list of
+# files and not of measured tests, so that no test comes and goes with the machine; a new file runs until it is named here.
+HEAVY = (
+    "attention/test_triton.py",
+    "baselines/test_contract_sd14.py",
+    "baselines/test_dreambooth_video.py",
+    "baselines/test_textual_inversion.py",
+    "cli/test_run.py",
+    "cli/test_sampling_options.py",
+    "cli/test_tune.py",
+    "datasets/test_build.py",
+    "datasets/test_dreambooth_run.py",
+    "gate/test_pytest_plugin.py",
+    "metrics/test_validity.py",
+    "models/test_command.py",
+    "models/test_memory.py",
+    "models/test_precision.py",
+    "models/test_sampling_sd14.py",
+    "models/videobooth/test_speed.py",
+    "profiling/test_clip.py",
+    "profiling/test_memory.py",
+    "profiling/test_released_step.py",
+    "profiling/test_step.py",
+    "profiling/test_training.py",
+    "report/claims/test_crossed.py",
+    "report/test_axe.py",
+    "report/test_comparisons.py",
+    "report/test_figures.py",
+    "report/test_hostile.py",
+    "report/test_identity_cost.py",
+    "report/test_large.py",
+    "report/test_leaderboard.py",
+    "report/test_page_items.py",
+    "report/test_page_view.py",
+    "report/test_place.py",
+    "report/test_rebuilt.py",
+    "run/test_interruption.py",
+    "run/test_plan.py",
+    "training/real/test_cache.py",
+    "training/real/test_objective.py",
+    "training/real/test_train.py",
+    "training/test_interruption.py",
+    "training/test_local_sgd.py",
+    "world/test_rendered.py",
+)
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--fast",
+        action="store_true",
+        help="leave out the files of HEAVY, for a look at other versions of what is installed",
+    )
     parser.addoption("--slow", action="store_true", help="run tests marked slow too")
     parser.addoption("--network", action="store_true", help="run tests marked network too")
 
@@ -55,8 +109,37 @@ def pytest_configure() -> None:
         )
 
 
-def pytest_report_header() -> str:
-    return f"vbbench {vbbench.__version__} from {Path(vbbench.__file__).parent}"
+def pytest_report_header() -> list[str]:
+    return [
+        f"vbbench {vbbench.__version__} from {Path(vbbench.__file__).parent}",
+        f"with {', '.join(_installed_versions())}",
+    ]
+
+
+def _installed_versions() -> list[str]:
+    """Names and versions of what ``pyproject.toml`` asks for, extras included, so that a log tells what was tried."""
+    try:
+        lines = metadata.requires("vbbench") or []
+    except metadata.PackageNotFoundError:  # from a checkout, without being installed
+        return ["what is on the path"]
+    names = sorted({re.match(r"[\w.-]+", line)[0] for line in lines} - {"vbbench"})
+    return [
+        f"{name} {metadata.version(name)}"
+        for name in names
+        if next(metadata.distributions(name=name), None)
+    ]
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    if not config.getoption("--fast"):
+        return None
+    here = Path(__file__).parent
+    gone = [name for name in HEAVY if not (here / name).exists()]
+    if gone:
+        raise pytest.UsageError(
+            f"HEAVY in tests/conftest.py names what is not there: {', '.join(gone)}."
+        )
+    return True if collection_path in {here / name for name in HEAVY} else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

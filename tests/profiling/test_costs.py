@@ -136,6 +136,22 @@ def test_a_fused_attention_counts_its_two_products(value_dim: int) -> None:
     )
 
 
+def test_inference_mode_counts_as_any_other() -> None:
+    """There operators made of others (linear, matmul, attention) reach the counting whole."""
+    x_BND, weight_DD = torch.randn(2, 4, 8), torch.randn(8, 8)
+
+    def products() -> None:
+        q_BNLD = torch.nn.functional.linear(x_BND, weight_DD)[:, None]
+        torch.nn.functional.scaled_dot_product_attention(q_BNLD, q_BNLD, q_BNLD)
+        torch.matmul(x_BND, weight_DD)
+
+    with torch.no_grad():
+        expected = count_operations(products)
+    with torch.inference_mode():
+        assert count_operations(products) == expected
+    assert expected.flops == 2 * (2 * 2 * 4 * 8 * 8) + 2 * 2 * (2 * 4 * 4 * 8)
+
+
 def test_a_fused_attentions_gradients_count_its_five_products() -> None:
     """Twice the forward pass's two products, and the scores once more, by the kernel of this
     device."""

@@ -185,6 +185,10 @@ class UncountedError(RuntimeError):
 _PRODUCTS = re.compile(r"attention|convolution|linear|mm$")
 """Names of operators that multiply matrices."""
 
+KERNELS = frozenset((*FORWARD, *BACKWARD))
+"""Names of the fused kernels, which are never taken apart: they do not store what their parts
+would."""
+
 
 class _Traffic(TorchDispatchMode):
     """Adds up what every operation reads and writes."""
@@ -196,6 +200,13 @@ class _Traffic(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        # In inference mode an operator that is made of others arrives whole: its parts are counted,
+        # as they arrive in every other mode.
+        if func.namespace == "aten" and func.overloadpacket.__name__ not in KERNELS:
+            with self:
+                out = func.decompose(*args, **kwargs)
+            if out is not NotImplemented:
+                return out
         out = func(*args, **kwargs)
         if _PRODUCTS.search(func.overloadpacket.__name__):
             self.products[func.overloadpacket] = f"{func.namespace}.{func.overloadpacket.__name__}"
