@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vbbench.core.files import file_digest
+from vbbench.core.digests import file_digest
 from vbbench.errors import WeightsError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from vbbench.core.files import file_digest
+from vbbench.core.digests import file_digest
 from vbbench.errors import InputError, SuiteError
 
 # file -> [digest of its bytes, digest of its pixels], so that a suite need not be decoded whenever

@@ -18,7 +18,7 @@ import av
 import numpy as np
 from PIL import Image
 
-from vbbench.core.files import file_digest
+from vbbench.core.digests import file_digest, sha256_of
 from vbbench.errors import InputError
 from vbbench.media.decoding import decode_file, decode_start
 from vbbench.media.partial_decoding import count_frames_of, decode_some, read_pictures
@@ -145,10 +145,9 @@ def content_digest(path: Path | str) -> str:
         if not _is_folder(path):
             check_file(path)
             return file_digest(path)
-        digest = hashlib.sha256()
-        for picture in pictures_in(path):
-            digest.update(f"{picture.name!r} {file_digest(picture)}\n".encode())
-        return digest.hexdigest()
+        pictures = pictures_in(path)
+        lines = [f"{picture.name!r} {file_digest(picture)}\n" for picture in pictures]
+        return sha256_of("".join(lines))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from None
 

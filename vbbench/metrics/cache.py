@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from vbbench.core.digests import sha256_of
 from vbbench.core.paths import PACKAGE
 
 LIBRARIES = ("torch", "numpy", "pillow", "av", "open_clip_torch", "timm", "scikit-image")
@@ -84,7 +85,7 @@ def key_of(**what: Any) -> str:
     text = json.dumps(
         {**what, "libraries": _versions(), "code": _code()}, sort_keys=True, default=str
     )
-    return hashlib.sha256(text.encode()).hexdigest()
+    return sha256_of(text)
 
 
 @cache
@@ -95,8 +96,7 @@ def _versions() -> dict[str, str]:
 @cache
 def _code() -> str:
     """Digest of the sources that turn files into embeddings; another line is another key."""
-    digest = hashlib.sha256()
+    sources: list[bytes] = []
     for room in EMBEDDING_CODE:
-        for path in sorted((PACKAGE / room).rglob("*.py")):
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
+        sources += [path.read_bytes() for path in sorted((PACKAGE / room).rglob("*.py"))]
+    return sha256_of(b"".join(sources))

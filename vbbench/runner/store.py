@@ -16,10 +16,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from vbbench.core.digests import file_digest
 from vbbench.core.files import (
     MANIFEST,
     copy_whole,
-    file_digest,
     read_manifest,
     spec_ids,
     take_lock,

@@ -7,7 +7,6 @@ so that a reader sees how much a method was helped.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import math
@@ -20,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from vbbench.core.digests import sha256_of
 from vbbench.core.files import write_whole
 from vbbench.core.names import nearest
 from vbbench.errors import InputError, UsageError
@@ -150,7 +150,7 @@ def refuse_held_out(suite: PromptSuite) -> list[str]:
 
 def trial_name(settings: Mapping[str, Any]) -> str:
     """Name of a trial's run folder."""
-    return hashlib.sha256(json.dumps(dict(settings), sort_keys=True).encode()).hexdigest()[:12]
+    return sha256_of(json.dumps(dict(settings), sort_keys=True))[:12]
 
 
 def outcome(

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vbbench.core.files import NEW_SUITE, file_digest, take_lock
+from vbbench.core.digests import file_digest
+from vbbench.core.files import NEW_SUITE, take_lock
 from vbbench.data import suite as suites
 from vbbench.data.suite import has_word
 from vbbench.data.suites import load_suite

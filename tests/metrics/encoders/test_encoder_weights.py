@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from vbbench.core import paths
-from vbbench.core.files import file_digest
+from vbbench.core.digests import file_digest
 from vbbench.core.paths import cache_dir
 from vbbench.errors import WeightsError
 from vbbench.metrics.encoders import encoders

@@ -15,7 +15,6 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ import torch
 from safetensors import SafetensorError
 
 from vbbench.core import paths
+from vbbench.core.digests import sha256_of
 from vbbench.core.threads import torch_threads
 from vbbench.errors import IncompleteError
 from vbbench.metrics.encoder_check.probe import (
@@ -268,7 +268,7 @@ def load(path: Path) -> Recording:
         if lacks := [name for name in _FACTS if name not in facts]:
             raise ValueError(f"it lacks {', '.join(lacks)}")
         content = path.with_suffix(".safetensors").read_bytes()
-        if sha256(content).hexdigest() != facts["sha256"]:
+        if sha256_of(content) != facts["sha256"]:
             raise ValueError("the embeddings are not those that belong to it")
         embeddings = safetensors.numpy.load(content)
         levels = embeddings.pop(_LEVELS)
@@ -300,7 +300,7 @@ def _write(recording: Recording) -> None:
         {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     )
     facts = json.dumps(
-        {**recording.facts, "sha256": sha256(content).hexdigest()}, indent=1, ensure_ascii=False
+        {**recording.facts, "sha256": sha256_of(content)}, indent=1, ensure_ascii=False
     )
     try:
         recording.path.parent.mkdir(parents=True, exist_ok=True)

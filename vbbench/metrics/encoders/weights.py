@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vbbench.core import paths
-from vbbench.core.files import file_digest
+from vbbench.core.digests import file_digest
 from vbbench.core.weights_file import read_card, verified_digest
 from vbbench.data.world import VOCABULARY
 from vbbench.errors import WeightsError

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from vbbench.core import progress
+from vbbench.core.digests import sha256_of
 
 _DIGEST_BYTES = 16
 
@@ -40,7 +41,7 @@ class TensorCache:
 
     def path(self, key: str) -> Path:
         """File of a key, which may not be there."""
-        name = hashlib.sha256(key.encode()).hexdigest()
+        name = sha256_of(key)
         return self._folder / name[:2] / f"{name}.safetensors"
 
     def has(self, key: str) -> bool:
