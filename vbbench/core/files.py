@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vbbench.core.digests import file_digest
-from vbbench.core.locks import lock_folder
+from vbbench.core.locks import LOCK, lock_file
 from vbbench.errors import InputError, RunFolderError
 
 MANIFEST = "manifest.json"
@@ -29,11 +29,7 @@ def read_manifest(root: Path) -> dict[str, Any]:
     path = root / MANIFEST
     if not path.is_file():
         others = (
-            [
-                entry.name
-                for entry in root.iterdir()
-                if entry.name not in (".lock", "suite", NEW_SUITE)
-            ]
+            [entry.name for entry in root.iterdir() if entry.name not in (LOCK, "suite", NEW_SUITE)]
             if root.is_dir()
             else []
         )
@@ -69,7 +65,7 @@ def take_lock(root: Path) -> int:
     """
     root.mkdir(parents=True, exist_ok=True)
     try:
-        return lock_folder(root)
+        return lock_file(root / LOCK)
     except BlockingIOError:
         raise RunFolderError(f"another process is writing to the run folder {root}.") from None
 

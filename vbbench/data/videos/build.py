@@ -18,7 +18,7 @@ from typing import Any, TextIO
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from vbbench.core.locks import lock_folder
+from vbbench.core.locks import LOCK, lock_file
 from vbbench.data.videos.captions import Caption
 from vbbench.data.videos.clips import AGAIN, KEPT, PARTIAL, Record, Terms, build_clip, make_builder
 from vbbench.data.videos.layout import COLUMNS, SOURCE, find_video, read_mask
@@ -150,7 +150,7 @@ class Records:
         others = (
             []
             if not root.is_dir() or (root / SETTINGS).exists()
-            else sorted(x.name for x in root.iterdir() if x.name != ".lock")
+            else sorted(x.name for x in root.iterdir() if x.name != LOCK)
         )
         if others:
             raise InputError(
@@ -298,7 +298,7 @@ def _csv(columns: Sequence[str], rows: Iterable[Record]) -> str:
 def _take_lock(root: Path) -> int:
     """The lock goes with the process, however it ends."""
     try:
-        return lock_folder(root)
+        return lock_file(root / LOCK)
     except BlockingIOError:
         raise InputError(f"another process is writing to {root}.") from None
 
