@@ -17,6 +17,7 @@ from PIL import Image
 
 from vbbench import cli
 from vbbench.core import paths
+from vbbench.core.files import temporary_path
 from vbbench.data import pixels, rendered_suite, suite, suites
 from vbbench.data.suites import load_suite
 from vbbench.data.world import CLASSES, MOTIONS, SCENES
@@ -123,9 +124,8 @@ def test_an_interrupted_rendering_leaves_nothing(monkeypatch: pytest.MonkeyPatch
             load_suite("small")
     folder = paths.cache_dir() / "suites"
     assert [path for path in folder.iterdir() if path.is_dir()] == []
-    (folder / f".{load_suite('small').root.name}.tmp" / "real").mkdir(
-        parents=True
-    )  # what a kill leaves
+    left = temporary_path(load_suite("small").root)  # what a kill leaves
+    (left / "real").mkdir(parents=True)
     shutil.rmtree(load_suite("small").root)
     load_suite("small")
     assert [path.name[0] for path in folder.iterdir() if path.is_dir()] == ["s"]

@@ -8,8 +8,6 @@ on the drawing code alone.
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from vbbench.core.files import atomic_folder, clear_temporary
 from vbbench.core.locks import locked
 from vbbench.core.paths import CACHE_VARIABLE, cache_dir
 from vbbench.data.world.captions import caption
@@ -222,6 +221,7 @@ def from_cache(header: Mapping[str, Any], read: Callable[[Path], PromptSuite]) -
                 folder, header, read
             )  # another process may have rendered it in the meantime
             if found is None:
+                clear_temporary(folder.parent, of=folder)
                 _tell(header, folder)
                 render_whole(folder, header)
             return found or read(folder)
@@ -272,10 +272,7 @@ def render_whole(folder: Path, header: Mapping[str, Any]) -> str:
     Raises:
         SuiteError: other pixels or texts came out than those recorded.
     """
-    partial, old = (folder.with_name(f".{folder.name}.{suffix}") for suffix in ("tmp", "old"))
-    for left_over in (partial, old):  # by a process that was killed
-        shutil.rmtree(left_over, ignore_errors=True)
-    try:
+    with atomic_folder(folder, replace=True) as partial:
         digest = write_suite(
             partial, header["name"], header["version"], **header["rendered"], rendered=True
         )
@@ -285,10 +282,4 @@ def render_whole(folder: Path, header: Mapping[str, Any]) -> str:
                 "The drawing code or the arithmetic of this machine is another, so its scores could stand beside no others; "
                 "`vbbench world suite` writes a suite of your own."
             )
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(partial, folder)
-    finally:
-        for left_over in (partial, old):
-            shutil.rmtree(left_over, ignore_errors=True)
     return digest

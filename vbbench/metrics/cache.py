@@ -8,11 +8,10 @@ code simply have other names. The folder may be deleted at any time.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
-import os
-import tempfile
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from vbbench.core.digests import sha256_of
+from vbbench.core.files import write_atomic
 from vbbench.core.paths import PACKAGE
 
 LIBRARIES = ("torch", "numpy", "pillow", "av", "open_clip_torch", "timm", "scikit-image")
@@ -59,20 +59,12 @@ class EmbeddingCache:
         run."""
         if self._folder is None:
             return
-        path = self._path(self._folder, content, key)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, partial = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-        except OSError:
-            return
-        try:
-            payload = io.BytesIO()
-            np.save(payload, array, allow_pickle=False)
-            with os.fdopen(handle, "wb") as file:
-                file.write(hashlib.sha256(payload.getvalue()).digest() + payload.getvalue())
-            os.replace(partial, path)
-        except OSError:
-            Path(partial).unlink(missing_ok=True)
+        stream = io.BytesIO()
+        np.save(stream, array, allow_pickle=False)
+        payload = stream.getvalue()
+        with contextlib.suppress(OSError):
+            path = self._path(self._folder, content, key)
+            write_atomic(path, hashlib.sha256(payload).digest() + payload)
 
     @staticmethod
     def _path(folder: Path, content: str, key: str) -> Path:

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from vbbench.core.digests import file_digest, sha256_of
-from vbbench.core.files import read_manifest
 from vbbench.errors import InputError, RunFolderError, one_line
 from vbbench.runner.hashing import digest_of, item_content
 from vbbench.runner.progress import Progress
+from vbbench.runner.run_folder_files import read_manifest
 from vbbench.runner.store import Record, RunStore
 from vbbench.types import Job, PromptItem, PromptSuite, Video
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from vbbench.core.digests import sha256_of
-from vbbench.core.files import write_whole
+from vbbench.core.files import write_atomic
 from vbbench.core.names import nearest
 from vbbench.errors import InputError, UsageError
 from vbbench.models.recipes import scale_settings
@@ -242,7 +242,7 @@ def read_record(path: Path, question: Mapping[str, Any]) -> dict[str, Any] | Non
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
     """Write the record in the place of what is there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    write_atomic(path, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
 
 
 def question_of(

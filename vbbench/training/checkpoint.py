@@ -104,6 +104,7 @@ def commit(work: Path, folder: Path, state: Mapping[str, Any]) -> Path:
     final = work / f"{_PREFIX}{int(state['step']):08d}"
     if final.exists():  # only a torn one can have been left under this name
         shutil.rmtree(final)
+    # not `atomic_folder`: every worker must find the unfinished folder by its name
     os.replace(folder, final)
     _sync(work)
     _tidy(work, newest=final)

@@ -9,9 +9,7 @@ their first check, in the user's cache folder.
 from __future__ import annotations
 
 import json
-import os
 import platform
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -26,6 +24,7 @@ from safetensors import SafetensorError
 
 from vbbench.core import paths
 from vbbench.core.digests import sha256_of
+from vbbench.core.files import write_atomic
 from vbbench.core.threads import torch_threads
 from vbbench.errors import IncompleteError
 from vbbench.metrics.encoder_check.probe import (
@@ -303,22 +302,12 @@ def _write(recording: Recording) -> None:
         {**recording.facts, "sha256": sha256_of(content)}, indent=1, ensure_ascii=False
     )
     try:
-        recording.path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(recording.path.with_suffix(".safetensors"), content)
-        _replace(recording.path, f"{facts}\n".encode())
+        write_atomic(recording.path.with_suffix(".safetensors"), content)
+        write_atomic(recording.path, f"{facts}\n")
     except OSError as error:
         raise IncompleteError(
             f"the recording {recording.path} cannot be written: {error.strerror}; set {paths.CACHE_VARIABLE} to a folder that can."
         ) from None
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Written beside and renamed, so that a file under its name is whole."""
-    handle, partial = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-    os.chmod(partial, 0o644)  # mkstemp keeps files to their owner
-    os.replace(partial, path)
 
 
 def _reason(error: Exception) -> str:
