@@ -144,7 +144,7 @@ def test_truncated_weights_are_a_sentence(
 ) -> None:
     """Through the card's digest, and where the card has been made to fit, through the file
     itself."""
-    from vbbench.core.files import file_digest
+    from vbbench.core.digests import file_digest
 
     path = sd14 / "base.safetensors"
     path.write_bytes(path.read_bytes()[:-100])

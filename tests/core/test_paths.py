@@ -9,7 +9,7 @@ import pytest
 
 import vbbench
 from vbbench.core import paths
-from vbbench.core.files import file_digest
+from vbbench.core.digests import file_digest
 from vbbench.core.paths import baselines_dir, cache_dir, data_root, prompts_dir, weights_path
 from vbbench.core.weights_file import verified_digest
 from vbbench.data.suite import is_waiting, read_header

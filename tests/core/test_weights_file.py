@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from vbbench.core import weights_file
-from vbbench.core.files import file_digest
+from vbbench.core.digests import file_digest
 from vbbench.core.paths import weights_dir, weights_path
 from vbbench.core.weights_file import load_weights, save_weights, verified_digest
 from vbbench.errors import WeightsError

@@ -17,7 +17,8 @@ from PIL import Image
 
 from vbbench import cli
 from vbbench.core import paths
-from vbbench.data import rendered_suite, suite, suites
+from vbbench.core.files import temporary_path
+from vbbench.data import pixels, rendered_suite, suite, suites
 from vbbench.data.suites import load_suite
 from vbbench.data.world import CLASSES, MOTIONS, SCENES
 from vbbench.errors import SuiteError
@@ -60,7 +61,7 @@ def test_it_is_rendered_once_and_told(
     assert (len(first.subjects), len(first.items)) == (2, 2)
     assert first.digest == suite.read_header(shipped)["digest"]
     monkeypatch.setattr(rendered_suite, "write_suite", None)  # a second rendering would fail
-    monkeypatch.setattr(rendered_suite, "_pixel_digest", None)  # so would a second decoding
+    monkeypatch.setattr(pixels, "_pixel_digest", None)  # so would a second decoding
     assert load_suite("small") == first
     assert load_suite(shipped) == first
     assert load_suite(first.root) == first
@@ -118,14 +119,13 @@ def test_an_interrupted_rendering_leaves_nothing(monkeypatch: pytest.MonkeyPatch
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(suites, "_write_item", stop)
+        patch.setattr(rendered_suite, "_write_item", stop)
         with pytest.raises(KeyboardInterrupt):
             load_suite("small")
     folder = paths.cache_dir() / "suites"
     assert [path for path in folder.iterdir() if path.is_dir()] == []
-    (folder / f".{load_suite('small').root.name}.tmp" / "real").mkdir(
-        parents=True
-    )  # what a kill leaves
+    left = temporary_path(load_suite("small").root)  # what a kill leaves
+    (left / "real").mkdir(parents=True)
     shutil.rmtree(load_suite("small").root)
     load_suite("small")
     assert [path.name[0] for path in folder.iterdir() if path.is_dir()] == ["s"]
@@ -160,8 +160,8 @@ def test_a_cache_that_cannot_be_written_is_a_sentence(
 LOADS = """
 import sys, time
 from pathlib import Path
-from vbbench import suite
-from vbbench.data.world import rendered, suites
+from vbbench.data import rendered_suite
+from vbbench.data.suites import load_suite
 
 folder, shipped = Path(sys.argv[1]), Path(sys.argv[2])
 rendered_suite.CLASSES = ("cat", "tiger")
@@ -229,7 +229,10 @@ def test_wrong_headers_are_told(shipped: Path, old: str, new: str, message: str)
 
 
 @pytest.mark.usefixtures("shipped")
-def test_listing_suites_renders_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_listing_suites_renders_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rendered_suite, "CLASSES", CLASSES)
     assert cli.main(["suites"]) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "│ 9 │ 9 │ 8 of 64 px │" in re.sub(
@@ -293,7 +296,7 @@ def test_subject_and_other_individual_are_never_another_items_subject(full: Prom
 def test_other_instruction_sets_draw_the_same_pixels(tmp_path: Path) -> None:
     """NumPy without AVX2, AVX-512 and FMA: what an older processor runs."""
     program = (
-        "import sys; from vbbench.data.world import rendered, suites; rendered_suite.CLASSES = ('cat', 'tiger')\n"
+        "import sys; from vbbench.data import rendered_suite; rendered_suite.CLASSES = ('cat', 'tiger')\n"
         "print(rendered_suite.render_whole(__import__('pathlib').Path(sys.argv[1]), "
         f"{{'name': 'small', 'version': '1', 'rendered': {SMALL!r}}}))"
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from vbbench.core.files import file_digest
+from vbbench.core.digests import file_digest
 from vbbench.data import suite as suites
 from vbbench.data.suites import load_suite
 from vbbench.errors import InputError, SuiteError, UsageError

@@ -12,7 +12,7 @@ import pytest
 from av.filter import Graph
 
 from tests.media.videos import cut, encode, gif, gradient, h264, pictures, spoil_file, turn
-from vbbench.core.files import file_digest
+from vbbench.core.digests import file_digest
 from vbbench.errors import InputError
 from vbbench.media import decoding, video_file
 from vbbench.media.video import content_digest, probe, read_video, write_video_lossless

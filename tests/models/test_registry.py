@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vbbench.core.files import folder_digest
+from vbbench.core.digests import folder_digest
 from vbbench.core.names import nearest
 from vbbench.data import suites
 from vbbench.errors import RecipeError, UsageError

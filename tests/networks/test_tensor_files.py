@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from vbbench.core.files import file_digest
+from vbbench.core.digests import file_digest
 from vbbench.core.weights_file import read_card, verified_digest
 from vbbench.errors import WeightsError
 from vbbench.networks.weights import tensor_files

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from vbbench.core.files import file_digest
+from vbbench.core.digests import file_digest
 from vbbench.core.paths import weights_dir
 from vbbench.core.weights_file import card_path, load_weights, read_card, save_weights
 from vbbench.networks.weights.verification import verify_file

@@ -14,7 +14,7 @@ import pytest
 
 from tests.media.videos import gif, gradient, h264, pictures
 from tests.runner.stubs import MeanScorer
-from vbbench.core.files import file_digest
+from vbbench.core.digests import file_digest
 from vbbench.data.suites import load_suite
 from vbbench.errors import InputError, RunFolderError
 from vbbench.media.video import read_video, write_video_lossless

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.runner.stubs import spec
-from vbbench.core.files import folder_digest
+from vbbench.core.digests import folder_digest
 from vbbench.errors import InputError, UsageError
 from vbbench.models.recipes import load_recipe
 from vbbench.runner import tune

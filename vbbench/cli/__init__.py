@@ -56,6 +56,7 @@ _REFUSALS |= {
     errno.EISDIR,
     errno.ENAMETOOLONG,
     errno.ELOOP,
+    errno.ENOLCK,
 }
 
 

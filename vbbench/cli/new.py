@@ -6,10 +6,10 @@ import argparse
 import os
 import shlex
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
+from vbbench.core.files import atomic_folder
 from vbbench.errors import UsageError
 
 TEMPLATES = Path(__file__).parent / "templates" / "new"
@@ -57,10 +57,7 @@ def write_recipe(folder: Path, *, program: bool = False) -> None:
     Args:
         program: the template of a program (``command``) instead of that of a class (``entry``).
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as name:
-        made = Path(name) / folder.name
-        made.mkdir()
+    with atomic_folder(folder) as made:
         for source in sorted((TEMPLATES / ("command" if program else "entry")).iterdir()):
             if source.suffix in (".py", ".toml"):
                 shutil.copyfile(source, made / source.name)
@@ -71,7 +68,6 @@ def write_recipe(folder: Path, *, program: bool = False) -> None:
             .replace("TITLE", title_of(folder.name))
         )
         recipe.write_text(text, encoding="utf-8")
-        made.rename(folder)
 
 
 def title_of(name: str) -> str:

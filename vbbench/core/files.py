@@ -1,78 +1,125 @@
-"""Files of a run folder: its manifest, its lock, and how anything is written so that it is there
-whole or not at all."""
+"""Files and folders that are there whole or not at all: written beside their place under a hidden
+temporary name, then put into it by one rename."""
 
 from __future__ import annotations
 
-import hashlib
-import json
+import errno
 import os
+import re
+import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from vbbench.core.locks import lock_folder
-from vbbench.errors import InputError, RunFolderError
+from vbbench.core.digests import file_digest
+from vbbench.errors import InputError
 
-_CHUNK_BYTES = 1 << 20
-MANIFEST = "manifest.json"
-NEW_SUITE = "suite.new"  # a suite that is being made inside of a run folder
+_TEMPORARY = re.compile(r"\..*\.[0-9a-f]{16}\.tmp(\.\w+)?", re.DOTALL)
+_LONGEST_NAME = 220  # bytes of a target's name that fit into a temporary one, of at most 255
 
 
-def read_manifest(root: Path) -> dict[str, Any]:
-    """The manifest of a run folder; empty where a new run may be.
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Write a file, in the place of one that is there; missing folders above it are made.
 
+    Args:
+        content: text is written as UTF-8, line ends as they are.
     Raises:
-        RunFolderError: it is no run folder and not empty, or its manifest is damaged.
+        OSError: it cannot be written; what was there is still there.
     """
-    if root.exists() and not root.is_dir():
-        raise RunFolderError(f"{root} is a file, not a run folder.")
-    path = root / MANIFEST
-    if not path.is_file():
-        others = (
-            [
-                entry.name
-                for entry in root.iterdir()
-                if entry.name not in (".lock", "suite", NEW_SUITE)
-            ]
-            if root.is_dir()
-            else []
-        )
-        if others:
-            raise RunFolderError(
-                f"{root} is not a run folder and not empty: it holds {sorted(others)[0]}. Name another one with --out."
-            )
-        return {}
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        known = [
-            *(manifest["suite"][key] for key in ("name", "version", "digest")),
-            manifest["scale"],
-        ]
-        for key in ("models", "metrics", "environment"):
-            dict(manifest.get(key, {}))
-        spec_ids(manifest.get("metrics", {}))
-        if not isinstance(manifest.get("prompts_per_subject"), int | None):
-            raise TypeError("prompts_per_subject")
-    except (OSError, ValueError, KeyError, TypeError):
-        known = [None]
-    if not all(isinstance(value, str) for value in known):
-        raise RunFolderError(f"the run folder {root} is damaged: {MANIFEST} cannot be read.")
-    return manifest
+    with atomic_file(path) as partial:
+        partial.write_bytes(_as_bytes(content))
 
 
-def take_lock(root: Path) -> int:
-    """Make a run folder, and keep other processes from writing to it. The lock goes with the
-    process, however it ends.
+def write_once(path: Path, content: str | bytes) -> bool:
+    """Write a file that nobody has written yet: of several processes the first one wins.
 
+    Returns:
+        Whether it was this one; False where the file is there already.
     Raises:
-        RunFolderError: another process is writing to it.
+        OSError: it cannot be written.
     """
-    root.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = temporary_path(path)
+    _create(partial)
     try:
-        return lock_folder(root)
-    except BlockingIOError:
-        raise RunFolderError(f"another process is writing to the run folder {root}.") from None
+        partial.write_bytes(_as_bytes(content))
+        os.link(partial, path)  # unlike a rename, it replaces nothing
+    except FileExistsError:
+        return False
+    finally:
+        partial.unlink(missing_ok=True)
+    return True
+
+
+@contextmanager
+def atomic_file(path: Path, *, suffix: str = "") -> Iterator[Path]:
+    """An empty file beside ``path`` to write to, which takes its place at the end; on any failure
+    it is removed, and what was there stays. Missing folders above it are made.
+
+    Args:
+        suffix: at the end of the temporary name, for writers that tell the format by it.
+    Raises:
+        OSError: it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = temporary_path(path, suffix)
+    _create(partial)
+    try:
+        mode = partial.stat().st_mode
+        yield partial
+        partial.chmod(mode)  # safetensors keeps what it writes to the owner
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
+    """An empty folder beside ``path`` to fill, which takes its place at the end; on any failure it
+    is removed, and what was there stays. Missing folders above it are made.
+
+    Args:
+        replace: also take the place of a folder that is there.
+    Raises:
+        FileExistsError: at the end there is something at ``path`` (an empty folder is nothing).
+        OSError: it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = temporary_path(path)
+    partial.mkdir()
+    try:
+        yield partial
+        if replace:
+            _replace_folder(partial, path)
+        else:
+            _rename_folder(partial, path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _replace_folder(partial: Path, path: Path) -> None:
+    """What is at ``path`` comes back if the new folder cannot be put there."""
+    if not path.is_dir():
+        _rename_folder(partial, path)
+        return
+    old = temporary_path(path)
+    os.replace(path, old)
+    try:
+        _rename_folder(partial, path)
+    except BaseException:
+        os.replace(old, path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _rename_folder(partial: Path, path: Path) -> None:
+    try:
+        os.replace(partial, path)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
 
 
 def copy_whole(source: Path, path: Path, content: str) -> None:
@@ -83,56 +130,52 @@ def copy_whole(source: Path, path: Path, content: str) -> None:
     Raises:
         InputError: it has another: the file was changed in the meantime.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.tmp")
-    try:
+    with atomic_file(path) as partial:
         shutil.copyfile(source, partial)
         if file_digest(partial) != content:
             raise InputError(f"{source} was changed while it was being read.")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text in the place of what is there."""
-    partial = path.with_name(f"{path.name}.tmp")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+def clear_temporary(folder: Path, of: Path | None = None) -> None:
+    """Remove what writers that were killed left in a folder; only while nobody else writes there.
+
+    Args:
+        of: what they were writing; None: anything.
+    """
+    for path in folder.iterdir():
+        if not is_temporary(path) or (of is not None and not path.name.startswith(_start(of))):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
-def spec_ids(metrics: Mapping[str, Any]) -> set[str]:
-    """Ids of the specs in a manifest."""
-    return {str(spec["id"]) for spec in metrics.values()}
+def is_temporary(path: Path) -> bool:
+    """Whether it is what a writer is writing, or left behind when it was killed."""
+    return _TEMPORARY.fullmatch(path.name) is not None
 
 
-def folder_files(folder: Path) -> list[Path]:
-    """The files that belong to a recipe, sorted; hidden files, Python's caches and records of a
-    tuning (tuning*.json) do not."""
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return sorted(path for path in files if not _is_clutter(path.relative_to(folder)))
+def temporary_path(path: Path, suffix: str = "") -> Path:
+    """A hidden name beside ``path`` that nobody else has or can guess."""
+    return path.with_name(f"{_start(path)}{secrets.token_hex(8)}.tmp{suffix}")
 
 
-def _is_clutter(relative: Path) -> bool:
-    return (
-        relative.suffix == ".pyc"
-        or relative.match("tuning*.json")
-        or any(part.startswith(".") or part == "__pycache__" for part in relative.parts)
-    )
+def _start(path: Path) -> str:
+    """How temporary names of ``path`` begin."""
+    name = path.name
+    return f".{name}." if len(os.fsencode(name)) <= _LONGEST_NAME else f".{name[:50]}."
 
 
-def folder_digest(folder: Path) -> str:
-    """SHA-256 over the names and contents of a recipe's files."""
-    digest = hashlib.sha256()
-    for path in folder_files(folder):
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{file_digest(path)}\n".encode())
-    return digest.hexdigest()
+def _create(path: Path) -> None:
+    """An empty file under a name that must be free; a link under it is not followed.
+
+    Raises:
+        FileExistsError: the name is taken.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    os.close(os.open(path, flags, 0o666))
 
 
-def file_digest(path: Path | str) -> str:
-    """SHA-256 of a file's bytes, as 64 hex digits."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+def _as_bytes(content: str | bytes) -> bytes:
+    return content.encode("utf-8") if isinstance(content, str) else content

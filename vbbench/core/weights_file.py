@@ -8,13 +8,13 @@ rounding takes from them.
 from __future__ import annotations
 
 import json
-import os
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vbbench.core.files import file_digest
+from vbbench.core.digests import file_digest
+from vbbench.core.files import atomic_file
 from vbbench.errors import WeightsError
 
 if TYPE_CHECKING:
@@ -55,7 +55,6 @@ def save_weights(
     from safetensors.torch import save_file
 
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     stored = {}
     for name, tensor in tensors.items():
         half = (
@@ -69,14 +68,10 @@ def save_weights(
             stored |= _in_eight_bits(name, tensor.detach().to("cpu", torch.float32))
         else:
             stored[name] = half.contiguous().clone()
-    partial = path.with_suffix(".safetensors.tmp")
-    save_file(stored, partial, metadata={"format": "pt"})
-    partial.chmod(0o644)  # safetensors keeps files to their owner
-    text = json.dumps({**card, "sha256": file_digest(partial)}, indent=2, ensure_ascii=False)
-    partial_card = card_path(path).with_suffix(".json.tmp")
-    partial_card.write_text(text + "\n", encoding="utf-8")
-    os.replace(partial, path)
-    os.replace(partial_card, card_path(path))
+    with atomic_file(card_path(path)) as partial_card, atomic_file(path) as partial:
+        save_file(stored, partial, metadata={"format": "pt"})
+        text = json.dumps({**card, "sha256": file_digest(partial)}, indent=2, ensure_ascii=False)
+        partial_card.write_text(text + "\n", encoding="utf-8")
 
 
 def _in_eight_bits(name: str, tensor: Tensor) -> dict[str, Tensor]:

@@ -11,8 +11,6 @@ Shape suffixes: T frames, H/W pixels, 3 colours.
 
 from __future__ import annotations
 
-import errno
-import os
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from vbbench.core.files import atomic_folder
 from vbbench.core.names import nearest
 from vbbench.core.words import split_words
 from vbbench.data import suite as suites
@@ -287,21 +286,14 @@ def _whole_folder(out: Path) -> Iterator[Path]:
     if out.is_dir() and (held := sorted(entry.name for entry in out.iterdir())):
         raise InputError(f"{out} is in use: it holds {held[0]}. Name a new folder with --out.")
     target = out.resolve()
-    partial = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    shutil.rmtree(partial, ignore_errors=True)
     try:
-        (partial / "images").mkdir(parents=True)
-        yield partial
-        try:
-            partial.rename(target)
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-                raise
-            raise InputError(
-                f"{out} is in use: another process wrote to it in the meantime."
-            ) from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        with atomic_folder(target) as partial:
+            (partial / "images").mkdir()
+            yield partial
+    except FileExistsError as error:
+        if error.filename != str(target):
+            raise
+        raise InputError(f"{out} is in use: another process wrote to it in the meantime.") from None
 
 
 def _write_subject(

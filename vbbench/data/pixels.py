@@ -6,12 +6,13 @@ code alone.
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from vbbench.core.files import file_digest
+from vbbench.core.digests import file_digest
+from vbbench.core.files import write_atomic
 from vbbench.errors import InputError, SuiteError
 
 # file -> [digest of its bytes, digest of its pixels], so that a suite need not be decoded whenever
@@ -48,12 +49,8 @@ def _remembered(root: Path) -> dict[str, list[str]]:
 
 def _remember(root: Path, known: Mapping[str, list[str]]) -> None:
     """Only spares time: a folder that cannot be written to is decoded again."""
-    partial = root / f".{PIXELS}.{os.getpid()}.tmp"
-    try:
-        partial.write_text(json.dumps(known, indent=0, sort_keys=True) + "\n", "utf-8")
-        os.replace(partial, root / PIXELS)
-    except OSError:
-        return
+    with contextlib.suppress(OSError):
+        write_atomic(root / PIXELS, json.dumps(known, indent=0, sort_keys=True) + "\n")
 
 
 def _pixel_digest(path: Path) -> str:

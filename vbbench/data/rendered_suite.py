@@ -8,17 +8,15 @@ on the drawing code alone.
 
 from __future__ import annotations
 
-import fcntl
-import os
-import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vbbench.core.files import atomic_folder, clear_temporary
+from vbbench.core.locks import locked
 from vbbench.core.paths import CACHE_VARIABLE, cache_dir
 from vbbench.data.world.captions import caption
 from vbbench.data.world.individuals import OTHER_OFFSET, Individual, individual
@@ -215,11 +213,15 @@ def from_cache(header: Mapping[str, Any], read: Callable[[Path], PromptSuite]) -
         found = _read_whole(folder, header, read)
         if found is not None:
             return found
-        with _locked(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        waiting = f"another process is rendering {folder}; waiting for it."
+        lock = folder.with_name(f".{folder.name}.lock")
+        with locked(lock, on_wait=lambda: _say(waiting)):
             found = _read_whole(
                 folder, header, read
             )  # another process may have rendered it in the meantime
             if found is None:
+                clear_temporary(folder.parent, of=folder)
                 _tell(header, folder)
                 render_whole(folder, header)
             return found or read(folder)
@@ -241,23 +243,6 @@ def _read_whole(
     except SuiteError:
         return None
     return suite if suite.digest == header["digest"] else None
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One process at a time renders into a folder; the others wait for it. The lock goes with the
-    process, however it ends."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder.parent / f".{folder.name}.lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            _say(f"another process is rendering {folder}; waiting for it.")
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _tell(header: Mapping[str, Any], folder: Path) -> None:
@@ -287,10 +272,7 @@ def render_whole(folder: Path, header: Mapping[str, Any]) -> str:
     Raises:
         SuiteError: other pixels or texts came out than those recorded.
     """
-    partial, old = (folder.with_name(f".{folder.name}.{suffix}") for suffix in ("tmp", "old"))
-    for left_over in (partial, old):  # by a process that was killed
-        shutil.rmtree(left_over, ignore_errors=True)
-    try:
+    with atomic_folder(folder, replace=True) as partial:
         digest = write_suite(
             partial, header["name"], header["version"], **header["rendered"], rendered=True
         )
@@ -300,10 +282,4 @@ def render_whole(folder: Path, header: Mapping[str, Any]) -> str:
                 "The drawing code or the arithmetic of this machine is another, so its scores could stand beside no others; "
                 "`vbbench world suite` writes a suite of your own."
             )
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(partial, folder)
-    finally:
-        for left_over in (partial, old):
-            shutil.rmtree(left_over, ignore_errors=True)
     return digest

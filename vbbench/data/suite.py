@@ -11,7 +11,6 @@ instead of their bytes, which another encoder would change.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import tomllib
@@ -20,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from vbbench.core.files import file_digest
+from vbbench.core.digests import file_digest, json_digest, sha256_number
 from vbbench.data.world.individuals import OTHER_OFFSET, SPLITS
 from vbbench.errors import InputError, SuiteError
 from vbbench.types import PromptItem, PromptSuite, Subject
@@ -113,9 +112,7 @@ def write(
 def derive_seed(suite_seed: int, key: str) -> int:
     """A seed for anything in a suite: the first 8 bytes of SHA-256 over ``"<suite seed>:<key>"``,
     sign bit cleared."""
-    return int.from_bytes(hashlib.sha256(f"{suite_seed}:{key}".encode()).digest()[:8], "big") & (
-        2**63 - 1
-    )
+    return sha256_number(f"{suite_seed}:{key}") & (2**63 - 1)
 
 
 def single_item(image: Path, text: str, subject_word: str, seed: int) -> PromptItem:
@@ -174,9 +171,7 @@ def compute_digest(
         "items": [dict(row) for row in items],
         "files": dict(files),
     }
-    return hashlib.sha256(
-        json.dumps(content, sort_keys=True, ensure_ascii=False).encode()
-    ).hexdigest()
+    return json_digest(content)
 
 
 def read_header(root: Path) -> dict[str, Any]:

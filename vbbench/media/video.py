@@ -8,7 +8,6 @@ world, and scores with them. Pages play an enlarged H.264 copy.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -18,7 +17,8 @@ import av
 import numpy as np
 from PIL import Image
 
-from vbbench.core.files import file_digest
+from vbbench.core.digests import file_digest, sha256_of
+from vbbench.core.files import atomic_file
 from vbbench.errors import InputError
 from vbbench.media.decoding import decode_file, decode_start
 from vbbench.media.partial_decoding import count_frames_of, decode_some, read_pictures
@@ -145,10 +145,9 @@ def content_digest(path: Path | str) -> str:
         if not _is_folder(path):
             check_file(path)
             return file_digest(path)
-        digest = hashlib.sha256()
-        for picture in pictures_in(path):
-            digest.update(f"{picture.name!r} {file_digest(picture)}\n".encode())
-        return digest.hexdigest()
+        pictures = pictures_in(path)
+        lines = [f"{picture.name!r} {file_digest(picture)}\n" for picture in pictures]
+        return sha256_of("".join(lines))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from None
 
@@ -257,35 +256,26 @@ def _encode(
     pixel_format: str,
     options: dict[str, str],
 ) -> None:
-    """Encode beside the target and rename, so that a file under its own name is always whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.tmp{path.suffix}")
+    """Encode a file that is there whole or not at all."""
     # bitexact: no random ids and no library version in the file
     flags: dict[str, Any] = {"options": {"fflags": "+bitexact"}}
-    try:
-        with av.open(str(partial), "w", **flags) as container:
-            stream = container.add_stream(
-                codec,
-                rate=_fraction(fps),
-                options={**options, "flags": "+bitexact", "threads": "1"},
-            )
-            stream.height, stream.width, stream.pix_fmt = (
-                frames.shape[1],
-                frames.shape[2],
-                pixel_format,
-            )
-            if pixel_format.startswith("yuv"):
-                _tag_colours(stream.codec_context)
-            for frame in frames:
-                container.mux(
-                    stream.encode(
-                        av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-                    )
-                )
-            container.mux(stream.encode())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with (
+        atomic_file(path, suffix=path.suffix) as partial,
+        av.open(str(partial), "w", **flags) as container,
+    ):
+        stream = container.add_stream(
+            codec,
+            rate=_fraction(fps),
+            options={**options, "flags": "+bitexact", "threads": "1"},
+        )
+        _, stream.height, stream.width, _ = frames.shape
+        stream.pix_fmt = pixel_format
+        if pixel_format.startswith("yuv"):
+            _tag_colours(stream.codec_context)
+        for frame in frames:
+            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
 
 
 def _fraction(fps: float) -> Fraction:

@@ -8,11 +8,10 @@ code simply have other names. The folder may be deleted at any time.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
-import os
-import tempfile
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from vbbench.core.digests import sha256_of
+from vbbench.core.files import write_atomic
 from vbbench.core.paths import PACKAGE
 
 LIBRARIES = ("torch", "numpy", "pillow", "av", "open_clip_torch", "timm", "scikit-image")
@@ -58,20 +59,12 @@ class EmbeddingCache:
         run."""
         if self._folder is None:
             return
-        path = self._path(self._folder, content, key)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, partial = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-        except OSError:
-            return
-        try:
-            payload = io.BytesIO()
-            np.save(payload, array, allow_pickle=False)
-            with os.fdopen(handle, "wb") as file:
-                file.write(hashlib.sha256(payload.getvalue()).digest() + payload.getvalue())
-            os.replace(partial, path)
-        except OSError:
-            Path(partial).unlink(missing_ok=True)
+        stream = io.BytesIO()
+        np.save(stream, array, allow_pickle=False)
+        payload = stream.getvalue()
+        with contextlib.suppress(OSError):
+            path = self._path(self._folder, content, key)
+            write_atomic(path, hashlib.sha256(payload).digest() + payload)
 
     @staticmethod
     def _path(folder: Path, content: str, key: str) -> Path:
@@ -84,7 +77,7 @@ def key_of(**what: Any) -> str:
     text = json.dumps(
         {**what, "libraries": _versions(), "code": _code()}, sort_keys=True, default=str
     )
-    return hashlib.sha256(text.encode()).hexdigest()
+    return sha256_of(text)
 
 
 @cache
@@ -95,8 +88,7 @@ def _versions() -> dict[str, str]:
 @cache
 def _code() -> str:
     """Digest of the sources that turn files into embeddings; another line is another key."""
-    digest = hashlib.sha256()
+    sources: list[bytes] = []
     for room in EMBEDDING_CODE:
-        for path in sorted((PACKAGE / room).rglob("*.py")):
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
+        sources += [path.read_bytes() for path in sorted((PACKAGE / room).rglob("*.py"))]
+    return sha256_of(b"".join(sources))

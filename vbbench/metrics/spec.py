@@ -3,12 +3,11 @@ all of it."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
+from vbbench.core.digests import json_digest
 from vbbench.types import MetricSpec
 
 if TYPE_CHECKING:
@@ -88,9 +87,7 @@ def _encoder_fields(
 def spec_id(known: dict[str, Any]) -> str:
     """First `ID_LENGTH` hex digits of the SHA-256 over all fields but the id, as canonical JSON."""
     content = {key: _canonical(value) for key, value in known.items() if key != "id"}
-    return hashlib.sha256(
-        json.dumps(content, sort_keys=True, ensure_ascii=False).encode()
-    ).hexdigest()[:ID_LENGTH]
+    return json_digest(content)[:ID_LENGTH]
 
 
 def _canonical(value: Any) -> Any:

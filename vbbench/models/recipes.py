@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vbbench.core.files import folder_digest
+from vbbench.core.digests import folder_digest
 from vbbench.core.names import nearest
 from vbbench.core.paths import seeded_name
 from vbbench.errors import RecipeError, UsageError

@@ -7,7 +7,6 @@ and keep every pixel as it was scored.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from io import BytesIO
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from vbbench.core.digests import sha256_of
 from vbbench.media.video import load_image_prompt, read_video, resize_frames
 
 FOLDER = "media"
@@ -95,7 +95,7 @@ class MediaFolder:
         buffer = BytesIO()
         Image.fromarray(picture_HWC).save(buffer, "WEBP", lossless=lossless, quality=90, method=4)
         data = buffer.getvalue()
-        name = f"{hashlib.sha256(data).hexdigest()[:20]}.webp"
+        name = f"{sha256_of(data)[:20]}.webp"
         self._used.add(name)
         path = self._folder / name
         if not path.is_file() or path.read_bytes() != data:

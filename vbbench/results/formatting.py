@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from collections.abc import Iterable
 
+from vbbench.core.digests import sha256_of
 from vbbench.metrics.explain import rows as spec_words
 from vbbench.metrics.explain import title as metric_title
 from vbbench.metrics.explain import untrained_note
@@ -141,7 +141,7 @@ def file_name(name: str) -> str:
     if _SAFE_NAME.fullmatch(name) and name not in _RESERVED:
         return name
     plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-")
-    return f"{plain or 'model'}.{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:10]}"
+    return f"{plain or 'model'}.{sha256_of(name)[:10]}"
 
 
 _RESERVED = frozenset(

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import ast
 import csv
-import hashlib
 import importlib.util
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -20,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from vbbench.core import paths
-from vbbench.core.files import file_digest, folder_files
+from vbbench.core.digests import file_digest, folder_files, json_digest, sha256_of
 from vbbench.core.paths import weights_dir, weights_path
 from vbbench.core.weights_file import read_card, verified_digest
 from vbbench.errors import RecipeError
@@ -40,9 +38,7 @@ _DOTTED = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)(?::\w+)?")
 def digest_of(content: Any) -> str:
     """SHA-256 over anything JSON or TOML can hold (dates count by their text); the order of keys
     does not count."""
-    return hashlib.sha256(
-        json.dumps(content, sort_keys=True, ensure_ascii=False, default=str).encode()
-    ).hexdigest()
+    return json_digest(content, default=str)
 
 
 def weights_digests(recipe: Recipe, scale: str) -> dict[str, str]:
@@ -258,7 +254,7 @@ def _source_facts(
         raise _unreadable(path, error) from None
     # docstrings, and what only type checkers read, do not run
     tree = _OnlyWhatRuns().visit(tree)
-    digest = hashlib.sha256(ast.unparse(tree).encode()).hexdigest()
+    digest = sha256_of(ast.unparse(tree))
     return digest, tuple(dict.fromkeys(_imports(tree, module, is_package=is_package)))
 
 

@@ -16,17 +16,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from vbbench.core.files import (
-    MANIFEST,
-    copy_whole,
-    file_digest,
-    read_manifest,
-    spec_ids,
-    take_lock,
-    write_whole,
-)
+from vbbench.core.digests import file_digest
+from vbbench.core.files import atomic_file, copy_whole, write_atomic
 from vbbench.errors import RunFolderError
 from vbbench.metrics.spec import is_untrained, under_one_setting
+from vbbench.runner.run_folder_files import MANIFEST, read_manifest, spec_ids, take_lock
 from vbbench.types import Adapter, Job, MetricSpec, PromptSuite, Video
 
 JOBS = "jobs.jsonl"
@@ -206,17 +200,12 @@ class RunStore:
         from safetensors.torch import save_file
 
         path = self.adapter_path(job)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".tmp")
-        save_file(
-            {
-                name: tensor.detach().cpu().contiguous().clone()
-                for name, tensor in adapter.tensors.items()
-            },
-            partial,
-        )
-        partial.chmod(0o644)  # safetensors keeps files to their owner
-        os.replace(partial, path)
+        tensors = {
+            name: tensor.detach().cpu().contiguous().clone()
+            for name, tensor in adapter.tensors.items()
+        }
+        with atomic_file(path) as partial:
+            save_file(tensors, partial)
         self._keep(job, path, file_digest(path), adapter.facts, seconds, memory_mb)
 
     def load_adapter(self, job: Job) -> Adapter:
@@ -284,7 +273,7 @@ class RunStore:
             )
         merged["created"] = self.manifest.get("created", manifest["created"])
         self.manifest = _plain(merged)
-        write_whole(
+        write_atomic(
             self.root / MANIFEST,
             json.dumps(self.manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
         )
@@ -303,8 +292,8 @@ class RunStore:
         jobs = sorted(self.jobs.values(), key=lambda r: (models.get(r["model"], last), r["kind"]))
         scores = [row for row in self.scores.values() if row["spec_id"] in wanted]
         scores.sort(key=lambda r: (models.get(r["model"], last), r["item_id"], r["metric"]))
-        write_whole(self.root / JOBS, _lines(jobs))
-        write_whole(self.root / SCORES, _lines(scores))
+        write_atomic(self.root / JOBS, _lines(jobs))
+        write_atomic(self.root / SCORES, _lines(scores))
 
     def _check(self, suite: PromptSuite, scale: str) -> Record:
         """The manifest of an existing run; empty for a new one."""

@@ -7,7 +7,6 @@ come from the suite.
 from __future__ import annotations
 
 import difflib
-import hashlib
 import os
 import re
 from collections import Counter
@@ -16,10 +15,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from vbbench.core.files import file_digest, read_manifest
+from vbbench.core.digests import file_digest, sha256_of
 from vbbench.errors import InputError, RunFolderError, one_line
 from vbbench.runner.hashing import digest_of, item_content
 from vbbench.runner.progress import Progress
+from vbbench.runner.run_folder_files import read_manifest
 from vbbench.runner.store import Record, RunStore
 from vbbench.types import Job, PromptItem, PromptSuite, Video
 
@@ -60,7 +60,7 @@ def safe_name(name: str) -> str:
     if is_safe(name):
         return name
     kept = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:40]
-    return f"{kept or 'x'}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+    return f"{kept or 'x'}-{sha256_of(name)[:8]}"
 
 
 def listed(names: Sequence[str]) -> str:

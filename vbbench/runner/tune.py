@@ -7,7 +7,6 @@ so that a reader sees how much a method was helped.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import math
@@ -20,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from vbbench.core.files import write_whole
+from vbbench.core.digests import sha256_of
+from vbbench.core.files import write_atomic
 from vbbench.core.names import nearest
 from vbbench.errors import InputError, UsageError
 from vbbench.models.recipes import scale_settings
@@ -150,7 +150,7 @@ def refuse_held_out(suite: PromptSuite) -> list[str]:
 
 def trial_name(settings: Mapping[str, Any]) -> str:
     """Name of a trial's run folder."""
-    return hashlib.sha256(json.dumps(dict(settings), sort_keys=True).encode()).hexdigest()[:12]
+    return sha256_of(json.dumps(dict(settings), sort_keys=True))[:12]
 
 
 def outcome(
@@ -242,7 +242,7 @@ def read_record(path: Path, question: Mapping[str, Any]) -> dict[str, Any] | Non
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
     """Write the record in the place of what is there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    write_atomic(path, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
 
 
 def question_of(

@@ -18,11 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vbbench.core.files import NEW_SUITE, file_digest, take_lock
+from vbbench.core.digests import file_digest
+from vbbench.core.files import atomic_folder
 from vbbench.data import suite as suites
 from vbbench.data.suite import has_word
 from vbbench.data.suites import load_suite
 from vbbench.errors import InputError, RunFolderError, VBBenchError, one_line
+from vbbench.runner.run_folder_files import take_lock
 from vbbench.runner.store import RunStore
 from vbbench.runner.submission import Given, Submission, listed, safe_name
 
@@ -252,35 +254,32 @@ def make_submission(
         root: the run folder; the caller holds its lock.
         num_frames, fps: as in `opened`.
     """
-    new = root / NEW_SUITE
-    shutil.rmtree(new, ignore_errors=True)
-    (new / "images").mkdir(parents=True)
     pictures: dict[str, list[str]] = {}
     problems: dict[str, str] = {}
-    for row in rows:
-        own = pictures.setdefault(row.subject, [])
-        try:
-            copy = _keep_image(row, new)
-        except InputError as error:
-            problems[row.id] = one_line(error)
-        else:
-            own += [copy] if copy not in own else []
-    if not all(pictures.values()):
-        _draw_nothing(new / NO_IMAGE)
-    classes = {row.subject: row.class_name for row in rows if row.class_name}
-    subjects = [
-        _subject_row(name, classes.get(name, UNKNOWN_CLASS), own or [NO_IMAGE])
-        for name, own in pictures.items()
-    ]
-    items = [
-        _item_row(row, subject)
-        for row in rows
-        for subject in subjects
-        if subject["id"] == row.subject
-    ]
-    suites.write(new, _settings(rows, scale, num_frames, fps), subjects, items)
-    shutil.rmtree(root / "suite", ignore_errors=True)
-    new.rename(root / "suite")
+    with atomic_folder(root / "suite", replace=True) as new:
+        (new / "images").mkdir()
+        for row in rows:
+            own = pictures.setdefault(row.subject, [])
+            try:
+                copy = _keep_image(row, new)
+            except InputError as error:
+                problems[row.id] = one_line(error)
+            else:
+                own += [copy] if copy not in own else []
+        if not all(pictures.values()):
+            _draw_nothing(new / NO_IMAGE)
+        classes = {row.subject: row.class_name for row in rows if row.class_name}
+        subjects = [
+            _subject_row(name, classes.get(name, UNKNOWN_CLASS), own or [NO_IMAGE])
+            for name, own in pictures.items()
+        ]
+        items = [
+            _item_row(row, subject)
+            for row in rows
+            for subject in subjects
+            if subject["id"] == row.subject
+        ]
+        suites.write(new, _settings(rows, scale, num_frames, fps), subjects, items)
     suite = load_suite(root / "suite")
     given = tuple(
         _given(row, item, problems.get(row.id)) for row, item in zip(rows, suite.items, strict=True)

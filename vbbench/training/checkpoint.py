@@ -14,7 +14,6 @@ digests is passed over in favour of the one before.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -26,6 +25,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from vbbench.core.digests import file_digest
 from vbbench.errors import UsageError
 
 KEPT = 2
@@ -97,13 +97,14 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
 def commit(work: Path, folder: Path, state: Mapping[str, Any]) -> Path:
     """Make the checkpoint collected in ``folder`` the newest one; call after every worker has
     written its file."""
-    files = {path.name: _digest(path) for path in sorted(folder.glob("*.safetensors"))}
+    files = {path.name: file_digest(path) for path in sorted(folder.glob("*.safetensors"))}
     (folder / "state.json").write_text(json.dumps({**state, "files": files}))
     _sync(folder / "state.json")
     _sync(folder)
     final = work / f"{_PREFIX}{int(state['step']):08d}"
     if final.exists():  # only a torn one can have been left under this name
         shutil.rmtree(final)
+    # not `atomic_folder`: every worker must find the unfinished folder by its name
     os.replace(folder, final)
     _sync(work)
     _tidy(work, newest=final)
@@ -144,7 +145,7 @@ def _whole_state(folder: Path) -> dict[str, Any] | None:
         fits = (
             fits
             and state["step"] >= 0
-            and all(_digest(folder / name) == digest for name, digest in state["files"].items())
+            and all(file_digest(folder / name) == digest for name, digest in state["files"].items())
         )
     except (FileNotFoundError, ValueError, KeyError, AttributeError, TypeError):
         return None
@@ -161,11 +162,6 @@ def _tidy(work: Path, newest: Path) -> None:
     ]  # torn ones: latest() passed them over
     for path in [*older[KEPT - 1 :], *newer, *work.glob(".writing-*")]:
         shutil.rmtree(path, ignore_errors=True)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sync(path: Path) -> None:

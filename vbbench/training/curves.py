@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from vbbench.core.files import write_atomic
 
 Row = Mapping[str, float]
 
@@ -21,7 +22,7 @@ def write_csv(path: Path, history: Sequence[Row]) -> None:
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows({key: _short(value) for key, value in row.items()} for row in history)
-    _replace(path, text.getvalue().encode())
+    write_atomic(path, text.getvalue().encode())
 
 
 def draw_png(path: Path, history: Sequence[Row], title: str) -> None:
@@ -59,15 +60,8 @@ def draw_png(path: Path, history: Sequence[Row], title: str) -> None:
     FigureCanvasAgg(figure)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=80)
-    _replace(path, picture.getvalue())
+    write_atomic(path, picture.getvalue())
 
 
 def _short(value: float) -> float | int:
     return value if isinstance(value, int) else float(f"{value:.6g}")
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write beside the file and rename, so that nobody reads half of it."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)

@@ -26,7 +26,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from vbbench.core import progress
-from vbbench.core.locks import lock_folder
+from vbbench.core.locks import LOCK, lock_file
 from vbbench.errors import UsageError, VBBenchError
 from vbbench.training import checkpoint
 from vbbench.training.objective import Objective, TrainedModule
@@ -254,7 +254,7 @@ def locked(work: Path) -> Iterator[None]:
         UsageError: there is one in it.
     """
     try:
-        handle = lock_folder(work)
+        handle = lock_file(work / LOCK)
     except BlockingIOError:
         raise UsageError(
             f"another process trains in {work}: wait for it, or name another folder."

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vbbench.core import paths
-from vbbench.core.files import file_digest
+from vbbench.core.digests import file_digest
 from vbbench.core.names import nearest
 from vbbench.core.paths import seeded_name
 from vbbench.core.version import __version__

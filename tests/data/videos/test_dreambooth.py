@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.data.videos.photographs import COUNTS, picture, write_copy
 from vbbench.cli import main
-from vbbench.core.files import file_digest
+from vbbench.core.digests import file_digest
 from vbbench.data import suite as suites
 from vbbench.data.dreambooth import MadeSuite, make_suite, still_frame
 from vbbench.data.suites import load_suite

@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from vbbench.core import paths
-from vbbench.core.files import file_digest
+from vbbench.core.digests import file_digest
 from vbbench.core.paths import cache_dir
 from vbbench.errors import WeightsError
 from vbbench.metrics.encoders import encoders
@@ -120,7 +120,7 @@ class TestPlaces:
         repository = tmp_path / "hub" / "models--timm--vit_small_patch16_224.dino"
         path = put(repository / "snapshots" / ("0" * 40) / "model.safetensors")
         put(repository / "refs" / "main", b"0" * 40)
-        code = "from vbbench.metrics import encoder_weights as e, configs as c\nprint(e.locate(c.ENCODERS['sd14']['dino'][0], 'sd14'))"
+        code = "from vbbench.metrics.encoders import weights as e, configs as c\nprint(e.locate(c.ENCODERS['sd14']['dino'][0], 'sd14'))"
         environment = {
             "HF_HUB_CACHE": str(tmp_path / "hub"),
             "VBBENCH_OFFLINE": "1",

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from vbbench.training.real import cache
 from vbbench.training.real.cache import TensorCache
 
 
@@ -169,7 +168,7 @@ def test_a_process_that_is_killed_while_it_writes_leaves_no_file_under_the_name(
 
     kept = TensorCache(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(cache.os, "replace", stop)
+        patch.setattr(os, "replace", stop)
         with pytest.raises(Killed):
             kept.get("key", tensor)
     assert not kept.has("key")

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.training.real.dataset import CLIPS, SETTINGS, command, ids, losses, run, start
 from vbbench.cli import main
-from vbbench.core.files import file_digest
+from vbbench.core.digests import file_digest
 from vbbench.core.weights_file import read_card
 from vbbench.errors import InputError, UsageError, VBBenchError, WeightsError
 from vbbench.networks.loading import load_videobooth

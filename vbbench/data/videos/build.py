@@ -6,7 +6,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import shutil
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,9 +17,10 @@ from typing import Any, TextIO
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from vbbench.core.locks import lock_folder
+from vbbench.core.files import clear_temporary, is_temporary, write_atomic
+from vbbench.core.locks import LOCK, lock_file
 from vbbench.data.videos.captions import Caption
-from vbbench.data.videos.clips import AGAIN, KEPT, PARTIAL, Record, Terms, build_clip, make_builder
+from vbbench.data.videos.clips import AGAIN, KEPT, Record, Terms, build_clip, make_builder
 from vbbench.data.videos.layout import COLUMNS, SOURCE, find_video, read_mask
 from vbbench.data.videos.parallel import each
 from vbbench.errors import InputError
@@ -150,7 +150,7 @@ class Records:
         others = (
             []
             if not root.is_dir() or (root / SETTINGS).exists()
-            else sorted(x.name for x in root.iterdir() if x.name != ".lock")
+            else sorted(x.name for x in root.iterdir() if x.name != LOCK and not is_temporary(x))
         )
         if others:
             raise InputError(
@@ -217,8 +217,8 @@ class Records:
                 kept.setdefault(record["class"], []).append(record)
         columns = [*COLUMNS, *([SOURCE] if any(record["source"] for record in records) else [])]
         for class_name, rows in kept.items():
-            write_whole(self.root / f"{class_name}.csv", _csv(columns, rows))
-        write_whole(
+            write_atomic(self.root / f"{class_name}.csv", _csv(columns, rows))
+        write_atomic(
             self.root / MANIFEST,
             "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records),
         )
@@ -237,7 +237,7 @@ class Records:
     def _check_settings(self, settings: Mapping[str, Any]) -> None:
         path = self.root / SETTINGS
         if not path.exists():
-            write_whole(path, json.dumps(settings, indent=1, ensure_ascii=False) + "\n")
+            write_atomic(path, json.dumps(settings, indent=1, ensure_ascii=False) + "\n")
             return
         try:
             before = json.loads(path.read_text(encoding="utf-8"))
@@ -273,18 +273,8 @@ class Records:
                         f"{path}, line {number} is damaged: take the line out, and its clip is looked at again."
                     ) from None
             if name == PROGRESS and lines[-1]:
-                write_whole(path, "".join(f"{line}\n" for line in lines[:-1]))
+                write_atomic(path, "".join(f"{line}\n" for line in lines[:-1]))
         return known
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file that is there whole or not at all."""
-    partial = path.with_name(f".{path.name}.tmp")
-    try:
-        partial.write_text(text, encoding="utf-8", newline="")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _csv(columns: Sequence[str], rows: Iterable[Record]) -> str:
@@ -298,7 +288,7 @@ def _csv(columns: Sequence[str], rows: Iterable[Record]) -> str:
 def _take_lock(root: Path) -> int:
     """The lock goes with the process, however it ends."""
     try:
-        return lock_folder(root)
+        return lock_file(root / LOCK)
     except BlockingIOError:
         raise InputError(f"another process is writing to {root}.") from None
 
@@ -369,10 +359,9 @@ def build(
     if not terms.videos.is_dir():
         raise InputError(f"there is no folder of videos {terms.videos}.")
     with Records(terms.out, settings_of(terms)) as records:
-        for left in terms.out.glob(
-            f"*/{PARTIAL}*"
-        ):  # what was being written when an earlier build was killed
-            shutil.rmtree(left, ignore_errors=True)
+        # what was being written when an earlier build was killed
+        for folder in (terms.out, *terms.out.glob("*/")):
+            clear_temporary(folder)
         for record in each(records.missing(captions), build_clip, make_builder, (terms,), workers):
             records.add(record)
             advance(record)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from vbbench.core.files import atomic_folder
 from vbbench.data.videos.captions import Caption
 from vbbench.data.videos.filters import Filters, why_not
 from vbbench.data.videos.layout import cut_out, find_video
@@ -32,7 +32,6 @@ NO_NOUN, NO_VIDEO, UNREADABLE, NOTHING, FAILED = (
 )
 AGAIN = frozenset({NO_VIDEO, UNREADABLE, FAILED})
 """Reasons that may be gone the next time."""
-PARTIAL = ".partial-"  # begins the name of a clip's folder that is being written
 
 
 @dataclass(frozen=True)
@@ -121,25 +120,19 @@ def _dropped(known: Record, kind: str, reason: str) -> Record:
 
 
 def _write(folder: Path, frame_HW3: np.ndarray, found: list[Found], noun: Noun) -> list[Record]:
-    """Write a clip's folder beside its place and move it there; returns what stands in mask.json,
-    with the masks' shares."""
-    partial = folder.with_name(f"{PARTIAL}{os.getpid()}-{folder.name}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    """Write a clip's folder, in the place of one that an attempt left which was stopped before its
+    record was written; returns what stands in mask.json, with the masks' shares."""
     entries = []
-    for value, one in enumerate(found, 1):
-        Image.fromarray(one.mask_HW.astype(np.uint8) * 255).save(partial / f"mask_{value}.png")
-        Image.fromarray(cut_out(frame_HW3, one.mask_HW, one.box)).save(
-            partial / f"prompt_{value}.png"
-        )
-        box = [round(float(number), 2) for number in one.box]
-        entries.append(
-            {"value": value, "label": noun.word, "logit": round(float(one.score), 4), "box": box}
-        )
-    (partial / "mask.json").write_text(json.dumps(entries), encoding="utf-8")
-    if folder.is_dir():  # of an attempt that was stopped before its record was written
-        shutil.rmtree(folder)
-    partial.rename(folder)
+    with atomic_folder(folder, replace=True) as partial:
+        for value, one in enumerate(found, 1):
+            mask = Image.fromarray(one.mask_HW.astype(np.uint8) * 255)
+            mask.save(partial / f"mask_{value}.png")
+            prompt = Image.fromarray(cut_out(frame_HW3, one.mask_HW, one.box))
+            prompt.save(partial / f"prompt_{value}.png")
+            box = [round(float(number), 2) for number in one.box]
+            logit = round(float(one.score), 4)
+            entries.append({"value": value, "label": noun.word, "logit": logit, "box": box})
+        (partial / "mask.json").write_text(json.dumps(entries), encoding="utf-8")
     return [
         {**entry, "share": round(float(one.mask_HW.mean()), 4)}
         for entry, one in zip(entries, found, strict=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from vbbench.core.files import folder_digest
+from vbbench.core.digests import folder_digest
 from vbbench.data.videos.segmenters import Found
 from vbbench.errors import UsageError, WeightsError
 from vbbench.networks.weights.pretrained import Source, fetch

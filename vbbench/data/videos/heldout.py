@@ -9,8 +9,9 @@ is in the dataset, or on the machine.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
+
+from vbbench.core.digests import sha256_number, sha256_of
 
 SALT = "videobooth-heldout-1"
 HELD_OUT, PAIRS = 650, 49_374
@@ -25,8 +26,7 @@ def is_held_out(source: str) -> bool:
         source: the id of what a clip was cut from; the videoid, where the dataset says nothing of
             it. Spaces around it do not count.
     """
-    first = hashlib.sha256(f"{SALT}:{source.strip()}".encode()).digest()[:8]
-    return int.from_bytes(first, "big") * PAIRS < HELD_OUT << 64
+    return sha256_number(f"{SALT}:{source.strip()}") * PAIRS < HELD_OUT << 64
 
 
 def split_of(source: str) -> str:
@@ -36,4 +36,4 @@ def split_of(source: str) -> str:
 
 def list_digest(sources: Iterable[str]) -> str:
     """SHA-256 over sorted ids, one a line: two labs with the same list have the same digest."""
-    return hashlib.sha256("".join(f"{name}\n" for name in sorted(sources)).encode()).hexdigest()
+    return sha256_of("".join(f"{name}\n" for name in sorted(sources)))

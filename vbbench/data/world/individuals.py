@@ -13,6 +13,7 @@ from functools import cache
 
 import numpy as np
 
+from vbbench.core.digests import sha256_number
 from vbbench.data.world.names import (
     CLASS_MARKINGS,
     CLASSES,
@@ -92,10 +93,8 @@ class IndividualBatch:
 
 
 def _seed(*parts: object) -> np.random.Generator:
-    import hashlib
-
-    digest = hashlib.sha256(":".join(str(p) for p in (WORLD_VERSION, *parts)).encode()).digest()
-    return np.random.default_rng(int.from_bytes(digest[:8], "big"))
+    text = ":".join(str(part) for part in (WORLD_VERSION, *parts))
+    return np.random.default_rng(sha256_number(text))
 
 
 @cache

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from vbbench.core.files import atomic_folder
 from vbbench.core.progress import Progress
 from vbbench.data import world
 from vbbench.data.world.pictures import KINDS, VARIANTS, TrainingData
@@ -33,17 +34,11 @@ def prepare(work: Path, variant: str = "models", processes: int | None = None) -
     digest = data_digest(variant)
     folder = work / f"{variant}-{digest[:12]}"
     if not (folder / "data.json").is_file():
-        partial = work / f".{folder.name}.{os.getpid()}"
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        _render(TrainingData(partial, variant), processes or min(16, os.cpu_count() or 1))
-        (partial / "data.json").write_text(
-            json.dumps({"digest": digest, "variant": variant, **_facts(variant)}, indent=2)
-        )
-        try:
-            os.replace(partial, folder)
-        except OSError:  # somebody else was faster; both rendered the same
-            shutil.rmtree(partial)
+        facts = {"digest": digest, "variant": variant, **_facts(variant)}
+        # where somebody else was faster, both rendered the same
+        with contextlib.suppress(FileExistsError), atomic_folder(folder) as partial:
+            _render(TrainingData(partial, variant), processes or min(16, os.cpu_count() or 1))
+            (partial / "data.json").write_text(json.dumps(facts, indent=2))
     return folder, digest
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vbbench.core.digests import sha256_of
 from vbbench.data.world import VOCABULARY
 from vbbench.errors import InputError
 from vbbench.metrics.encoders.configs import EncoderConfig
@@ -82,7 +82,7 @@ def frames_for(side: int) -> dict[str, np.ndarray]:
 def digest_of(what: np.ndarray | str) -> str:
     """SHA-256 of an array's type, shape and numbers, or of a text."""
     if isinstance(what, str):
-        return hashlib.sha256(what.encode()).hexdigest()
+        return sha256_of(what)
     digest = hashlib.sha256(f"{what.dtype.str} {what.shape}".encode())
     digest.update(np.ascontiguousarray(what).tobytes())
     return digest.hexdigest()
@@ -295,7 +295,7 @@ def tensors_digest(encoder: FrameEncoder) -> str:
     """SHA-256 of the network's weights as they lie in memory, in its precision, by name: the file's
     digest does not say that they were read and filled in as they were once."""
     state = encoder.network.state_dict()  # type: ignore[attr-defined]
-    digest = sha256()
+    digest = hashlib.sha256()
     for name in sorted(name for name, tensor in state.items() if tensor.is_floating_point()):
         tensor = state[name].detach().cpu().contiguous()
         digest.update(f"{name} {tuple(tensor.shape)}".encode())

@@ -9,13 +9,10 @@ their first check, in the user's cache folder.
 from __future__ import annotations
 
 import json
-import os
 import platform
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,6 +23,8 @@ import torch
 from safetensors import SafetensorError
 
 from vbbench.core import paths
+from vbbench.core.digests import sha256_of
+from vbbench.core.files import write_atomic
 from vbbench.core.threads import torch_threads
 from vbbench.errors import IncompleteError
 from vbbench.metrics.encoder_check.probe import (
@@ -268,7 +267,7 @@ def load(path: Path) -> Recording:
         if lacks := [name for name in _FACTS if name not in facts]:
             raise ValueError(f"it lacks {', '.join(lacks)}")
         content = path.with_suffix(".safetensors").read_bytes()
-        if sha256(content).hexdigest() != facts["sha256"]:
+        if sha256_of(content) != facts["sha256"]:
             raise ValueError("the embeddings are not those that belong to it")
         embeddings = safetensors.numpy.load(content)
         levels = embeddings.pop(_LEVELS)
@@ -300,25 +299,15 @@ def _write(recording: Recording) -> None:
         {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     )
     facts = json.dumps(
-        {**recording.facts, "sha256": sha256(content).hexdigest()}, indent=1, ensure_ascii=False
+        {**recording.facts, "sha256": sha256_of(content)}, indent=1, ensure_ascii=False
     )
     try:
-        recording.path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(recording.path.with_suffix(".safetensors"), content)
-        _replace(recording.path, f"{facts}\n".encode())
+        write_atomic(recording.path.with_suffix(".safetensors"), content)
+        write_atomic(recording.path, f"{facts}\n")
     except OSError as error:
         raise IncompleteError(
             f"the recording {recording.path} cannot be written: {error.strerror}; set {paths.CACHE_VARIABLE} to a folder that can."
         ) from None
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Written beside and renamed, so that a file under its name is whole."""
-    handle, partial = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-    os.chmod(partial, 0o644)  # mkstemp keeps files to their owner
-    os.replace(partial, path)
 
 
 def _reason(error: Exception) -> str:

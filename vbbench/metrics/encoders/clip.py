@@ -5,7 +5,6 @@ Shape suffixes: T frames, D embedding, R reference pictures.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vbbench.core.files import file_digest
+from vbbench.core.digests import file_digest, sha256_of
 from vbbench.errors import InputError
 from vbbench.media.pictures import load_reference
 from vbbench.media.video import content_digest, read_video, video_digest
@@ -54,9 +53,7 @@ class EmbeddedClip:
         """Digest of the file's bytes, or of a decoded video's pixels and rate; raises InputError
         where there is no file."""
         if isinstance(self._source, Video):
-            return hashlib.sha256(
-                f"{video_digest(self._source)} {float(self._source.fps)}".encode()
-            ).hexdigest()
+            return sha256_of(f"{video_digest(self._source)} {float(self._source.fps)}")
         return content_digest(self._source)
 
     @property
@@ -101,7 +98,7 @@ class EmbeddedClip:
     def text_embedding(self, role: str) -> Tensor:
         """(D,) of the item's text prompt, as it is written (the subject word in it, no
         placeholder)."""
-        content = hashlib.sha256(self.item.text.encode("utf-8", "surrogatepass")).hexdigest()
+        content = sha256_of(self.item.text)
         embed = self._encoders.get(role).embed_text
         row = self._kept(
             content, self._encoders.key(role, what="text"), lambda: embed([self.item.text]).numpy()

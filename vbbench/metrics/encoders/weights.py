@@ -8,8 +8,6 @@ OpenAI's TorchScript archives only once their digest is the published one.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vbbench.core import paths
-from vbbench.core.files import file_digest
+from vbbench.core.digests import file_digest
+from vbbench.core.files import write_once
 from vbbench.core.weights_file import read_card, verified_digest
 from vbbench.data.world import VOCABULARY
 from vbbench.errors import WeightsError
@@ -96,22 +95,15 @@ def _read(record: Path) -> str | None:
 def _write(record: Path, known: dict[str, str]) -> str:
     """The digest that is on record in the end: ours, or another process's that came first."""
     try:
-        record.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(dir=record.parent, suffix=".tmp")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(json.dumps(known, indent=2) + "\n")
-            os.link(partial, record)
-        except FileExistsError:
-            return _read(record) or known["sha256"]
-        finally:
-            os.unlink(partial)
+        was_first = write_once(record, json.dumps(known, indent=2) + "\n")
     except OSError as error:
         raise WeightsError(
             f"the digest of {known['file']} cannot be recorded in {record.parent}: {error.strerror}; "
             f"set {paths.CACHE_VARIABLE} to a folder that can be written to."
         ) from None
-    return known["sha256"]
+    if was_first:
+        return known["sha256"]
+    return _read(record) or known["sha256"]
 
 
 def _now() -> str:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vbbench.core.digests import sha256_number
 from vbbench.data import world
 from vbbench.errors import UsageError
 from vbbench.metrics import METRICS, functional, get_metric
@@ -197,9 +197,7 @@ def _jobs(cases: Sequence[Case], damages: Sequence[Damage], seed: int) -> Iterat
 
 def _own_seed(seed: int, case: Case, damage: Damage) -> int:
     """The same for all levels."""
-    return int.from_bytes(
-        hashlib.sha256(f"{seed}:{case.id}:{damage.name}".encode()).digest()[:8], "big"
-    )
+    return sha256_number(f"{seed}:{case.id}:{damage.name}")
 
 
 def _metrics(setting: Setting) -> tuple[list[Metric], dict[str, str]]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import cache, cached_property, partial
-from hashlib import sha256
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from vbbench.core.digests import sha256_of
 from vbbench.errors import RecipeError
 from vbbench.media.video import load_image_prompt
 from vbbench.models.text_to_video import LatentVideoModel
@@ -189,7 +189,7 @@ class VideoBooth(LatentVideoModel):
             params.num_inference_steps if params.scheduler == FAITHFUL else None,
         )
         keys = [
-            (item.image_seed, sha256(picture).hexdigest(), *asked)
+            (item.image_seed, sha256_of(picture.tobytes()), *asked)
             for item, picture in zip(items, pictures, strict=True)
         ]
         image = (

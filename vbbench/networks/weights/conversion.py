@@ -18,7 +18,7 @@ from typing import Any
 
 from torch import Tensor
 
-from vbbench.core.files import file_digest
+from vbbench.core.digests import file_digest
 from vbbench.core.version import __version__
 from vbbench.core.weights_file import SCALE_SUFFIX, load_weights, read_card, verified_digest
 from vbbench.errors import UsageError, WeightsError

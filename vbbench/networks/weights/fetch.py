@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vbbench.core import paths
-from vbbench.core.files import file_digest
+from vbbench.core.digests import file_digest
 from vbbench.errors import WeightsError
 from vbbench.networks.weights.catalog import Published
 from vbbench.networks.weights.pretrained import TIMEOUT_S

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vbbench.core import paths
-from vbbench.core.files import folder_digest
+from vbbench.core.digests import folder_digest
 from vbbench.core.names import nearest
 from vbbench.errors import RecipeError, WeightsError
 

@@ -14,8 +14,7 @@ import json
 import os
 import pickle
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vbbench.core.files import atomic_file
 from vbbench.core.weights_file import card_path
 from vbbench.errors import WeightsError
 
@@ -184,7 +184,7 @@ def write_safetensors(
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     digest = hashlib.sha256()
-    with _beside(path) as partial, _beside(card_path(path)) as partial_card:
+    with atomic_file(path) as partial, atomic_file(card_path(path)) as partial_card:
         with partial.open("wb") as file:
             for part in (len(text).to_bytes(8, "little"), text):
                 file.write(part)
@@ -204,7 +204,7 @@ def write_safetensors(
 def write_pickle(path: Path, tensors: Mapping[str, Tensor], key: str | None) -> None:
     """Write a PyTorch file that holds the tensors under a top-level key (None: at the top)."""
     content = dict(tensors) if key is None else {key: dict(tensors)}
-    with _beside(path) as partial, partial.open("wb") as file:
+    with atomic_file(path) as partial, partial.open("wb") as file:
         torch.save(content, file)
         _flush(file)
 
@@ -226,19 +226,6 @@ def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
         ),
         None,
     )
-
-
-@contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    """A file of this process's own beside ``path``, which takes its place when all went well and is
-    gone otherwise."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _flush(file: Any) -> None:

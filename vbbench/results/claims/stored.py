@@ -10,7 +10,6 @@ value; and reason: why there is no clip, or, as JSON, why metrics have no value.
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from vbbench.core.digests import sha256_of
 from vbbench.errors import RunFolderError
 from vbbench.metrics.spec import spec_from_json
 from vbbench.results.run_data import Clip, ItemFacts, Result, RunData, SuiteFacts
@@ -240,4 +240,4 @@ def _number(text: str) -> float | None:
 
 def _digest(content: str) -> str:
     """SHA-256 that line ends, which git may change, have no part in."""
-    return hashlib.sha256(content.replace("\r\n", "\n").encode("utf-8")).hexdigest()
+    return sha256_of(content.replace("\r\n", "\n"))

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from vbbench.core.files import write_atomic
 from vbbench.errors import InputError
 from vbbench.metrics.spec import spec_from_json
 from vbbench.results.run_data import RunData
@@ -219,12 +219,8 @@ def write_recording(path: Path, recording: Recording) -> None:
         "items": dict(recording.subject_of),
         "models": {name: asdict(model) for name, model in recording.models.items()},
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.tmp")
-    partial.write_text(
-        json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
-    )
-    os.replace(partial, path)
+    text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
+    write_atomic(path, text + "\n")
 
 
 def read_recording(path: Path) -> Recording:

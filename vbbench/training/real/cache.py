@@ -11,7 +11,6 @@ comes later writes the same bytes. A file that was damaged is computed again.
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,8 @@ import torch
 from torch import Tensor
 
 from vbbench.core import progress
+from vbbench.core.digests import sha256_of
+from vbbench.core.files import write_atomic
 
 _DIGEST_BYTES = 16
 
@@ -40,7 +41,7 @@ class TensorCache:
 
     def path(self, key: str) -> Path:
         """File of a key, which may not be there."""
-        name = hashlib.sha256(key.encode()).hexdigest()
+        name = sha256_of(key)
         return self._folder / name[:2] / f"{name}.safetensors"
 
     def has(self, key: str) -> bool:
@@ -99,13 +100,7 @@ def _write(path: Path, tensor: Tensor) -> None:
     from safetensors.torch import save
 
     content = save({"tensor": tensor, "digest": _digest(tensor)})
-    partial = path.with_name(f".{path.stem}.{os.getpid()}-{threading.get_ident()}.tmp")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_atomic(path, content)
 
 
 def _digest(tensor: Tensor) -> Tensor:

@@ -7,7 +7,6 @@ S side in pixels, 3 colours.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import threading
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image, ImageOps
 
-from vbbench.core.files import file_digest
+from vbbench.core.digests import file_digest, sha256_of
 from vbbench.data.videos.layout import cut_out, read_mask
 from vbbench.data.videos.loader import Example
 from vbbench.errors import InputError, UsageError, one_line
@@ -320,4 +319,4 @@ def _mask_digest(path: Path) -> str:
 
 
 def _digest(*parts: object) -> str:
-    return hashlib.sha256(repr(parts).encode()).hexdigest()
+    return sha256_of(repr(parts))

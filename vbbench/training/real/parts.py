@@ -3,7 +3,6 @@ split, and what is shown meanwhile."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -16,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from vbbench.core import paths, progress
-from vbbench.core.files import file_digest
+from vbbench.core.digests import file_digest, sha256_of
 from vbbench.data.suite import single_item
 from vbbench.data.videos.loader import Example, examples
 from vbbench.errors import InputError, PrerequisiteError, UsageError, one_line
@@ -110,7 +109,7 @@ def _list_digest(found: Sequence[Example]) -> str:
         (each.class_name, each.videoid, each.box, each.label, each.caption, *size)
         for each, size in zip(found, sizes, strict=True)
     ]
-    return hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
+    return sha256_of(json.dumps(rows, ensure_ascii=False).encode())
 
 
 def _tell(split: str, good: int, reasons: Sequence[str], tell: Callable[[str], None]) -> None:
