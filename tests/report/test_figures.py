@@ -15,9 +15,9 @@ import pytest
 
 from tests.report.conftest import WEIRD, weird_run
 from tests.results.synthetic import MODELS, FakeRun, build, items, spec
-from vbbench.report.board_page import make_board
 from vbbench.report.figures.figures import Figure, write_figures
 from vbbench.results.aggregate import load_run
+from vbbench.results.analysis import analyse
 
 SVG = "{http://www.w3.org/2000/svg}"
 STRENGTH = {
@@ -39,7 +39,7 @@ def fake(count: int = 8) -> FakeRun:
 
 def drawn(root: Path, run: FakeRun, name: str = "figures") -> list[Figure]:
     loaded = load_run(build(root / f"run-{name}", run, videos=False))
-    return write_figures(loaded, make_board(loaded), root / name)
+    return write_figures(analyse(loaded), root / name)
 
 
 @pytest.fixture(scope="module")

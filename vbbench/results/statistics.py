@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 from vbbench.results.clustered import (
     CONFIDENCE,
@@ -26,7 +27,7 @@ from vbbench.results.clustered import (
 
 __all__ = [
     "CONFIDENCE", "FEWEST_CLUSTERS", "FEW_CLUSTERS", "RESAMPLES", "SEED", "Estimate", "estimate_of", "mean_with_interval",
-    "paired_difference",
+    "paired_difference", "student_quantiles",
 ]  # fmt: skip
 
 FEWEST_CLUSTERS = 5
@@ -109,6 +110,11 @@ def paired_difference(
     return mean_with_interval(
         [ours[item] - theirs[item] for item in shared], [cluster_of[item] for item in shared]
     )
+
+
+def student_quantiles(most: int) -> list[float]:
+    """The 97.5 % quantile of Student's t with 1, 2 ... `most` degrees of freedom, to 4 decimals."""
+    return [round(float(stats.t.ppf(0.975, degrees)), 4) for degrees in range(1, most + 1)]
 
 
 def estimate_of(
