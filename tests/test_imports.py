@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import inspect
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -40,6 +42,25 @@ APART = {frozenset({"models", "metrics"}), frozenset({"networks", "metrics"})}
 FOR_RECIPES = ("types", "errors", "media", "networks", "models", "data", "core.paths", "core.words")
 """What code in baselines/ may import; everything else is no door for a model."""
 WITHOUT_TORCH = ("types", "errors", "results", "report")
+PAGE_MAKERS = ("torch", "jinja2", "markupsafe", "matplotlib")
+"""What results/ must not load."""
+COMPUTING = tuple(
+    f"vbbench.results.{name}"
+    for name in (
+        "aggregate",
+        "claims.evaluate",
+        "clustered",
+        "comparisons",
+        "gate.compare",
+        "items",
+        "normalised",
+        "power",
+        "statistics",
+        "tables",
+        "validity",
+    )
+)
+"""Files of results/ that compute numbers; `results.analysis` calls them."""
 HEAVY = (
     "torch",
     "numpy",
@@ -176,6 +197,38 @@ def test_reports_need_no_torch() -> None:
     ]
     names = [".".join(path.parts) for path in paths if path.name != "__init__"]
     assert loaded_by("; ".join(f"import {name}" for name in names)) & {"torch"} == set()
+
+
+def test_results_make_no_pages() -> None:
+    """Numbers first, pages of them later: results/ knows neither HTML nor pictures."""
+    wrong = [
+        f"{path.relative_to(PACKAGE)}:{line} imports {name}"
+        for path in sources()
+        if part(path) == "results"
+        for name, line in imports(path)
+        if name.split(".")[0] in PAGE_MAKERS
+    ]
+    assert wrong == []
+    paths = [path for path in sources() if part(path) == "results" and path.stem != "__init__"]
+    code = "; ".join(f"import {module_name(path)}" for path in paths)
+    assert loaded_by(code) & set(PAGE_MAKERS) == set()
+
+
+def test_reports_compute_nothing() -> None:
+    """What a page shows was computed by results/, once: report/ takes classes and constants of the
+    files that compute, and none of their functions."""
+    wrong = []
+    for path in sources():
+        if part(path) != "report":
+            continue
+        for name, line in imports(path):
+            module, _, member = name.rpartition(".")
+            computes = module in COMPUTING and inspect.isfunction(
+                getattr(importlib.import_module(module), member, None)
+            )
+            if computes or name in COMPUTING or name.split(".")[0] == "scipy":
+                wrong.append(f"{path.relative_to(PACKAGE)}:{line} imports {name}")
+    assert wrong == []
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,7 @@ import pytest
 from tests.profiling.made import record, row
 from vbbench.profiling.record import Section
 from vbbench.report.profile.drawing import STYLE
-from vbbench.report.profile.pictures import draw
-from vbbench.report.profile.roofline import ladder, parts
+from vbbench.report.profile.pictures import draw, ladder, parts
 
 SECTION = Section("step", True, "float32", False)
 RUNGS = [

@@ -12,6 +12,7 @@ from vbbench.report.contact_sheet import (
     CAPTION,
     CELL,
     EMPTY,
+    FILE,
     FRAMES,
     GAP,
     ROWS,
@@ -19,12 +20,12 @@ from vbbench.report.contact_sheet import (
     write_contact_sheet,
 )
 from vbbench.results.aggregate import load_run
-from vbbench.results.run_data import RunData
+from vbbench.results.analysis import Results, analyse
 
 
-def sheet_of(run: RunData, order: list[str], path: Path) -> np.ndarray:
-    write_contact_sheet(run, order, path)
-    return np.asarray(Image.open(path))
+def sheet_of(results: Results, folder: Path) -> np.ndarray:
+    write_contact_sheet(results, folder)
+    return np.asarray(Image.open(folder / FILE))
 
 
 def cell(sheet: np.ndarray, row: int, column: int, frame: int) -> np.ndarray:
@@ -37,8 +38,9 @@ def test_each_clip_stands_in_its_models_column_and_its_individuals_row(
     run_folder: Path, tmp_path: Path
 ) -> None:
     run = load_run(run_folder)
-    order = [model.name for model in run.models if not model.is_reference]
-    sheet = sheet_of(run, order, tmp_path / "a.png")
+    results = analyse(run)
+    order = [row.model for row in results.rows]
+    sheet = sheet_of(results, tmp_path)
     rows = list({item.subject_id: item for item in reversed(run.items)}.values())[::-1]
     assert sheet.shape[0] == TITLE + min(len(rows), ROWS) * (CELL + CAPTION + GAP)
     shown = grey = 0
@@ -62,7 +64,9 @@ def test_each_clip_stands_in_its_models_column_and_its_individuals_row(
 
 
 def test_the_same_run_gives_the_same_bytes(run_folder: Path, tmp_path: Path) -> None:
-    run = load_run(run_folder)
-    for name in "ab":
-        write_contact_sheet(run, [run.models[0].name], tmp_path / f"{name}.png")
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    results = analyse(load_run(run_folder))
+    written = []
+    for _ in range(2):
+        write_contact_sheet(results, tmp_path)
+        written.append((tmp_path / FILE).read_bytes())
+    assert written[0] == written[1]

@@ -12,9 +12,7 @@ import pandas as pd
 import pytest
 
 from tests.results.synthetic import MODELS, FakeRun, build, items, spec
-from vbbench.report.board_page import make_board
 from vbbench.report.leaderboard import write_report
-from vbbench.report.tables import differences_of, matrix_of
 from vbbench.results.aggregate import (
     PAIRED_COLUMNS,
     competitors_compared,
@@ -22,6 +20,7 @@ from vbbench.results.aggregate import (
     load_run,
     paired_table,
 )
+from vbbench.results.analysis import analyse
 from vbbench.results.comparisons import holm
 from vbbench.results.formatting import MINUS, effect_size
 
@@ -146,17 +145,16 @@ def test_the_page_and_its_files_say_what_was_corrected(folder: Path, tmp_path: P
 
 
 def test_the_matrix_holds_every_pair_both_ways_round(folder: Path) -> None:
-    run = load_run(folder)
-    board = make_board(run)
-    column = board.columns[0]
-    made = matrix_of(run, column, [row.model for row in board.rows + board.references])
+    results = analyse(load_run(folder))
+    column = results.columns[0]
+    made = results.matrices[0]
     assert [title for _, title in made.models] == [
         "VideoBooth",
         "Text to video",
         "Textual Inversion",
     ]
     assert made.metric == column.title
-    differences = differences_of(run, board.columns)
+    differences = results.differences
     for place, (name, _) in enumerate(made.models):
         assert made.rows[place][place] is None
         if place:

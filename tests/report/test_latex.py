@@ -11,9 +11,9 @@ import pytest
 
 from tests.report.conftest import weird_run
 from tests.results.synthetic import MODELS, FakeRun, build, items, spec
-from vbbench.report.board_page import make_board
-from vbbench.report.latex import escaped, write_latex
+from vbbench.report.export import latex_text, write_latex
 from vbbench.results.aggregate import load_run
+from vbbench.results.analysis import analyse
 
 ESCAPES = {
     "a_b & 100 % of $5 #1": r"a\_b \& 100 \% of \$5 \#1",
@@ -29,12 +29,12 @@ ESCAPES = {
 
 @pytest.mark.parametrize(("text", "safe"), ESCAPES.items(), ids=range(len(ESCAPES)))
 def test_text_stays_text(text: str, safe: str) -> None:
-    assert escaped(text) == safe
+    assert latex_text(text) == safe
 
 
 def latex(tmp_path: Path, run: FakeRun) -> str:
     loaded = load_run(build(tmp_path / "run", run, videos=False))
-    write_latex(tmp_path / "leaderboard.tex", loaded, make_board(loaded))
+    write_latex(analyse(loaded), tmp_path)
     return (tmp_path / "leaderboard.tex").read_text("utf-8")
 
 

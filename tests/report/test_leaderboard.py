@@ -19,7 +19,7 @@ from tests.report.conftest import REASON, WEIRD, weird_run
 from tests.results.synthetic import FRAMES, MODELS, SIZE, FakeRun, build, items, spec
 from vbbench.errors import IncompleteError, RunFolderError
 from vbbench.media.video import read_video
-from vbbench.report import board_page, export, model_pages, place
+from vbbench.report import export, leaderboard, model_pages, place
 from vbbench.report.leaderboard import write_report
 from vbbench.report.media import lay_out, shrink
 from vbbench.results.aggregate import load_run
@@ -186,7 +186,7 @@ def test_a_long_list_of_failures_is_told_on_the_pages_of_the_models(tmp_path: Pa
         tmp_path / "out",
     )
     assert "reason 59" not in Page(index).text
-    assert f"VideoBooth {60 - board_page.FAILURES}" in Page(index).text
+    assert f"VideoBooth {60 - leaderboard.FAILURES}" in Page(index).text
     assert "reason 59" in Page(index.parent / "models" / "videobooth.html").text
 
 

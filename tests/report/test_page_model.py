@@ -8,34 +8,37 @@ from pathlib import Path
 import pytest
 
 from tests.results.synthetic import MODELS, FakeRun, Item, build, items, spec
-from vbbench.report.board_page import Board, example_numbers, make_board, student_quantiles
+from vbbench.report.leaderboard import example_numbers
 from vbbench.report.media import MediaFolder
-from vbbench.report.model_pages import Extremes, extremes_of
+from vbbench.report.model_pages import Extremes, extremes_shown
 from vbbench.results import formatting
 from vbbench.results.aggregate import load_run
-from vbbench.results.run_data import RunData
+from vbbench.results.analysis import Results, analyse
+from vbbench.results.statistics import student_quantiles
 
 VALUES = [0.5, 0.9, None, 0.1, 0.7, 0.9]
 
 
-def picked(run: RunData, board: Board, folder: Path, shown: frozenset[int]) -> list[Extremes]:
-    model = next(model for model in run.models if model.name == "videobooth")
-    return [extremes_of(run, model, column, shown, MediaFolder(folder)) for column in board.columns]
+def picked(results: Results, folder: Path, shown: frozenset[int]) -> list[Extremes]:
+    model = next(model for model in results.run.models if model.name == "videobooth")
+    return [
+        extremes_shown(results, model, column, shown, MediaFolder(folder))
+        for column in results.columns
+    ]
 
 
-def run_of(tmp_path: Path, values: list[float | None]) -> tuple[RunData, Board]:
+def results_of(tmp_path: Path, values: list[float | None]) -> Results:
     fake = FakeRun(
         items(len(values)),
         lambda model, item, _: values[int(item[1:])],
         models={"videobooth": MODELS["videobooth"]},
         metrics=(spec("dino"), spec("motion", higher_is_better=False)),
     )
-    run = load_run(build(tmp_path / "run", fake))
-    return run, make_board(run)
+    return analyse(load_run(build(tmp_path / "run", fake)))
 
 
 def test_best_median_and_worst_follow_the_direction_of_the_metric(tmp_path: Path) -> None:
-    dino, motion = picked(*run_of(tmp_path, VALUES), tmp_path, frozenset(range(1, 7)))
+    dino, motion = picked(results_of(tmp_path, VALUES), tmp_path, frozenset(range(1, 7)))
     assert [(pick.what, pick.number, pick.text) for pick in dino.picks] == [
         ("best", 2, "0.900"),
         ("median", 5, "0.700"),
@@ -56,12 +59,12 @@ def test_best_median_and_worst_follow_the_direction_of_the_metric(tmp_path: Path
 def test_few_scores_have_few_picks(
     tmp_path: Path, values: list[float | None], what: list[str]
 ) -> None:
-    dino, _ = picked(*run_of(tmp_path, values), tmp_path, frozenset({1, 2}))
+    dino, _ = picked(results_of(tmp_path, values), tmp_path, frozenset({1, 2}))
     assert [pick.what for pick in dino.picks] == what
 
 
 def test_items_that_are_not_shown_bring_no_pictures(tmp_path: Path) -> None:
-    dino, _ = picked(*run_of(tmp_path, VALUES), tmp_path / "out", frozenset({2}))
+    dino, _ = picked(results_of(tmp_path, VALUES), tmp_path / "out", frozenset({2}))
     assert [(pick.page, pick.clip is not None) for pick in dino.picks] == [
         (True, True),
         (False, False),
@@ -71,11 +74,11 @@ def test_items_that_are_not_shown_bring_no_pictures(tmp_path: Path) -> None:
 
 
 def test_picks_may_have_pictures_though_their_items_have_no_page(tmp_path: Path) -> None:
-    run, board = run_of(tmp_path, VALUES)
-    dino = extremes_of(
-        run,
-        run.models[0],
-        board.columns[0],
+    results = results_of(tmp_path, VALUES)
+    dino = extremes_shown(
+        results,
+        results.run.models[0],
+        results.columns[0],
         frozenset({2}),
         MediaFolder(tmp_path / "out"),
         always=True,

@@ -14,9 +14,9 @@ import pytest
 import scipy.stats
 
 from tests.results.synthetic import MODELS, FakeRun, Item, build, spec
-from vbbench.report.board_page import student_quantiles
 from vbbench.report.figures import figures
 from vbbench.report.leaderboard import write_report
+from vbbench.results.statistics import student_quantiles
 
 pytestmark = pytest.mark.browser
 

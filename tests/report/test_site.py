@@ -20,7 +20,8 @@ from vbbench.errors import RunFolderError, UsageError
 from vbbench.report import export
 from vbbench.report.site.entries import Figure
 from vbbench.report.site.site import MARK, sections_of, site_html, write_site
-from vbbench.results.aggregate import leaderboard_table, load_run
+from vbbench.results.aggregate import load_run
+from vbbench.results.analysis import analyse
 
 PUBLISHED = Path(vbbench.__file__).parents[1] / "reports"
 RECORDED = PUBLISHED.parent / "baselines" / "scores"
@@ -84,7 +85,7 @@ def results(tmp_path: Path) -> Path:
     run = load_run(build(tmp_path / "run", weird_run(), videos=False))
     board = root / 'a "b" #1 100% & é'
     board.mkdir(parents=True)
-    export.write_json(board / "leaderboard.json", run, leaderboard_table(run))
+    export.write_json(analyse(run), board)
     (board / "index.html").write_text("the report", "utf-8")
     write_claims(root / "claims", claim(HOSTILE, "reproduced"), claim("B beats A", "undecided"))
     (root / "field <notes>").mkdir()

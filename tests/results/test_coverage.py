@@ -9,8 +9,8 @@ from __future__ import annotations
 import pytest
 
 from tests.results.coverage import BEYOND, PROMISED, coverage
-from vbbench.report.tables import interval_note
 from vbbench.results.statistics import FEW_CLUSTERS
+from vbbench.results.tables import interval_note
 
 QUICK = (
     "near a bound, 1 - Beta(1, 8)",

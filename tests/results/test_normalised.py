@@ -12,8 +12,8 @@ import pytest
 
 from tests.results.synthetic import MODELS, FakeRun, build, items, spec
 from vbbench.report import export
-from vbbench.report.board_page import make_board
 from vbbench.results.aggregate import leaderboard_table, load_run
+from vbbench.results.analysis import analyse
 from vbbench.results.normalised import Scale, is_identity, scales_of
 from vbbench.results.run_data import RunData
 
@@ -123,9 +123,9 @@ def test_no_rows_no_scale(tmp_path: Path, models: tuple[str, ...], metric: str, 
     table = leaderboard_table(run)
     assert words in scales_of(run, table)[metric].why
     assert table[f"{metric}.scaled"].isna().all()
-    column = next(column for column in make_board(run).columns if column.name == metric)
+    column = next(column for column in analyse(run).columns if column.name == metric)
     assert words in column.scale_says
-    assert make_board(run).rows[0].cells[0].scaled_text
+    assert analyse(run).rows[0].cells[0].scaled_text
 
 
 def test_a_ceiling_that_is_no_better_than_its_floor_is_no_scale(tmp_path: Path) -> None:
@@ -162,27 +162,19 @@ def test_a_scale_without_a_value() -> None:
 
 def test_every_file_has_it(tmp_path: Path) -> None:
     run = of(tmp_path)
-    board = make_board(run)
-    export.write_csv(tmp_path / "l.csv", board.table)
-    export.write_json(tmp_path / "l.json", run, board.table)
-    export.write_markdown(
-        tmp_path / "l.md",
-        run,
-        board.table,
-        board.columns,
-        board.rows,
-        board.references,
-        board.primary,
-    )
-    row = next(csv.DictReader((tmp_path / "l.csv").read_text().splitlines()))
-    record = json.loads((tmp_path / "l.json").read_text())
+    results = analyse(run)
+    export.write_csv(results, tmp_path)
+    export.write_json(results, tmp_path)
+    export.write_markdown(results, tmp_path)
+    row = next(csv.DictReader((tmp_path / "leaderboard.csv").read_text().splitlines()))
+    record = json.loads((tmp_path / "leaderboard.json").read_text())
     assert (row["model"], float(row["dino.scaled"])) == ("videobooth", pytest.approx(0.5))
     assert record["leaderboard"][0]["dino.scaled"] == pytest.approx(0.5)
     assert record["scales"]["dino"] == {
         "metric": "dino", "floor": "other-individual", "ceiling": "real-video", "low": pytest.approx(0.2), "high": pytest.approx(1),
         "why": "",
     }  # fmt: skip
-    markdown = (tmp_path / "l.md").read_text()
+    markdown = (tmp_path / "leaderboard.md").read_text()
     assert "| Model | DINO | CLIP-Text | Temporal consistency | Motion |" in markdown
     assert "| VideoBooth | 0.50 [0.50, 0.50] |" in markdown
     assert "CLIP-Text: 0 is Still image, 1 is Real video." in markdown

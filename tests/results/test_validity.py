@@ -245,7 +245,7 @@ def test_files(tmp_path: Path) -> None:
         ("dino", "blur"): rises,
     }
     for folder in ("one", "two"):
-        write_validation(tmp_path / folder, validation(formulas))
+        write_validation(analyse(validation(formulas)), tmp_path / folder)
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
     with (tmp_path / "one" / "validity.csv").open(encoding="utf-8", newline="") as file:

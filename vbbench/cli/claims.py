@@ -11,7 +11,7 @@ from vbbench.errors import IncompleteError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vbbench.results.claims.evaluate import Result
+    from vbbench.results.claims.analysis import ClaimResults
     from vbbench.results.run_data import RunData
 
 PUBLISHED = Path("reports/mini/scores.csv")
@@ -55,24 +55,22 @@ def add_parser(commands: Any) -> None:
 def claims(options: argparse.Namespace) -> int:
     """The command."""
     from vbbench.cli.tables import console
-    from vbbench.results.claims import wording
-    from vbbench.results.claims.evaluate import evaluate
+    from vbbench.results.claims.analysis import analyse_claims
 
     run = _read(options.runs, options.scores)
     if options.store is not None:
         from vbbench.results.claims.stored import write_scores
 
         print(f"Scores: {write_scores(run, options.store)}")
-    results = evaluate(run)
-    _print(run, results)
+    found = analyse_claims(run)
+    _print(found)
     if options.out is not None:
         from vbbench.report.claims.pages import write_claims
 
-        console().print(
-            f"Claims: {write_claims(run, results, options.out)}", markup=False, soft_wrap=True
-        )
-    if lack := wording.how_to_measure(run, results):
-        raise IncompleteError(lack)
+        page = write_claims(found, options.out)
+        console().print(f"Claims: {page}", markup=False, soft_wrap=True)
+    if found.lack:
+        raise IncompleteError(found.lack)
     return 0
 
 
@@ -93,17 +91,16 @@ def _read(folders: Sequence[Path], files: Sequence[Path]) -> RunData:
     return merge_runs([*map(load_run, folders), *map(read_scores, files)])
 
 
-def _print(run: RunData, results: Sequence[Result]) -> None:
+def _print(found: ClaimResults) -> None:
     from rich.markup import escape
 
     from vbbench.cli.tables import console, table
-    from vbbench.metrics.explain import untrained_note
     from vbbench.report.claims.pages import lines_of, verdict_cell
     from vbbench.results.claims import wording
 
     heads = ("claim", "metric", "difference (95 % interval)", "trainings", "individuals", "verdict")
     made = table("The paper's claims", *heads, numbers=heads[2:5], whole=heads[:3])
-    for result in results:
+    for result in found.results:
         lines = lines_of(result)
         for place, line in enumerate(lines):
             name, verdict = (
@@ -118,15 +115,15 @@ def _print(run: RunData, results: Sequence[Result]) -> None:
             )
     out = console()
     out.print(made)
-    for result in results:
+    for result in found.results:
         out.print(f"- {' '.join([wording.sentence(result), *wording.notes(result)])}", markup=False)
     out.print()
-    for text in wording.lost_items(run, results):
+    for text in found.lost:
         # a reason is whatever a model said: nothing in it may steer the terminal
         out.print(
             f"No value for {''.join(c if c.isprintable() else ' ' for c in text)}", markup=False
         )
-    about = (wording.counts(results), wording.RULE, wording.INTERVALS, wording.scores_from(run))
-    for text in (*about, wording.machines(run), untrained_note(run.metrics)):
+    about = (found.counts, wording.RULE, wording.INTERVALS, found.scores_from)
+    for text in (*about, found.machines, found.untrained):
         if text:
             out.print(text, markup=False)

@@ -135,7 +135,7 @@ def _judge(held: Held, old: Path | None, out: Path) -> int:
     from vbbench.report.gate.outputs import write_outputs
     from vbbench.results.run_folder import load_run
 
-    page = write_outputs(out, held, load_run(old) if old else None)
+    page = write_outputs(held, out, load_run(old) if old else None)
     _print(held.outcome)
     print(f"Report: {page}")
     return _end(held.outcome)

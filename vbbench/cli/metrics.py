@@ -255,6 +255,7 @@ def _validate(setting: Setting, out: Path, device: str) -> int:
     from vbbench.metrics.validation.validity import validate
     from vbbench.report.validity.files import prepare_folder, write_validation
     from vbbench.report.validity.words import plain_sentence
+    from vbbench.results.validity import analyse
     from vbbench.runner.progress import make_progress
 
     prepare_folder(out)  # a place that cannot be written to is told before anything is scored
@@ -262,9 +263,9 @@ def _validate(setting: Setting, out: Path, device: str) -> int:
     torch.set_num_threads(default_threads(setting.scale, device))
     with make_progress() as progress:
         start = partial(progress.stage, "damaged clips")
-        findings = write_validation(
-            out, validate(setting, device, start=start, advance=progress.advance)
-        )
+        validation = validate(setting, device, start=start, advance=progress.advance)
+        findings = analyse(validation)
+        write_validation(findings, out)
     for name in findings.real:
         print(plain_sentence(findings, name), end="\n\n")
     print(f"All of it, with pictures: {out / 'README.md'}")

@@ -55,17 +55,17 @@ def report(options: argparse.Namespace) -> int:
             "the following arguments are required: RUN (or --site DIR); `vbbench report --help` tells more."
         )
     from vbbench.cli.tables import print_leaderboard
-    from vbbench.report.leaderboard import write_report
-    from vbbench.results.aggregate import leaderboard_table, load_run, merge_runs
+    from vbbench.report.leaderboard import write_results
+    from vbbench.results.analysis import analyse
     from vbbench.results.formatting import restriction
+    from vbbench.results.run_data import merge_runs
+    from vbbench.results.run_folder import load_run
 
-    merged = merge_runs([load_run(run) for run in options.runs])
-    print_leaderboard(
-        leaderboard_table(merged), merged.metrics, restriction(merged.prompts_per_subject)
-    )
-    print(
-        f"Report: {write_report(options.runs, options.out or options.runs[0] / 'report', options.items)}"
-    )
+    run = merge_runs([load_run(folder) for folder in options.runs])
+    results = analyse(run)
+    print_leaderboard(results.table, run.metrics, restriction(run.prompts_per_subject))
+    out = options.out or options.runs[0] / "report"
+    print(f"Report: {write_results(results, out, options.items)}")
     return 0
 
 

@@ -3,7 +3,6 @@ clip."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vbbench.errors import InputError
 from vbbench.media.video import load_image_prompt, read_video
+from vbbench.results.analysis import Results
 from vbbench.results.run_data import ItemFacts, ModelFacts, RunData
 
 FILE = "contact-sheet.png"
@@ -20,19 +20,17 @@ SHOWN_REFERENCES = ("real-video",)
 INK, GREY, EMPTY = (20, 20, 20), (90, 90, 90), (235, 235, 235)
 
 
-def write_contact_sheet(run: RunData, order: Sequence[str], path: Path) -> None:
-    """Write the sheet: the first prompt of up to `ROWS` individuals from all over the run; a clip
-    that is not there stays grey.
+def write_contact_sheet(results: Results, folder: Path) -> None:
+    """Write contact-sheet.png: the first prompt of up to `ROWS` individuals from all over the run,
+    models in the order of the leaderboard; a clip that is not there stays grey.
 
-    Args:
-        order: names of models, as the leaderboard has them; of reference rows only the real video
-            is shown.
-        path: a PNG file.
+    Of reference rows only the real video is shown.
     """
+    run = results.run
     by_name = {model.name: model for model in run.models}
     models = [
         by_name[name]
-        for name in order
+        for name in results.order
         if not by_name[name].is_reference or name in SHOWN_REFERENCES
     ]
     items = _items(run)
@@ -54,7 +52,7 @@ def write_contact_sheet(run: RunData, order: Sequence[str], path: Path) -> None:
             for number, frame in enumerate(_frames(run, model, item)):
                 _paste(sheet, frame, x + number * (CELL + 1), y)
         draw.text((GAP, y + CELL), item.text, fill=GREY, font=font)
-    sheet.save(path, optimize=True)
+    sheet.save(folder / FILE, optimize=True)
 
 
 def _items(run: RunData) -> list[ItemFacts]:

@@ -1,4 +1,4 @@
-"""The leaderboard for programs and papers: CSV, JSON and Markdown.
+"""The leaderboard as files for programs and papers: CSV, JSON, Markdown and LaTeX.
 
 Numbers are rounded to 6 decimals, so that equal runs give equal bytes.
 """
@@ -7,20 +7,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from vbbench.report.tables import COSTS, Cell, Column, Row, interval_note
 from vbbench.results import formatting
-from vbbench.results.aggregate import check_references, competitors_compared, failures, paired_table
-from vbbench.results.costs import cost_columns, cost_note, cost_rows
-from vbbench.results.normalised import scales_of
-from vbbench.results.run_data import RunData
+from vbbench.results.analysis import Results
 from vbbench.results.statistics import CONFIDENCE, RESAMPLES, SEED
+from vbbench.results.tables import COSTS, Cell, Column, Row
 
 DECIMALS = 6
 COMPARISON = [
@@ -39,15 +37,19 @@ _MARKDOWN = re.compile(r"[\\|`]|\](?=[(\[:])|!(?=\[)")
 """What ends a table's cell or begins code, a link or a picture."""
 
 
-def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """`leaderboard_table` as it is; empty fields where there is no number."""
+def write_csv(results: Results, folder: Path) -> None:
+    """Write leaderboard.csv: the table as it is, with empty fields where there is no number."""
+    _write_table(results.table, folder / "leaderboard.csv")
+
+
+def _write_table(table: pd.DataFrame, path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         _rounded(table).to_csv(file, index=False, lineterminator="\n")
 
 
-def write_comparisons(path: Path, run: RunData) -> None:
-    """Every pair of competitors under every metric as CSV: model minus other, its 95 % interval,
-    Hedges' g, and p values.
+def write_comparisons(results: Results, folder: Path) -> None:
+    """Write comparisons.csv, every pair of competitors under every metric: model minus other, its
+    95 % interval, Hedges' g, and p values.
 
     ``corrected`` is Holm's, for all pairs under the metric; ``sign`` is 1 or -1 where the pair is
     told apart by it, 0 where it is not.
@@ -65,17 +67,17 @@ def write_comparisons(path: Path, run: RunData) -> None:
             "corrected": found.corrected,
             "sign": found.sign,
         }
-        for spec in run.metrics
-        for (model, other), found in competitors_compared(run, spec.name).items()
+        for spec in results.run.metrics
+        for (model, other), found in results.compared[spec.name].items()
     ]
-    write_csv(
-        path,
-        pd.DataFrame(rows, columns=COMPARISON).astype(dict.fromkeys(COMPARISON[3:-1], "Float64")),
-    )
+    table = pd.DataFrame(rows, columns=COMPARISON)
+    numbers = dict.fromkeys(COMPARISON[3:-1], "Float64")
+    _write_table(table.astype(numbers), folder / "comparisons.csv")
 
 
-def write_json(path: Path, run: RunData, table: pd.DataFrame) -> None:
-    """Everything on the page but the pictures."""
+def write_json(results: Results, folder: Path) -> None:
+    """Write leaderboard.json: everything on the page but the pictures."""
+    run = results.run
     record = {
         "suite": asdict(run.suite),
         "prompts_per_subject": run.prompts_per_subject,
@@ -83,61 +85,49 @@ def write_json(path: Path, run: RunData, table: pd.DataFrame) -> None:
             "interval": CONFIDENCE,
             "resamples": RESAMPLES,
             "seed": SEED,
-            "individuals": len(set(run.subject_of.values())),
+            "individuals": results.individuals,
         },
         "metrics": {spec.name: asdict(spec) for spec in run.metrics},
-        "scales": {name: _plain(asdict(scale)) for name, scale in scales_of(run, table).items()},
-        "leaderboard": _records(table),
-        "differences": _records(paired_table(run)),
-        "checks": [
-            {**asdict(check), **_plain(asdict(found))} for check, found in check_references(run)
-        ],
-        "failures": [asdict(failure) for failure in failures(run)],
+        "scales": {name: _plain(asdict(scale)) for name, scale in results.scales.items()},
+        "leaderboard": _records(results.table),
+        "differences": _records(results.paired),
+        "checks": [{**asdict(check), **_plain(asdict(found))} for check, found in results.checks],
+        "failures": [asdict(failure) for failure in results.failures],
         "runs": list(run.manifests),
     }
-    path.write_text(
-        json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8"
-    )
+    text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
+    (folder / "leaderboard.json").write_text(f"{text}\n", "utf-8")
 
 
-def write_markdown(
-    path: Path,
-    run: RunData,
-    table: pd.DataFrame,
-    columns: tuple[Column, ...],
-    rows: list[Row],
-    references: list[Row],
-    primary: str | None,
-) -> None:
-    """The tables for a README: mean [low, high], reference rows below; the same on the scale of the
-    reference rows; then costs."""
-    heads = [f"{column.title} {column.arrow}" for column in columns] + [
-        f"{title}, {unit}" for _, title, unit, _ in COSTS
-    ]
+def write_markdown(results: Results, folder: Path) -> None:
+    """Write leaderboard.md, the tables for a README: mean [low, high], reference rows below; the
+    same on the scale of the reference rows; then costs."""
+    run = results.run
+    heads = [f"{column.title} {column.arrow}" for column in results.columns]
+    heads += [f"{title}, {unit}" for _, title, unit, _ in COSTS]
     lines = [
         f"# Suite {run.suite.name} {run.suite.version}",
         "",
         "| Rank | Model | Clips | " + " | ".join(heads) + " |",
         "|---:|---|---:|" + "---:|" * len(heads),
-        *(_markdown_row(row, str(row.rank or formatting.NOTHING)) for row in rows),
-        *(_markdown_row(row, "ref.") for row in references),
+        *(_markdown_row(row, str(row.rank or formatting.NOTHING)) for row in results.rows),
+        *(_markdown_row(row, "ref.") for row in results.references),
         "",
-        _markdown_legend(run, primary),
+        _markdown_legend(results),
     ]
-    lines += _markdown_scaled(columns, rows)
-    lines += _markdown_costs(run, table)
-    lost = failures(run)
-    if lost:
-        titles = {model.name: model.title for model in run.models}
+    lines += _markdown_scaled(results.columns, results.rows)
+    lines += _markdown_costs(results)
+    if results.failures:
         lines += ["", "No number for:", ""]
-        lines += [
-            f"- {markdown_cell(titles[f.model])}, {f.what}: {formatting.count(len(f.items), 'item')}: {markdown_cell(f.reason)}"
-            for f in lost
-        ]
-    path.write_text("\n".join(lines) + "\n", "utf-8")
+    titles = {model.name: model.title for model in run.models}
+    for failure in results.failures:
+        title, reason = markdown_cell(titles[failure.model]), markdown_cell(failure.reason)
+        items = formatting.count(len(failure.items), "item")
+        lines.append(f"- {title}, {failure.what}: {items}: {reason}")
+    (folder / "leaderboard.md").write_text("\n".join(lines) + "\n", "utf-8")
 
 
-def _markdown_scaled(columns: tuple[Column, ...], rows: list[Row]) -> list[str]:
+def _markdown_scaled(columns: tuple[Column, ...], rows: tuple[Row, ...]) -> list[str]:
     """The competitors on the scale from floor to ceiling; nothing where no metric has one."""
     places = [place for place, column in enumerate(columns) if not column.scale.why]
     if not places or not rows:
@@ -173,8 +163,8 @@ def _scaled_cell(cell: Cell) -> str:
     )
 
 
-def _markdown_costs(run: RunData, table: pd.DataFrame) -> list[str]:
-    columns = cost_columns(table)
+def _markdown_costs(results: Results) -> list[str]:
+    columns = results.cost_columns
     if not columns:
         return []
     rows = [
@@ -182,7 +172,7 @@ def _markdown_costs(run: RunData, table: pd.DataFrame) -> list[str]:
             row.title,
             *(f"{cell.text} ({cell.note})" if cell.note else cell.text for cell in row.cells),
         ]
-        for row in cost_rows(table, columns)
+        for row in results.cost_rows
     ]
     return [
         "",
@@ -190,7 +180,7 @@ def _markdown_costs(run: RunData, table: pd.DataFrame) -> list[str]:
         "|---|" + "---:|" * len(columns),
         *("| " + " | ".join(map(markdown_cell, row)) + " |" for row in rows),
         "",
-        cost_note(run.manifests),
+        results.cost_note,
     ]
 
 
@@ -214,28 +204,26 @@ def _markdown_row(row: Row, rank: str) -> str:
     return "| " + " | ".join(markdown_cell(cell) for cell in cells) + " |"
 
 
-def _markdown_legend(run: RunData, primary: str | None) -> str:
-    individuals = len(set(run.subject_of.values()))
-    ranks = (
-        f"Rank by {formatting.metric_title(primary)}: one more than the number of models clearly better. "
-        if primary
-        else ""
-    )
+def _markdown_legend(results: Results) -> str:
+    run, primary = results.run, results.primary
+    ranks = ""
+    if primary:
+        ranks = (
+            f"Rank by {formatting.metric_title(primary)}: "
+            "one more than the number of models clearly better. "
+        )
     specs = ", ".join(f"{formatting.metric_title(spec.name)} {spec.id}" for spec in run.metrics)
     part = formatting.restriction(run.prompts_per_subject).capitalize()
-    note = " ".join(
-        filter(
-            None,
-            [
-                part and f"{part}.",
-                interval_note(individuals),
-                formatting.untrained_note(run.metrics),
-            ],
-        )
-    )
+    notes = [
+        part and f"{part}.",
+        results.few_individuals,
+        formatting.untrained_note(run.metrics),
+    ]
+    note = "".join(f"{text} " for text in notes if text)
+    people = formatting.count(results.individuals, "individual")
     return (
-        f"{ranks}Mean over scored clips [95 % interval, bootstrap over {formatting.count(individuals, 'individual')}]. "
-        f"{note + ' ' if note else ''}Suite digest {run.suite.digest[:12]}; metric specs: {specs}."
+        f"{ranks}Mean over scored clips [95 % interval, bootstrap over {people}]. "
+        f"{note}Suite digest {run.suite.digest[:12]}; metric specs: {specs}."
     )
 
 
@@ -269,78 +257,162 @@ def _plain_value(value: Any) -> Any:
     return round(float(value), DECIMALS) if pd.api.types.is_float(value) else value
 
 
-# Every clip's scores as a plain script, for a page that is opened from disk and may fetch nothing.
-#
-# ``window.vbbenchScores`` holds parallel arrays and whole numbers, so that 20 models x 1,000 items
-# x 6 metrics stay below a megabyte.
+# The table for papers, in LaTeX.
 
-SCORE_DECIMALS = 5
-"""Of the values, which are written as whole numbers of 10**-SCORE_DECIMALS."""
-GLOBAL = "vbbenchScores"
-_UNSAFE = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
-"""What could end a script, or a line of it, while inside of a JSON string: these characters appear
-nowhere else in JSON."""
+SECONDS = ("fit_seconds", "sample_seconds")
+LAST_LETTER = 0x17F
+"""Fonts of LaTeX know Latin letters up to here; it stops at letters that they do not know, so those
+are written as a question mark."""
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': "''",
+    "[": "{[}",  # after \\ a bracket would be a length
+    "]": "{]}",
+    "`": r"\textasciigrave{}",
+    formatting.MINUS: "$-$",
+    formatting.DASH: "--",
+    formatting.NOTHING: "--",
+    "\N{RIGHT SINGLE QUOTATION MARK}": "'",
+    "\N{MULTIPLICATION SIGN}": r"$\times$",
+    "\N{UPWARDS ARROW}": r"$\uparrow$",
+    "\N{DOWNWARDS ARROW}": r"$\downarrow$",
+    "\N{HORIZONTAL ELLIPSIS}": r"\dots{}",
+}
 
 
-def write_scores_js(path: Path, run: RunData) -> None:
-    """Write a script that sets ``window.vbbenchScores`` and does nothing else; the same run gives
-    the same bytes.
+def write_latex(results: Results, folder: Path) -> None:
+    r"""Write leaderboard.tex, a ``table*`` for ``\input{leaderboard}`` in a document that uses
+    booktabs.
 
-    Its fields:
-        version: 1.
-        models, metrics: names, as the run lists them.
-        ids, texts, classOf, subjectOf: one an item, as the run lists them: its id, its prompt, and
-            which of ``classes`` and ``subjects`` it is of.
-        classes, subjects: names in the order of their first item.
-        decimals: a value v stands for v / 10**decimals.
-        values: [model][metric][item], null where there is no score.
+    Means with their 95 % intervals in small type below, arrows for the direction, in bold whoever
+    nobody is clearly better than, a little space between rank groups, reference rows below a rule.
     """
-    path.write_text(f"window.{GLOBAL} = {script_json(score_record(run))};\n", "utf-8")
+    text = "\n".join(_latex_lines(results)) + "\n"
+    (folder / "leaderboard.tex").write_text(text, "utf-8")
 
 
-def score_record(run: RunData) -> dict[str, Any]:
-    """What the script holds; see `write_scores_js`."""
-    classes, class_of = _indexed(item.class_name for item in run.items)
-    subjects, subject_of = _indexed(item.subject_id for item in run.items)
-    return {
-        "version": 1,
-        "models": [model.name for model in run.models],
-        "metrics": [spec.name for spec in run.metrics],
-        "ids": [item.id for item in run.items],
-        "texts": [item.text for item in run.items],
-        "classes": classes,
-        "classOf": class_of,
-        "subjects": subjects,
-        "subjectOf": subject_of,
-        "decimals": SCORE_DECIMALS,
-        "values": [
-            [_values(run, model.name, spec.name) for spec in run.metrics] for model in run.models
-        ],
-    }
+def latex_text(text: str) -> str:
+    """Text that LaTeX sets as it stands: no commands, no end of a cell or line; letters that it
+    cannot set become question marks."""
+    return "".join(_LATEX.get(char) or _letter(char) for char in " ".join(text.split()))
 
 
-def script_json(record: Any) -> str:
-    """A record as JSON that may stand inside of a script, in a file or in a page: no text in it can
-    end the script or open a comment.
-
-    Raises:
-        ValueError: a number that JSON has not (NaN, infinity).
-    """
-    text = json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.translate(_UNSAFE)
+def _letter(char: str) -> str:
+    # Control characters, and marks that turn the direction of writing.
+    if unicodedata.category(char) in ("Cc", "Cf"):
+        return ""
+    return char if ord(char) <= LAST_LETTER else "?"
 
 
-def _values(run: RunData, model: str, metric: str) -> list[int | None]:
-    known = run.values(model, metric)
+def _latex_lines(results: Results) -> Iterator[str]:
+    run = results.run
+    suite = run.suite
+    heads = [
+        "",
+        "Model",
+        *(_latex_head(column) for column in results.columns),
+        _latex_stack("Fit", "s"),
+        _latex_stack("Clip", "s"),
+    ]
+    name, version, digest = map(latex_text, (suite.name, suite.version, suite.digest[:12]))
+    specs = ", ".join(f"{spec.name} {spec.id}" for spec in run.metrics)
+    yield f"% Suite {name} {version}, digest {digest}."
+    yield r"% Needs \usepackage{booktabs}."
+    yield f"% Metric specs: {latex_text(specs)}."
+    yield from (
+        r"\begin{table*}",
+        r"\centering",
+        r"\small",
+        r"\setlength{\tabcolsep}{4pt}",
+        rf"\caption{{{_latex_caption(results)}}}",
+    )
+    yield rf"\label{{tab:{_latex_label(run.suite.name)}}}"
+    yield rf"\begin{{tabular}}{{@{{}}rl{'c' * len(results.columns)}rr@{{}}}}"
+    yield r"\toprule"
+    yield _latex_line(heads)
+    yield r"\midrule"
+    yield from _latex_rows(results.rows)
+    if results.references:
+        yield r"\midrule"
+        yield from (
+            _latex_line(
+                ["", rf"\emph{{{latex_text(row.title)}}}", *_latex_numbers(row, bold=False)]
+            )
+            for row in results.references
+        )
+    yield from (r"\bottomrule", r"\end{tabular}", r"\end{table*}")
+
+
+def _latex_rows(rows: Sequence[Row]) -> Iterator[str]:
+    for place, row in enumerate(rows):
+        if place and row.rank != rows[place - 1].rank:
+            yield r"\addlinespace"
+        rank = "--" if row.rank is None else str(row.rank)
+        yield _latex_line([rank, latex_text(row.title), *_latex_numbers(row, bold=True)])
+
+
+def _latex_numbers(row: Row, *, bold: bool) -> list[str]:
+    costs = dict(zip(SECONDS, (text for _, text in row.costs), strict=False))
     return [
-        None if (value := known.get(item.id)) is None else round(value * 10**SCORE_DECIMALS)
-        for item in run.items
+        *(_latex_cell(cell, bold=bold and cell.rank == 1) for cell in row.cells),
+        *(latex_text(costs[name]) for name in SECONDS),
     ]
 
 
-def _indexed(names: Iterable[str]) -> tuple[list[str], list[int]]:
-    """The different names in the order of their first appearance, and each one's number."""
-    found = list(names)
-    different = list(dict.fromkeys(found))
-    number = {name: place for place, name in enumerate(different)}
-    return different, [number[name] for name in found]
+def _latex_cell(cell: Cell, *, bold: bool) -> str:
+    text = latex_text(cell.text)
+    text = rf"\textbf{{{text}}}" if bold else text
+    small = [latex_text(f"[{cell.interval.replace(' to ', ', ')}]")] if cell.interval else []
+    small += [latex_text(cell.note)] if cell.note and cell.value is not None else []
+    return _latex_stack(text, *small)
+
+
+def _latex_stack(text: str, *small: str) -> str:
+    """The text, and lines of small letters below it."""
+    return (
+        r"\\".join([rf"\shortstack{{{text}", *(rf"{{\tiny {line}}}" for line in small)]) + "}"
+        if small
+        else text
+    )
+
+
+def _latex_head(column: Column) -> str:
+    first, _, rest = latex_text(column.title).partition(" ")
+    arrow = latex_text(column.arrow)
+    return rf"\shortstack{{{first}\\{rest} {arrow}}}" if rest else f"{first} {arrow}"
+
+
+def _latex_line(cells: Sequence[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def _latex_caption(results: Results) -> str:
+    run = results.run
+    prompts = formatting.count(len(run.items), "prompt")
+    people = formatting.count(results.individuals, "individual")
+    part = formatting.restriction(run.prompts_per_subject)
+    told = f"Suite {run.suite.name} {run.suite.version}: {prompts} of {people}"
+    told += f", {part}." if part else "."
+    told += " Means over scored clips, 95 % intervals over individuals."
+    if results.primary:
+        title = formatting.metric_title(results.primary)
+        told += f" Ranks by {title}: one more than the number of models clearly better;"
+    notes = [results.few_individuals, formatting.untrained_note(run.metrics)]
+    told += f" bold: nobody is clearly better. {' '.join(filter(None, notes))}"
+    return latex_text(told.strip())
+
+
+def _latex_label(name: str) -> str:
+    return "".join(char if char.isascii() and char.isalnum() else "-" for char in name)

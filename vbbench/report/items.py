@@ -7,16 +7,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from jinja2 import Environment
 
 from vbbench.errors import InputError
-from vbbench.report.board_page import Board, classes_of
 from vbbench.report.media import LARGEST_SIDE, MediaFolder, Strip
+from vbbench.report.pages import report_templates
 from vbbench.report.place import is_ours
-from vbbench.report.tables import Column
 from vbbench.results import formatting
+from vbbench.results.analysis import Results
+from vbbench.results.items import ItemMean, ScoreLine
 from vbbench.results.run_data import Clip, ItemFacts, ModelFacts, RunData
 
 
@@ -30,18 +28,6 @@ class ClipView:
     strip: Strip | None
     problem: str
     model: str = ""
-
-
-@dataclass(frozen=True)
-class ScoreLine:
-    """One metric's numbers for the clips of an item, in their order; `best` are the highest (or
-    lowest) of the competitors."""
-
-    title: str
-    arrow: str
-    direction: str
-    texts: tuple[str, ...]
-    best: tuple[bool, ...]
 
 
 @dataclass(frozen=True)
@@ -68,24 +54,14 @@ class ItemView:
     notes: tuple[str, ...]
 
 
-def item_views(
-    run: RunData,
-    order: Sequence[str],
-    columns: Sequence[Column],
-    media: MediaFolder,
-    shown: int | None = None,
-) -> list[ItemView]:
-    """The items of the run, models in the given order; writes the pictures as it goes.
+def item_views(results: Results, media: MediaFolder, shown: int | None = None) -> list[ItemView]:
+    """The items of the run, models in the order of the leaderboard; writes the pictures as it goes.
 
     Args:
         shown: so many items only, from all over the run; None: every item.
     """
-    by_name = {model.name: model for model in run.models}
-    models = [by_name[name] for name in order]
-    return [
-        _item(run, place + 1, run.items[place], models, columns, media)
-        for place in shown_places(len(run.items), shown)
-    ]
+    places = shown_places(len(results.run.items), shown)
+    return [_item(results, place + 1, media) for place in places]
 
 
 def shown_places(count: int, shown: int | None) -> Sequence[int]:
@@ -106,14 +82,10 @@ def image_prompt_of(item: ItemFacts, run: RunData, media: MediaFolder) -> tuple[
         return None, str(error)
 
 
-def _item(
-    run: RunData,
-    number: int,
-    item: ItemFacts,
-    models: Sequence[ModelFacts],
-    columns: Sequence[Column],
-    media: MediaFolder,
-) -> ItemView:
+def _item(results: Results, number: int, media: MediaFolder) -> ItemView:
+    run = results.run
+    item, numbers = run.items[number - 1], results.items[number - 1]
+    by_name = {model.name: model for model in run.models}
     prompt, problem = image_prompt_of(item, run, media)
     before, word, after = split_at_word(item.text, item.subject_word)
     return ItemView(
@@ -127,9 +99,11 @@ def _item(
         after=after,
         prompt=prompt,
         prompt_problem=problem,
-        clips=tuple(clip_view(model, run.clips[model.name, item.id], media) for model in models),
-        lines=tuple(_line(run, item, models, column) for column in columns),
-        notes=_notes(run, item, models, columns),
+        clips=tuple(
+            clip_view(by_name[name], run.clips[name, item.id], media) for name in results.order
+        ),
+        lines=numbers.lines,
+        notes=numbers.notes,
     )
 
 
@@ -144,42 +118,6 @@ def clip_view(model: ModelFacts, clip: Clip, media: MediaFolder) -> ClipView:
             problem = "its scores are here, but its video file cannot be read"
     problem = problem or ("" if strip else "its scores are here, but not its video")
     return ClipView(model.title, model.is_reference, strip, problem, model.name)
-
-
-def _line(run: RunData, item: ItemFacts, models: Sequence[ModelFacts], column: Column) -> ScoreLine:
-    values = [run.results[model.name, item.id, column.name].value for model in models]
-    rivals = [
-        value
-        for model, value in zip(models, values, strict=True)
-        if value is not None and not model.is_reference
-    ]
-    pick = max if column.direction.startswith("higher") else min
-    best = formatting.number(pick(rivals), column.decimals) if len(rivals) > 1 else None
-    texts = tuple(formatting.number(value, column.decimals) for value in values)
-    marks = tuple(
-        text == best and not model.is_reference for text, model in zip(texts, models, strict=True)
-    )
-    return ScoreLine(column.title, column.arrow, column.direction, texts, marks)
-
-
-def _notes(
-    run: RunData, item: ItemFacts, models: Sequence[ModelFacts], columns: Sequence[Column]
-) -> tuple[str, ...]:
-    """Why a clip that is there has no score under a metric."""
-    notes = []
-    for model in models:
-        if run.clips[model.name, item.id].status != "done":
-            continue
-        by_reason: dict[str, list[str]] = {}
-        for column in columns:
-            result = run.results[model.name, item.id, column.name]
-            if result.value is None:
-                by_reason.setdefault(result.reason or "no reason given", []).append(column.title)
-        notes += [
-            f"{model.title} has no {formatting.listed(titles)}: {reason}"
-            for reason, titles in by_reason.items()
-        ]
-    return tuple(notes)
 
 
 def split_at_word(text: str, word: str) -> tuple[str, str, str]:
@@ -206,8 +144,7 @@ class Listed:
         words: what a search looks at besides what is seen of prompt and individual: the id, and a
             prompt that was cut.
         prompt: the file of its image prompt; None where there is none.
-        value, text: mean of the competitors' scores under the metric that orders the leaderboard.
-        note: of how many of them, where it is not of all.
+            mean: of the competitors' scores under the metric that orders the leaderboard.
         lost: number of competitors without a video.
     """
 
@@ -217,19 +154,12 @@ class Listed:
     short: str
     words: str
     prompt: str | None
-    value: float | None
-    text: str
-    note: str
+    mean: ItemMean
     lost: int
 
 
 def write_item_pages(
-    folder: Path,
-    templates: Environment,
-    run: RunData,
-    board: Board,
-    views: Sequence[ItemView],
-    media: MediaFolder,
+    results: Results, folder: Path, views: Sequence[ItemView], media: MediaFolder
 ) -> None:
     """Write items.html and items/<number>.html; pages of an earlier report are removed."""
     home = folder / FOLDER
@@ -237,48 +167,44 @@ def write_item_pages(
     for old in home.iterdir():
         if _OURS.fullmatch(old.name) and is_ours(old):
             old.unlink()
-    template = templates.get_template("item-page.html.jinja")
-    for place, view in enumerate(views):
-        around = {
-            "previous": views[place - 1].number if place else None,
-            "next": views[place + 1].number if place + 1 < len(views) else None,
-        }
+    template = report_templates().get_template("item-page.html.jinja")
+    numbers = [view.number for view in views]
+    before, after = [None, *numbers[:-1]], [*numbers[1:], None]
+    for view, previous, following in zip(views, before, after, strict=True):
         html = template.render(
-            run=run, board=board, item=view, root="../", count=len(run.items), **around
+            run=results.run,
+            item=view,
+            previous=previous,
+            next=following,
+            count=len(results.run.items),
+            root="../",
         )
         (home / f"{view.number}.html").write_text(html, "utf-8")
-    html = templates.get_template("items.html.jinja").render(
-        **_list_context(run, board, views, media)
+    _write_list(results, folder, frozenset(numbers), media)
+
+
+def _write_list(results: Results, folder: Path, pages: frozenset[int], media: MediaFolder) -> None:
+    """Write items.html; `pages` are the numbers of the items that have one."""
+    listed = []
+    for number, item in enumerate(results.run.items, start=1):
+        found = results.items[number - 1]
+        prompt, _ = image_prompt_of(item, results.run, media) if number in pages else (None, "")
+        short = formatting.clipped(item.text, LISTED_LETTERS)
+        words = item.id if len(short) == len(item.text) else f"{item.id} {item.text}"
+        listed.append(
+            Listed(number, number in pages, item, short, words, prompt, found.mean, found.lost)
+        )
+    html = (
+        report_templates()
+        .get_template("items.html.jinja")
+        .render(
+            run=results.run,
+            column=results.columns[0] if results.columns else None,
+            listed=listed,
+            any_lost=any(each.lost for each in listed),
+            pages=pages,
+            classes=results.classes,
+            root="",
+        )
     )
     (folder / LIST).write_text(html, "utf-8")
-
-
-def _list_context(
-    run: RunData, board: Board, views: Sequence[ItemView], media: MediaFolder
-) -> dict[str, Any]:
-    pages = {view.number for view in views}
-    column = board.columns[0] if board.columns else None
-    rivals = [row.model for row in board.rows]
-    listed = []
-    for number, item in enumerate(run.items, start=1):
-        found = [run.results[name, item.id, column.name].value for name in rivals] if column else []
-        known = [value for value in found if value is not None]
-        mean = sum(known) / len(known) if known else None
-        prompt, _ = image_prompt_of(item, run, media) if number in pages else (None, "")
-        lost = sum(run.clips[name, item.id].status != "done" for name in rivals)
-        text = formatting.number(mean, column.decimals) if column else formatting.NOTHING
-        note = f"of {len(known)} of {len(rivals)}" if known and len(known) < len(rivals) else ""
-        short = formatting.clipped(item.text, LISTED_LETTERS)
-        searched = item.id if len(short) == len(item.text) else f"{item.id} {item.text}"
-        listed.append(
-            Listed(number, number in pages, item, short, searched, prompt, mean, text, note, lost)
-        )
-    return {
-        "run": run,
-        "column": column,
-        "listed": listed,
-        "any_lost": any(each.lost for each in listed),
-        "pages": pages,
-        "classes": classes_of(run.items),
-        "root": "",
-    }

@@ -10,6 +10,7 @@ import pytest
 
 from tests.results.claims.synthetic import make_run, names_of, strengths
 from vbbench.report.claims.pages import lines_of, write_claims
+from vbbench.results.claims.analysis import analyse_claims
 from vbbench.results.claims.evaluate import evaluate
 from vbbench.results.claims.paper_claims import CLAIMS
 
@@ -46,7 +47,7 @@ def folder(tmp_path: Path) -> Path:
     }
     base = strengths()
     run = make_run(base, models, failed={("videobooth", "i3"): HOSTILE}, manifests=(manifest, {}))
-    write_claims(run, evaluate(run), tmp_path / "new" / "claims")
+    write_claims(analyse_claims(run), tmp_path / "new" / "claims")
     return tmp_path / "new" / "claims"
 
 
@@ -113,7 +114,7 @@ def test_the_record_has_all_numbers(folder: Path) -> None:
 def test_the_same_scores_give_the_same_bytes(folder: Path, tmp_path: Path) -> None:
     run = make_run(strengths())
     for name in ("a", "b"):
-        write_claims(run, evaluate(run), tmp_path / name)
+        write_claims(analyse_claims(run), tmp_path / name)
     for name in ("claims.html", "claims.md", "claims.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
@@ -133,7 +134,7 @@ def test_places_on_the_axis() -> None:
 
 def test_few_individuals_have_a_mean_and_no_interval(tmp_path: Path) -> None:
     run = make_run(strengths(), individuals=3)
-    html = write_claims(run, evaluate(run), tmp_path).read_text("utf-8")
+    html = write_claims(analyse_claims(run), tmp_path).read_text("utf-8")
     assert "too few individuals" in html
     record = json.loads((tmp_path / "claims.json").read_text("utf-8"))
     assert record["claims"][0]["findings"][0]["low"] is None

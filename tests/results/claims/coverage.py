@@ -8,7 +8,7 @@ import sys
 import numpy as np
 from scipy import stats
 
-from vbbench.results.claims.arms import CrossedMean, crossed_mean
+from vbbench.results.statistics import CrossedMean, crossed_mean
 
 TRAININGS = (2, 3, 5)
 SPREADS = (0.0, 0.1, 0.2, 0.5, 1.0)

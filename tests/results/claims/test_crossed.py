@@ -8,8 +8,7 @@ import pytest
 from scipy import stats
 
 from tests.results.claims.coverage import coverage, satterthwaite_coverage
-from vbbench.results.claims.arms import crossed_mean
-from vbbench.results.statistics import paired_difference
+from vbbench.results.statistics import crossed_mean, paired_difference
 
 CHANCE = 0.02  # two standard deviations of a share of 0.95 counted 500 times
 DOGS = [f"dog-{n}" for n in range(12)]
@@ -118,7 +117,7 @@ def test_one_individual_is_an_error() -> None:
 @pytest.mark.parametrize("trainings", [2, 3])
 @pytest.mark.parametrize("spread", [0.0, 0.2, 1.0])
 def test_intervals_hold_the_truth_as_often_as_they_say(trainings: int, spread: float) -> None:
-    """Counted with 4,000 samples: 94.2 to 97.2 %, the table in `vbbench.results.claims.arms`."""
+    """Counted with 4,000 samples: 94.2 to 97.2 %, the table in `vbbench.results.statistics`."""
     assert 0.94 - CHANCE <= coverage(45, trainings, spread, 500) <= 0.975 + CHANCE
 
 

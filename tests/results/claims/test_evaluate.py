@@ -9,14 +9,16 @@ import pytest
 from statsmodels.stats.multitest import multipletests
 
 from tests.results.claims.synthetic import ARMS, make_run, names_of, strengths
-from vbbench.results.claims.arms import Arms, Lack, gather
 from vbbench.results.claims.evaluate import (
     NOT_MEASURED,
     NOT_REPRODUCED,
     REPRODUCED,
     UNDECIDED,
+    Arms,
+    Lack,
     Result,
     evaluate,
+    gather,
     learned_share,
 )
 from vbbench.results.claims.paper_claims import CLAIMS, FIRST_CLIP

@@ -122,4 +122,4 @@ def out(folder: Path, case: Case, *, old: bool = True) -> Path:
     from vbbench.report.gate.outputs import write_outputs
 
     held = Held(case.outcome, case.run, case.recording, case.tolerances, Path("scores/tiny.json"))
-    return write_outputs(folder, held, case.old if old else None)
+    return write_outputs(held, folder, case.old if old else None)

@@ -9,23 +9,23 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vbbench.metrics.explain import untrained_note
 from vbbench.report.export import markdown_cell
 from vbbench.report.pages import copy_assets, environment
 from vbbench.results import formatting
 from vbbench.results.claims import wording
+from vbbench.results.claims.analysis import ClaimResults
 from vbbench.results.claims.evaluate import REPRODUCED, UNDECIDED, Finding, Result
 from vbbench.results.claims.paper_claims import SHARE
-from vbbench.results.clustered import CONFIDENCE, RESAMPLES, SEED, tidy
-from vbbench.results.run_data import RunData
+from vbbench.results.clustered import CONFIDENCE, RESAMPLES, SEED
 
 # The claims for programs: everything that the page tells, and the p values.
 
 DECIMALS = 6
 
 
-def claims_record(run: RunData, results: Sequence[Result]) -> dict[str, Any]:
+def claims_record(found: ClaimResults) -> dict[str, Any]:
     """Everything on the page, and the p values."""
+    run = found.run
     return {
         "suite": asdict(run.suite),
         "statistics": {
@@ -45,8 +45,8 @@ def claims_record(run: RunData, results: Sequence[Result]) -> dict[str, Any]:
             }
             for model in run.models
         },
-        "claims": [_claim_record(result) for result in results],
-        "lost": wording.lost_items(run, results),
+        "claims": [_claim_record(result) for result in found.results],
+        "lost": list(found.lost),
         "runs": [
             {key: manifest.get(key) for key in ("vbbench", "commit", "created", "environment")}
             for manifest in run.manifests
@@ -95,7 +95,7 @@ def _finding_record(finding: Finding) -> dict[str, Any]:
 
 
 def _rounded(value: float | None) -> float | None:
-    return None if value is None else float(tidy(round(value, DECIMALS)))
+    return None if value is None else float(round(value, DECIMALS)) + 0.0  # no negative zero
 
 
 ASSETS = ("report.css", "report.js")
@@ -120,24 +120,18 @@ class Line:
     line: float | None
 
 
-def write_claims(run: RunData, results: Sequence[Result], folder: Path) -> Path:
+def write_claims(found: ClaimResults, folder: Path) -> Path:
     """Write claims.json, claims.md and claims.html; the same scores give the same bytes.
 
     Returns:
         The path of claims.html.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "claims.json").write_text(
-        json.dumps(claims_record(run, results), indent=2, ensure_ascii=False, allow_nan=False)
-        + "\n",
-        "utf-8",
-    )
-    (folder / "claims.md").write_text(_markdown(run, results), "utf-8")
-    html = (
-        environment("vbbench.report")
-        .get_template("claims.html.jinja")
-        .render(**_context(run, results))
-    )
+    record = json.dumps(claims_record(found), indent=2, ensure_ascii=False, allow_nan=False)
+    (folder / "claims.json").write_text(f"{record}\n", "utf-8")
+    (folder / "claims.md").write_text(_markdown(found), "utf-8")
+    template = environment("vbbench.report").get_template("claims.html.jinja")
+    html = template.render(**_context(found))
     (folder / "claims.html").write_text(html, "utf-8")
     copy_assets(folder, "vbbench.report", ASSETS)
     return folder / "claims.html"
@@ -212,23 +206,23 @@ def _reaches(results: Sequence[Result]) -> dict[str, float]:
     return {axis: reach for axis, reach in reaches.items() if reach > 0}
 
 
-def _context(run: RunData, results: Sequence[Result]) -> dict[str, Any]:
-    reaches = _reaches(results)
+def _context(found: ClaimResults) -> dict[str, Any]:
+    reaches = _reaches(found.results)
     return {
-        "run": run,
+        "run": found.run,
         "words": formatting,
         "wording": wording,
-        "individuals": len(set(run.subject_of.values())),
-        "untrained": untrained_note(run.metrics),
+        "individuals": found.individuals,
+        "untrained": found.untrained,
         "results": [
             (result, lines_of(result, reaches), KINDS.get(result.verdict, "unknown"))
-            for result in results
+            for result in found.results
         ],
-        "counts": wording.counts(results),
-        "lack": wording.how_to_measure(run, results),
-        "lost": wording.lost_items(run, results),
-        "machines": wording.machines(run),
-        "runs": [_run_words(manifest) for manifest in run.manifests],
+        "counts": found.counts,
+        "lack": found.lack,
+        "lost": found.lost,
+        "machines": found.machines,
+        "runs": [_run_words(manifest) for manifest in found.run.manifests],
     }
 
 
@@ -240,15 +234,15 @@ def _run_words(manifest: Any) -> str:
     return ", ".join(told)
 
 
-def _markdown(run: RunData, results: Sequence[Result]) -> str:
-    lines = ["# The paper's claims", "", wording.counts(results), ""]
-    if untrained := untrained_note(run.metrics):
-        lines += [f"**{markdown_cell(untrained)}**", ""]
+def _markdown(found: ClaimResults) -> str:
+    lines = ["# The paper's claims", "", found.counts, ""]
+    if found.untrained:
+        lines += [f"**{markdown_cell(found.untrained)}**", ""]
     lines += [
         "| Claim | Metric | Difference (95 % interval) | Trainings | Individuals | Verdict |",
         "|---|---|---:|---:|---:|---|",
     ]
-    for result in results:
+    for result in found.results:
         for place, line in enumerate(lines_of(result)):
             name = (
                 f"{result.claim.name}<br>{markdown_cell(result.claim.source)}" if place == 0 else ""
@@ -264,21 +258,21 @@ def _markdown(run: RunData, results: Sequence[Result]) -> str:
     lines += ["", "In sentences:", ""]
     lines += [
         markdown_cell(f"- {' '.join([wording.sentence(result), *wording.notes(result)])}")
-        for result in results
+        for result in found.results
     ]
-    if lost := wording.lost_items(run, results):
-        lines += ["", "No value for:", "", *(f"- {markdown_cell(text)}" for text in lost)]
-    if lack := wording.how_to_measure(run, results):
-        lines += ["", markdown_cell(lack)]
-    if machines := wording.machines(run):
-        lines += ["", markdown_cell(machines)]
+    if found.lost:
+        lines += ["", "No value for:", "", *(f"- {markdown_cell(text)}" for text in found.lost)]
+    if found.lack:
+        lines += ["", markdown_cell(found.lack)]
+    if found.machines:
+        lines += ["", markdown_cell(found.machines)]
     lines += [
         "",
         wording.RULE,
         "",
         wording.INTERVALS,
         "",
-        markdown_cell(wording.scores_from(run)),
+        markdown_cell(found.scores_from),
         "",
     ]
     return "\n".join(lines)

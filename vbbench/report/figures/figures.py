@@ -26,9 +26,8 @@ from vbbench.report.figures.style import (
     styled,
 )
 from vbbench.results import formatting
-from vbbench.results.aggregate import PRIMARY_METRICS, competitors_compared
+from vbbench.results.aggregate import PRIMARY_METRICS
 from vbbench.results.comparisons import Comparison, Pair
-from vbbench.results.run_data import RunData
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,8 +36,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.figure import Figure as Drawing
 
-    from vbbench.report.board_page import Board
-    from vbbench.report.tables import Column
+    from vbbench.results.analysis import Results
+    from vbbench.results.tables import Column
 
 # A figure as an SVG element that stands in a page: text stays text, colours are the page's, and it
 # is a third as long as the file.
@@ -312,7 +311,7 @@ class _Drawn(NamedTuple):
     wide: bool = False
 
 
-def write_figures(run: RunData, board: Board, folder: Path) -> list[DrawnFigure]:
+def write_figures(results: Results, folder: Path) -> list[DrawnFigure]:
     """Write all figures that the run has something for; files of an earlier report are removed. The
     same run gives the same bytes.
 
@@ -325,7 +324,7 @@ def write_figures(run: RunData, board: Board, folder: Path) -> list[DrawnFigure]
         if _OURS.fullmatch(old.name):
             old.unlink()
     with style.styled():
-        return [_written(drawn, folder) for drawn in _drawings(run, board)]
+        return [_written(drawn, folder) for drawn in _drawings(results)]
 
 
 def _written(drawn: _Drawn, folder: Path) -> DrawnFigure:
@@ -338,20 +337,20 @@ def _written(drawn: _Drawn, folder: Path) -> DrawnFigure:
     return DrawnFigure(drawn.title, svg, drawn.alt, markup, drawn.wide)
 
 
-def _drawings(run: RunData, board: Board) -> Iterator[_Drawn]:
-    by_name = {column.name: column for column in board.columns}
+def _drawings(results: Results) -> Iterator[_Drawn]:
+    by_name = {column.name: column for column in results.columns}
     identity = [by_name[name] for name in PRIMARY_METRICS if name in by_name][:2]
     for column in identity if TEXT in by_name else []:
-        yield from _against(board, by_name[TEXT], column)
-    if board.primary in by_name:
-        yield from _cost(board, by_name[board.primary])
-    yield from _scaled(board)
-    for column in board.columns:
-        yield from _matrix(run, board, column)
+        yield from _against(results, by_name[TEXT], column)
+    if results.primary in by_name:
+        yield from _cost(results, by_name[results.primary])
+    yield from _scaled(results)
+    for column in results.columns:
+        yield from _matrix(results, column)
 
 
-def _against(board: Board, x: Column, y: Column) -> Iterator[_Drawn]:
-    marks = figure_plots.marks_of(board.table, x.name, y.name, BOUNDS)
+def _against(results: Results, x: Column, y: Column) -> Iterator[_Drawn]:
+    marks = figure_plots.marks_of(results.table, x.name, y.name, BOUNDS)
     if any(mark.kind != "reference" for mark in marks):
         alt = figure_plots.described(marks, x.title, y.title, x.decimals, y.decimals)
         yield _Drawn(
@@ -362,43 +361,43 @@ def _against(board: Board, x: Column, y: Column) -> Iterator[_Drawn]:
         )
 
 
-def _cost(board: Board, y: Column) -> Iterator[_Drawn]:
-    marks = [mark for mark in figure_plots.marks_of(board.table, COST, y.name) if mark.x > 0]
+def _cost(results: Results, y: Column) -> Iterator[_Drawn]:
+    marks = [mark for mark in figure_plots.marks_of(results.table, COST, y.name) if mark.x > 0]
     if marks:
         alt = figure_plots.described(marks, "seconds to the first clip", y.title, 2, y.decimals)
         drawing = figure_plots.metric_against_cost(
-            marks, figure_plots.reference_lines(board.table, y.name), y
+            marks, figure_plots.reference_lines(results.table, y.name), y
         )
         yield _Drawn(
             f"{y.title} against cost", _stem(y.name, "against-cost"), alt, drawing, on_page=False
         )
 
 
-def _scaled(board: Board) -> Iterator[_Drawn]:
-    columns = [column for column in board.columns if not column.scale.why]
-    if columns and board.rows:
+def _scaled(results: Results) -> Iterator[_Drawn]:
+    columns = [column for column in results.columns if not column.scale.why]
+    if columns and results.rows:
         title = "Every metric from the floor to the ceiling of the reference rows"
         each = [
             f"{row.title}: "
             + ", ".join(
                 f"{c.title} {cell.scaled_text}"
-                for c, cell in zip(board.columns, row.cells, strict=True)
+                for c, cell in zip(results.columns, row.cells, strict=True)
                 if c in columns
             )
-            for row in board.rows
+            for row in results.rows
         ]
         yield _Drawn(
             title,
             "scaled",
             "; ".join(each) + ".",
-            figure_plots.scaled(board.table, columns),
+            figure_plots.scaled(results.table, columns),
             wide=True,
         )
 
 
-def _matrix(run: RunData, board: Board, column: Column) -> Iterator[_Drawn]:
-    models = [(row.model, style.shown_title(row.title, row.model)) for row in board.rows]
-    compared = competitors_compared(run, column.name)
+def _matrix(results: Results, column: Column) -> Iterator[_Drawn]:
+    models = [(row.model, style.shown_title(row.title, row.model)) for row in results.rows]
+    compared = results.compared[column.name]
     if all(found.difference.mean is None for found in compared.values()):
         return
     told = sum(found.sign != 0 for found in compared.values())

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from vbbench.report.tables import Column
+    from vbbench.results.tables import Column
 
 # Names beside the points of a figure, so that none lies on another, on a point or on an interval;
 # all in points, y upwards.

@@ -26,7 +26,7 @@ from vbbench.report.gate.rows import (
     numbers_in_words,
     rows_of,
 )
-from vbbench.results.gate.compare import FAILS, MISSING, PASSES, Outcome
+from vbbench.results.gate.compare import FAILS, MISSING, PASSES
 from vbbench.results.gate.hold import Held
 from vbbench.results.gate.scores import Recording
 from vbbench.results.run_data import RunData
@@ -43,7 +43,7 @@ _NOT_TEXT = re.compile(
 """Control letters, and those that turn the direction of all that follows."""
 
 
-def write_outputs(folder: Path, held: Held, old: RunData | None = None) -> Path:
+def write_outputs(held: Held, folder: Path, old: RunData | None = None) -> Path:
     """Write gate.json, gate.xml, gate.md and the page with its pictures; what was written there
     before is replaced.
 
@@ -54,15 +54,14 @@ def write_outputs(folder: Path, held: Held, old: RunData | None = None) -> Path:
         The path of the page, index.html.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    rows = rows_of(held.outcome, held.recording)
-    write_json(folder / "gate.json", held, old)
-    write_junit(folder / "gate.xml", rows, held.run, held.recording)
-    write_markdown(folder / "gate.md", held.outcome, rows, held.run, held.recording, held.against)
-    return write_page(folder, held, old)
+    write_json(held, folder, old)
+    write_junit(held, folder)
+    write_markdown(held, folder)
+    return write_page(held, folder, old)
 
 
-def write_json(path: Path, held: Held, old: RunData | None = None) -> None:
-    """Everything on the page but the pictures; rows as they were compared."""
+def write_json(held: Held, folder: Path, old: RunData | None = None) -> None:
+    """Write gate.json: everything on the page but the pictures; rows as they were compared."""
     outcome, run, recording = held.outcome, held.run, held.recording
     now = {spec.name: spec.id for spec in run.metrics}
     record = {
@@ -88,12 +87,15 @@ def write_json(path: Path, held: Held, old: RunData | None = None) -> None:
         "tolerances": asdict(held.tolerances),
         "verdicts": [asdict(verdict) for verdict in outcome.verdicts],
     }
-    _write(path, json.dumps(_finite(record), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(_finite(record), indent=1, ensure_ascii=False, allow_nan=False)
+    _write(folder / "gate.json", f"{text}\n")
 
 
-def write_junit(path: Path, rows: list[Row], run: RunData, recording: Recording) -> None:
-    """JUnit XML: a suite a model, a case a metric. Drifted and slower fail, what is missing is an
-    error, what does not count skipped."""
+def write_junit(held: Held, folder: Path) -> None:
+    """Write gate.xml, JUnit XML: a suite a model, a case a metric. Drifted and slower fail, what is
+    missing is an error, what does not count skipped."""
+    run, recording = held.run, held.recording
+    rows = rows_of(held.outcome, recording)
     root = ET.Element(
         "testsuites", name=_xml(f"vbbench gate, suite {run.suite.name} {run.suite.version}")
     )
@@ -106,7 +108,8 @@ def write_junit(path: Path, rows: list[Row], run: RunData, recording: Recording)
         _count_cases(suite)
     _count_cases(root)
     ET.indent(root)
-    path.write_bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n")
+    xml = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    (folder / "gate.xml").write_bytes(xml + b"\n")
 
 
 def _junit_case(suite: ET.Element, row: Row, *, classname: str) -> None:
@@ -136,17 +139,19 @@ def _count_cases(element: ET.Element) -> None:
         element.set(attribute, str(len(list(element.iter(tag)))))
 
 
-def write_markdown(
-    path: Path, outcome: Outcome, rows: list[Row], run: RunData, recording: Recording, against: Path
-) -> None:
-    """A summary of at most about 200 lines: the verdict, the table, then what fails and what is
+def write_markdown(held: Held, folder: Path) -> None:
+    """Write gate.md, a summary of at most about 200 lines: the verdict, the table, then what fails and what is
     missing at length."""
+    outcome, suite = held.outcome, held.run.suite
+    rows = rows_of(outcome, held.recording)
+    against = _md(held.against.as_posix())
+    recorded = _recorded_in_words(held.recording)
     lines = [
         f"## Gate: {headline(outcome)}",
         "",
         f"{counts_in_words(outcome)} Exit code {outcome.exit_code}: {meaning(outcome.exit_code)}",
         "",
-        f"Suite {_md(run.suite.name)} {_md(run.suite.version)} against {_md(against.as_posix())}{_recorded_in_words(recording)}.",
+        f"Suite {_md(suite.name)} {_md(suite.version)} against {against}{recorded}.",
         "",
         "| Model | Metric | Verdict | Then | Now | Change [95 % interval] | Tolerance |",
         "|---|---|---|---:|---:|---:|---:|",
@@ -158,7 +163,7 @@ def write_markdown(
     lines += _markdown_details(
         "What is missing", [row for row in counted if row.verdict.kind in MISSING]
     )
-    _write(path, "\n".join(lines) + "\n")
+    _write(folder / "gate.md", "\n".join(lines) + "\n")
 
 
 def _recorded_in_words(recording: Recording) -> str:

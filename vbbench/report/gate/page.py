@@ -215,7 +215,7 @@ class Fact:
     differs: bool
 
 
-def write_page(folder: Path, held: Held, old: RunData | None = None) -> Path:
+def write_page(held: Held, folder: Path, old: RunData | None = None) -> Path:
     """Write index.html, its pictures, style and script; see
     `vbbench.report.gate.outputs.write_outputs`."""
     outcome, run, recording = held.outcome, held.run, held.recording

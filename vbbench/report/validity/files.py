@@ -21,14 +21,13 @@ from vbbench.metrics.validation.claims import CLAIMS, FALL, FREE, TRUTHS
 from vbbench.report.validity.words import TITLE, page, plain_sentence
 from vbbench.results import formatting
 from vbbench.results.statistics import CONFIDENCE, RESAMPLES, SEED, Estimate
-from vbbench.results.validity import GOOD, SMALLEST_EFFECT, Cell, Findings, analyse
+from vbbench.results.validity import GOOD, SMALLEST_EFFECT, Cell, Findings
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from vbbench.metrics.validation.damage import Damage
-    from vbbench.metrics.validation.validity import Validation
 
 # Pictures of a validation: a heat map of correlations, scores against levels, and one clip at every
 # level of every damage.
@@ -314,19 +313,17 @@ def prepare_folder(folder: Path) -> None:
         )
 
 
-def write_validation(folder: Path, validation: Validation) -> Findings:
+def write_validation(findings: Findings, folder: Path) -> None:
     """Write everything into a folder, made where missing; what else lies there is left alone.
 
     Raises:
         UsageError: as `prepare_folder`.
     """
     prepare_folder(folder)
-    findings = analyse(validation)
     write_csv(folder / "validity.csv", findings)
     write_json(folder / "validity.json", findings)
     (folder / README).write_text(page(findings), "utf-8")
     draw(folder, findings)
-    return findings
 
 
 def write_csv(path: Path, findings: Findings) -> None:

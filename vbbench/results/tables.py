@@ -1,5 +1,5 @@
-"""The leaderboard as the page shows it: every number already written out. Its companions are in
-`vbbench.report.differences`."""
+"""The leaderboard, paired differences and checks as every page and file shows them: each number
+already written out."""
 
 from __future__ import annotations
 
@@ -9,18 +9,12 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from vbbench.results import formatting
-from vbbench.results.aggregate import (
-    check_references,
-    competitors_compared,
-    focus_model,
-    paired_table,
-    primary_metric,
-)
+from vbbench.results.aggregate import Check
 from vbbench.results.comparisons import Comparison, Pair
 from vbbench.results.costs import known
-from vbbench.results.normalised import Scale, scales_of
+from vbbench.results.normalised import Scale
 from vbbench.results.run_data import RunData
-from vbbench.results.statistics import FEW_CLUSTERS, FEWEST_CLUSTERS
+from vbbench.results.statistics import FEW_CLUSTERS, FEWEST_CLUSTERS, Estimate
 from vbbench.types import MetricSpec
 
 # What the tables of a report are made of: numbers already written out.
@@ -124,9 +118,15 @@ VERDICTS = {
 }
 
 
-def differences_of(run: RunData, columns: tuple[Column, ...]) -> dict[str, list[Difference]]:
-    """Other model -> one difference a column, of `focus_model` minus the other."""
-    found = paired_table(run).set_index(["other", "metric"])
+def differences_of(
+    paired: pd.DataFrame, columns: tuple[Column, ...]
+) -> dict[str, list[Difference]]:
+    """Other model -> one difference a column, of the focus minus the other.
+
+    Args:
+        paired: see `vbbench.results.aggregate.paired_table`.
+    """
+    found = paired.set_index(["other", "metric"])
     others = dict.fromkeys(name for name, _ in found.index)
     return {
         other: [_difference(found.loc[(other, column.name)], column) for column in columns]
@@ -158,15 +158,16 @@ def _written(
     return Difference(text, interval, formatting.effect_size(effect), verdict, VERDICTS[verdict])
 
 
-def matrix_of(run: RunData, column: Column, order: Sequence[str]) -> Matrix:
+def matrix_of(
+    compared: Mapping[Pair, Comparison], column: Column, competitors: Sequence[Row]
+) -> Matrix:
     """All pairs of competitors under one metric.
 
     Args:
-        order: names of rows; those of the run's competitors make the matrix, in this order.
+        compared: each pair one way round.
+        competitors: in the order of the matrix' rows and columns.
     """
-    titles = {model.name: model.title for model in run.models if not model.is_reference}
-    models = tuple((name, titles[name]) for name in order if name in titles)
-    compared = competitors_compared(run, column.name)
+    models = tuple((row.model, row.title) for row in competitors)
     rows = tuple(
         tuple(_pair(compared, ours, theirs, column) for theirs, _ in models) for ours, _ in models
     )
@@ -199,12 +200,20 @@ def _pair(
     )
 
 
-def checks_of(run: RunData, columns: tuple[Column, ...]) -> list[dict[str, str]]:
-    """What the reference rows should show, and whether they do."""
-    titles = {model.name: model.title for model in run.models}
+def checks_of(
+    checks: Sequence[tuple[Check, Estimate]],
+    titles: Mapping[str, str],
+    columns: tuple[Column, ...],
+) -> list[dict[str, str]]:
+    """What the reference rows should show, and whether they do.
+
+    Args:
+        checks: each with its paired difference, above minus below.
+        titles: model -> title.
+    """
     by_name = {column.name: column for column in columns}
     shown = []
-    for check, found in check_references(run):
+    for check, found in checks:
         column = by_name[check.metric]
         sign = found.sign if column.direction.startswith("higher") else -found.sign
         answer = {1: "yes", -1: "no, the other way round", 0: "not shown"}[sign]
@@ -226,17 +235,6 @@ def checks_of(run: RunData, columns: tuple[Column, ...]) -> list[dict[str, str]]
     return shown
 
 
-def focus_title(run: RunData) -> str | None:
-    """Title of the model that differences are taken from."""
-    focus = focus_model(run)
-    return next((model.title for model in run.models if model.name == focus), None)
-
-
-__all__ = [
-    "COSTS", "VERDICTS", "Cell", "Column", "Difference", "Matrix", "Row", "checks_of", "columns_of", "differences_of", "focus_title",
-    "interval_note", "matrix_of", "rows_of",
-]  # fmt: skip
-
 COSTS = (
     ("fit_seconds", "Fit", "s / subject", formatting.seconds),
     ("sample_seconds", "Sample", "s / clip", formatting.seconds),
@@ -245,11 +243,12 @@ COSTS = (
 SCALED_DECIMALS = 2
 
 
-def columns_of(run: RunData, table: pd.DataFrame) -> tuple[Column, ...]:
-    """One column a metric, on an axis that holds every interval of the table; the metric that
-    orders the table comes first."""
-    primary = primary_metric(run)
-    scales, titles = scales_of(run, table), {model.name: model.title for model in run.models}
+def columns_of(
+    run: RunData, table: pd.DataFrame, scales: Mapping[str, Scale], primary: str | None
+) -> tuple[Column, ...]:
+    """One column a metric, on an axis that holds every interval of the table; the primary metric,
+    which orders the table, comes first."""
+    titles = {model.name: model.title for model in run.models}
     specs = sorted(run.metrics, key=lambda spec: spec.name != primary)
     return tuple(_column(spec, table, scales[spec.name], titles) for spec in specs)
 
@@ -282,14 +281,13 @@ def _column(
 
 def rows_of(
     table: pd.DataFrame, columns: tuple[Column, ...], primary: str | None
-) -> tuple[list[Row], list[Row]]:
+) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
     """The table's rows: competitors, references."""
-    rows = [
-        (_row(record, columns, primary), record["reference"]) for record in table.to_dict("records")
-    ]
-    return [row for row, reference in rows if not reference], [
-        row for row, reference in rows if reference
-    ]
+    competitors, references = [], []
+    for record in table.to_dict("records"):
+        side = references if record["reference"] else competitors
+        side.append(_row(record, columns, primary))
+    return tuple(competitors), tuple(references)
 
 
 def _row(record: dict[str, object], columns: tuple[Column, ...], primary: str | None) -> Row:
@@ -342,5 +340,11 @@ def interval_note(individuals: int) -> str:
     if individuals >= FEW_CLUSTERS:
         return ""
     if individuals < FEWEST_CLUSTERS:
-        return f"Too few individuals: with {individuals}, no 95 % interval can be given, and models cannot be ranked."
-    return f"Too few individuals for fine distinctions: with {individuals} (fewer than {FEW_CLUSTERS}), read intervals and ranks as rough."
+        return (
+            f"Too few individuals: with {individuals}, no 95 % interval can be given, "
+            "and models cannot be ranked."
+        )
+    return (
+        f"Too few individuals for fine distinctions: with {individuals} (fewer than "
+        f"{FEW_CLUSTERS}), read intervals and ranks as rough."
+    )
