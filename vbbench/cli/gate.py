@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -208,41 +207,39 @@ def _run_quick(
     recording: Recording, suite: PromptSuite, models: Sequence[str], options: argparse.Namespace
 ) -> Path:
     """The recorded items of the recorded models, with the metrics of the recording."""
-    from vbbench.cli.run import execute_plan
-    from vbbench.metrics.encoders.setting import Setting
-    from vbbench.models.registry import resolve_models
-    from vbbench.runner import plan as plans
-    from vbbench.runner.scoring import MetricScorer
-    from vbbench.runner.store import RunStore
+    from vbbench.cli.run import execute_request
+    from vbbench.runner.api import RunRequest
+    from vbbench.runner.scoring import ScoringRequest
 
-    chosen = replace(
-        suite, items=tuple(item for item in suite.items if item.id in recording.quick.items)
-    )
-    recipes = resolve_models(",".join(models))
-    plan = plans.build(plans.RunConfig(tuple(recipes), recording.scale), chosen)
-    scorer = MetricScorer(
-        recording.metrics,
-        Setting(recording.scale, num_frames=suite.num_frames, fps=suite.fps),
-        "cpu",
-    )
     root = options.out or Path("runs") / f"gate-{suite.name}"
-    if options.out is None:
-        shutil.rmtree(
-            root, ignore_errors=True
-        )  # its own, of an earlier time: other libraries would be told by nobody
+    known = {item.id for item in suite.items}
+    request = RunRequest(
+        models=",".join(models),
+        suite=suite,
+        out=root,
+        scale=recording.scale,
+        items=tuple(item for item in recording.quick.items if item in known),
+        references=False,
+        scoring=ScoringRequest(tuple(recording.metrics), cache=False),
+        device="cpu",
+        threads=options.threads,
+        fresh_process=False,
+    )
+    _make_room(root, own=options.out is None)
+    if execute_request(request) is None:
+        raise KeyboardInterrupt
+    return root
+
+
+def _make_room(root: Path, *, own: bool) -> None:
+    """Remove the command's own folder of an earlier time; refuse a user's that is not empty."""
+    if own:  # other libraries in it would go unnoticed
+        shutil.rmtree(root, ignore_errors=True)
     elif root.is_dir() and any(root.iterdir()):
         raise UsageError(
-            f"--quick measures everything anew and needs a new folder, but {root} is not empty: name another with --out."
+            f"--quick measures everything anew and needs a new folder, but {root} is not empty:"
+            " name another with --out."
         )
-    with RunStore(root, suite, recording.scale) as store:
-        if (
-            execute_plan(
-                plan, store, scorer, device="cpu", threads=options.threads, fresh_process=False
-            )
-            is None
-        ):
-            raise KeyboardInterrupt
-    return root
 
 
 def _record(options: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ MOST_THREADS, MOST_FPS = 1024, 1000
 
 if TYPE_CHECKING:
     from vbbench.metrics.encoders.setting import Setting
-    from vbbench.runner.scoring import MetricScorer
+    from vbbench.runner.scoring import ScoringRequest
 
 
 def at_least(lowest: int, text: str) -> int:
@@ -90,19 +90,9 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--offload",
         action="store_true",
-        help="keep each part of a model on the GPU only while it works: slower, far less GPU memory",
+        help="keep each part of a model on the GPU only while it works: slower, far less GPU"
+        " memory",
     )
-
-
-def sampling_overrides(options: argparse.Namespace) -> dict[str, str | int | float]:
-    """What the options of `add_sampling_options` put in the place of a recipe's table
-    ``sampling``."""
-    wanted = {
-        "num_inference_steps": options.steps,
-        "guidance_scale": options.guidance,
-        "scheduler": options.scheduler,
-    }
-    return {key: value for key, value in wanted.items() if value is not None}
 
 
 def add_encoder_options(parser: argparse.ArgumentParser) -> None:
@@ -157,6 +147,25 @@ def add_scoring_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def scoring_from(options: argparse.Namespace) -> ScoringRequest:
+    """How videos are scored, by the options of `add_scoring_options`."""
+    from vbbench.core.names import names_in
+    from vbbench.runner.scoring import ScoringRequest
+
+    metrics = None
+    if options.metrics is not None:
+        metrics = tuple(names_in(options.metrics))
+    return ScoringRequest(
+        metrics=metrics,
+        clip=options.clip,
+        dino=options.dino,
+        precision=options.precision,
+        random_weights=options.random_weights,
+        batch_size=options.scoring_batch,
+        cache=not options.no_cache,
+    )
+
+
 def setting_from(
     options: argparse.Namespace,
     scale: str,
@@ -170,43 +179,12 @@ def setting_from(
     Raises:
         UsageError: an unknown precision.
     """
-    from vbbench.metrics.encoders.setting import Setting
+    from vbbench.runner.scoring import ScoringRequest
 
-    variants = tuple(
-        (role, name)
-        for role, name in (("clip", options.clip), ("dino", options.dino))
-        if name is not None
+    encoders = ScoringRequest(
+        clip=options.clip,
+        dino=options.dino,
+        precision=options.precision,
+        random_weights=options.random_weights,
     )
-    weights = "random" if options.random_weights else "trained"
-    return Setting(scale, variants, options.precision, weights, num_frames, fps, storage)
-
-
-def setting_note(left_out: list[str]) -> str:
-    """What is said of metrics that cannot stay in a run folder."""
-    return f"Note: earlier scores of {', '.join(left_out)} were measured under another setting and are left out."
-
-
-def scorer_from(
-    options: argparse.Namespace, suite_metrics: tuple[str, ...], setting: Setting, device: str
-) -> MetricScorer:
-    """The metrics that the options of `add_scoring_options` ask for; made before anything is
-    sampled, so that a wrong name or a damaged encoder is told at once.
-
-    Raises:
-        UsageError: no metric, or a wrong name.
-        WeightsError: an encoder's weights cannot be had.
-    """
-    from vbbench.core.names import names_in
-    from vbbench.core.paths import cache_dir
-    from vbbench.errors import UsageError
-    from vbbench.runner.scoring import MetricScorer
-
-    names = suite_metrics
-    if options.metrics is not None:
-        names = tuple(names_in(options.metrics))
-        if not names:
-            raise UsageError("no metric was named.")
-    cache = None if options.no_cache else cache_dir() / "embeddings"
-    return MetricScorer(
-        dict.fromkeys(names), setting, device, batch_size=options.scoring_batch, cache=cache
-    )
+    return encoders.setting(scale, num_frames=num_frames, fps=fps, storage=storage)

@@ -4,30 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vbbench.cli.options import (
-    add_scoring_options,
-    positive,
-    rate,
-    scorer_from,
-    setting_from,
-    setting_note,
-)
+from vbbench.cli.options import add_scoring_options, positive, rate, scoring_from
 from vbbench.errors import IncompleteError, UsageError
 
 if TYPE_CHECKING:
-    from vbbench.runner.progress import Progress
-    from vbbench.runner.scoring import MetricScorer
-    from vbbench.runner.store import RunStore
-    from vbbench.runner.submission import Shared, Submission
+    from vbbench.runner.given import ScoreRequest
 
 SHOWN_FAILURES, LONGEST_REASON = 20, 300  # lines and characters; the run folder has all of it
-MINIATURE = "the miniature encoders have only seen the miniature world; --scale sd14 measures videos of the real one."
+INTERRUPTED = 130
 
 
 def add_parser(commands: Any) -> None:
@@ -35,9 +22,10 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "score",
         help="score videos that you already have",
-        description="Score videos without running a model. A folder holds <item id>.mp4 (or .gif, .webm, .mkv, .avi, .mov, or a folder "
-        "of pictures) for each item of a suite; a manifest is a CSV file with the columns video, image, text, subject (and id, class, "
-        "subject_word where known). Run the same command again to score only what is new or has changed.",
+        description="Score videos without running a model. A folder holds <item id>.mp4 (or .gif,"
+        " .webm, .mkv, .avi, .mov, or a folder of pictures) for each item of a suite; a manifest is"
+        " a CSV file with the columns video, image, text, subject (and id, class, subject_word"
+        " where known). Run the same command again to score only what is new or has changed.",
     )
     parser.add_argument(
         "--videos", type=Path, metavar="DIR", help="folder of videos for a suite's items"
@@ -84,157 +72,45 @@ def add_parser(commands: Any) -> None:
 
 def score(options: argparse.Namespace) -> int:
     """The command."""
+    from vbbench.runner.given import prepare_score, score_prepared
     from vbbench.runner.progress import make_progress
 
     _check_options(options)
-    name = _name(options)
-    with _opened(options, name) as (store, submission):
+    with prepare_score(_request(options)) as prepared:
         try:
             with make_progress() as progress:
-                _score(store, submission, name, options, progress)
+                score_prepared(prepared, progress)
         except KeyboardInterrupt:
-            print(
-                f"vbbench: stopped; all that is done is kept in {store.root}. Run the same command again to go on.",
-                file=sys.stderr,
-            )
-            return 130
-    return _tell(store.root, report=not options.no_report)
-
-
-def _score(
-    store: RunStore,
-    submission: Submission,
-    name: str,
-    options: argparse.Namespace,
-    progress: Progress,
-) -> None:
-    """Read what is new, and score what has no score."""
-    import torch
-
-    from vbbench.core.environment import choose_device, default_threads
-    from vbbench.runner import submission as intake
-    from vbbench.runner.scoring import score_run, videos_to_score
-
-    scale = submission.scale
-    suite = None if options.manifest else submission.suite
-    terms = intake.Terms(
-        options.frames or (suite.num_frames if suite else None),
-        options.fps or (suite.fps if suite else None),
-    )
-    threads = options.threads or default_threads(scale, choose_device(options.device, scale))
-    torch.set_num_threads(threads)
-    _write_manifest(
-        store, submission, name, options, threads, intake.shared([], terms, suite), None
-    )
-    for note in submission.notes:
-        progress.say(f"Note: {note}")
-    intake.take_in(store, name, submission.given, terms, progress)
-    records = intake.done_records(store, name)
-    for note in intake.remarks(records, terms, suite):
-        progress.say(f"Note: {note}")
-    shared = intake.shared(records, terms, suite)
-    scorer = _scorer(options, submission.suite.metrics, scale, shared)
-    if left_out := _write_manifest(store, submission, name, options, threads, shared, scorer):
-        progress.say(setting_note(left_out))
-    to_score = videos_to_score(store, scorer.specs)
-    if to_score:
-        progress.stage("scoring", len(to_score))
-        score_run(store, submission.suite, scorer, lambda _: progress.advance())
-    store.tidy(scorer.specs)
+            print(f"vbbench: {prepared.interruption()}", file=sys.stderr)
+            return INTERRUPTED
+    return _tell(prepared.root, report=not options.no_report)
 
 
 def _check_options(options: argparse.Namespace) -> None:
     if (options.videos is None) == (options.manifest is None):
         raise UsageError("either --videos DIR with --suite NAME, or --manifest FILE is needed.")
-    if (options.suite is None) != (options.videos is None):
-        raise UsageError(
-            "--videos needs --suite NAME."
-            if options.videos
-            else "--suite goes with --videos; a manifest brings its own prompts."
-        )
+    if options.videos is not None and options.suite is None:
+        raise UsageError("--videos needs --suite NAME.")
+    if options.videos is None and options.suite is not None:
+        raise UsageError("--suite goes with --videos; a manifest brings its own prompts.")
 
 
-def _name(options: argparse.Namespace) -> str:
-    """The model's name; it names folders, so that a hostile one is refused and a strange default
-    made safe."""
-    from vbbench.runner.submission import is_safe, safe_name
+def _request(options: argparse.Namespace) -> ScoreRequest:
+    from vbbench.runner.given import ScoreRequest
 
-    if options.name is None:
-        return safe_name(
-            options.videos.absolute().name if options.videos else options.manifest.stem
-        )
-    if not is_safe(options.name):
-        raise UsageError(
-            f"--name {options.name!r} cannot name a folder: letters, digits, '.', '_' and '-' can, at most 64; see --title."
-        )
-    return options.name
-
-
-@contextmanager
-def _opened(options: argparse.Namespace, name: str) -> Iterator[tuple[RunStore, Submission]]:
-    """The run folder, and what is given; whatever the user got wrong is told before the folder is
-    made."""
-    from vbbench.data.suites import load_suite
-    from vbbench.runner import submission as intake
-    from vbbench.runner import video_manifest as own_suite
-    from vbbench.runner.store import RunStore
-    from vbbench.runner.submission import match_folder
-    from vbbench.runner.video_manifest import read_manifest
-
-    expected = intake.Shared(None, None, "lossless")
-    if options.videos:
-        suite = load_suite(options.suite)
-        root = options.out or Path("runs") / f"{suite.name}-{name}"
-        submission = match_folder(options.videos, suite, options.scale or suite.scale)
-        _scorer(options, suite.metrics, submission.scale, expected)
-        intake.check_folder(root, name, own_suite=False)
-        with RunStore(root, suite, submission.scale) as store:
-            yield store, submission
-        return
-    rows, notes = read_manifest(options.manifest)
-    root, scale = options.out or Path("runs") / f"{own_suite.NAME}-{name}", options.scale or "mini"
-    _scorer(options, own_suite.METRICS, scale, expected)
-    intake.check_folder(root, name, own_suite=True)
-    notes += [MINIATURE] if scale == "mini" else []
-    with own_suite.opened(root, rows, scale=scale, num_frames=options.frames, fps=options.fps) as (
-        store,
-        submission,
-    ):
-        yield store, replace(submission, notes=(*notes, *submission.notes))
-
-
-def _scorer(
-    options: argparse.Namespace, metrics: tuple[str, ...], scale: str, shared: Shared
-) -> MetricScorer:
-    from vbbench.core.environment import choose_device
-
-    setting = setting_from(
-        options, scale, num_frames=shared.num_frames, fps=shared.fps, storage=shared.storage
-    )
-    return scorer_from(options, metrics, setting, choose_device(options.device, scale))
-
-
-def _write_manifest(
-    store: RunStore,
-    submission: Submission,
-    name: str,
-    options: argparse.Namespace,
-    threads: int,
-    shared: Shared,
-    scorer: MetricScorer | None,
-) -> list[str]:
-    """What a reader of the run must know of how it was made; without a scorer, so that a run that
-    is stopped early can go on. Names of metrics that do not stay."""
-    from vbbench.core.environment import choose_device, describe
-    from vbbench.runner.manifest import make_manifest
-    from vbbench.runner.submission import model_record
-
-    title = (options.title or name).encode("utf-8", "replace").decode("utf-8")
-    record = model_record(store, name, title, shared, own_suite=bool(options.manifest))
-    environment = describe(choose_device(options.device, submission.scale), threads)
-    specs = scorer.specs if scorer else ()
-    return store.write_manifest(
-        make_manifest(submission.suite, submission.scale, {name: record}, specs, environment)
+    return ScoreRequest(
+        videos=options.videos,
+        suite=options.suite,
+        manifest=options.manifest,
+        name=options.name,
+        title=options.title,
+        out=options.out,
+        scale=options.scale,
+        num_frames=options.frames,
+        fps=options.fps,
+        scoring=scoring_from(options),
+        device=options.device,
+        threads=options.threads,
     )
 
 
@@ -264,7 +140,8 @@ def _tell(root: Path, *, report: bool) -> int:
         )
         lost = {item for failure in failed for item in failure.items}
         raise IncompleteError(
-            f"the scores are incomplete: {len(lost)} of {len(run.items)} items lack a video or a score.{more}"
+            f"the scores are incomplete: {len(lost)} of {len(run.items)} items lack a video or a"
+            f" score.{more}"
         )
     return 0
 

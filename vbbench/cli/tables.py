@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vbbench.metrics.explain import untrained_note
+from vbbench.runner.progress import duration
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,14 +45,6 @@ def table(
             no_wrap=column in whole,
         )
     return made
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words: ``40 s``, ``3 min``, ``2 h 5 min``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def print_plan(plan: Plan, cost: Estimate, root: Path) -> None:

@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vbbench.cli.options import add_scoring_options, positive, scorer_from, seed, setting_from
+from vbbench.cli.options import add_scoring_options, positive, scoring_from, seed
 from vbbench.errors import IncompleteError, UsageError
 
 if TYPE_CHECKING:
@@ -136,12 +136,9 @@ def _search(
 
     device = choose_device(options.device, scale)
     names = tuple(dict.fromkeys((*suite.metrics, budget.metric)))
-    scorer = scorer_from(
-        options,
-        names,
-        setting_from(options, scale, num_frames=suite.num_frames, fps=suite.fps),
-        device,
-    )
+    scoring = scoring_from(options)
+    setting = scoring.setting(scale, num_frames=suite.num_frames, fps=suite.fps)
+    scorer = scoring.scorer(names, setting, device)
     spec = _deciding(scorer, budget.metric)
     work = options.work or Path("runs") / f"tune-{question['model']}"
     record = {**question, "spec": spec.id, "vbbench": __version__, "commit": commit()}

@@ -3,6 +3,8 @@ logs, in CI)."""
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 import time
 from types import TracebackType
 from typing import Any, Protocol
@@ -140,14 +142,32 @@ class Lines:
     def _end(self) -> None:
         if self._name:
             trouble = f", {self._failed} failed" if self._failed else ""
-            self.say(
-                f"{self._name}: {self._done}/{self._total} in {time.perf_counter() - self._started:.1f} s{trouble}"
-            )
+            seconds = time.perf_counter() - self._started
+            self.say(f"{self._name}: {self._done}/{self._total} in {seconds:.1f} s{trouble}")
         self._name = ""
 
 
 def make_progress() -> Terminal | Lines:
-    """Bars where somebody is watching, lines elsewhere."""
-    import sys
+    """Bars where somebody is watching (a terminal, a notebook that can draw them), lines
+    elsewhere."""
+    watched = sys.stderr.isatty() or _in_drawing_notebook()
+    return Terminal() if watched else Lines()
 
-    return Terminal() if sys.stderr.isatty() else Lines()
+
+def _in_drawing_notebook() -> bool:
+    """Whether this is a notebook with ipywidgets, without which rich draws no bars there."""
+    get_shell = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    shell = get_shell() if get_shell is not None else None
+    if type(shell).__name__ != "ZMQInteractiveShell":
+        return False
+    return importlib.util.find_spec("ipywidgets") is not None
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: ``40 s``, ``3 min``, ``2 h 5 min``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from vbbench.errors import one_line
+from vbbench.core.paths import cache_dir
+from vbbench.errors import UsageError, one_line
 from vbbench.runner.store import Record, RunStore
 from vbbench.types import MetricSpec, PromptItem, PromptSuite, Score
 
@@ -72,6 +74,78 @@ class MetricScorer:
         from vbbench.metrics.scoring import score_clips
 
         return score_clips(clips, self._metrics, self._encoders, self._cache)
+
+
+@dataclass(frozen=True)
+class ScoringRequest:
+    """How videos are to be scored.
+
+    Attributes:
+        metrics: names of metrics; None for the suite's own.
+        clip, dino: names of encoders in the place of the scale's usual ones.
+        precision: of the scoring encoders: ``float32``, ``bfloat16`` or ``float16``.
+        random_weights: score with untrained encoders, to try the plumbing; every spec id says so.
+        batch_size: frames that an encoder sees at once; None for the device's usual number.
+        cache: whether embeddings are read from, and kept in, the user's cache folder.
+    """
+
+    metrics: tuple[str, ...] | None = None
+    clip: str | None = None
+    dino: str | None = None
+    precision: str = "float32"
+    random_weights: bool = False
+    batch_size: int | None = None
+    cache: bool = True
+
+    def setting(
+        self,
+        scale: str,
+        *,
+        num_frames: int | None = None,
+        fps: float | None = None,
+        storage: str = "lossless",
+    ) -> Setting:
+        """What the metrics' numbers depend on, for videos of the given kind.
+
+        Args:
+            num_frames, fps: of every video; None where they differ.
+            storage: ``lossless`` or ``lossy``.
+        Raises:
+            UsageError: an unknown precision.
+        """
+        from vbbench.metrics.encoders.setting import Setting
+
+        named = (("clip", self.clip), ("dino", self.dino))
+        variants = tuple((role, name) for role, name in named if name is not None)
+        weights = "random" if self.random_weights else "trained"
+        return Setting(scale, variants, self.precision, weights, num_frames, fps, storage)
+
+    def scorer(self, suite_metrics: Sequence[str], setting: Setting, device: str) -> MetricScorer:
+        """The scorer; made before anything is sampled, so that a wrong name or a damaged encoder
+        is an error at once.
+
+        Args:
+            suite_metrics: names of metrics where the request names none.
+            device: ``cpu`` or ``cuda``.
+        Raises:
+            UsageError: no metric, or a wrong name.
+            WeightsError: an encoder's weights cannot be had.
+        """
+        names = suite_metrics if self.metrics is None else self.metrics
+        if self.metrics is not None and not names:
+            raise UsageError("no metric was named.")
+        cache = cache_dir() / "embeddings" if self.cache else None
+        return MetricScorer(
+            dict.fromkeys(names), setting, device, batch_size=self.batch_size, cache=cache
+        )
+
+
+def setting_note(left_out: Sequence[str]) -> str:
+    """A sentence on metrics that do not stay in a run folder (`RunStore.write_manifest`)."""
+    return (
+        f"Note: earlier scores of {', '.join(left_out)} were measured under another setting"
+        " and are left out."
+    )
 
 
 def score_run(
