@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vbbench.networks.sampling.cuda_graph import GraphedUNet
 from vbbench.networks.sampling.speed import Approximate, Speed
-from vbbench.networks.unet.features import InnerFeatures
+from vbbench.networks.unet.conditioning import InnerFeatures
 from vbbench.networks.unet.unet import (
     ImagePromptInput,
     ImagePromptStates,

@@ -110,7 +110,8 @@ class TextAttention(nn.Module):
     def _attend_locally(self, q: Tensor, local: LocalPrompt) -> Tensor:
         if self.to_k_local is None or self.to_v_local is None:
             raise RuntimeError(
-                "this network has no local attention; call enable_local_attention() or load weights that have it"
+                "this network has no local attention; "
+                "call enable_local_attention() or load weights that have it"
             )
         k, v = (
             to(local.features_BMD).unflatten(-1, (self.num_heads, -1))

@@ -10,7 +10,6 @@ Shape suffixes: B batch, T frames, C channels, H/W latent pixels, L text tokens,
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import repeat
@@ -28,19 +27,25 @@ from vbbench.networks.unet.blocks import (
     UpBlock,
     Upsample,
 )
-from vbbench.networks.unet.config import UNetConfig
-from vbbench.networks.unet.convolution import Conv1x1, Conv3x3
-from vbbench.networks.unet.features import InnerFeatures
-from vbbench.networks.unet.fine import (
-    CrossFrameAttention,
+from vbbench.networks.unet.conditioning import (
+    Conditioning,
+    FrameText,
     ImagePromptInput,
     ImagePromptStates,
+    InnerFeatures,
     Recorder,
+    TextStates,
+    TimestepEmbedding,
 )
-from vbbench.networks.unet.recompute import Recomputed
+from vbbench.networks.unet.config import UNetConfig
+from vbbench.networks.unet.convolution import Conv1x1, Conv3x3
 from vbbench.networks.unet.text_attention import LocalPrompt, TextAttention
-from vbbench.networks.unet.text_states import TextStates
-from vbbench.networks.unet.transformer import Conditioning, Transformer, TransformerBlock
+from vbbench.networks.unet.transformer import (
+    CrossFrameAttention,
+    Recomputed,
+    Transformer,
+    TransformerBlock,
+)
 
 # Puts the video UNet's levels together: which block has how many channels, heads and skips.
 
@@ -139,67 +144,6 @@ def zero_residual_branches(model: nn.Module) -> None:
     for layer in lasts:
         nn.init.zeros_(layer.weight)
         nn.init.zeros_(layer.bias)
-
-
-# The time embedding, and what the miniature adds to it.
-#
-# Shape suffixes: B batch, T frames, S text tokens, D embedding.
-
-
-class TimestepEmbedding(nn.Module):
-    """Two linear layers on sinusoids of the timestep."""
-
-    def __init__(self, channels: int, emb_dim: int) -> None:
-        super().__init__()
-        self.linear_1 = nn.Linear(channels, emb_dim)
-        self.linear_2 = nn.Linear(emb_dim, emb_dim)
-
-    def forward(self, timestep_B: Tensor) -> Tensor:
-        """(B,) timesteps, whole or not -> (B, D)."""
-        weight = self.linear_1.weight
-        sinusoids = timestep_sinusoids(timestep_B, weight.shape[1]).to(weight.dtype)
-        return self.linear_2(F.silu(self.linear_1(sinusoids)))
-
-
-def timestep_sinusoids(timestep_B: Tensor, channels: int) -> Tensor:
-    """[cosines; sines] of the timestep at frequencies 10000^(-i / half) (Ho et al. 2020, in Stable
-    Diffusion's order)."""
-    half = channels // 2
-    frequencies = torch.exp(
-        -math.log(10000.0)
-        * torch.arange(half, device=timestep_B.device, dtype=torch.float32)
-        / half
-    )
-    angles = timestep_B[:, None].float() * frequencies
-    return torch.cat([angles.cos(), angles.sin()], dim=1)
-
-
-class FrameText(nn.Module):
-    """What the miniature adds to the time embedding: which frame it is, what the text says, and
-    both together."""
-
-    def __init__(self, config: UNetConfig) -> None:
-        super().__init__()
-        dim = config.emb_dim
-        self.pooled_text_proj = (
-            nn.Linear(config.cross_attention_dim, dim) if config.pooled_text else None
-        )
-        self.frame_code = nn.Embedding(config.frame_codes, dim) if config.frame_codes else None
-        both = config.pooled_text and config.frame_codes > 0
-        self.motion_text_proj = nn.Linear(config.cross_attention_dim, dim) if both else None
-        self.motion_frame_code = nn.Embedding(config.frame_codes, dim) if both else None
-
-    def forward(self, emb_BD: Tensor, text_BSD: Tensor, frame_index_BT: Tensor) -> Tensor:
-        """(B, D) -> (B, T or 1, D); T is 1 without frame codes."""
-        emb = emb_BD.unsqueeze(1)
-        pooled = text_BSD.mean(1, keepdim=True)
-        if self.pooled_text_proj is not None:
-            emb = emb + self.pooled_text_proj(pooled)
-        if self.frame_code is not None:
-            emb = emb + self.frame_code(frame_index_BT)
-        if self.motion_text_proj is not None and self.motion_frame_code is not None:
-            emb = emb + self.motion_text_proj(pooled) * self.motion_frame_code(frame_index_BT)
-        return emb
 
 
 __all__ = [
@@ -395,7 +339,8 @@ class VideoUNet(nn.Module):
         code = self.spatial_codes[level]
         if x.shape[-2:] != code.shape[:2]:
             raise ValueError(
-                f"latents of {tuple(x.shape[-2:])} at level {level}, spatial codes of {tuple(code.shape[:2])}"
+                f"latents of {tuple(x.shape[-2:])} at level {level}, "
+                f"spatial codes of {tuple(code.shape[:2])}"
             )
         return x + code.permute(2, 0, 1).to(x.dtype)
 
