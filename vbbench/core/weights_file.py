@@ -56,7 +56,7 @@ def save_weights(
 
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    stored = {}
+    stored: dict[str, torch.Tensor] = {}
     for name, tensor in tensors.items():
         half = (
             tensor.detach().to("cpu", torch.float16)

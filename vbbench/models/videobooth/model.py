@@ -191,7 +191,7 @@ class VideoBooth(LatentVideoModel):
             params.num_inference_steps if params.scheduler == FAITHFUL else None,
         )
         keys = [
-            (item.image_seed, sha256(picture).hexdigest(), *asked)
+            (item.image_seed, sha256(picture.tobytes()).hexdigest(), *asked)
             for item, picture in zip(items, pictures, strict=True)
         ]
         image = (

@@ -122,6 +122,8 @@ def _together(
 ) -> Tensor | TextStates:
     if isinstance(conditional, TextStates) and isinstance(unconditional, TextStates):
         return TextStates.of_several([conditional, unconditional])
+    assert isinstance(conditional, Tensor)  # both are of one kind: see `GuidedUNet._texts`
+    assert isinstance(unconditional, Tensor)
     return torch.cat([conditional, unconditional])
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -288,7 +288,7 @@ class Transformer(nn.Module):
         return x + h.permute(0, 3, 1, 2)
 
     def _block(self, h: Tensor, cond: Conditioning) -> Tensor:
-        block, text = self.transformer_blocks[0], next(cond.text)
+        block, text = cast(TransformerBlock, self.transformer_blocks[0]), next(cond.text)
         if cond.recorder is not None:
             cond.recorder.keys_values.append(block.image_keys_values(h))
             if cond.recorder.complete:

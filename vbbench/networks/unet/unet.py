@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import repeat
+from typing import Any, cast
 
 import torch
 from torch import LongTensor, Tensor, nn
@@ -125,10 +126,10 @@ def spatial_codes(config: UNetConfig) -> nn.ParameterList | None:
     return nn.ParameterList(codes)
 
 
-def zero_residual_branches(model: nn.Module) -> None:
+def zero_residual_branches(model: VideoUNet) -> None:
     """Set the last layer of each residual branch and of the network to zero, so that training
     starts from the identity."""
-    lasts: list[nn.Module] = [model.conv_out]
+    lasts: list[Any] = [model.conv_out]  # convolutions and linear layers
     for module in model.modules():
         if isinstance(module, ResnetBlock):
             lasts.append(module.conv2)
@@ -299,8 +300,9 @@ class VideoUNet(nn.Module):
             if cond.inner is not None:
                 cond.inner.kept = x
         else:
-            self.down_blocks[0].layers(x, cond, skips)
+            cast(DownBlock, self.down_blocks[0]).layers(x, cond, skips)
             cond.skip_layers(self._inner_transformers())
+            assert cond.inner.kept is not None  # or it would be due
             x = cond.inner.kept
         return self.up_blocks[-1](x, cond, skips)
 
@@ -318,11 +320,12 @@ class VideoUNet(nn.Module):
     def _inner_transformers(self) -> int:
         """How many transformers lie between the first level's on the way down and those of the last
         up block."""
-        outer = sum(
-            len(block.resnets)
-            for block in (self.down_blocks[0], self.up_blocks[-1])
-            if block.has_attention
-        )
+        first, last = cast(DownBlock, self.down_blocks[0]), cast(UpBlock, self.up_blocks[-1])
+        outer = 0
+        if first.has_attention:
+            outer += len(first.resnets)
+        if last.has_attention:
+            outer += len(last.resnets)
         return sum(1 for _ in self.text_attentions()) - outer
 
     def _watermark_features(self, x: Tensor, cond: Conditioning) -> Tensor:
