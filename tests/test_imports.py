@@ -251,6 +251,37 @@ def loaded_by(code: str) -> set[str]:
     return {name.split(".")[0] for name in done.stdout.split()}
 
 
+def test_bundled_recipes_use_no_private_attribute_but_their_own() -> None:
+    wrong = []
+    for recipe in all_recipes().values():
+        for path in recipe.folder.rglob("*.py"):
+            tree = ast.parse(path.read_text("utf-8"))
+            own = defined_names(tree)
+            for node in ast.walk(tree):
+                if (
+                    isinstance(node, ast.Attribute)
+                    and is_private(node.attr)
+                    and node.attr not in own
+                ):
+                    wrong.append(f"{recipe.name}/{path.name}:{node.lineno} uses {node.attr}")
+    assert wrong == []
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+def defined_names(tree: ast.Module) -> set[str]:
+    """Names of functions, and of attributes that are assigned."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            names.add(node.attr)
+    return names
+
+
 def test_bundled_recipes_use_public_doors() -> None:
     """Recipes are read from baselines/ as a user's folder is; their code imports public names of
     the rooms that models are made of."""

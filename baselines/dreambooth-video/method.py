@@ -28,7 +28,7 @@ from vbbench.models.fitting import (
     fast_arithmetic,
     frames_of,
 )
-from vbbench.models.text_to_video import LatentVideoModel
+from vbbench.models.latent_video import LatentVideoModel
 from vbbench.networks.codec import to_unit
 from vbbench.networks.sampling.diffusion import add_noise, video_noise
 from vbbench.networks.unet.unet import VideoUNet
@@ -60,7 +60,7 @@ class DreamBoothVideo(LatentVideoModel):
 
     def __init__(self, settings: Mapping[str, Any], *, device: str, folder: Path) -> None:
         super().__init__(settings, device=device, folder=folder)
-        self.alphas = self._diffusion.alphas_cumprod().to(device)
+        self.alphas = self.diffusion.alphas_cumprod().to(device)
         self._class_clips: dict[
             tuple[str, int, int], Tensor
         ] = {}  # class word, frames, size -> latents, made once
@@ -133,7 +133,7 @@ class DreamBoothVideo(LatentVideoModel):
         timesteps = draw_timesteps(
             len(latents), self.settings.get("logit_mean"), len(self.alphas), generator
         ).to(self.device)
-        noise = video_noise(tuple(latents.shape), self._diffusion.shared_noise, generator).to(
+        noise = video_noise(tuple(latents.shape), self.diffusion.shared_noise, generator).to(
             self.device
         )
         alpha_bar = self.alphas[timesteps]
@@ -142,9 +142,7 @@ class DreamBoothVideo(LatentVideoModel):
             prediction = functional_call(
                 self.network.unet, weights, arguments, {"frame_index_BT": index}
             )
-        return denoising_loss(
-            prediction, latents, noise, alpha_bar, self._diffusion.prediction_type
-        )
+        return denoising_loss(prediction, latents, noise, alpha_bar, self.diffusion.prediction_type)
 
     # --- prior preservation
     # ---------------------------------------------------------------------------------------
@@ -184,7 +182,9 @@ class DreamBoothVideo(LatentVideoModel):
                 PromptItem(str(seed), subject, word, word, seed=seed, image_seed=seed)
                 for seed in seeds
             ]
-            videos = [self._sample([item], params, self._text_denoiser(state))[0] for item in items]
+            videos = [
+                self.sample_with([item], params, self.text_denoiser(state))[0] for item in items
+            ]
             pixels = torch.stack([to_unit(torch.from_numpy(video.frames)) for video in videos])
             self._class_clips[word, frames, size] = self.codec.encode(pixels.to(self.device))
         return self._class_clips[word, frames, size], state
@@ -235,7 +235,7 @@ class DreamBoothVideo(LatentVideoModel):
     ) -> list[Video]:  # type: ignore[override]
         """One video an item, by the subject's own UNet."""
         states = torch.cat([self._states(item.text, item.subject_word) for item in items])
-        return self._sample(items, params, self._bind(states, unet=self._tuned_unet(adapter)))
+        return self.sample_with(items, params, self.bind(states, unet=self._tuned_unet(adapter)))
 
     def _tuned_unet(self, adapter: Adapter) -> VideoUNet:
         """A copy of the base's UNet with the subject's weights."""

@@ -17,7 +17,7 @@ from vbbench.models.fitting import (
     fast_arithmetic,
     frames_of,
 )
-from vbbench.models.text_to_video import LatentVideoModel
+from vbbench.models.latent_video import LatentVideoModel
 from vbbench.networks.sampling.diffusion import add_noise
 from vbbench.types import Adapter, PromptItem, SamplingParams, Subject, Video
 
@@ -29,7 +29,7 @@ class TextualInversion(LatentVideoModel):
 
     def __init__(self, settings: Mapping[str, Any], *, device: str, folder: Path) -> None:
         super().__init__(settings, device=device, folder=folder)
-        self.alphas = self._diffusion.alphas_cumprod().to(device)
+        self.alphas = self.diffusion.alphas_cumprod().to(device)
 
     def fit(self, subject: Subject, *, seed: int) -> Adapter:
         """Tune the embedding (D,) of the subject's class word on single frames of its clips, each
@@ -93,9 +93,7 @@ class TextualInversion(LatentVideoModel):
             prediction = self.network.unet(
                 add_noise(latents, noise, alpha_bar), timesteps, states, frame_index_BT=index
             )
-        return denoising_loss(
-            prediction, latents, noise, alpha_bar, self._diffusion.prediction_type
-        )
+        return denoising_loss(prediction, latents, noise, alpha_bar, self.diffusion.prediction_type)
 
     def _states(self, texts: Sequence[str], words: Sequence[str], embedding: Tensor) -> Tensor:
         """Text states whose subject word is the learned embedding."""
@@ -110,4 +108,4 @@ class TextualInversion(LatentVideoModel):
         states = self._states(
             [item.text for item in items], [item.subject_word for item in items], embedding
         )
-        return self._sample(items, params, self._text_denoiser(states))
+        return self.sample_with(items, params, self.text_denoiser(states))

@@ -90,7 +90,7 @@ def test_no_step_is_the_base_and_more_steps_are_not(
         tensors={name: torch.zeros_like(tensor) for name, tensor in adapter.tensors.items()},
     )
     states = torch.cat([model._states(item.text, item.subject_word) for item in pair])
-    untouched = model._sample(pair, tiny.PARAMS, model._text_denoiser(states))
+    untouched = model.sample_with(pair, tiny.PARAMS, model.text_denoiser(states))
     moved = 0
     for one, base, tuned in zip(
         model.generate(pair, tiny.PARAMS, zero),
@@ -214,13 +214,13 @@ def test_the_prior_is_made_once_a_class_by_the_base_itself(
         items[2].subject,
     )
     made: list[int] = []
-    original = model._sample
+    original = model.sample_with
 
     def spy(asked: Sequence[PromptItem], *rest: Any) -> Any:
         made.append(len(asked))
         return original(asked, *rest)
 
-    model._sample = spy
+    model.sample_with = spy
     for subject in (bear, bear, car):
         first = model.fit(subject, seed=1)
     assert sum(made) == 4
@@ -337,7 +337,7 @@ def test_at_stable_diffusions_scale_a_rare_word_is_the_identifier_and_noise_is_p
     sampling = {**own["sampling"], "num_inference_steps": 2}
     settings = {**own, "steps": 2, "class_clips": 1, "lr": 1e-3, "sampling": sampling}
     model: Any = build_model(replace(RECIPE, scales={"sd14": settings}), "sd14", "cpu")
-    assert model._diffusion.prediction_type == "epsilon"
+    assert model.diffusion.prediction_type == "epsilon"
     before, subject = digests(model.network), photographed if still else items[0].subject
     texts: list[str] = []
     original = model.network.encode_text

@@ -145,7 +145,7 @@ def test_a_network_that_predicts_noise_is_fitted_too(
     monkeypatch.setenv(WEIGHTS_VARIABLE, str(sd14_weights_root))
     settings = {**RECIPE.scales["sd14"], "steps": 2, "batch": 2}
     model: Any = build_model(replace(RECIPE, scales={"sd14": settings}), "sd14", "cpu")
-    assert model._diffusion.prediction_type == "epsilon"
+    assert model.diffusion.prediction_type == "epsilon"
     adapter = model.fit(items[0].subject, seed=1)
     assert adapter.tensors["word_embedding"].shape == (16,)
     assert adapter.facts["moved"] > 0

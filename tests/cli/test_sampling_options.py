@@ -19,7 +19,7 @@ from vbbench.core.paths import WEIGHTS_VARIABLE
 from vbbench.media.video import read_video
 from vbbench.models import memory
 from vbbench.models import memory_notes as cli_memory
-from vbbench.models.text_to_video import LatentVideoModel
+from vbbench.models.latent_video import LatentVideoModel
 from vbbench.types import PromptSuite
 
 __all__ = ["sd14_weights_root"]
@@ -266,13 +266,13 @@ def test_an_item_that_goes_bad_fails_alone(
 ) -> None:
     """The noise of one item is spoiled; its batch is made without it."""
     bad = tiny_suite.items[1]
-    original = LatentVideoModel._noise
+    original = LatentVideoModel.noise
 
     def spoiled(self: LatentVideoModel, generator: torch.Generator, params: object) -> torch.Tensor:
         noise = original(self, generator, params)
         return noise * float("inf") if generator.initial_seed() == bad.seed else noise
 
-    monkeypatch.setattr(LatentVideoModel, "_noise", spoiled)
+    monkeypatch.setattr(LatentVideoModel, "noise", spoiled)
     words = [
         "run",
         "--suite",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Callable
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
@@ -115,42 +116,52 @@ def cut(path: Path, share: float) -> Path:
 
 def spoil_file(path: Path, kind: str) -> Path:
     """A file that is no good video; its suffix may change."""
-    if kind == "missing":
-        return path.with_name("none.mp4")
-    if kind == "empty":
-        path.touch()
-    elif kind == "text":
-        path.write_text("no video at all\n" * 100)
-    elif kind == "sound":
-        sound(path)
-    elif kind == "pipe":
-        os.mkfifo(path)
-    elif kind == "link to nothing":
-        path.symlink_to("nowhere.mp4")
-    elif kind == "index lost":
-        cut(h264(path), 0.5)
-    elif kind.startswith("cut "):
-        made = {
-            "mkv": ("ffv1", "bgr0"),
-            "webm": ("libvpx-vp9", "yuv420p"),
-            "avi": ("huffyuv", "rgb24"),
-        }
-        path = path.with_suffix(f".{kind.split()[1]}")
-        cut(
-            gif(path, gradient())
-            if path.suffix == ".gif"
-            else encode(path, gradient(16), *made[path.suffix[1:]]),
-            0.6,
-        )
-    elif kind == "damaged":
-        path = cut(encode(path.with_suffix(".avi"), gradient(24), "mpeg4", "yuv420p"), 0.8)
-    elif kind == "changing size":
-        _join(path, 32, 32, 48)
-    elif kind == "vast":
-        content = bytearray(gif(path.with_suffix(".gif"), gradient(3)).read_bytes())
-        content[6:10] = struct.pack("<HH", 60000, 60000)
-        path.write_bytes(content)
-    return path
+    if kind.startswith("cut "):
+        return _cut_short(path.with_suffix(f".{kind.split()[1]}"))
+    if kind not in SPOILED:
+        return path
+    return SPOILED[kind](path) or path
+
+
+def _cut_short(path: Path) -> Path:
+    """The first part of a video of the kind that the suffix says."""
+    if path.suffix == ".gif":
+        return cut(gif(path, gradient()), 0.6)
+    codec, pixels = {
+        ".mkv": ("ffv1", "bgr0"),
+        ".webm": ("libvpx-vp9", "yuv420p"),
+        ".avi": ("huffyuv", "rgb24"),
+    }[path.suffix]
+    return cut(encode(path, gradient(16), codec, pixels), 0.6)
+
+
+def _damaged(path: Path) -> Path:
+    return cut(encode(path.with_suffix(".avi"), gradient(24), "mpeg4", "yuv420p"), 0.8)
+
+
+def _vast(path: Path) -> None:
+    content = bytearray(gif(path.with_suffix(".gif"), gradient(3)).read_bytes())
+    content[6:10] = struct.pack("<HH", 60000, 60000)
+    path.write_bytes(content)
+
+
+def _text(path: Path) -> None:
+    path.write_text("no video at all\n" * 100)
+
+
+SPOILED: dict[str, Callable[[Path], Path | None]] = {
+    "missing": lambda path: path.with_name("none.mp4"),
+    "empty": Path.touch,
+    "text": _text,
+    "sound": sound,
+    "pipe": os.mkfifo,
+    "link to nothing": lambda path: path.symlink_to("nowhere.mp4"),
+    "index lost": lambda path: cut(h264(path), 0.5),
+    "damaged": _damaged,
+    "changing size": lambda path: _join(path, 32, 32, 48),
+    "vast": _vast,
+}
+"""Kind -> makes the file, and returns its path if that is another than the one given."""
 
 
 def _join(path: Path, *sizes: int) -> None:

@@ -20,7 +20,7 @@ def recipe_of(name: str) -> Recipe:
 def test_the_entries_are_those_of_classes_that_exist() -> None:
     from importlib import import_module
 
-    from vbbench.models.text_to_video import LatentVideoModel
+    from vbbench.models.latent_video import LatentVideoModel
 
     for entry in TAKES:
         module, name = entry.split(":")

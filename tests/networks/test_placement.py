@@ -16,7 +16,8 @@ from tests.models.tiny_sd14 import CODEC
 from vbbench.core.paths import WEIGHTS_VARIABLE
 from vbbench.errors import RecipeError
 from vbbench.models.elite.model import Elite
-from vbbench.models.text_to_video import LatentVideoModel, TextToVideo
+from vbbench.models.latent_video import LatentVideoModel
+from vbbench.models.text_to_video import TextToVideo
 from vbbench.models.videobooth.model import VideoBooth
 from vbbench.networks.placement import Memory, Offload, apply_memory, memory_of, parts_of
 from vbbench.networks.sampling.speed import Speed
@@ -57,7 +58,7 @@ def test_what_is_offloaded_gives_the_same_videos_from_one_part_at_a_time(
     """The waiting weights are spoiled here, so that whatever is used without having been brought
     shows."""
     plain, model = build(name), build(name)
-    parts = parts_of(model.network, model._base, model.codec)
+    parts = parts_of(model.network, model.base, model.codec)
     assert sum(p.numel() for part in parts.values() for p in part.parameters()) == sum(
         p.numel() for whole in (model.network, model.codec) for p in whole.parameters()
     )

@@ -16,7 +16,8 @@ from tests.models.tiny import VIDEOBOOTH
 from vbbench.core.paths import WEIGHTS_VARIABLE
 from vbbench.errors import InputError, RecipeError
 from vbbench.models.elite.model import Elite
-from vbbench.models.text_to_video import LatentVideoModel, TextToVideo
+from vbbench.models.latent_video import LatentVideoModel
+from vbbench.models.text_to_video import TextToVideo
 from vbbench.models.videobooth.model import VideoBooth
 from vbbench.networks import loading
 from vbbench.networks.precision import dtype_of

@@ -20,8 +20,8 @@ from vbbench.networks.sampling.sampling import (
     guided,
 )
 from vbbench.networks.unet import coarse
-from vbbench.networks.unet.fine import CrossFrameAttention
 from vbbench.networks.unet.text_attention import TextAttention
+from vbbench.networks.unet.transformer import CrossFrameAttention
 from vbbench.networks.unet.unet import ImagePromptInput
 
 Pairs = Iterator[tuple[Tensor, Tensor]]

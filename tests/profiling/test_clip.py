@@ -14,8 +14,8 @@ from tests.models.tiny import PARAMS
 from tests.models.videobooth.test_model import build
 from vbbench.data.suites import load_suite
 from vbbench.errors import IncompleteError, UsageError
+from vbbench.models.latent_video import PARTS
 from vbbench.models.registry import resolve_models
-from vbbench.models.text_to_video import PARTS
 from vbbench.profiling import clip, memory
 from vbbench.profiling.options import Options
 from vbbench.profiling.record import Ceiling

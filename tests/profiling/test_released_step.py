@@ -17,9 +17,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from tests.parity.golden import Golden, Released, read_golden
 from vbbench.networks.unet.blocks import FrameGroupNorm, ResnetBlock
 from vbbench.networks.unet.convolution import Conv1x1, Conv3x3
-from vbbench.networks.unet.fine import CrossFrameAttention
 from vbbench.networks.unet.text_attention import TextAttention
-from vbbench.networks.unet.transformer import TemporalAttention, Transformer
+from vbbench.networks.unet.transformer import CrossFrameAttention, TemporalAttention, Transformer
 from vbbench.networks.unet.unet import ImagePromptInput, UNetConfig, VideoUNet
 from vbbench.profiling.costs import count_operations
 from vbbench.profiling.released import (

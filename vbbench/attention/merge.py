@@ -239,18 +239,25 @@ class _AcrossFrames(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
         q, k, v, v_first, out, lse = ctx.saved_tensors
         frames = q.shape[1]
-        whole = (x.flatten(1, 2) for x in (grad, q))
         dq, dk_first, dv_first = backward(
-            *whole, k[:, 0], v_first, out.flatten(1, 2), lse.flatten(2, 3)
+            grad.flatten(1, 2),
+            q.flatten(1, 2),
+            k[:, 0],
+            v_first,
+            out.flatten(1, 2),
+            lse.flatten(2, 3),
         )
         dq = dq.unflatten(1, (frames, -1))
         dk, dv = torch.zeros_like(k), torch.zeros_like(v)  # the last frame is nobody's predecessor
         dk[:, 0] = dk_first
         for clip in range(len(q) if frames > 2 else 0):
-            late = [x[clip, 2:] for x in (grad, q)]
-            before = [x[clip, 1:-1] for x in (k, v)]
             part = backward(
-                *late, *before, out[clip, 2:], lse[clip, :, 2:].transpose(0, 1).contiguous()
+                grad[clip, 2:],
+                q[clip, 2:],
+                k[clip, 1:-1],
+                v[clip, 1:-1],
+                out[clip, 2:],
+                lse[clip, :, 2:].transpose(0, 1).contiguous(),
             )
             dq[clip, 2:] += part[0]
             dk[clip, 1:-1], dv[clip, 1:-1] = part[1:]

@@ -92,19 +92,20 @@ def _interpreted() -> bool:
     return os.environ.get("TRITON_INTERPRET", "0").lower() in ("1", "true", "yes", "on", "y")
 
 
-def _call(function: type[torch.autograd.Function], *inputs: Tensor) -> Tensor:
+def _call(function: Any, *inputs: Tensor) -> Tensor:
     """Keeps what a backward pass needs only if there will be one."""
     if torch.is_grad_enabled() and any(x.requires_grad for x in inputs):
         return function.apply(*inputs)
-    q, lists, first = function.lists(*map(launches.lean, inputs))
-    return launches.forward(q, *lists, first, keep_lse=False)[0].view(inputs[0].shape)
+    q, (a, b), first = function.lists(*map(launches.lean, inputs))
+    return launches.forward(q, a, b, first, keep_lse=False)[0].view(inputs[0].shape)
 
 
 def _forward(ctx: FunctionCtx, function: Any, inputs: tuple[Tensor, ...]) -> Tensor:
     """The output; inputs, output and log-sum-exp are kept for the backward pass."""
     inputs = tuple(map(launches.lean, inputs))
-    q, lists, first = function.lists(*inputs)
-    out, lse = launches.forward(q, *lists, first, keep_lse=True)
+    q, (a, b), first = function.lists(*inputs)
+    out, lse = launches.forward(q, a, b, first, keep_lse=True)
+    assert lse is not None
     ctx.save_for_backward(*inputs, out, lse)
     return out
 

@@ -12,7 +12,9 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
+from typing import cast
 
 import psutil
 
@@ -85,7 +87,7 @@ def run_process(words: Sequence[str], folder: Path, timeout: float) -> Ended:
 def _keep_tail(process: subprocess.Popen[bytes], tail: bytearray) -> None:
     """Twice as much as is shown, so that no secret is cut in half before it is looked for."""
     assert process.stderr is not None
-    with process.stderr as pipe:
+    with cast(BufferedReader, process.stderr) as pipe:
         while piece := pipe.read1(TAIL_CHARACTERS):
             tail += piece
             del tail[: -2 * TAIL_CHARACTERS]

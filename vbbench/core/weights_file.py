@@ -55,7 +55,7 @@ def save_weights(
     from safetensors.torch import save_file
 
     path = Path(path)
-    stored = {}
+    stored: dict[str, torch.Tensor] = {}
     for name, tensor in tensors.items():
         half = (
             tensor.detach().to("cpu", torch.float16)

@@ -134,7 +134,9 @@ def decoded(packets: Iterable[Any], stream: VideoStream) -> Iterator[Any]:
         if stream.metadata.get("alpha_mode") == "1"
         else None
     )
-    decoder = av.CodecContext.create(name, "r") if name in av.codecs_available else None
+    decoder: Any = None
+    if name in av.codecs_available:
+        decoder = av.CodecContext.create(name, "r")
     return chain.from_iterable(
         packet.decode() if decoder is None else decoder.decode(packet) for packet in packets
     )

@@ -276,7 +276,8 @@ class _Some:
         """None where the decoder gives other frames than the packets made expect."""
         assert table.times is not None
         times, key = table.times, table.keyframe_for(min(self._wanted))
-        start, frames = table.keyframes[key], {}
+        start = table.keyframes[key]
+        frames: dict[int, np.ndarray] = {}
         place, matrix = bisect_left(times, start), None
         with opened(self._path) as (container, stream):
             try:

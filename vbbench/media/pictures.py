@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
@@ -182,7 +183,7 @@ def _to_rgb_on_white(picture: Image.Image, path: Path, notes: list[str]) -> Imag
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         opacity = picture.getchannel("A")
-        lowest, highest = opacity.getextrema()
+        lowest, highest = cast(tuple[float, float], opacity.getextrema())  # of one channel
         if highest == 0:
             raise InputError(f"{path} is wholly transparent: it shows nothing.")
         if lowest < 255:

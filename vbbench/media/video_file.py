@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import av
 
@@ -88,7 +88,7 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             container_options={"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"},
             metadata_errors="replace",
         ) as container:
-            stream = container.streams.best("video")
+            stream = cast("VideoStream | None", container.streams.best("video"))
             if stream is None:
                 raise InputError(f"{path} holds no picture stream.")
             if stream.codec_context is None:

@@ -6,6 +6,8 @@ B batch, C latent channels, T frames, h/w latent cells.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -104,6 +106,6 @@ def fast_arithmetic(device: str) -> torch.autocast:
     if kind == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        found = getattr(torch.cpu, "get_capabilities", dict)()
+        found: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
         fast = bool(found.get("avx512_bf16") or found.get("amx_bf16"))
     return torch.autocast(kind, torch.bfloat16, enabled=fast)

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from vbbench.models.latent_video import LatentVideoModel
 from vbbench.models.recipes import build_model
-from vbbench.models.text_to_video import LatentVideoModel
 from vbbench.models.videobooth.model import VideoBooth
 from vbbench.networks.loading import META
 from vbbench.networks.placement import parts_of
@@ -98,7 +98,7 @@ def estimate_memory(
     model = build_model(recipe, scale, META)
     if not isinstance(model, LatentVideoModel):
         return None
-    parts = parts_of(model.network, model._base, model.codec)
+    parts = parts_of(model.network, model.base, model.codec)
     size = torch.finfo(model.dtype).bits // 8
     weights = {
         name: _bytes(part, 4 if name == "autoencoder" else size) for name, part in parts.items()
@@ -109,7 +109,7 @@ def estimate_memory(
         2 if device == "cuda" and params.guidance_scale != 1.0 else 1
     )  # guidance's branches are one batch there
     denoising = (
-        clips * branches * params.num_frames * cells * _unet_widths(model._base.unet.config) * size
+        clips * branches * params.num_frames * cells * _unet_widths(model.base.unet.config) * size
     )
     frames = 1 if model.memory.vae_slicing else clips * params.num_frames
     decoding = (
@@ -153,7 +153,7 @@ def _kept(model: LatentVideoModel, params: SamplingParams, cells: int, size: int
     """Of one image an item, up to the cache's budget."""
     if not isinstance(model, VideoBooth) or not model.network.injects:
         return 0.0
-    config = model._base.unet.config
+    config = model.base.unet.config
     layers = 2 * config.layers_per_block + 1
     step = sum(
         2 * layers * width * cells / 4**level * size

@@ -35,6 +35,10 @@ class PatchCodec(nn.Module):
     and keeps markings.
     """
 
+    mean: Tensor
+    basis: Tensor
+    scale: Tensor
+
     def __init__(self, patch: int = 8, components: int = 32) -> None:
         super().__init__()
         self.factor, self.latent_channels = patch, components

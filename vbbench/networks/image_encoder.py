@@ -57,12 +57,10 @@ class ImageEncoderConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ImageEncoderConfig:
         """The inverse of ``as_dict`` after a trip through JSON."""
-        return cls(
-            **{
-                key: tuple(value) if isinstance(value, list) else value
-                for key, value in values.items()
-            }
-        )
+        read: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+        }
+        return cls(**read)
 
 
 MINI_IMAGE_ENCODER = ImageEncoderConfig(
@@ -89,7 +87,7 @@ class ImageEncoder(nn.Module):
             )
         )
         self.vision = CLIPVisionModel(
-            CLIPVisionConfig(
+            CLIPVisionConfig(  # type: ignore[call-arg]  # its stub lacks the last argument
                 hidden_size=config.width,
                 intermediate_size=config.feed_forward,
                 num_hidden_layers=config.layers,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,9 @@ from vbbench.errors import InputError
 from vbbench.networks.sampling.diffusion import DiffusionConfig
 from vbbench.networks.unet.coarse import encode_text_with_embeddings
 from vbbench.networks.unet.unet import UNetConfig, VideoUNet
+
+if TYPE_CHECKING:
+    from transformers import CLIPTextModel
 
 # Tokenizers and text encoders behind one small interface, at both scales.
 #
@@ -144,12 +147,12 @@ def build_tokenizer(vocabulary: Sequence[str], max_length: int) -> Tokenizer:
     return WordTokenizer(vocabulary, max_length) if vocabulary else ClipTokenizer(max_length)
 
 
-def build_text_encoder(config: TextConfig, end_id: int) -> nn.Module:
+def build_text_encoder(config: TextConfig, end_id: int) -> CLIPTextModel:
     """A ``CLIPTextModel`` with fresh weights: causal mask, quick GELU, final norm."""
     from transformers import CLIPTextConfig, CLIPTextModel
 
     return CLIPTextModel(
-        CLIPTextConfig(
+        CLIPTextConfig(  # type: ignore[call-arg]  # its stub lacks the last argument
             vocab_size=config.vocab_size,
             hidden_size=config.width,
             intermediate_size=config.feed_forward,

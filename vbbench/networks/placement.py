@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from vbbench.errors import RecipeError
 from vbbench.networks.codec import FrameCodec
+from vbbench.networks.network import TextToVideoNetwork
 from vbbench.networks.sampling.speed import Speed, read_table
 from vbbench.networks.vae import VaeCodec
 
@@ -61,15 +62,19 @@ def apply_memory(codec: FrameCodec, memory: Memory) -> None:
             codec.vae.enable_tiling()
 
 
-def parts_of(network: nn.Module, base: nn.Module, codec: FrameCodec) -> dict[str, nn.Module]:
+def parts_of(
+    network: nn.Module, base: TextToVideoNetwork, codec: FrameCodec
+) -> dict[str, nn.Module]:
     """The parts of a model that work one after another."""
     own = (
         {name: child for name, child in network.named_children() if child is not base}
         if network is not base
         else {}
     )
-    parts = {"text encoder": base.text_encoder, **own, "UNet": base.unet}
-    return {**parts, "autoencoder": codec} if isinstance(codec, nn.Module) else parts
+    parts: dict[str, nn.Module] = {"text encoder": base.text_encoder, **own, "UNet": base.unet}
+    if isinstance(codec, nn.Module):
+        parts["autoencoder"] = codec
+    return parts
 
 
 class Offload:

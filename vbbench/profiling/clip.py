@@ -20,9 +20,9 @@ from vbbench.core.environment import commit, describe
 from vbbench.core.threads import torch_threads
 from vbbench.data.suites import load_suite
 from vbbench.errors import IncompleteError, UsageError, one_line
+from vbbench.models.latent_video import PARTS, LatentVideoModel
 from vbbench.models.recipes import build_model, load_recipe, with_training_seed
 from vbbench.models.registry import resolve_models
-from vbbench.models.text_to_video import PARTS, LatentVideoModel
 from vbbench.models.videobooth.model import VideoBooth
 from vbbench.networks.sampling.speed import Approximate
 from vbbench.profiling.ceilings import measure_ceilings

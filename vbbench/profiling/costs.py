@@ -80,7 +80,8 @@ def backward_flops(
 def attention_formulas() -> Mapping[Any, Formula]:
     """Operator -> formula of shapes, for the operators that this version of PyTorch has; a
     ``custom_mapping`` of its counter."""
-    named = {**dict.fromkeys(FORWARD, forward_flops), **dict.fromkeys(BACKWARD, backward_flops)}
+    named: dict[str, Formula] = dict.fromkeys(FORWARD, forward_flops)
+    named |= dict.fromkeys(BACKWARD, backward_flops)
     return {
         getattr(torch.ops.aten, name): formula
         for name, formula in named.items()

@@ -8,13 +8,16 @@ import json
 import math
 import types
 from pathlib import Path
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from vbbench.errors import RunFolderError
 from vbbench.profiling.record import Record
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 FORMAT, VERSION = "vbbench-profile", 1
-Kind = TypeVar("Kind")
+Kind = TypeVar("Kind", bound="DataclassInstance")
 
 
 def write_record(record: Record, path: Path) -> None:
@@ -93,7 +96,7 @@ def _value(hint: Any, value: Any, where: str) -> Any:
             _value(get_args(hint)[0], each, f"{where}, number {place}")
             for place, each in enumerate(value)
         )
-    if dataclasses.is_dataclass(hint):
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return _made(hint, value, where)
     kind = get_origin(hint) or hint
     if kind is float and isinstance(value, int) and not isinstance(value, bool):

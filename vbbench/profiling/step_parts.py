@@ -12,9 +12,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from vbbench.networks.unet.blocks import ResnetBlock
-from vbbench.networks.unet.fine import CrossFrameAttention
 from vbbench.networks.unet.text_attention import TextAttention
-from vbbench.networks.unet.transformer import FeedForward, TemporalAttention
+from vbbench.networks.unet.transformer import CrossFrameAttention, FeedForward, TemporalAttention
 from vbbench.networks.unet.unet import VideoUNet
 from vbbench.profiling.released import KINDS, Removals, StepInputs, Way, guided_step, keep_text
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -174,8 +175,8 @@ def sampled(speed: Speed | None = None, **options: bool) -> Callable[[VideoUNet,
 
 
 PLAIN = Speed(batched_guidance=False, fused_qkv=False)
-_SECOND = {"section": CONDITIONED, "needs": "second prompt of an image"}
-_SHARED = {
+_SECOND: dict[str, Any] = {"section": CONDITIONED, "needs": "second prompt of an image"}
+_SHARED: dict[str, Any] = {
     "section": CONDITIONED,
     "needs": "image prompt's noise equal in all frames",
     "inputs": lambda inputs: with_image_frames(inputs, first_only=False),

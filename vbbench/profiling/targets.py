@@ -132,7 +132,7 @@ def checks_of(
 def _check(
     target: Target, rows: Sequence[Row], options: Options, environment: Mapping[str, Any]
 ) -> Check:
-    about = {
+    about: dict[str, Any] = {
         "wanted": target.wanted,
         "at_least": target.at_least,
         "unit": target.unit,

@@ -344,7 +344,9 @@ class Trainer:
                 folder / optimizer, state_tensors(self.optimizer, self.trained)
             )
         if self._leads:
-            tensors = {f"param/{name}": param for name, param in self.params.items()}
+            tensors: dict[str, Tensor] = {
+                f"param/{name}": param for name, param in self.params.items()
+            }
             tensors |= {f"buffer/{name}": buffer for name, buffer in self.buffers.items()}
             tensors |= {f"ema/{name}": value for name, value in self.average.values.items()}
             checkpoint.write_tensors(folder / checkpoint.MODEL, tensors)

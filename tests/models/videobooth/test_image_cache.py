@@ -13,7 +13,7 @@ import torch
 from tests.models.tiny import PARAMS
 from tests.models.videobooth.test_model import build
 from vbbench.models.videobooth.model import MEGABYTE, ImagePromptCache
-from vbbench.networks.unet.fine import ImagePromptStates
+from vbbench.networks.unet.conditioning import ImagePromptStates
 from vbbench.types import PromptItem
 
 

@@ -50,6 +50,6 @@ def test_gradients_are_the_same_bits_and_less_is_kept() -> None:
 def test_without_gradients_nothing_is_computed_twice(monkeypatch) -> None:
     unet = VideoUNet(NETWORK.unet)
     unet.recompute_blocks()
-    monkeypatch.setattr("vbbench.networks.unet.recompute.checkpoint", None)
+    monkeypatch.setattr("vbbench.networks.unet.transformer.checkpoint", None)
     with torch.no_grad():
         unet(torch.zeros(1, 4, 2, 8, 8), torch.tensor([1]), torch.zeros(1, 3, 16))

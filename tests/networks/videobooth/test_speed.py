@@ -22,8 +22,8 @@ from vbbench.networks.sampling.speed import (
     approximate_of,
     speed_of,
 )
-from vbbench.networks.unet.fine import CrossFrameAttention
 from vbbench.networks.unet.text_attention import LocalPrompt, TextAttention
+from vbbench.networks.unet.transformer import CrossFrameAttention
 from vbbench.networks.unet.unet import ImagePromptInput, ImagePromptStates, UNetConfig, VideoUNet
 
 PLAIN = Speed(

@@ -110,7 +110,7 @@ def _outlined(frame: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
     width = max(1, round(max(mask.shape) / CELL))
     edge = binary_dilation(mask, iterations=width) & ~mask
-    return np.where(edge[..., None], np.uint8(_MARK), frame)
+    return np.where(edge[..., None], np.array(_MARK, np.uint8), frame)
 
 
 def _paste(sheet: Image.Image, picture: np.ndarray | None, x: int, y: int) -> None:

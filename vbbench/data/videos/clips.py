@@ -66,7 +66,7 @@ def build_clip(builder: Builder, clip: Caption) -> Record:
         Its record: JSON, the same on every machine with the same pixels.
     """
     terms = builder.terms
-    known = {
+    known: Record = {
         "videoid": clip.videoid,
         "page_dir": clip.page_dir,
         "name": clip.name,

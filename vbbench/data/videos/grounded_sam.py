@@ -85,10 +85,11 @@ class GroundedSam:
             if not keep:
                 return []
             masks_NHW = self._masks(frame_HW3, boxes_N4[keep])
-        found = zip(masks_NHW, boxes_N4[keep], scores_N[keep], strict=True)
-        return [
-            Found(mask, tuple(map(float, box)), float(score), noun) for mask, box, score in found
-        ]
+        found = []
+        for mask, box, score in zip(masks_NHW, boxes_N4[keep], scores_N[keep], strict=True):
+            x1, y1, x2, y2 = map(float, box)
+            found.append(Found(mask, (x1, y1, x2, y2), float(score), noun))
+        return found
 
     def _boxes(self, frame_HW3: np.ndarray, noun: str) -> tuple[np.ndarray, np.ndarray]:
         """Boxes (N, 4) in pixels, inside of the frame, and their scores (N,)."""

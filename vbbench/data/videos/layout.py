@@ -189,7 +189,8 @@ def read_instances(folder: Path) -> list[Instance]:
 
 
 def _instance(entry: dict[str, Any], path: Path) -> Instance:
-    value, label, score, box = (entry.get(key) for key in ("value", "label", "logit", "box"))
+    fields: list[Any] = [entry.get(key) for key in ("value", "label", "logit", "box")]
+    value, label, score, box = fields
     numbers = [score, *box] if isinstance(box, list) and len(box) == 4 else [None]
     good = (
         isinstance(value, int)
@@ -203,9 +204,9 @@ def _instance(entry: dict[str, Any], path: Path) -> Instance:
         raise InputError(
             f"{path} has an entry that cannot be understood: {json.dumps(entry)[:120]}."
         )
-    return Instance(
-        value, label, float(score), tuple(map(float, box)), path.parent / f"mask_{value}.png"
-    )
+    x1, y1, x2, y2 = map(float, box)
+    mask = path.parent / f"mask_{value}.png"
+    return Instance(value, label, float(score), (x1, y1, x2, y2), mask)
 
 
 def read_mask(path: Path) -> np.ndarray:

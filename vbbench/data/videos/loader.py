@@ -11,6 +11,7 @@ import numpy as np
 from vbbench.core.names import nearest
 from vbbench.data.videos import heldout
 from vbbench.data.videos.layout import (
+    Row,
     class_files,
     cut_out,
     find_video,
@@ -87,13 +88,7 @@ def examples(
             if split not in (None, heldout.split_of(row.source)):
                 continue
             try:
-                if not is_id(row.videoid):
-                    raise InputError(
-                        f"{files[class_name]}, line {row.line}: the videoid {row.videoid!r} cannot name a folder."
-                    )
-                video = find_video(Path(videos), row.page_dir, row.videoid)
-                if video is None:
-                    raise InputError(f"the video {row.page_dir}/{row.videoid} is not in {videos}.")
+                video = _video_of(row, files[class_name], Path(videos))
                 found = read_instances(Path(root) / class_name / row.videoid)
             except InputError as error:
                 if on_fault is None:
@@ -112,3 +107,19 @@ def examples(
                     one.score,
                     row.name,
                 )
+
+
+def _video_of(row: Row, table: Path, videos: Path) -> Path:
+    """A row's video file; ``table`` is the file that the row stands in.
+
+    Raises:
+        InputError: its name is none for a folder, or the file is not there.
+    """
+    if not is_id(row.videoid):
+        raise InputError(
+            f"{table}, line {row.line}: the videoid {row.videoid!r} cannot name a folder."
+        )
+    video = find_video(videos, row.page_dir, row.videoid)
+    if video is None:
+        raise InputError(f"the video {row.page_dir}/{row.videoid} is not in {videos}.")
+    return video

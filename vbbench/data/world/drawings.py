@@ -66,7 +66,6 @@ def box(
     )
 
 
-Array = np.ndarray
 Distance = Callable[[Array, Array], Array]
 
 FEET = -0.8

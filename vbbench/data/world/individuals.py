@@ -153,9 +153,10 @@ def individual(split: str, class_name: str, index: int) -> Individual:
     def colour(name: str) -> tuple[int, int, int]:
         shade = 1.0 + rng.uniform(-0.06, 0.06)
         rgb = np.clip(np.asarray(PALETTE[name]) * shade + rng.uniform(-6, 6, 3), 0, 255)
-        return tuple(int(v) for v in rgb.round())  # type: ignore[return-value]
+        red, green, blue = (int(v) for v in rgb.round())
+        return red, green, blue
 
-    colours = [colour(name) for name in (base, secondary, marking_name)]
+    colours = colour(base), colour(secondary), colour(marking_name)
     shape = tuple(float(v) for v in rng.uniform(-1, 1, NUM_SHAPE_PARAMETERS))
     return Individual(
         split, class_name, index, *colours, base, secondary, marking_name, marking, shape

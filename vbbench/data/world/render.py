@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from vbbench.data.world.drawings import DRAWINGS, FEET, FRONTAL, Part, marking_distance
@@ -90,49 +92,67 @@ def _scene(name: str, y: Array, x: Array, horizon: Array, side: Array) -> Array:
     edge = horizon
     if name in ("grass", "snow", "desert"):  # rolling hills
         edge = horizon - 2.5 * np.cos((x - 20.0 - 5.0 * side) * 0.1)
-    sky = _things_in_the_sky(name, sky, y, x, horizon, side)
+    if name in _SKIES:
+        sky = _SKIES[name](sky, y, x, 3.0 * side)
     picture = sky + (ground - sky) * _soft(edge - y)
     return _things_on_the_ground(name, picture, y, x, horizon, side)
 
 
-def _things_in_the_sky(
-    name: str, sky: Array, y: Array, x: Array, horizon: Array, side: Array
-) -> Array:
-    shift = 3.0 * side
-    if name == "desert":
-        return _over(sky, (255, 244, 176), _soft(np.hypot(x - 50 - shift, y - 11) - 6.0))
-    if name == "night":
-        for sx, sy in _STARS * SIZE:
-            sky = _over(sky, (250, 248, 220), 0.9 * _soft(np.hypot(x - sx, y - sy) - 0.55))
-        return _over(sky, (250, 244, 206), _soft(np.hypot(x - 50 - shift, y - 11) - 5.5))
-    if name in ("grass", "beach"):
-        for cx, cy, r in ((13, 10, 4.0), (18, 9, 5.0), (23, 11, 3.5)):
-            sky = _over(
-                sky,
-                (250, 253, 255),
-                0.85 * _soft((np.hypot(x - cx - shift, (y - cy) * 1.5) - r) * 0.7),
-            )
-        return sky
-    if name == "road":
-        for left, top, width in ((3, 17, 9), (14, 23, 10), (40, 14, 8), (50, 21, 11)):
-            inside = np.maximum(np.abs(x - left - shift - width / 2) - width / 2, top - y)
-            sky = _over(sky, (176, 196, 212), _soft(inside))
-        return sky
-    if name == "room":
-        frame = np.maximum(np.abs(x - 48 - shift), np.abs(y - 14)) - 9.0
-        sky = _over(sky, (250, 246, 238), _soft(frame))
-        glass = np.maximum(np.abs(x - 48 - shift), np.abs(y - 14)) - 7.5
-        sky = _over(sky, (160, 210, 242), _soft(glass))
-        return _over(
+# What stands in the sky: (sky, y, x, sideways shift in pixels) -> the sky with it.
+
+
+def _sun(sky: Array, y: Array, x: Array, shift: Array) -> Array:
+    return _over(sky, (255, 244, 176), _soft(np.hypot(x - 50 - shift, y - 11) - 6.0))
+
+
+def _moon_and_stars(sky: Array, y: Array, x: Array, shift: Array) -> Array:
+    for sx, sy in _STARS * SIZE:
+        sky = _over(sky, (250, 248, 220), 0.9 * _soft(np.hypot(x - sx, y - sy) - 0.55))
+    return _over(sky, (250, 244, 206), _soft(np.hypot(x - 50 - shift, y - 11) - 5.5))
+
+
+def _cloud(sky: Array, y: Array, x: Array, shift: Array) -> Array:
+    for cx, cy, r in ((13, 10, 4.0), (18, 9, 5.0), (23, 11, 3.5)):
+        sky = _over(
             sky,
-            (250, 246, 238),
-            _soft(np.maximum(np.minimum(np.abs(x - 48 - shift), np.abs(y - 14)) - 0.6, glass)),
+            (250, 253, 255),
+            0.85 * _soft((np.hypot(x - cx - shift, (y - cy) * 1.5) - r) * 0.7),
         )
-    if name == "forest":
-        for cx, width in ((5, 2.6), (19, 2.0), (34, 2.8), (47, 2.0), (59, 2.6)):
-            sky = _over(sky, (92, 70, 54), _soft(np.abs(x - cx - shift) - width))
-        return _over(sky, (62, 104, 66), _soft(y - 6.0 - 2.0 * np.cos((x - shift) * 0.45)))
     return sky
+
+
+def _houses(sky: Array, y: Array, x: Array, shift: Array) -> Array:
+    for left, top, width in ((3, 17, 9), (14, 23, 10), (40, 14, 8), (50, 21, 11)):
+        inside = np.maximum(np.abs(x - left - shift - width / 2) - width / 2, top - y)
+        sky = _over(sky, (176, 196, 212), _soft(inside))
+    return sky
+
+
+def _window(sky: Array, y: Array, x: Array, shift: Array) -> Array:
+    across, along = np.abs(x - 48 - shift), np.abs(y - 14)
+    frame = np.maximum(across, along) - 9.0
+    glass = np.maximum(across, along) - 7.5
+    bars = np.maximum(np.minimum(across, along) - 0.6, glass)
+    sky = _over(sky, (250, 246, 238), _soft(frame))
+    sky = _over(sky, (160, 210, 242), _soft(glass))
+    return _over(sky, (250, 246, 238), _soft(bars))
+
+
+def _trunks_and_leaves(sky: Array, y: Array, x: Array, shift: Array) -> Array:
+    for cx, width in ((5, 2.6), (19, 2.0), (34, 2.8), (47, 2.0), (59, 2.6)):
+        sky = _over(sky, (92, 70, 54), _soft(np.abs(x - cx - shift) - width))
+    return _over(sky, (62, 104, 66), _soft(y - 6.0 - 2.0 * np.cos((x - shift) * 0.45)))
+
+
+_SKIES: dict[str, Callable[[Array, Array, Array, Array], Array]] = {
+    "desert": _sun,
+    "night": _moon_and_stars,
+    "grass": _cloud,
+    "beach": _cloud,
+    "road": _houses,
+    "room": _window,
+    "forest": _trunks_and_leaves,
+}
 
 
 def _things_on_the_ground(
@@ -149,7 +169,6 @@ def _things_on_the_ground(
     return picture
 
 
-Array = np.ndarray
 _CHUNK = 128  # pictures painted at once: bounds memory, changes no pixel
 
 

@@ -9,7 +9,7 @@ import torch
 
 from vbbench.errors import InputError
 from vbbench.media.pictures import load_image_prompt, load_mask
-from vbbench.models.text_to_video import LatentVideoModel
+from vbbench.models.latent_video import LatentVideoModel
 from vbbench.networks.codec import to_unit
 from vbbench.networks.elite import LOCAL, EliteNetwork, load_elite, not_white
 from vbbench.networks.network import TextToVideoNetwork
@@ -25,9 +25,9 @@ class Elite(LatentVideoModel):
     the image prompt is not white.
     """
 
-    network: EliteNetwork  # type: ignore[assignment]
+    network: EliteNetwork
 
-    def _load_network(self) -> EliteNetwork:  # type: ignore[override]
+    def _load_network(self) -> EliteNetwork:
         weights = self.settings["weights"]
         return load_elite(
             LOCAL,
@@ -40,10 +40,12 @@ class Elite(LatentVideoModel):
         )
 
     @property
-    def _base(self) -> TextToVideoNetwork:
+    def base(self) -> TextToVideoNetwork:
+        """The text-to-video network, of which the mappings are no part."""
         return self.network.base
 
-    def _denoiser(self, items: Sequence[PromptItem], params: SamplingParams) -> Denoiser:
+    def denoiser(self, items: Sequence[PromptItem], params: SamplingParams) -> Denoiser:
+        """The network bound to each item's text with its primary word, and to its local prompt."""
         pictures, masks = zip(
             *(image_prompt_and_mask(item, params.size) for item in items), strict=True
         )
@@ -57,7 +59,7 @@ class Elite(LatentVideoModel):
             local = self.network.local_prompt(
                 states, torch.from_numpy(np.stack(masks)).to(self.device), texts, words, strength
             )
-        return self._bind(conditional, local=local)
+        return self.bind(conditional, local=local)
 
 
 def image_prompt_and_mask(item: PromptItem, size: int) -> tuple[np.ndarray, np.ndarray]:

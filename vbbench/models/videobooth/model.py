@@ -13,7 +13,7 @@ from torch import Tensor
 from vbbench.core.digests import sha256_of
 from vbbench.errors import RecipeError
 from vbbench.media.video import load_image_prompt
-from vbbench.models.text_to_video import LatentVideoModel
+from vbbench.models.latent_video import LatentVideoModel
 from vbbench.networks.codec import to_unit
 from vbbench.networks.loading import load_videobooth
 from vbbench.networks.network import TextToVideoNetwork
@@ -157,9 +157,9 @@ class VideoBooth(LatentVideoModel):
     each with a noise of its own, kept over the steps.
     """
 
-    network: VideoBoothNetwork  # type: ignore[assignment]
+    network: VideoBoothNetwork
 
-    def _load_network(self) -> VideoBoothNetwork:  # type: ignore[override]
+    def _load_network(self) -> VideoBoothNetwork:
         weights = self.settings["weights"]
         names = (weights["base"], weights["image-encoder"], weights["videobooth"])
         return load_videobooth(
@@ -167,14 +167,16 @@ class VideoBooth(LatentVideoModel):
         )
 
     @property
-    def _base(self) -> TextToVideoNetwork:
+    def base(self) -> TextToVideoNetwork:
+        """The text-to-video network inside."""
         return self.network.base
 
     @cached_property
     def _kept(self) -> ImagePromptCache:
         return ImagePromptCache(self.speed.image_cache_mb)
 
-    def _denoiser(self, items: Sequence[PromptItem], params: SamplingParams) -> Denoiser:
+    def denoiser(self, items: Sequence[PromptItem], params: SamplingParams) -> Denoiser:
+        """The network bound to each item's text and image prompt."""
         pictures = [load_image_prompt(item.image, params.size)[0] for item in items]
         pixels = to_unit(
             torch.stack([torch.from_numpy(picture) for picture in pictures]).to(self.device)
@@ -197,7 +199,7 @@ class VideoBooth(LatentVideoModel):
             if self.network.injects
             else None
         )
-        return self._bind(conditional, image=image)
+        return self.bind(conditional, image=image)
 
     def _image_prompts(
         self,
@@ -211,8 +213,8 @@ class VideoBooth(LatentVideoModel):
         Each passes through the network alone, whoever else is in the batch, and once for all
         prompts of one image (of one key).
         """
-        unet = self._base.unet
-        dtype, null_text = unet.conv_in.weight.dtype, self._null_text()
+        unet = self.base.unet
+        dtype, null_text = unet.conv_in.weight.dtype, self.null_text()
         redrawn, frames = (
             params.scheduler == FAITHFUL,
             params.num_frames if self._noise_per_frame(params) else 1,
@@ -220,7 +222,7 @@ class VideoBooth(LatentVideoModel):
         noising = (
             released_noising(params.num_inference_steps)
             if redrawn
-            else corrected_noising(scheduler_of(params, self._diffusion))
+            else corrected_noising(scheduler_of(params, self.diffusion))
         )
 
         @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -35,12 +35,13 @@ class DiffusionConfig:
         """(num_train_timesteps,) float32, from diffusers' own tables."""
         from diffusers import DDPMScheduler
 
-        return DDPMScheduler(
+        scheduler = cast(Any, DDPMScheduler)(
             num_train_timesteps=self.num_train_timesteps,
             beta_start=self.beta_start,
             beta_end=self.beta_end,
             beta_schedule=self.beta_schedule,
-        ).alphas_cumprod
+        )
+        return scheduler.alphas_cumprod
 
 
 def video_noise(

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vbbench.networks.sampling.cuda_graph import GraphedUNet
 from vbbench.networks.sampling.speed import Approximate, Speed
-from vbbench.networks.unet.features import InnerFeatures
+from vbbench.networks.unet.conditioning import InnerFeatures
 from vbbench.networks.unet.unet import (
     ImagePromptInput,
     ImagePromptStates,
@@ -122,6 +122,8 @@ def _together(
 ) -> Tensor | TextStates:
     if isinstance(conditional, TextStates) and isinstance(unconditional, TextStates):
         return TextStates.of_several([conditional, unconditional])
+    assert isinstance(conditional, Tensor)  # both are of one kind: see `GuidedUNet._texts`
+    assert isinstance(unconditional, Tensor)
     return torch.cat([conditional, unconditional])
 
 

@@ -8,15 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
 from vbbench.attention import BACKENDS, load_backend
 from vbbench.errors import RecipeError
 from vbbench.networks.unet.blocks import ResnetBlock
-from vbbench.networks.unet.transformer import TransformerBlock
+from vbbench.networks.unet.transformer import (
+    CrossFrameAttention,
+    TemporalAttention,
+    TransformerBlock,
+)
 from vbbench.networks.unet.unet import VideoUNet
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 COMPILED = (ResnetBlock, TransformerBlock)
 COMPILED_SHAPES = 512
@@ -62,7 +69,7 @@ class Approximate:
     reuse_features: int = 1
 
 
-_Settings = TypeVar("_Settings")
+_Settings = TypeVar("_Settings", bound="DataclassInstance")
 
 
 def speed_of(settings: Mapping[str, Any], device: str = "cpu") -> Speed:
@@ -144,7 +151,7 @@ def apply_speed(unet: VideoUNet, speed: Speed) -> VideoUNet:
     """Set what a UNet does by itself; the rest is up to the sampling around it. Returns the
     UNet."""
     for module in unet.modules():
-        if hasattr(module, "fused_qkv"):
+        if isinstance(module, CrossFrameAttention | TemporalAttention):
             module.fused_qkv = speed.fused_qkv
     for attention in unet.cross_frame_attentions():
         attention.backend = speed.attention or None

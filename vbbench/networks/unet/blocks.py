@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vbbench.networks.unet.conditioning import Conditioning
 from vbbench.networks.unet.convolution import Conv1x1, Conv3x3
-from vbbench.networks.unet.recompute import Recomputed
-from vbbench.networks.unet.transformer import Conditioning, Transformer
+from vbbench.networks.unet.transformer import Recomputed, Transformer
 
 
 class FrameGroupNorm(nn.GroupNorm):

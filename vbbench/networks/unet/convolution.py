@@ -34,6 +34,8 @@ class Conv1x1(nn.Conv2d):
 class Conv3x3(nn.Conv2d):
     """A 3 x 3 convolution with zero padding that keeps the size."""
 
+    bias: nn.Parameter
+
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, 3, padding=1)
 

@@ -78,9 +78,8 @@ class TextAttention(nn.Module):
     def keys_values(self, text_BSD: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values (B, S, N, D) of a text; they depend on no video and no timestep, so they
         can be kept."""
-        return tuple(
-            to(text_BSD).unflatten(-1, (self.num_heads, -1)) for to in (self.to_k, self.to_v)
-        )  # type: ignore[return-value]
+        heads = (self.num_heads, -1)
+        return self.to_k(text_BSD).unflatten(-1, heads), self.to_v(text_BSD).unflatten(-1, heads)
 
     def forward(
         self, x_BTLC: Tensor, text: Tensor | tuple[Tensor, Tensor], local: LocalPrompt | None = None
@@ -110,7 +109,8 @@ class TextAttention(nn.Module):
     def _attend_locally(self, q: Tensor, local: LocalPrompt) -> Tensor:
         if self.to_k_local is None or self.to_v_local is None:
             raise RuntimeError(
-                "this network has no local attention; call enable_local_attention() or load weights that have it"
+                "this network has no local attention; "
+                "call enable_local_attention() or load weights that have it"
             )
         k, v = (
             to(local.features_BMD).unflatten(-1, (self.num_heads, -1))

@@ -1,60 +1,142 @@
-"""The transformer of the video UNet: cross-frame attention, text attention, feed-forward, temporal
-attention.
+"""The transformer of the video UNet: cross-frame attention with injected image prompts, text
+attention, feed-forward, temporal attention.
 
-Shape suffixes: B batch, T frames, C channels, H/W latent pixels, L tokens of a frame (H * W), S
-text tokens, D embedding.
+Shape suffixes: B batch, T frames, C channels, H/W latent pixels, L tokens of a frame (H * W), M
+tokens of the image prompt, S text tokens, D embedding.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
-from vbbench.attention import attention
+from vbbench.attention import attention, injection_attention
+from vbbench.networks.unet.conditioning import Conditioning
 from vbbench.networks.unet.convolution import Conv1x1
-from vbbench.networks.unet.features import InnerFeatures
-from vbbench.networks.unet.fine import CrossFrameAttention, Recorder
-from vbbench.networks.unet.projection import project
-from vbbench.networks.unet.recompute import Recomputed
 from vbbench.networks.unet.text_attention import LocalPrompt, TextAttention
 
 
-@dataclass
-class Conditioning:
-    """What every layer of one forward pass may read.
+class Recomputed(nn.Module):
+    """Gradient checkpointing of a block, whose children say in ``compute`` what it does.
 
     Attributes:
-        frames: T; the network's tensors are (B * T, C, H, W).
-        emb_BTD: time embedding after its SiLU; its T is 1 if all frames share it.
-        text: text states or the keys and values made of them, layer by layer.
-        positions_BT: frame indices for the temporal codes; B may be 1.
-        image: keys and values of image prompts for the first so many videos, layer by layer, or
-            None.
-        recorder: where this pass leaves its own keys and values (the image prompt's pass), or None.
-        local: what the local text attention reads, or None.
-        inner: features of the inner levels that are kept over steps, or None.
+        recompute: whether its inner results are computed twice instead of kept: the same numbers
+            for less memory and about a third more time.
     """
 
-    frames: int
-    emb_BTD: Tensor
-    text: Iterator[Tensor | tuple[Tensor, Tensor]]
-    positions_BT: Tensor
-    image: Iterator[tuple[Tensor, Tensor]] | None = None
-    recorder: Recorder | None = None
-    local: LocalPrompt | None = None
-    inner: InnerFeatures | None = None
+    recompute = False
+    compute: Callable[..., Tensor]
 
-    def skip_layers(self, count: int) -> None:
-        """Pass over what was prepared for the next layers."""
-        for prepared in (self.text, self.image):
-            if prepared is not None:
-                next(islice(prepared, count, count), None)
+    def forward(self, *arguments: Any) -> Tensor:
+        """What ``compute`` gives."""
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(
+                self.compute, *arguments, use_reentrant=False, preserve_rng_state=False
+            )  # nothing here is random
+        return self.compute(*arguments)
+
+
+def project(x_C: Tensor, *layers: nn.Linear, fused: bool) -> tuple[Tensor, ...]:
+    """Queries, keys and values: what some linear layers without a bias make of one input.
+
+    Args:
+        x_C: (..., C).
+        layers: of one width.
+        fused: as one matrix product. The weights are laid together each time: that is little beside
+            the product, and can never be out of date.
+    Returns:
+        A tensor (..., C') for each layer; parts of one tensor if fused.
+    """
+    if not fused:
+        return tuple(layer(x_C) for layer in layers)
+    return F.linear(x_C, torch.cat([layer.weight for layer in layers])).chunk(len(layers), dim=-1)
+
+
+class CrossFrameAttention(nn.Module):
+    """Self-attention of every frame to the first and the previous frame, which an image prompt can
+    be injected into.
+
+    Args:
+        channels: C.
+        num_heads: heads; divides C.
+        injection: with the image prompt's own projections.
+    """
+
+    def __init__(self, channels: int, num_heads: int, injection: bool = False) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.fused_qkv = (
+            False  # how it is computed, not what: see `vbbench.networks.sampling.speed`
+        )
+        self.backend: str | None = None
+        self.to_q = nn.Linear(channels, channels, bias=False)
+        self.to_k = nn.Linear(channels, channels, bias=False)
+        self.to_v = nn.Linear(channels, channels, bias=False)
+        self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
+        self.to_k_image: nn.Linear | None = None
+        self.to_v_image: nn.Linear | None = None
+        if injection:
+            self.enable_injection()
+
+    def enable_injection(self) -> None:
+        """Add the image prompt's key and value projections, starting as copies of the frames'
+        own."""
+        if self.to_k_image is not None:
+            return
+        weight = self.to_k.weight
+        self.to_k_image, self.to_v_image = (
+            nn.Linear(
+                weight.shape[1],
+                weight.shape[0],
+                bias=False,
+                device=weight.device,
+                dtype=weight.dtype,
+            )
+            for _ in range(2)
+        )
+        self.reset_injection()
+
+    def reset_injection(self) -> None:
+        """Set the image prompt's projections to copies of the frames' own, if there are any."""
+        if self.to_k_image is None or self.to_v_image is None:
+            return
+        with torch.no_grad():
+            self.to_k_image.weight.copy_(self.to_k.weight)
+            self.to_v_image.weight.copy_(self.to_v.weight)
+
+    def image_keys_values(self, image_BMC: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values of the image prompt's first frame.
+
+        Raises:
+            RuntimeError: the network has no injection projections.
+        """
+        if self.to_k_image is None or self.to_v_image is None:
+            raise RuntimeError(
+                "this network has no injection projections; "
+                "call enable_injection() or load weights that have them"
+            )
+        return self.to_k_image(image_BMC), self.to_v_image(image_BMC)
+
+    def forward(self, x_BTLC: Tensor, image: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """(B, T, L, C) -> (B, T, L, C); ``image``: keys and values of image prompts, for the first
+        so many videos."""
+        heads = (self.num_heads, -1)
+        q, k, v = (
+            x.unflatten(-1, heads)
+            for x in project(x_BTLC, self.to_q, self.to_k, self.to_v, fused=self.fused_qkv)
+        )
+        k_image, v_image = (
+            (None, None) if image is None else (kv.unflatten(-1, heads) for kv in image)
+        )
+        return self.to_out[0](
+            injection_attention(q, k, v, k_image, v_image, backend=self.backend).flatten(-2)
+        )
 
 
 class TemporalAttention(nn.Module):
@@ -206,7 +288,7 @@ class Transformer(nn.Module):
         return x + h.permute(0, 3, 1, 2)
 
     def _block(self, h: Tensor, cond: Conditioning) -> Tensor:
-        block, text = self.transformer_blocks[0], next(cond.text)
+        block, text = cast(TransformerBlock, self.transformer_blocks[0]), next(cond.text)
         if cond.recorder is not None:
             cond.recorder.keys_values.append(block.image_keys_values(h))
             if cond.recorder.complete:

@@ -10,10 +10,10 @@ Shape suffixes: B batch, T frames, C channels, H/W latent pixels, L text tokens,
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import repeat
+from typing import Any, cast
 
 import torch
 from torch import LongTensor, Tensor, nn
@@ -28,19 +28,25 @@ from vbbench.networks.unet.blocks import (
     UpBlock,
     Upsample,
 )
-from vbbench.networks.unet.config import UNetConfig
-from vbbench.networks.unet.convolution import Conv1x1, Conv3x3
-from vbbench.networks.unet.features import InnerFeatures
-from vbbench.networks.unet.fine import (
-    CrossFrameAttention,
+from vbbench.networks.unet.conditioning import (
+    Conditioning,
+    FrameText,
     ImagePromptInput,
     ImagePromptStates,
+    InnerFeatures,
     Recorder,
+    TextStates,
+    TimestepEmbedding,
 )
-from vbbench.networks.unet.recompute import Recomputed
+from vbbench.networks.unet.config import UNetConfig
+from vbbench.networks.unet.convolution import Conv1x1, Conv3x3
 from vbbench.networks.unet.text_attention import LocalPrompt, TextAttention
-from vbbench.networks.unet.text_states import TextStates
-from vbbench.networks.unet.transformer import Conditioning, Transformer, TransformerBlock
+from vbbench.networks.unet.transformer import (
+    CrossFrameAttention,
+    Recomputed,
+    Transformer,
+    TransformerBlock,
+)
 
 # Puts the video UNet's levels together: which block has how many channels, heads and skips.
 
@@ -120,10 +126,10 @@ def spatial_codes(config: UNetConfig) -> nn.ParameterList | None:
     return nn.ParameterList(codes)
 
 
-def zero_residual_branches(model: nn.Module) -> None:
+def zero_residual_branches(model: VideoUNet) -> None:
     """Set the last layer of each residual branch and of the network to zero, so that training
     starts from the identity."""
-    lasts: list[nn.Module] = [model.conv_out]
+    lasts: list[Any] = [model.conv_out]  # convolutions and linear layers
     for module in model.modules():
         if isinstance(module, ResnetBlock):
             lasts.append(module.conv2)
@@ -139,67 +145,6 @@ def zero_residual_branches(model: nn.Module) -> None:
     for layer in lasts:
         nn.init.zeros_(layer.weight)
         nn.init.zeros_(layer.bias)
-
-
-# The time embedding, and what the miniature adds to it.
-#
-# Shape suffixes: B batch, T frames, S text tokens, D embedding.
-
-
-class TimestepEmbedding(nn.Module):
-    """Two linear layers on sinusoids of the timestep."""
-
-    def __init__(self, channels: int, emb_dim: int) -> None:
-        super().__init__()
-        self.linear_1 = nn.Linear(channels, emb_dim)
-        self.linear_2 = nn.Linear(emb_dim, emb_dim)
-
-    def forward(self, timestep_B: Tensor) -> Tensor:
-        """(B,) timesteps, whole or not -> (B, D)."""
-        weight = self.linear_1.weight
-        sinusoids = timestep_sinusoids(timestep_B, weight.shape[1]).to(weight.dtype)
-        return self.linear_2(F.silu(self.linear_1(sinusoids)))
-
-
-def timestep_sinusoids(timestep_B: Tensor, channels: int) -> Tensor:
-    """[cosines; sines] of the timestep at frequencies 10000^(-i / half) (Ho et al. 2020, in Stable
-    Diffusion's order)."""
-    half = channels // 2
-    frequencies = torch.exp(
-        -math.log(10000.0)
-        * torch.arange(half, device=timestep_B.device, dtype=torch.float32)
-        / half
-    )
-    angles = timestep_B[:, None].float() * frequencies
-    return torch.cat([angles.cos(), angles.sin()], dim=1)
-
-
-class FrameText(nn.Module):
-    """What the miniature adds to the time embedding: which frame it is, what the text says, and
-    both together."""
-
-    def __init__(self, config: UNetConfig) -> None:
-        super().__init__()
-        dim = config.emb_dim
-        self.pooled_text_proj = (
-            nn.Linear(config.cross_attention_dim, dim) if config.pooled_text else None
-        )
-        self.frame_code = nn.Embedding(config.frame_codes, dim) if config.frame_codes else None
-        both = config.pooled_text and config.frame_codes > 0
-        self.motion_text_proj = nn.Linear(config.cross_attention_dim, dim) if both else None
-        self.motion_frame_code = nn.Embedding(config.frame_codes, dim) if both else None
-
-    def forward(self, emb_BD: Tensor, text_BSD: Tensor, frame_index_BT: Tensor) -> Tensor:
-        """(B, D) -> (B, T or 1, D); T is 1 without frame codes."""
-        emb = emb_BD.unsqueeze(1)
-        pooled = text_BSD.mean(1, keepdim=True)
-        if self.pooled_text_proj is not None:
-            emb = emb + self.pooled_text_proj(pooled)
-        if self.frame_code is not None:
-            emb = emb + self.frame_code(frame_index_BT)
-        if self.motion_text_proj is not None and self.motion_frame_code is not None:
-            emb = emb + self.motion_text_proj(pooled) * self.motion_frame_code(frame_index_BT)
-        return emb
 
 
 __all__ = [
@@ -355,8 +300,9 @@ class VideoUNet(nn.Module):
             if cond.inner is not None:
                 cond.inner.kept = x
         else:
-            self.down_blocks[0].layers(x, cond, skips)
+            cast(DownBlock, self.down_blocks[0]).layers(x, cond, skips)
             cond.skip_layers(self._inner_transformers())
+            assert cond.inner.kept is not None  # or it would be due
             x = cond.inner.kept
         return self.up_blocks[-1](x, cond, skips)
 
@@ -374,11 +320,12 @@ class VideoUNet(nn.Module):
     def _inner_transformers(self) -> int:
         """How many transformers lie between the first level's on the way down and those of the last
         up block."""
-        outer = sum(
-            len(block.resnets)
-            for block in (self.down_blocks[0], self.up_blocks[-1])
-            if block.has_attention
-        )
+        first, last = cast(DownBlock, self.down_blocks[0]), cast(UpBlock, self.up_blocks[-1])
+        outer = 0
+        if first.has_attention:
+            outer += len(first.resnets)
+        if last.has_attention:
+            outer += len(last.resnets)
         return sum(1 for _ in self.text_attentions()) - outer
 
     def _watermark_features(self, x: Tensor, cond: Conditioning) -> Tensor:
@@ -395,7 +342,8 @@ class VideoUNet(nn.Module):
         code = self.spatial_codes[level]
         if x.shape[-2:] != code.shape[:2]:
             raise ValueError(
-                f"latents of {tuple(x.shape[-2:])} at level {level}, spatial codes of {tuple(code.shape[:2])}"
+                f"latents of {tuple(x.shape[-2:])} at level {level}, "
+                f"spatial codes of {tuple(code.shape[:2])}"
             )
         return x + code.permute(2, 0, 1).to(x.dtype)
 

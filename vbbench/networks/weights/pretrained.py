@@ -223,7 +223,7 @@ def _hub_folder(source: Source, cls: Any, *, local: bool) -> Path:
     patterns = [f"{at}*.json", f"{at}*.txt", f"{at}*.model", f"{at}*.safetensors"]
     found = Path(
         snapshot_download(
-            source.repository,
+            str(source.repository),
             revision=source.revision,
             allow_patterns=patterns,
             local_files_only=local,

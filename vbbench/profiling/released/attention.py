@@ -13,9 +13,8 @@ from torch import Tensor
 
 from vbbench.attention import attention, injection_attention
 from vbbench.attention.released import across_frames, attend, inject
-from vbbench.networks.unet.fine import CrossFrameAttention
 from vbbench.networks.unet.text_attention import TextAttention
-from vbbench.networks.unet.transformer import TemporalAttention
+from vbbench.networks.unet.transformer import CrossFrameAttention, TemporalAttention
 from vbbench.profiling.released.removals import Removals
 
 __all__ = ["Text", "cross_frame", "temporal", "text"]

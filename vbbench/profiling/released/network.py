@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from vbbench.networks.sampling.guidance import guided
-from vbbench.networks.unet.unet import ImagePromptInput, VideoUNet
+from vbbench.networks.unet.text_attention import TextAttention
+from vbbench.networks.unet.unet import ImagePromptInput, TextStates, VideoUNet
 from vbbench.profiling.released import layers
 from vbbench.profiling.released.attention import Text
 from vbbench.profiling.released.streams import Stream, Way, apply, run_features, way_through
@@ -69,7 +70,8 @@ def guided_step(
         and inputs.image.text_BLD is not None
         and inputs.image.text_BLD is not inputs.null_text_BSD
     ):
-        image_text = Text(inputs.image.text_BLD)
+        states = inputs.image.text_BLD
+        image_text = Text(states.states_BSD if isinstance(states, TextStates) else states)
     cond = predict(
         unet, inputs.sample_BCTHW, inputs.timestep_B, text, inputs.image, image_text, way
     )
@@ -81,18 +83,18 @@ def guided_step(
 class KeptText:
     """Keys and values of every text attention, for the text and for the null text."""
 
-    text: dict[nn.Module, tuple[Tensor, Tensor]]
-    null_text: dict[nn.Module, tuple[Tensor, Tensor]]
+    text: dict[TextAttention, tuple[Tensor, Tensor]]
+    null_text: dict[TextAttention, tuple[Tensor, Tensor]]
 
 
 @torch.no_grad()
 def keep_text(unet: VideoUNet, inputs: StepInputs) -> KeptText:
     """What a clip's steps need of its texts."""
-    both = (
+    text, null_text = (
         {layer: (layer.to_k(x), layer.to_v(x)) for layer in unet.text_attentions()}
         for x in (inputs.text_BSD, inputs.null_text_BSD)
     )
-    return KeptText(*both)
+    return KeptText(text, null_text)
 
 
 @torch.no_grad()

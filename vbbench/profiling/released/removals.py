@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 __all__ = ["LADDER", "Removals", "all_removals", "ladder"]
 
@@ -73,7 +74,8 @@ def ladder(backend: str | None = None) -> Iterator[tuple[str, Removals]]:
     """
     removals = Removals(backend=backend)
     for name in LADDER:
-        removals = replace(removals, **{name: True})
+        rung: dict[str, Any] = {name: True}
+        removals = replace(removals, **rung)
         yield name, removals
 
 

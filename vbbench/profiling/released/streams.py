@@ -13,12 +13,14 @@ the image prompt, D embedding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from typing import cast
 
 from torch import Tensor, nn
 
+from vbbench.networks.unet.blocks import DownBlock, MidBlock, UpBlock
 from vbbench.networks.unet.transformer import Transformer, TransformerBlock
 from vbbench.networks.unet.unet import VideoUNet
 from vbbench.profiling.released import attention, layers
@@ -83,11 +85,9 @@ class Layer:
     leaves_skip: bool = False
 
 
-def way_through(
-    down: nn.ModuleList, middle: nn.Module | None, up: nn.ModuleList
-) -> Iterator[Layer]:
+def way_through(down: nn.ModuleList, middle: MidBlock | None, up: nn.ModuleList) -> Iterator[Layer]:
     """The layers in the order they run in."""
-    for block in down:
+    for block in cast(Iterable[DownBlock], down):
         for index, resnet in enumerate(block.resnets):
             yield Layer("resnet", resnet, leaves_skip=not block.has_attention)
             if block.has_attention:
@@ -98,12 +98,12 @@ def way_through(
         yield Layer("resnet", middle.resnets[0])
         yield Layer("transformer", middle.attentions[0])
         yield Layer("resnet", middle.resnets[1])
-    for block in up:
-        for index, resnet in enumerate(block.resnets):
+    for above in cast(Iterable[UpBlock], up):
+        for index, resnet in enumerate(above.resnets):
             yield Layer("resnet", resnet, takes_skip=True)
-            if block.has_attention:
-                yield Layer("transformer", block.attentions[index])
-        for layer in block.upsamplers or ():
+            if above.has_attention:
+                yield Layer("transformer", above.attentions[index])
+        for layer in above.upsamplers or ():
             yield Layer("up", layer)
 
 
@@ -150,7 +150,7 @@ def apply(layer: Layer, stream: Stream, way: Way) -> None:
 def _transform(layer: Transformer, streams: list[Stream], goes_on: bool, way: Way) -> None:
     """The video's transformer, which reads the image prompt before the image prompt's own
     transformer runs."""
-    block, removals = layer.transformer_blocks[0], way.removals
+    block, removals = cast(TransformerBlock, layer.transformer_blocks[0]), way.removals
     video, prompts = streams[0], streams[1:]
     x = layers.to_tokens(layer, video.x, removals)
     images = [layers.to_tokens(layer, prompt.x, removals) for prompt in prompts]

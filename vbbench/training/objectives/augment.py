@@ -18,7 +18,7 @@ Ranges = tuple[float, float]
 def to_pictures(frames_BHWC: np.ndarray, device: str = "cpu") -> Tensor:
     """uint8 (B, H, W, 3) to float32 (B, 3, H, W), still 0..255."""
     return (
-        torch.from_numpy(np.require(frames_BHWC, requirements="CW"))
+        torch.from_numpy(np.require(frames_BHWC, requirements=["C", "W"]))
         .to(device)
         .permute(0, 3, 1, 2)
         .float()
@@ -64,7 +64,7 @@ def affine(
         nearest: label maps (B, H, W) that go along, without blending.
     """
     count = len(pictures_BCHW)
-    scale = 1.0 / uniform(count, *(math.log(z) for z in zoom), generator).exp()
+    scale = 1.0 / uniform(count, math.log(zoom[0]), math.log(zoom[1]), generator).exp()
     angle = uniform(count, -turn, turn, generator)
     mirror = (
         torch.where(torch.rand(count, generator=generator) < 0.5, -1.0, 1.0)

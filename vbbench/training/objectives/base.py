@@ -6,7 +6,7 @@ B batch, T frames, C latent channels, h/w latent cells.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -112,7 +112,7 @@ class Base:
 
     def _denoise(
         self,
-        module: nn.Module,
+        module: TextToVideoNetwork,
         latents: Tensor,
         weights: Tensor,
         texts: Sequence[str],
@@ -209,7 +209,7 @@ class Base:
             for level in (300, 600, 900):
                 timesteps = torch.full((len(latents),), level, device=self.device)
                 loss = self._denoise(
-                    module,
+                    cast(TextToVideoNetwork, module),
                     latents,
                     weights,
                     texts,

@@ -76,6 +76,9 @@ class Clip:
         validate_every=300,
     )
 
+    module: Any
+    """open_clip's CLIP, which has no types."""
+
     def __init__(self, data: TrainingData, *, seed: int, device: str) -> None:
         self.data, self.device = data, device
         self.config = encoder_config("clip", Setting())
@@ -162,13 +165,13 @@ class Clip:
         }
         return figures | prompts_against_clips(split, lambda frames: self._embed(module, frames))
 
-    def _embed(self, module: nn.Module, frames_BHWC: np.ndarray) -> Tensor:
+    def _embed(self, module: Any, frames_BHWC: np.ndarray) -> Tensor:
         x = augment.normalised(
             augment.to_pictures(frames_BHWC, self.device), self.config.mean, self.config.std
         )
         return torch.cat([module.encode_image(part) for part in x.split(128)]).float().cpu()
 
-    def _embed_texts(self, module: nn.Module, texts: Sequence[Sequence[str]]) -> Tensor:
+    def _embed_texts(self, module: Any, texts: Sequence[Sequence[str]]) -> Tensor:
         """(B, choices, D), each distinct text embedded once."""
         distinct = sorted({text for row in texts for text in row})
         embedded = dict(

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -74,6 +74,11 @@ def borrowed_ground(pictures_B3HW: Tensor, masks_BHW: Tensor) -> Tensor:
     return rows.expand_as(pictures_B3HW)
 
 
+def _network(both: nn.Module, name: str) -> nn.ModuleDict:
+    """The student or the teacher of `Dino.module`: ``vit`` and ``head``."""
+    return cast(nn.ModuleDict, cast(nn.ModuleDict, both)[name])
+
+
 class Dino:
     """Self-distillation of timm's VisionTransformer."""
 
@@ -105,7 +110,7 @@ class Dino:
             torch.from_numpy(masks).to(self.device),
             generator,
         )
-        student, teacher = self.module["student"], self.module["teacher"]
+        student, teacher = _network(self.module, "student"), _network(self.module, "teacher")
         first, second = student["head"](student["vit"](views), predict=True).chunk(2)
         with torch.no_grad():
             first_taught, second_taught = teacher["head"](
@@ -186,11 +191,12 @@ class Dino:
         x = augment.normalised(
             augment.to_pictures(frames_BHWC, self.device), self.config.mean, self.config.std
         )
-        return torch.cat([module["student"]["vit"](part) for part in x.split(128)]).float().cpu()
+        vit = _network(module, "student")["vit"]
+        return torch.cat([vit(part) for part in x.split(128)]).float().cpu()
 
     def export(self, module: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """The student's transformer without its head, and its sizes."""
-        return module["student"]["vit"].state_dict(), {
+        return _network(module, "student")["vit"].state_dict(), {
             "arch": dict(self.config.arch),
             "labels": "none: two views of one clip or picture are pairs",
         }

@@ -75,10 +75,11 @@ class Local(_Elite):
         """The primary word and the patches; the local values are kept small."""
         states = module.encode_image(asked.prompts_B3HW)
         local = module.local_prompt(states, asked.foreground_BHW, asked.texts, asked.words)
-        values = [
-            layer.to_v_local(local.features_BMD).abs().mean()
-            for layer in module.base.unet.text_attentions()
-        ]
+        assert local is not None  # in this stage there is one
+        values = []
+        for layer in module.base.unet.text_attentions():
+            assert layer.to_v_local is not None
+            values.append(layer.to_v_local(local.features_BMD).abs().mean())
         text = module.encode_text(asked.texts, asked.words, module.primary_word(states))
         # `loss` weighs what it is given as it does embeddings
         return (

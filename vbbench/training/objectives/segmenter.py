@@ -63,7 +63,8 @@ class Segmenter:
     def __init__(self, data: TrainingData, *, seed: int, device: str) -> None:
         self.data, self.device = data, device
         self.config = encoder_config("segmenter", Setting())
-        self.module = UNet(self.config.arch["widths"]).to(device, memory_format=torch.channels_last)
+        module = UNet(self.config.arch["widths"]).to(device)
+        self.module = module.to(memory_format=torch.channels_last)
         weights = [GROUND_WEIGHT, 1.0, 1.0, *[MARKING_WEIGHT] * len(MARKINGS), 1.0]
         self.weights = torch.tensor(weights, device=device)
 

@@ -15,9 +15,11 @@ from torch import Tensor, nn
 from vbbench.data.world import CLASSES
 from vbbench.data.world.pictures import Pictures, Split, TrainingData
 from vbbench.networks.codec import to_unit
+from vbbench.networks.elite import EliteNetwork
 from vbbench.networks.image_encoder import mirrored
 from vbbench.networks.loading import differences, load_codec
 from vbbench.networks.sampling.diffusion import add_noise, video_noise
+from vbbench.networks.videobooth import VideoBoothNetwork
 from vbbench.training.objectives.base import (
     CLIP_NOISE,
     STILL_NOISE,
@@ -74,14 +76,14 @@ class Stage(ABC):
     ) -> None:
         self.data, self.device = data, device
         self.codec = load_codec("codec").to(device)
-        self.module: Any = self.load(start_from).to(device)
+        self.module = self.load(start_from).to(device)
         for _, parameter in self.module.trained():
             parameter.requires_grad_(True)
         self.diffusion = self.module.base.config.diffusion
         self.alphas = self.diffusion.alphas_cumprod().to(device)
 
     @abstractmethod
-    def load(self, weights: str | None) -> nn.Module:
+    def load(self, weights: str | None) -> VideoBoothNetwork | EliteNetwork:
         """The network, with weights of an earlier stage in it."""
 
     @abstractmethod
@@ -153,7 +155,9 @@ class Stage(ABC):
         noise = video_noise(tuple(latents.shape), self.diffusion.shared_noise, generator).to(
             self.device
         )
-        text, more, small = module.base.encode_text([""]).expand(len(rows), -1, -1), {}, None
+        text = module.base.encode_text([""]).expand(len(rows), -1, -1)
+        more: dict[str, Any] = {}
+        small: Tensor | None = None
         if conditional:
             words = [CLASSES[split.class_index[pictures.subject[row]]] for row in rows]
             asked = Asked(

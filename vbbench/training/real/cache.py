@@ -108,5 +108,5 @@ def _digest(tensor: Tensor) -> Tensor:
     digest = hashlib.blake2b(
         f"{tensor.dtype} {tuple(tensor.shape)}".encode(), digest_size=_DIGEST_BYTES
     )
-    digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return torch.frombuffer(bytearray(digest.digest()), dtype=torch.uint8)

@@ -91,7 +91,7 @@ class RealTrainer(Trainer):
     ) -> None:
         device = str(peers.accelerator.device)
         super().__init__(
-            objective,
+            objective,  # type: ignore[arg-type]  # its loss is computed in `_gradients`
             settings,
             seed=seed,
             work=work,
@@ -99,7 +99,7 @@ class RealTrainer(Trainer):
             peers=peers,
             found=found,
             facts=facts,
-        )  # type: ignore[arg-type]
+        )
         self._board = board
         self._loss = peers.accelerator.prepare(_Loss(objective, settings.bf16))
 
