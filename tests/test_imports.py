@@ -43,6 +43,7 @@ WITHOUT_TORCH = ("types", "errors", "results", "report")
 HEAVY = (
     "torch",
     "numpy",
+    "pydantic",
     "PIL",
     "av",
     "pandas",

@@ -1,10 +1,9 @@
-"""Files of a run folder: its manifest, its lock, and how anything is written so that it is there
+"""Files of a run folder: its lock, and how anything is written so that it is there
 whole or not at all."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -17,48 +16,6 @@ from vbbench.errors import InputError, RunFolderError
 _CHUNK_BYTES = 1 << 20
 MANIFEST = "manifest.json"
 NEW_SUITE = "suite.new"  # a suite that is being made inside of a run folder
-
-
-def read_manifest(root: Path) -> dict[str, Any]:
-    """The manifest of a run folder; empty where a new run may be.
-
-    Raises:
-        RunFolderError: it is no run folder and not empty, or its manifest is damaged.
-    """
-    if root.exists() and not root.is_dir():
-        raise RunFolderError(f"{root} is a file, not a run folder.")
-    path = root / MANIFEST
-    if not path.is_file():
-        others = (
-            [
-                entry.name
-                for entry in root.iterdir()
-                if entry.name not in (".lock", "suite", NEW_SUITE)
-            ]
-            if root.is_dir()
-            else []
-        )
-        if others:
-            raise RunFolderError(
-                f"{root} is not a run folder and not empty: it holds {sorted(others)[0]}. Name another one with --out."
-            )
-        return {}
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        known = [
-            *(manifest["suite"][key] for key in ("name", "version", "digest")),
-            manifest["scale"],
-        ]
-        for key in ("models", "metrics", "environment"):
-            dict(manifest.get(key, {}))
-        spec_ids(manifest.get("metrics", {}))
-        if not isinstance(manifest.get("prompts_per_subject"), int | None):
-            raise TypeError("prompts_per_subject")
-    except (OSError, ValueError, KeyError, TypeError):
-        known = [None]
-    if not all(isinstance(value, str) for value in known):
-        raise RunFolderError(f"the run folder {root} is damaged: {MANIFEST} cannot be read.")
-    return manifest
 
 
 def take_lock(root: Path) -> int:
