@@ -52,6 +52,7 @@ class ModelRecord(Header):
     description: str = ""
     citation: str = ""
     groups: tuple[str, ...] = ()
+    role: str | None = None
     fitted: bool = False
     weights: dict[str, str] = Field(default_factory=dict)
     settings: Table = Field(default_factory=dict)

@@ -207,7 +207,7 @@ def test_a_changed_number_is_noticed(tmp_path: Path) -> None:
         ({"prompts_per_subject": 0}, "0 is no number of prompts"),
         ({"runs": 3}, "'runs' of the record is no list"),
         ({"runs": [3]}, "'runs' of the record, number 0 is no object"),
-        ({"runs": [{"environment": "fast"}]}, "'environment' of 'runs' of the record, number 0 is no object"),
+        ({"runs": [{"environment": "fast"}]}, "'environment' of 'runs' of the record, number 0"),
         ({"suite": {"name": "x", "speed": 3}}, "'suite' of the record has an unknown 'speed'"),
     ],
 )

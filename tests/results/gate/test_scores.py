@@ -85,7 +85,7 @@ def test_quick_takes_one_item_a_subject_and_no_model_that_is_fitted(recording: R
             lambda record: record["noise"]["metrics"]["dino"].update(largest=float("inf")),
             "Infinity is no number",
         ),
-        (lambda record: record["noise"]["metrics"]["dino"].update(sd=-1), "'sd' of 'dino' of .* is -1"),
+        (lambda record: record["noise"]["metrics"]["dino"].update(sd=-1), "'sd' of 'dino' .*is -1"),
         (
             lambda record: record["models"]["videobooth"]["cost"].update(slowness="x"),
             "of 'cost' of 'videobooth' of .* is 'x'",
