@@ -64,6 +64,7 @@ COMPUTING = tuple(
 HEAVY = (
     "torch",
     "numpy",
+    "pydantic",
     "PIL",
     "av",
     "pandas",

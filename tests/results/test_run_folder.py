@@ -103,7 +103,7 @@ def _change(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
             lambda record: record.update(id="i1"),
             "two of its items have one id",
         ),
-        ("jobs.jsonl", lambda record: record.update(seconds=float("inf")), "no number of seconds"),
+        ("jobs.jsonl", lambda record: record.update(seconds=float("inf")), "Infinity is no number"),
         ("suite/suite.toml", None, "no frame, no pixel"),
     ],
 )

@@ -68,6 +68,7 @@ def test_damaged_line_is_told_but_a_torn_last_one_is_cut(
         "metric": "x",
         "value": 1.0,
         "reason": None,
+        "per_frame": None,
         "video_digest": None,
     }
     with RunStore(tmp_path, tiny_suite, "mini") as store:
@@ -132,6 +133,7 @@ def test_line_separators_inside_of_a_text_end_no_record(
         "metric": "x",
         "value": None,
         "reason": "a\u2028b\x85c",
+        "per_frame": None,
         "video_digest": None,
     }
     with RunStore(tmp_path, tiny_suite, "mini") as store:

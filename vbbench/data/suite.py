@@ -20,25 +20,26 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from vbbench.core.digests import file_digest, json_digest, sha256_number
+from vbbench.core.strict_json import LineError, read_chunks
 from vbbench.data.world.individuals import OTHER_OFFSET, SPLITS
 from vbbench.errors import InputError, SuiteError
 from vbbench.types import PromptItem, PromptSuite, Subject
 
 T = TypeVar("T")
-SETTINGS: Mapping[str, type] = {
-    "name": str,
-    "version": str,
-    "description": str,
-    "scale": str,
-    "num_frames": int,
-    "size": int,
-    "fps": int,
-    "seed": int,
-    "metrics": list,
-}
+SETTINGS = (
+    "name",
+    "version",
+    "description",
+    "scale",
+    "num_frames",
+    "size",
+    "fps",
+    "seed",
+    "metrics",
+)
+"""Settings that the digest covers; `vbbench.data.suite_file.SuiteFile` says what they must be."""
 RENDERED = "rendered"
 """The table of suite.toml that says how a suite of the miniature world is rendered."""
-RENDERED_TABLE: Mapping[str, type] = {"per_class": int, "prompts": int, "seed": int, "split": str}
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # it names a folder
 ITEM_KEYS = ("id", "subject", "class", "text", "subject_word", "image")
@@ -220,25 +221,13 @@ def _toml_lines(table: Mapping[str, Any]) -> list[str]:
 
 
 def _check_settings(settings: Mapping[str, Any], root: Path) -> None:
-    unknown = sorted(set(settings) - set(SETTINGS) - {"digest", RENDERED})
-    if unknown:
-        raise SuiteError(f"the suite {root} has unknown settings: {', '.join(unknown)}.")
-    for key, kind in SETTINGS.items():
-        value = settings.get(key)
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise SuiteError(
-                f"the suite {root} needs the setting {key} ({kind.__name__}), not {value!r}."
-            )
+    from vbbench.data.suite_file import check_suite_file
+
+    check_suite_file(settings, root)
     if not _ID.fullmatch(settings["name"]):
         raise SuiteError(
             f"the suite {root} has a name that cannot name a folder: {settings['name']!r}."
         )
-    if min(settings["num_frames"], settings["size"], settings["fps"]) < 1:
-        raise SuiteError(
-            f"the suite {root} needs at least one frame, one pixel and one frame a second."
-        )
-    if not all(isinstance(name, str) for name in settings["metrics"]):
-        raise SuiteError(f"the suite {root} lists metrics that are not names.")
     if RENDERED in settings:
         check_rendered(settings, root)
 
@@ -249,15 +238,10 @@ def check_rendered(settings: Mapping[str, Any], root: Path) -> None:
     Raises:
         SuiteError: it does not.
     """
+    from vbbench.data.suite_file import check_rendered_table
+
     table = settings[RENDERED]
-    good = isinstance(table, Mapping) and set(table) == set(RENDERED_TABLE)
-    if not good or any(
-        not isinstance(table[key], kind) or isinstance(table[key], bool)
-        for key, kind in RENDERED_TABLE.items()
-    ):
-        raise SuiteError(
-            f"the suite {root} must say {', '.join(RENDERED_TABLE)} in [rendered], not {table!r}."
-        )
+    check_rendered_table(table, root)
     if (
         not 1 <= table["per_class"] <= OTHER_OFFSET
         or table["prompts"] < 1
@@ -272,23 +256,21 @@ def check_rendered(settings: Mapping[str, Any], root: Path) -> None:
 
 
 def _read_rows(path: Path) -> list[dict[str, Any]]:
-    try:
-        lines = path.read_text(encoding="utf-8").split(
-            "\n"
-        )  # not splitlines: texts may hold other line ends, like U+2028
-    except (OSError, ValueError) as error:
-        raise SuiteError(f"{path} cannot be read: {error}.") from None
+    if not path.is_file():
+        raise SuiteError(f"{path} cannot be read: there is no such file.")
     rows = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError:
-            row = None
-        if not isinstance(row, dict):
-            raise SuiteError(f"line {number} of {path} is not a JSON object.")
-        rows.append(row)
+    try:
+        for chunk in read_chunks(path):
+            for line, row in zip(chunk.lines, chunk.records, strict=True):
+                if not isinstance(row, dict):
+                    raise LineError(line, f"{row!r} is no object")
+                rows.append(row)
+    except LineError as error:
+        raise SuiteError(
+            f"line {error.line} of {path} is not a JSON object: {error.what}."
+        ) from None
+    except OSError as error:
+        raise SuiteError(f"{path} cannot be read: {error}.") from None
     if not rows:
         raise SuiteError(f"{path} is empty.")
     return rows
@@ -304,7 +286,6 @@ def _check_rows(
     seen: set[str] = set()
     for row in rows:
         where = f"{row.get('id')!r} in {root / name}"
-        _check_encodable(row, where)
         missing = [
             key for key in required if not isinstance(row.get(key), str) or not row[key].strip()
         ]
@@ -324,15 +305,6 @@ def _check_rows(
         for path in _paths(row):
             if not _inside(root, path).is_file():
                 raise SuiteError(f"{where} names {path}, which does not exist.")
-
-
-def _check_encodable(row: Mapping[str, Any], where: str) -> None:
-    try:
-        json.dumps(row, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError:
-        raise SuiteError(
-            f"{where} holds half of a surrogate pair, which is no character."
-        ) from None
 
 
 def _is_text(value: Any) -> bool:

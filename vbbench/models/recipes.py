@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vbbench.core.digests import folder_digest
-from vbbench.core.names import nearest
 from vbbench.core.paths import seeded_name
 from vbbench.errors import RecipeError, UsageError
 from vbbench.types import Recipe
@@ -21,19 +20,6 @@ from vbbench.types import Recipe
 if TYPE_CHECKING:
     from vbbench.models.base import FittedVideoModel, VideoModel
 
-_KEYS: Mapping[str, type] = {
-    "name": str,
-    "title": str,
-    "description": str,
-    "citation": str,
-    "entry": str,
-    "command": list,
-    "groups": list,
-    "needs": list,
-    "fitted": bool,
-    "scales": dict,
-    "card": dict,
-}
 CARD_KEYS = ("sees", "tunes", "stores", "costs")
 NEEDS = ("reference_video", "other_video")
 SEED_MARK = "@"
@@ -110,11 +96,9 @@ def with_training_seed(recipe: Recipe, training_seed: int) -> Recipe:
 
 
 def _check_recipe(table: Mapping[str, Any], path: Path) -> None:
-    for key, value in table.items():
-        if key not in _KEYS:
-            raise RecipeError(f"{path} has the unknown key {key!r}: {nearest(key, _KEYS)}")
-        if not isinstance(value, _KEYS[key]):
-            raise RecipeError(f"{key} in {path} must be a {_KEYS[key].__name__}, not {value!r}.")
+    from vbbench.models.recipe_file import check_recipe_file
+
+    check_recipe_file(table, path)
     for key in _REQUIRED:
         if not table.get(key):
             raise RecipeError(f"{path} lacks {key}.")
@@ -122,8 +106,6 @@ def _check_recipe(table: Mapping[str, Any], path: Path) -> None:
         raise RecipeError(
             f"the name {table['name']!r} in {path} must be of a-z, 0-9, '.', '_' and '-'."
         )
-    if not all(isinstance(settings, dict) for settings in table["scales"].values()):
-        raise RecipeError(f"scales in {path} must be tables: [scales.mini], for one.")
     for key, value in table.get("card", {}).items():
         if key not in CARD_KEYS or not isinstance(value, str):
             raise RecipeError(
@@ -141,10 +123,7 @@ def _check_recipe(table: Mapping[str, Any], path: Path) -> None:
 
 
 def _check_settings(settings: Mapping[str, Any], path: Path) -> None:
-    """One scale's table, as far as it means something to every model."""
-    for key in ("weights", "sampling", "cost"):
-        if not isinstance(settings.get(key, {}), dict):
-            raise RecipeError(f"{key} in {path} must be a table, not {settings[key]!r}.")
+    """Which of a scale's weights are the model's own."""
     own, weights = settings.get("own", []), settings.get("weights", {})
     if not isinstance(own, list) or not all(
         isinstance(part, str) and part in weights for part in own

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+_CHECKED = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
+"""How `vbbench.core.schema` reads these back."""
 BROKEN = "the numbers are not finite"
 """Why a check has no figure although it was measured: then it is missed."""
 
@@ -34,6 +36,8 @@ class Row:
         error: largest deviation from float64 over the largest value.
         facts: whatever else there is, in words and numbers.
     """
+
+    __pydantic_config__ = _CHECKED
 
     part: str
     case: str
@@ -75,6 +79,8 @@ class Gap:
     """What was to be measured and was not; `variant` and `dtype` may be empty where it concerns
     all."""
 
+    __pydantic_config__ = _CHECKED
+
     part: str
     case: str
     variant: str
@@ -96,6 +102,8 @@ class Check:
         counts: whether it belongs to this run: a GPU's target does not on a CPU.
         uncertainty: how far `measured` may be off, relative; None where that is unknown or nil.
     """
+
+    __pydantic_config__ = _CHECKED
 
     name: str
     wanted: float
@@ -120,6 +128,8 @@ class Ceiling:
     """What the device reached at most: `kind` is ``matmul`` (operations a second) or ``copy``
     (bytes a second)."""
 
+    __pydantic_config__ = _CHECKED
+
     kind: str
     dtype: str
     per_second: float
@@ -141,6 +151,8 @@ class Record:
         rows, gaps, checks: what was measured, what was not, what was to be reached.
         notes: what must be known beside the verdicts, a sentence each.
     """
+
+    __pydantic_config__ = _CHECKED
 
     part: str
     title: str

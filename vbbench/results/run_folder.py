@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from vbbench.core.strict_json import LineError, parse, read_chunks
 from vbbench.errors import RunFolderError
 from vbbench.metrics.spec import spec_from_json
 from vbbench.results.run_data import (
@@ -19,6 +19,15 @@ from vbbench.results.run_data import (
     Result,
     RunData,
     SuiteFacts,
+)
+from vbbench.runner.records import (
+    JOBS,
+    SCORES,
+    JobRow,
+    ScoreRow,
+    read_columns,
+    read_manifest,
+    read_rows,
 )
 from vbbench.types import MetricSpec
 
@@ -71,18 +80,16 @@ def load_run(path: Path | str) -> RunData:
     root = Path(path)
     if not (root / "manifest.json").is_file():
         raise RunFolderError(f"{root} is not a run folder: it has no manifest.json.")
-    manifest = read_json(root / "manifest.json")
+    manifest = read_manifest(root)
     try:
-        if not isinstance(manifest.get("environment", {}), dict):
-            raise TypeError("its environment is no table")
         suite, items = _read_suite(root, manifest)
         models = tuple(read_model(name, record) for name, record in manifest["models"].items())
         if not models:
             raise ValueError("it names no model")
         metrics = tuple(spec_from_json(record) for record in manifest["metrics"].values())
-        jobs = _read_jsonl(root / "jobs.jsonl")
+        jobs = read_rows(root / JOBS, JobRow)
         clips = _clips(root, models, items, jobs)
-        results = _results(clips, metrics, _read_jsonl(root / "scores.jsonl"))
+        results = _results(clips, metrics, _read_scores(root / SCORES))
         run = RunData(
             suite,
             items,
@@ -94,7 +101,7 @@ def load_run(path: Path | str) -> RunData:
             (manifest,),
             _fit_facts(models, jobs),
         )
-        count = prompts_of(manifest)
+        count = manifest.get("prompts_per_subject")
         return run if count is None else run.first_prompts(count)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
@@ -134,7 +141,7 @@ def _read_suite(
             *(_text(row, key) for key in ("id", "subject", "class", "text", "subject_word")),
             inside.path(row["image"]),
         )
-        for row in _read_jsonl(folder / "items.jsonl")
+        for row in _read_items(folder / "items.jsonl")
     )
     if len({item.id for item in items}) < len(items):
         raise ValueError("two of its items have one id")
@@ -210,33 +217,49 @@ def _clip(inside: Inside, job: Mapping[str, Any] | None, fit: Mapping[str, Any] 
     return Clip("done", None, video, job.get("digest"), **cost)
 
 
+class _Scored(NamedTuple):
+    value: float | None
+    reason: str | None
+    video_digest: str | None
+
+
+_ScoreKey = tuple[str, str, str, str]  # model, item id, metric, spec id
+
+
+def _read_scores(path: Path) -> dict[_ScoreKey, _Scored]:
+    """The last score of each model, item, metric and spec."""
+    columns = read_columns(
+        path, ScoreRow, ("model", "item_id", "metric", "spec_id", *_Scored._fields)
+    )
+    *keys, values, reasons, digests = columns.values()
+    scores = map(_Scored, values, reasons, digests)
+    return dict(zip(zip(*keys, strict=True), scores, strict=True))
+
+
 def _results(
     clips: Mapping[tuple[str, str], Clip],
     metrics: Sequence[MetricSpec],
-    rows: Iterable[Mapping[str, Any]],
+    scored: Mapping[_ScoreKey, _Scored],
 ) -> dict[tuple[str, str, str], Result]:
     """One result a model, item and metric. A score of another spec or of other pixels is none."""
-    scored = {(row["model"], row["item_id"], row["metric"], row["spec_id"]): row for row in rows}
     results = {}
     for (model, item), clip in clips.items():
         for spec in metrics:
-            row = scored.get((model, item, spec.name, spec.id))
-            results[model, item, spec.name] = _result(clip, row)
+            score = scored.get((model, item, spec.name, spec.id))
+            results[model, item, spec.name] = _result(clip, score)
     return results
 
 
-def _result(clip: Clip, row: Mapping[str, Any] | None) -> Result:
+def _result(clip: Clip, score: _Scored | None) -> Result:
     if clip.status != "done":
         return Result(None, clip.reason)
-    if row is None:
+    if score is None:
         return Result(None, NOT_SCORED)
-    if clip.digest and row.get("video_digest") and row["video_digest"] != clip.digest:
+    if clip.digest and score.video_digest and score.video_digest != clip.digest:
         return Result(None, "the video has changed since it was scored")
-    if row["value"] is None:
-        return Result(None, str(row.get("reason") or "no reason given"))
-    if isinstance(row["value"], bool) or not isinstance(row["value"], int | float):
-        raise ValueError(f"{row['value']!r} is no score")
-    value = float(row["value"])
+    if score.value is None:
+        return Result(None, score.reason or "no reason given")
+    value = float(score.value)
     return (
         Result(value)
         if abs(value) < LARGEST
@@ -277,18 +300,6 @@ def _fit_facts(
     }
 
 
-def prompts_of(record: Mapping[str, Any]) -> int | None:
-    """How many prompts of each subject a manifest tells of; None for all.
-
-    Raises:
-        ValueError: the record is damaged.
-    """
-    value = record.get("prompts_per_subject")
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-        raise ValueError(f"{value!r} is no number of prompts")
-    return value
-
-
 def _known_number(value: Any) -> float | None:
     """A fact as a number; a method may state its facts in words, which are no number."""
     return (
@@ -314,13 +325,6 @@ def _number(value: Any) -> float | None:
     return number
 
 
-def _encodable(record: Any) -> Any:
-    """The record itself, unless its texts cannot be written to a page (UnicodeEncodeError, which is
-    a ValueError)."""
-    json.dumps(record, ensure_ascii=False).encode("utf-8")
-    return record
-
-
 def read_json(path: Path) -> dict[str, Any]:
     """A file's record.
 
@@ -328,27 +332,14 @@ def read_json(path: Path) -> dict[str, Any]:
         RunFolderError: it cannot be read, or its texts cannot be written to a page.
     """
     try:
-        return _encodable(json.loads(path.read_text("utf-8")))
+        return parse(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise RunFolderError(f"{path} cannot be read: {error}.") from error
 
 
-def _read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """All records of a file; none if it is not there. A last line without its end is one that a
-    kill cut off."""
-    if not path.is_file():
-        return []
-    lines = path.read_text("utf-8").split("\n")
-    records = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-            records.append(
-                _encodable(record) if "\\u" in line else record
-            )  # half a character can be written as an escape alone
-        except ValueError as error:
-            if number < len(lines):
-                raise RunFolderError(f"{path}, line {number}, is damaged: {error}.") from error
-    return records
+def _read_items(path: Path) -> list[dict[str, Any]]:
+    """The rows of a suite's copy, whose files may be gone; none if the file is not there."""
+    try:
+        return [record for chunk in read_chunks(path) for record in chunk.records]
+    except LineError as error:
+        raise RunFolderError(f"{path} is damaged: {error}.") from error

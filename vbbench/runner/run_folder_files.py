@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,46 +15,7 @@ MANIFEST = "manifest.json"
 _BEFORE_A_RUN = (LOCK, "suite", "suite.new")
 
 
-def read_manifest(root: Path) -> dict[str, Any]:
-    """The manifest of a run folder; empty where a new run may be.
-
-    Raises:
-        RunFolderError: it is no run folder and not empty, or its manifest is damaged.
-    """
-    if root.exists() and not root.is_dir():
-        raise RunFolderError(f"{root} is a file, not a run folder.")
-    path = root / MANIFEST
-    if not path.is_file():
-        others = (
-            [entry.name for entry in root.iterdir() if not _may_lie_in_new(entry)]
-            if root.is_dir()
-            else []
-        )
-        if others:
-            raise RunFolderError(
-                f"{root} is not a run folder and not empty: it holds {sorted(others)[0]}. "
-                "Name another one with --out."
-            )
-        return {}
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        known = [
-            *(manifest["suite"][key] for key in ("name", "version", "digest")),
-            manifest["scale"],
-        ]
-        for key in ("models", "metrics", "environment"):
-            dict(manifest.get(key, {}))
-        spec_ids(manifest.get("metrics", {}))
-        if not isinstance(manifest.get("prompts_per_subject"), int | None):
-            raise TypeError("prompts_per_subject")
-    except (OSError, ValueError, KeyError, TypeError):
-        known = [None]
-    if not all(isinstance(value, str) for value in known):
-        raise RunFolderError(f"the run folder {root} is damaged: {MANIFEST} cannot be read.")
-    return manifest
-
-
-def _may_lie_in_new(entry: Path) -> bool:
+def may_lie_in_new(entry: Path) -> bool:
     """Whether a folder that holds it may still become a new run folder."""
     return entry.name in _BEFORE_A_RUN or is_temporary(entry)
 

@@ -14,30 +14,28 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from vbbench.core.digests import file_digest
 from vbbench.core.files import atomic_file, copy_whole, write_atomic
 from vbbench.errors import RunFolderError
 from vbbench.metrics.spec import is_untrained, under_one_setting
-from vbbench.runner.run_folder_files import MANIFEST, read_manifest, spec_ids, take_lock
+from vbbench.runner.records import (
+    JOBS,
+    MANIFEST_FORMAT,
+    SCORES,
+    JobRow,
+    Record,
+    RowKind,
+    ScoreRow,
+    read_manifest_or_none,
+    read_rows,
+    rows_text,
+)
+from vbbench.runner.run_folder_files import MANIFEST, spec_ids, take_lock
 from vbbench.types import Adapter, Job, MetricSpec, PromptSuite, Video
 
-JOBS = "jobs.jsonl"
-SCORES = "scores.jsonl"
-_MAYBE = str | None
-JOB_KEYS: Mapping[str, Any] = {
-    **dict.fromkeys(("hash", "kind", "model", "subject_id", "status"), str),
-    **dict.fromkeys(("item_id", "reason", "file", "file_sha256", "digest"), _MAYBE),
-    "seconds": int | float | None,
-    "facts": dict,
-}
-SCORE_KEYS: Mapping[str, Any] = {
-    **dict.fromkeys(("model", "item_id", "metric", "spec_id"), str),
-    **dict.fromkeys(("reason", "video_digest"), _MAYBE),
-    "value": int | float | None,
-}
-Record = dict[str, Any]
+_TAIL_BYTES = 1 << 16
 JobKey = tuple[str, str, str]  # kind, model, id of the item or the subject
 ScoreKey = tuple[str, str, str]  # model, item id, spec id
 
@@ -88,10 +86,10 @@ class RunStore:
         alone."""
         self.jobs: dict[JobKey, Record] = {
             (r["kind"], r["model"], r["item_id"] or r["subject_id"]): r
-            for r in self._load(JOBS, JOB_KEYS)
+            for r in self._load(JOBS, JobRow)
         }
         self.scores: dict[ScoreKey, Record] = {
-            (r["model"], r["item_id"], r["spec_id"]): r for r in self._load(SCORES, SCORE_KEYS)
+            (r["model"], r["item_id"], r["spec_id"]): r for r in self._load(SCORES, ScoreRow)
         }
         strangers = {item_id for kind, _, item_id in self.jobs if kind == "sample"} - {
             item.id for item in suite.items
@@ -237,7 +235,7 @@ class RunStore:
 
     def keep_scores(self, rows: Sequence[Record]) -> None:
         """Record the scores of one video, all at once."""
-        self._append(SCORES, rows)
+        self._append(SCORES, rows, ScoreRow)
         self.scores.update({(row["model"], row["item_id"], row["spec_id"]): row for row in rows})
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> list[str]:
@@ -253,7 +251,7 @@ class RunStore:
             RunFolderError: scores of trained encoders would come to stand beside scores of random
                 ones.
         """
-        merged = dict(manifest)
+        merged = {"format": MANIFEST_FORMAT, **manifest}
         merged["models"] = {**self.manifest.get("models", {}), **manifest["models"]}
         earlier, new = self.manifest.get("metrics", {}), manifest["metrics"]
         encoded = [spec for spec in (*earlier.values(), *new.values()) if spec.get("encoder")]
@@ -292,12 +290,12 @@ class RunStore:
         jobs = sorted(self.jobs.values(), key=lambda r: (models.get(r["model"], last), r["kind"]))
         scores = [row for row in self.scores.values() if row["spec_id"] in wanted]
         scores.sort(key=lambda r: (models.get(r["model"], last), r["item_id"], r["metric"]))
-        write_atomic(self.root / JOBS, _lines(jobs))
-        write_atomic(self.root / SCORES, _lines(scores))
+        write_atomic(self.root / JOBS, rows_text(jobs, JobRow))
+        write_atomic(self.root / SCORES, rows_text(scores, ScoreRow))
 
     def _check(self, suite: PromptSuite, scale: str) -> Record:
         """The manifest of an existing run; empty for a new one."""
-        manifest = read_manifest(self.root)
+        manifest = read_manifest_or_none(self.root)
         if not manifest:
             return {}
         theirs = (
@@ -314,40 +312,15 @@ class RunStore:
             )
         return manifest
 
-    def _load(self, name: str, keys: Mapping[str, Any]) -> list[Record]:
-        """The records of a file, each with values of the given kinds.
+    def _load(self, name: str, kind: RowKind) -> list[Record]:
+        """The rows of a file.
 
-        What a kill cut off in the last line is taken away, so that the next record starts afresh.
+        What a kill cut off in the last line is taken away, so that the next row starts afresh.
         """
         path = self.root / name
-        if not path.is_file():
-            return []
-        content = path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        if len(whole) < len(content) and not self._read_only:
-            os.truncate(path, len(whole))
-        try:
-            # not splitlines: it also cuts at characters that JSON leaves inside of texts, like
-            # U+2028
-            records = [
-                json.loads(line, parse_constant=_refuse)
-                for line in whole.decode("utf-8").split("\n")
-                if line.strip()
-            ]
-        except ValueError as error:
-            raise RunFolderError(f"{path} is damaged: {error}.") from None
-        for number, record in enumerate(records, 1):
-            known = record if isinstance(record, dict) else {}
-            wrong = [
-                key
-                for key, kind in keys.items()
-                if key not in known or not isinstance(known[key], kind)
-            ]
-            if wrong:
-                raise RunFolderError(
-                    f"{path} is damaged: its record {number} has no good {', '.join(wrong)}."
-                )
-        return records
+        if not self._read_only:
+            _cut_torn_line(path)
+        return read_rows(path, kind, whole_lines=True)
 
     def _copy_suite(self, suite: PromptSuite) -> None:
         """What a report needs of the suite, so that the run can be read alone."""
@@ -400,14 +373,33 @@ class RunStore:
             "digest": digest,
             "facts": _plain(facts),
         }
-        self._append(JOBS, [record])
+        self._append(JOBS, [record], JobRow)
         self.jobs[job_key(job)] = record
 
-    def _append(self, name: str, rows: Iterable[Record]) -> None:
+    def _append(self, name: str, rows: Sequence[Record], kind: RowKind) -> None:
+        text = rows_text(rows, kind)
         with (self.root / name).open("ab") as file:
-            file.write(_lines(rows).encode("utf-8"))
+            file.write(text.encode("utf-8"))
             file.flush()
             os.fsync(file.fileno())
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Take away what stands behind the last line's end."""
+    if not path.is_file():
+        return
+    with path.open("rb+") as file:
+        size = end = file.seek(0, os.SEEK_END)
+        while end > 0:
+            start = max(0, end - _TAIL_BYTES)
+            file.seek(start)
+            found = file.read(end - start).rfind(b"\n")
+            if found >= 0:
+                end = start + found + 1
+                break
+            end = start
+        if end < size:
+            file.truncate(end)
 
 
 def _wider(earlier: int | None, new: int | None) -> int | None:
@@ -433,14 +425,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     return value if value is None or isinstance(value, bool | int | str) else str(value)
-
-
-def _lines(rows: Iterable[Record]) -> str:
-    text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
-    return text.encode("utf-8", "replace").decode(
-        "utf-8"
-    )  # a reason may quote a file name that is no UTF-8
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number")

@@ -19,8 +19,8 @@ from vbbench.core.digests import file_digest, sha256_of
 from vbbench.errors import InputError, RunFolderError, one_line
 from vbbench.runner.hashing import digest_of, item_content
 from vbbench.runner.progress import Progress
-from vbbench.runner.run_folder_files import read_manifest
-from vbbench.runner.store import Record, RunStore
+from vbbench.runner.records import Record, read_manifest_or_none
+from vbbench.runner.store import RunStore
 from vbbench.types import Job, PromptItem, PromptSuite, Video
 
 SHOWN = 5  # names in one line
@@ -205,11 +205,8 @@ def check_folder(root: Path, name: str, own_suite: bool) -> None:
         RunFolderError: it is no run folder, or holds other models, whose videos must not be
             measured by what these are like.
     """
-    models = read_manifest(root).get("models", {})
-    kinds = {
-        str(model): record.get("settings") if isinstance(record, dict) else None
-        for model, record in models.items()
-    }
+    models = read_manifest_or_none(root).get("models", {})
+    kinds = {model: record.get("settings") for model, record in models.items()}
     if kinds and kinds != {name: settings_of(own_suite)}:
         raise RunFolderError(
             f"the run folder {root} holds {', '.join(sorted(kinds))}, not {KIND} called {name}: name another one with --out; "

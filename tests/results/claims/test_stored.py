@@ -198,17 +198,17 @@ def test_a_changed_number_is_noticed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"format": 2}, "it has format 2, not 1"),
-        ({"suite": {"name": "x"}}, "'version' is missing"),
+        ({"format": 2}, "written by a newer vbbench (format 2; this one knows 1)"),
+        ({"suite": {"name": "x"}}, "'suite' of the record lacks 'version'"),
         ({"models": {}}, "each model and item once"),
-        ({"models": []}, "'list' object has no attribute 'items'"),
-        ({"models": {"elite": {}}}, "'groups' is missing"),
+        ({"models": []}, "'models' of the record is no object"),
+        ({"models": {"elite": {}}}, "'elite' of 'models' of the record lacks 'name'"),
         ({"metrics": {"dino": {}}}, "the spec of metric None lacks"),
         ({"prompts_per_subject": 0}, "0 is no number of prompts"),
-        ({"runs": 3}, "not iterable"),
-        ({"runs": [3]}, "'int' object has no attribute 'get'"),
-        ({"runs": [{"environment": "fast"}]}, "a run's environment is no table"),
-        ({"suite": {"name": "x", "speed": 3}}, "its suite has the unknown speed"),
+        ({"runs": 3}, "'runs' of the record is no list"),
+        ({"runs": [3]}, "'runs' of the record, number 0 is no object"),
+        ({"runs": [{"environment": "fast"}]}, "'environment' of 'runs' of the record, number 0"),
+        ({"suite": {"name": "x", "speed": 3}}, "'suite' of the record has an unknown 'speed'"),
     ],
 )
 def test_a_damaged_record_is_a_sentence(

@@ -13,7 +13,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,11 @@ from vbbench.core.digests import sha256_of
 from vbbench.errors import RunFolderError
 from vbbench.metrics.spec import spec_from_json
 from vbbench.results.run_data import Clip, ItemFacts, Result, RunData, SuiteFacts
-from vbbench.results.run_folder import prompts_of, read_json, read_model
+from vbbench.results.run_folder import read_json, read_model
+from vbbench.runner.records import STORED_FORMAT, StoredScores, header_of
 
 DECIMALS = 6
 NAME = "scores.csv"
-FORMAT = 1
 IDENTITY = ("model", "recipe", "training_seed", "item_id", "subject_id", "class", "status")
 COSTS = ("fit_seconds", "fit_memory_mb", "sample_seconds", "peak_memory_mb")
 STATUSES = ("done", "failed", "missing")
@@ -52,7 +52,7 @@ def write_scores(run: RunData, folder: Path) -> Path:
     table.writerows(_rows(run))
     content = file.getvalue()
     record = {
-        "format": FORMAT,
+        "format": STORED_FORMAT,
         "table": {"file": NAME, "sha256": _digest(content)},
         "suite": asdict(run.suite),
         "prompts_per_subject": run.prompts_per_subject,
@@ -84,8 +84,7 @@ def read_scores(path: Path | str) -> RunData:
     except (OSError, ValueError) as error:
         raise RunFolderError(f"{table} cannot be read: {error}.") from error
     try:
-        if record["format"] != FORMAT:
-            raise ValueError(f"it has format {record['format']!r}, not {FORMAT}")
+        header_of(StoredScores, record, STORED_FORMAT, "the record")
         if record["table"]["sha256"] != _digest(content):
             raise ValueError(f"it is not the table that {table.with_suffix('.json').name} tells of")
         return _run_data(record, list(_parsed(content)))
@@ -153,7 +152,7 @@ def _run_data(record: Mapping[str, Any], rows: Sequence[_Row]) -> RunData:
         for spec in specs
     }
     fits = {model.name: _fits([by_key[model.name, item] for item in items]) for model in models}
-    suite, runs = _suite(record["suite"]), tuple(map(_manifest, record["runs"]))
+    suite, runs = SuiteFacts(**record["suite"]), tuple(record["runs"])
     return RunData(
         suite,
         tuple(items.values()),
@@ -163,21 +162,8 @@ def _run_data(record: Mapping[str, Any], rows: Sequence[_Row]) -> RunData:
         results,
         fits,
         runs,
-        prompts_per_subject=prompts_of(record),
+        prompts_per_subject=record["prompts_per_subject"],
     )
-
-
-def _suite(record: Mapping[str, Any]) -> SuiteFacts:
-    kinds = {field.name: int if field.type == "int" else str for field in fields(SuiteFacts)}
-    if strange := sorted(set(record) - set(kinds)):
-        raise ValueError(f"its suite has the unknown {', '.join(strange)}")
-    return SuiteFacts(**{name: kind(record[name]) for name, kind in kinds.items()})
-
-
-def _manifest(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    if not isinstance(record.get("environment", {}), dict):
-        raise TypeError("a run's environment is no table")
-    return record
 
 
 def _clip(row: _Row) -> Clip:

@@ -8,15 +8,16 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from vbbench.core.files import write_atomic
+from vbbench.core.strict_json import parse
 from vbbench.errors import InputError
 from vbbench.metrics.spec import spec_from_json
 from vbbench.results.run_data import RunData
+from vbbench.runner.records import RECORDING_FORMAT, RecordingFile, header_of
 from vbbench.types import MetricSpec
 
-FORMAT = 1
 QUICK_MODELS = ("videobooth", "text-to-video")
 
 
@@ -206,7 +207,7 @@ def cost_of(run: RunData, model: str) -> Cost:
 def write_recording(path: Path, recording: Recording) -> None:
     """Write the file; equal recordings give equal bytes."""
     record = {
-        "format": FORMAT,
+        "format": RECORDING_FORMAT,
         "recorded": dict(recording.facts),
         "suite": dict(recording.suite),
         "scale": recording.scale,
@@ -230,7 +231,7 @@ def read_recording(path: Path) -> Recording:
         InputError: there are none, or they are damaged or of another version of vbbench.
     """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+        content = parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(
             f"there are no recorded scores {path}: `vbbench gate record RUN` makes them."
@@ -238,45 +239,30 @@ def read_recording(path: Path) -> Recording:
     except (OSError, ValueError) as error:
         raise InputError(f"the recorded scores {path} cannot be read: {error}.") from None
     try:
-        if record["format"] != FORMAT:
-            raise ValueError(f"format {record['format']}, not {FORMAT}")
-        recording = _recording(record)
+        recording = _recording(header_of(RecordingFile, content, RECORDING_FORMAT, "the recording"))
         _check(recording)
         return recording
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"the recorded scores {path} are damaged or from another version of vbbench: {what}."
+            f"the recorded scores {path} are damaged or from another version of vbbench: {error}."
         ) from None
 
 
-def _recording(record: Mapping[str, Any]) -> Recording:
+def _recording(file: RecordingFile) -> Recording:
     models = {
-        str(name): RecordedModel(
-            title=str(known["title"]),
-            digest=str(known["digest"]),
-            weights=dict(known["weights"]),
-            params=dict(known["params"]),
-            scores={
-                metric: {item: _finite(value) for item, value in values.items()}
-                for metric, values in known["scores"].items()
-            },
-            cost=Cost(**known["cost"]),
-        )
-        for name, known in record["models"].items()
+        name: RecordedModel(**{**dict(model), "cost": Cost(**dict(model.cost))})
+        for name, model in file.models.items()
     }
     return Recording(
-        suite={key: str(record["suite"][key]) for key in ("name", "version", "digest")},
-        scale=str(record["scale"]),
-        metrics={name: spec_from_json(spec) for name, spec in record["metrics"].items()},
-        subject_of=dict(record["items"]),
+        suite=dict(file.suite),
+        scale=file.scale,
+        metrics={name: spec_from_json(spec) for name, spec in file.metrics.items()},
+        subject_of=file.items,
         models=models,
-        noise={name: Noise(**noise) for name, noise in record["noise"]["metrics"].items()},
-        conditions=list(record["noise"]["conditions"]),
-        facts=dict(record["recorded"]),
-        quick=Quick(
-            tuple(map(str, record["quick"]["models"])), tuple(map(str, record["quick"]["items"]))
-        ),
+        noise={name: Noise(**dict(noise)) for name, noise in file.noise.metrics.items()},
+        conditions=file.noise.conditions,
+        facts=file.recorded,
+        quick=Quick(tuple(file.quick.models), tuple(file.quick.items)),
     )
 
 
@@ -285,36 +271,15 @@ def _check(recording: Recording) -> None:
     items = set(recording.subject_of)
     if not recording.models or not recording.metrics or not items:
         raise ValueError("it holds no model, no metric or no item")
-    if not all(isinstance(subject, str) and subject for subject in recording.subject_of.values()):
+    if not all(recording.subject_of.values()):
         raise ValueError("an item has no subject")
     for name, model in recording.models.items():
         if set(model.scores) != set(recording.metrics) or any(
             set(values) != items for values in model.scores.values()
         ):
             raise ValueError(f"the scores of {name} are not of every metric and item")
-        _check_numbers(
-            f"the cost of {name}",
-            [value for key, value in asdict(model.cost).items() if key != "machine"],
-        )
     if not set(recording.noise) <= set(recording.metrics):
         raise ValueError("it holds noise of a metric that was not recorded")
-    for name, noise in recording.noise.items():
-        _check_numbers(f"the noise of {name}", [noise.sd, noise.largest, noise.pairs])
-
-
-def _check_numbers(what: str, values: Sequence[Any]) -> None:
-    for value in values:
-        if value is not None and (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or not math.isfinite(value)
-            or value < 0
-        ):
-            raise ValueError(f"{what} holds {value!r}")
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number")
 
 
 def _recorded(run: RunData, name: str) -> RecordedModel:
@@ -335,11 +300,3 @@ def _environment(run: RunData) -> dict[str, Any]:
 def _mean(numbers: Sequence[float | None]) -> float | None:
     known = [number for number in numbers if number is not None]
     return sum(known) / len(known) if known else None
-
-
-def _finite(value: Any) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{value!r} is no score")
-    return float(value)
