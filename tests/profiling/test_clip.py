@@ -16,6 +16,7 @@ from vbbench import suite
 from vbbench.errors import IncompleteError, UsageError
 from vbbench.models.text_to_video import PARTS
 from vbbench.profiling import clip, memory
+from vbbench.profiling.attention_flops import attention_formulas
 from vbbench.profiling.options import Options
 from vbbench.profiling.record import Ceiling
 from vbbench.registry import resolve_models
@@ -116,7 +117,7 @@ def test_operations_are_those_of_all_steps(name: str, period: int, steps: int) -
         recipe = replace(recipe, scales={"mini": {**recipe.scales["mini"], "approximate": {"reuse_features": period}}})
     batch = clip.batch_of(recipe, suite.load("mini"), 1)
     batch = replace(batch, params=replace(batch.params, num_inference_steps=steps))
-    counter = FlopCounterMode(display=False)
+    counter = FlopCounterMode(display=False, custom_mapping=dict(attention_formulas()))
     with counter:
         batch.load("cpu").generate(batch.items, batch.params)
     assert clip.operations(batch, period, "cpu") == counter.get_total_flops() > 0
