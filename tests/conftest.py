@@ -41,7 +41,7 @@ SWITCHES = (
 )
 
 # What --fast leaves out: files that train, fit, render, compile, or start processes and browsers. They take five sixths of the suite's
-# seconds with a fifth of its tests; what is left runs in about four minutes on one core and holds tests of every room. It is a list of
+# seconds with a fifth of its tests; what is left holds tests of every room and suits a try of other versions. It is a list of
 # files and not of measured tests, so that no test comes and goes with the machine; a new file runs until it is named here.
 HEAVY = (
     "attention/test_triton.py",

@@ -17,6 +17,7 @@ from vbbench.errors import IncompleteError, UsageError
 from vbbench.models.latent_video import PARTS
 from vbbench.models.registry import resolve_models
 from vbbench.profiling import clip, memory
+from vbbench.profiling.attention_flops import attention_formulas
 from vbbench.profiling.options import Options
 from vbbench.profiling.record import Ceiling
 from vbbench.types import PromptItem
@@ -138,7 +139,7 @@ def test_operations_are_those_of_all_steps(name: str, period: int, steps: int) -
         )
     batch = clip.batch_of(recipe, load_suite("mini"), 1)
     batch = replace(batch, params=replace(batch.params, num_inference_steps=steps))
-    counter = FlopCounterMode(display=False)
+    counter = FlopCounterMode(display=False, custom_mapping=dict(attention_formulas()))
     with counter:
         batch.load("cpu").generate(batch.items, batch.params)
     assert clip.operations(batch, period, "cpu") == counter.get_total_flops() > 0
