@@ -15,6 +15,7 @@ from vbbench.networks.unet.blocks import ResnetBlock
 from vbbench.networks.unet.text_attention import TextAttention
 from vbbench.networks.unet.transformer import CrossFrameAttention, FeedForward, TemporalAttention
 from vbbench.networks.unet.unet import VideoUNet
+from vbbench.profiling.costs import attention_formulas
 from vbbench.profiling.released import KINDS, Removals, StepInputs, Way, guided_step, keep_text
 
 OTHER = "other"
@@ -124,10 +125,10 @@ def count_flops(
     """Floating point operations of a step's products and convolutions, all and by kind; a
     multiplication and an addition are two.
 
-    Nothing is computed on the ``meta`` device; on another one a fused attention may go uncounted.
+    Nothing is computed on the ``meta`` device.
     """
     kept = keep_text(unet, inputs)
-    with FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False, custom_mapping=dict(attention_formulas())) as counter:
         tally = Tally(lambda: float(counter.get_total_flops()))
         found = tally.total(
             lambda: guided_step(unet, inputs, Way(removals, tally.scope), kept=kept)
