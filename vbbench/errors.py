@@ -78,6 +78,13 @@ class CheckFailed(VBBenchError):
     exit_code = 1
 
 
+def reason_of(error: BaseException) -> str:
+    """What an error of another library says, for the middle of a sentence: its first line without
+    the full stop, or its name where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return (lines or [type(error).__name__])[0].rstrip(".")
+
+
 def one_line(error: BaseException) -> str:
     """An error as the reason in a record: our own as their sentence, others with their kind."""
     text = " ".join(str(error).split())

@@ -222,11 +222,11 @@ def test_options_of_metrics_that_make_no_sense_are_told(
 def test_telling_of_real_encoders_asks_no_network(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vbbench.metrics.encoders import weights as encoder_weights
+    from vbbench.core import hub
 
-    monkeypatch.setattr(encoder_weights, "cached", lambda repository, file: None)
+    monkeypatch.setattr(hub, "cached_file", lambda repository, file: None)
     monkeypatch.setattr(
-        encoder_weights, "download", lambda repository, file: pytest.fail("the network was asked")
+        hub, "download_file", lambda repository, file: pytest.fail("the network was asked")
     )
     assert cli.main(["metrics", "--scale", "sd14"]) == 0
     assert cli.main(["metrics", "--scale", "sd14", "--explain", "clip-text"]) == 0

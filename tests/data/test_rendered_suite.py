@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import pytest
 from PIL import Image
 
 from vbbench import cli
+from vbbench.cli.spoken import spoken
 from vbbench.core import paths
 from vbbench.core.files import temporary_path
 from vbbench.data import pixels, rendered_suite, suite, suites
@@ -49,6 +51,12 @@ def cached(suite_read: PromptSuite) -> Path:
     )
     assert suite_read.root == folder
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _spoken() -> Iterator[None]:
+    with spoken():
+        yield
 
 
 def test_it_is_rendered_once_and_told(
@@ -160,6 +168,7 @@ def test_a_cache_that_cannot_be_written_is_a_sentence(
 LOADS = """
 import sys, time
 from pathlib import Path
+from vbbench.core.log import LOG
 from vbbench.data import rendered_suite
 from vbbench.data.suites import load_suite
 
@@ -178,12 +187,15 @@ def write_item(*arguments):
     wait_for("waiting")
     return draw(*arguments)
 
-def say(text):
-    print(text)
-    if text.startswith("another process is rendering"):
+def say(record):
+    print(record.getMessage())
+    if record.getMessage().startswith("another process is rendering"):
         (folder / "waiting").touch()
+    return True
 
-rendered_suite._write_item, rendered_suite._say = write_item, say
+LOG.setLevel("INFO")
+LOG.addFilter(say)
+rendered_suite._write_item = write_item
 if len(sys.argv) > 3:
     wait_for(sys.argv[3])
 print(load_suite(shipped).digest)

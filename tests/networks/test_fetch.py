@@ -29,7 +29,9 @@ class Hub:
     def path(self, repository: str, file: str) -> Path:
         return self.root / repository.replace("/", "--") / "snapshots" / COMMIT / file
 
-    def try_to_load_from_cache(self, repository: str, file: str) -> str | None:
+    def try_to_load_from_cache(
+        self, repository: str, file: str, revision: str | None = None
+    ) -> str | None:
         path = self.path(repository, file)
         return str(path) if path.is_file() else None
 

@@ -7,11 +7,19 @@ from collections.abc import Iterator
 import pytest
 
 from tests.models.tiny import weights_root
+from vbbench.cli.spoken import spoken
 from vbbench.data.world import pictures as data_module
 from vbbench.data.world import rendering
 from vbbench.data.world.pictures import Counts, TrainingData, Variant
 
 __all__ = ["data", "weights_root"]
+
+
+@pytest.fixture(autouse=True)
+def _spoken() -> Iterator[None]:
+    """What trainings tell is printed, as the command does."""
+    with spoken():
+        yield
 
 
 @pytest.fixture(scope="session")

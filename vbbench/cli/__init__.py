@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from vbbench.cli.spoken import spoken
 from vbbench.core.version import __version__
 from vbbench.errors import UsageError, VBBenchError
 
@@ -82,7 +83,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     ):  # a name that the terminal cannot show must not end a run
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        return _main(arguments)
+        with spoken():
+            return _main(arguments)
     except VBBenchError as error:
         print(f"vbbench: {error}", file=sys.stderr)
         return error.exit_code

@@ -64,15 +64,6 @@ def seeded_name(name: str, training_seed: int) -> str:
     return f"{name}{_SEED}{training_seed}" if training_seed else name
 
 
-def download_forbidden_by() -> str | None:
-    """The environment variable that forbids downloads, None where none does."""
-    off = ("", "0", "no", "off", "false")
-    return next(
-        (name for name in OFFLINE_VARIABLES if os.environ.get(name, "").strip().lower() not in off),
-        None,
-    )
-
-
 def cache_dir() -> Path:
     """Folder of what vbbench keeps for its user: VBBENCH_CACHE, else ``vbbench`` in XDG_CACHE_HOME
     or in ``~/.cache``. Not made here."""

@@ -8,7 +8,6 @@ on the drawing code alone.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 
 from vbbench.core.files import atomic_folder, clear_temporary
 from vbbench.core.locks import locked
+from vbbench.core.log import LOG
 from vbbench.core.paths import CACHE_VARIABLE, cache_dir
 from vbbench.data.world.captions import caption
 from vbbench.data.world.individuals import OTHER_OFFSET, Individual, individual
@@ -216,7 +216,7 @@ def from_cache(header: Mapping[str, Any], read: Callable[[Path], PromptSuite]) -
         folder.parent.mkdir(parents=True, exist_ok=True)
         waiting = f"another process is rendering {folder}; waiting for it."
         lock = folder.with_name(f".{folder.name}.lock")
-        with locked(lock, on_wait=lambda: _say(waiting)):
+        with locked(lock, on_wait=lambda: LOG.info(waiting)):
             found = _read_whole(
                 folder, header, read
             )  # another process may have rendered it in the meantime
@@ -253,14 +253,9 @@ def _tell(header: Mapping[str, Any], folder: Path) -> None:
         if folder.exists()
         else f"is rendered once ({subjects} individuals, {items} prompts)"
     )
-    _say(
+    LOG.info(
         f"the suite {header['name']} {what}, into {folder}; this takes about {max(1, round(seconds))} s."
     )
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"vbbench: {text}\n")
-    sys.stderr.flush()
 
 
 def render_whole(folder: Path, header: Mapping[str, Any]) -> str:

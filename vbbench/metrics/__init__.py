@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from vbbench.core.names import nearest_sentence
 from vbbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,9 +55,7 @@ def check_metric_name(name: str) -> str:
         UsageError: there is no such metric; the nearest is named.
     """
     if name not in METRICS:
-        near = difflib.get_close_matches(name, METRICS, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else f" There are {', '.join(METRICS)}."
-        raise UsageError(f"there is no metric {name!r}.{hint}")
+        raise UsageError(f"there is no metric {name!r}. {nearest_sentence(name, METRICS)}")
     return name
 
 

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from vbbench.core.names import nearest
-from vbbench.errors import InputError, PrerequisiteError, RecipeError, WeightsError
+from vbbench.errors import InputError, PrerequisiteError, RecipeError, WeightsError, reason_of
 from vbbench.networks.precision import dtype_of
 from vbbench.networks.weights.pretrained import Source, check_safe, fetch, local_folder, sources
 from vbbench.types import PromptItem, SamplingParams, Video
@@ -435,7 +435,7 @@ def _read(cls: Any, place: Path, source: Source, dtype: torch.dtype, **options: 
     except (
         Exception
     ) as error:  # every class has errors of its own for files that are missing or do not fit
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        reason = reason_of(error)
         raise WeightsError(
             f"the weights of the {source.part} in {place} cannot be loaded as {cls.__name__} (safetensors only): {reason}."
         ) from error

@@ -6,7 +6,6 @@ come from the suite.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections import Counter
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vbbench.core.digests import file_digest, sha256_of
+from vbbench.core.names import closest
 from vbbench.errors import InputError, RunFolderError, one_line
 from vbbench.runner.hashing import digest_of, item_content
 from vbbench.runner.progress import Progress
@@ -160,8 +160,8 @@ def _about_strangers(
 
 
 def _nearest(entry: Path, lower: Mapping[str, str]) -> str | None:
-    near = difflib.get_close_matches(entry.stem.lower(), lower, n=1, cutoff=0.75)
-    return lower[near[0]] if near else None
+    meant = closest(entry.stem, lower, similarity=0.75)
+    return None if meant is None else lower[meant]
 
 
 def _leads_out(path: Path, folder: Path) -> bool:

@@ -25,8 +25,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from vbbench.core import progress
 from vbbench.core.locks import LOCK, lock_file
+from vbbench.core.log import TRAINING
 from vbbench.errors import UsageError, VBBenchError
 from vbbench.training import checkpoint
 from vbbench.training.objective import Objective, TrainedModule
@@ -224,7 +224,7 @@ def fit(
     work.mkdir(parents=True, exist_ok=True)
     with locked(work):
         checkpoint.clear_unfinished(work)
-        found = checkpoint.latest(work, progress.say)
+        found = checkpoint.latest(work, TRAINING.info)
         facts = {
             "settings": settings.as_dict(),
             "made_from": dict(made_from or {}),
@@ -271,7 +271,7 @@ def facts_of(
     name: str,
     seed: int,
     work: Path,
-    tell: Callable[[str], None] = progress.say,
+    tell: Callable[[str], None] = TRAINING.info,
 ) -> dict[str, Any]:
     """Facts of a training; of one that goes on with what differed before, each with the step
     ``until`` which it held.

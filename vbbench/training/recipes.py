@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from vbbench.core import paths
 from vbbench.core.digests import file_digest
+from vbbench.core.log import TRAINING
 from vbbench.core.names import nearest
 from vbbench.core.paths import seeded_name
 from vbbench.core.version import __version__
@@ -210,7 +211,7 @@ def _train_one(
         "world": WORLD_VERSION,
     }
     save_weights(path, tensors, card, eight_bit=bool(config.get("differences")))
-    progress.say(f"{name}: {path}  {progress.figures(facts['validation'])}")
+    TRAINING.info(f"{name}: {path}  {progress.figures(facts['validation'])}")
 
 
 def _solve(

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from vbbench.core import progress
+from vbbench.core.log import TRAINING
 from vbbench.errors import UsageError, VBBenchError, one_line
 from vbbench.training import checkpoint, curves
 from vbbench.training.objective import Objective, TrainedModule
@@ -368,7 +369,7 @@ class Trainer:
                     f"{self.objective.name}, seed {self.seed}",
                 )
         except OSError as error:
-            progress.say(f"the curves of step {self.done} cannot be written: {one_line(error)}")
+            TRAINING.warning(f"the curves of step {self.done} cannot be written: {one_line(error)}")
 
     def _state(self) -> dict[str, Any]:
         return {

@@ -21,7 +21,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from vbbench.core import paths
+from vbbench.core import hub, paths
 from vbbench.core.digests import file_digest
 from vbbench.core.paths import cache_dir
 from vbbench.errors import WeightsError
@@ -46,12 +46,12 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("VBBENCH_CACHE", str(tmp_path / "cache"))
     for name in paths.OFFLINE_VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(encoder_weights, "cached", lambda repository, file: None)
+    monkeypatch.setattr(hub, "cached_file", lambda repository, file: None)
 
     def refuse(repository: str, file: str) -> Path:
         raise ConnectionError(REFUSED)
 
-    monkeypatch.setattr(encoder_weights, "download", refuse)
+    monkeypatch.setattr(hub, "download_file", refuse)
     encoders.forget_encoders()
     folder = tmp_path / "weights" / "sd14"
     folder.mkdir(parents=True)
@@ -106,10 +106,10 @@ class TestPlaces:
                 asked.append((where, repository, file)) or tmp_path / where
             )
 
-        monkeypatch.setattr(encoder_weights, "download", give("hub"))
+        monkeypatch.setattr(hub, "download_file", give("hub"))
         assert encoder_weights.locate(DINO, "sd14") == tmp_path / "hub"
         assert asked == [("hub", "timm/vit_small_patch16_224.dino", "model.safetensors")]
-        monkeypatch.setattr(encoder_weights, "cached", give("cache"))
+        monkeypatch.setattr(hub, "cached_file", give("cache"))
         assert encoder_weights.locate(DINO, "sd14") == tmp_path / "cache"
         path = put(places / "dino-vit-s-16" / "model.safetensors")
         assert encoder_weights.locate(DINO, "sd14") == path
@@ -201,7 +201,7 @@ class TestNowhere:
         def fail(repository: str, file: str) -> Path:
             raise TimeoutError
 
-        monkeypatch.setattr(encoder_weights, "download", fail)
+        monkeypatch.setattr(hub, "download_file", fail)
         with pytest.raises(WeightsError, match="failed: TimeoutError"):
             encoder_weights.locate(CLIP, "sd14")
 
@@ -222,7 +222,7 @@ class TestNowhere:
             huggingface_hub, "hf_hub_download", lambda *_, **__: pytest.fail("it began")
         )
         with pytest.raises(TimeoutError):
-            encoder_weights.download("some/where", "model.safetensors")
+            hub.download_file("some/where", "model.safetensors")
         [(url, timeout)] = asked
         assert url.endswith("some/where/resolve/main/model.safetensors")
         assert timeout <= 10

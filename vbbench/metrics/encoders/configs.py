@@ -8,12 +8,12 @@ pixels learn too slowly in the minutes they get.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from vbbench.core.names import nearest_sentence
 from vbbench.errors import UsageError
 from vbbench.metrics.encoders.setting import Setting
 
@@ -263,17 +263,14 @@ def encoder_config(role: str, setting: Setting) -> EncoderConfig:
     for named in (role, *(named for named, _ in setting.variants)):
         if named not in roles:
             raise UsageError(
-                f"there is no encoder {named!r} at scale {setting.scale}.{_hint(named, roles)}"
+                f"there is no encoder {named!r} at scale {setting.scale}. "
+                f"{nearest_sentence(named, roles)}"
             )
     known = {config.name: config for config in roles[role]}
     name = setting.variant(role) or roles[role][0].name
     if name not in known:
         raise UsageError(
-            f"there is no {role} encoder {name!r} at scale {setting.scale}.{_hint(name, known)}"
+            f"there is no {role} encoder {name!r} at scale {setting.scale}. "
+            f"{nearest_sentence(name, known)}"
         )
     return known[name]
-
-
-def _hint(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f" Did you mean {near[0]!r}?" if near else f" There are {', '.join(known)}."

@@ -18,12 +18,12 @@ from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vbbench.core import paths
+from vbbench.core import hub, paths
 from vbbench.core.digests import file_digest
 from vbbench.core.files import write_once
 from vbbench.core.weights_file import read_card, verified_digest
 from vbbench.data.world import VOCABULARY
-from vbbench.errors import WeightsError
+from vbbench.errors import WeightsError, reason_of
 from vbbench.metrics.encoders.configs import EncoderConfig, Source
 from vbbench.metrics.encoders.setting import Setting
 
@@ -111,7 +111,6 @@ def _now() -> str:
 
 
 RANDOM_DIGEST, ABSENT_DIGEST = "random weights, seed 0", "not at hand"
-TIMEOUT_S = 5.0
 
 
 _download_allowed: ContextVar[bool] = ContextVar("download_allowed", default=True)
@@ -185,20 +184,18 @@ def locate(config: EncoderConfig, scale: str) -> Path:
     ]
     on_hub = [(source.repository, source.file) for source in config.sources if source.repository]
     if path := next(filter(Path.is_file, places), None) or next(
-        filter(None, starmap(cached, on_hub)), None
+        filter(None, starmap(hub.cached_file, on_hub)), None
     ):
         return path
     if not _download_allowed.get():
         raise WeightsError(f"{_wanted(config, folder)}; scoring with them would download them.")
-    if switched_off := paths.download_forbidden_by():
-        raise WeightsError(
-            f"{_wanted(config, folder)}; nothing was downloaded, because {switched_off} is set."
-        )
+    if refusal := hub.refusal():
+        raise WeightsError(f"{_wanted(config, folder)}; {refusal}.")
     try:
-        return download(*on_hub[0])
+        return hub.download_file(*on_hub[0])
     except Exception as error:  # the hub's client raises of everything: its own errors, its HTTP library's, the system's
         raise WeightsError(
-            f"{_wanted(config, folder)}; downloading it failed: {_reason(error)}."
+            f"{_wanted(config, folder)}; downloading it failed: {reason_of(error)}."
         ) from None
 
 
@@ -216,32 +213,6 @@ def _wanted(config: EncoderConfig, folder: Path) -> str:
         f"the weights of {config.name} are not at hand: put {names} into {folder} ({paths.WEIGHTS_VARIABLE} names the folder "
         f"above it), or {first.file} of the hub's {first.repository} into the hub's cache"
     )
-
-
-def _reason(error: Exception) -> str:
-    """The first line of what an error says, or its name where it says nothing."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-
-
-def cached(repository: str, file: str) -> Path | None:
-    """The file in the hub's local cache; None where it is not in it."""
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(repository, file)
-    return Path(found) if isinstance(found, str) else None
-
-
-def download(repository: str, file: str) -> Path:
-    """Fetch a file from the hub into its cache, with the client's own progress bar.
-
-    Raises:
-        Exception: whatever the hub's client raises.
-    """
-    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
-
-    # asked first, because the download itself would try again for minutes where nobody answers
-    get_hf_file_metadata(hf_hub_url(repository, file), timeout=TIMEOUT_S)
-    return Path(hf_hub_download(repository, file, etag_timeout=TIMEOUT_S))
 
 
 def _held_digest(config: EncoderConfig, path: Path) -> str:
@@ -281,7 +252,7 @@ def load_tensors(config: EncoderConfig, scale: str) -> dict[str, Tensor]:
     try:
         return read(path)
     except Exception as error:  # three readers, each with errors of its own
-        raise WeightsError(f"the weights {path} cannot be read: {_reason(error)}.") from None
+        raise WeightsError(f"the weights {path} cannot be read: {reason_of(error)}.") from None
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:

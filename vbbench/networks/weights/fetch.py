@@ -6,18 +6,13 @@ digest of what was fetched are recorded in the cards of the weights that are mad
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vbbench.core import paths
-from vbbench.core.digests import file_digest
-from vbbench.errors import WeightsError
+from vbbench.core import hub, paths
+from vbbench.errors import WeightsError, reason_of
 from vbbench.networks.weights.catalog import Published
-from vbbench.networks.weights.pretrained import TIMEOUT_S
-
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -42,44 +37,29 @@ def fetch_files(wanted: Sequence[Published]) -> list[Fetched]:
     """
     found = {each: _cached(each) for each in wanted}
     missing = [each for each, fetched in found.items() if fetched is None]
-    if missing and (switched_off := paths.download_forbidden_by()):
-        raise _not_at_hand(missing, f"nothing was downloaded, because {switched_off} is set")
+    if missing and (refusal := hub.refusal()):
+        raise _not_at_hand(missing, refusal)
     for each in missing:
         try:
-            found[each] = _download(each)
+            path = hub.download_file(each.repository, each.file)
         except WeightsError:
             raise
         except Exception as error:  # the hub's client raises of everything: its own errors, its HTTP library's, the system's
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
             lacking = [one for one in missing if found[one] is None]
-            raise _not_at_hand(lacking, f"downloading {each.file} failed: {reason}") from error
+            why = f"downloading {each.file} failed: {reason_of(error)}"
+            raise _not_at_hand(lacking, why) from error
+        found[each] = _fetched(path, each)
     return [fetched for fetched in found.values() if fetched is not None]
 
 
 def _cached(wanted: Published) -> Fetched | None:
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(wanted.repository, wanted.file)
-    return _fetched(Path(found), wanted) if isinstance(found, str) else None
+    path = hub.cached_file(wanted.repository, wanted.file)
+    return None if path is None else _fetched(path, wanted)
 
 
 def _fetched(path: Path, wanted: Published) -> Fetched:
     commit = path.parts[-len(Path(wanted.file).parts) - 1]  # .../snapshots/<commit>/<file>
     return Fetched(path, f"{wanted.repository}@{commit}")
-
-
-def _download(wanted: Published) -> Fetched:
-    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
-
-    # asked first: where nobody answers, the download itself would try again for minutes
-    facts = get_hf_file_metadata(hf_hub_url(wanted.repository, wanted.file), timeout=TIMEOUT_S)
-    path = Path(hf_hub_download(wanted.repository, wanted.file, etag_timeout=TIMEOUT_S))
-    published = facts.etag or ""
-    if _SHA256.fullmatch(published) and file_digest(path) != published:
-        raise WeightsError(
-            f"{path} came damaged: its SHA-256 is not the {published[:12]} that the hub states; delete it and fetch it again."
-        )
-    return _fetched(path, wanted)
 
 
 def _not_at_hand(missing: Sequence[Published], why: str) -> WeightsError:

@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vbbench.core import paths
+from vbbench.core import hub, paths
 from vbbench.core.digests import folder_digest
 from vbbench.core.names import nearest
-from vbbench.errors import RecipeError, WeightsError
+from vbbench.errors import RecipeError, WeightsError, reason_of
 
 KEYS = ("folder", "repository", "revision", "class", "subfolder")
 INDEX = "model_index.json"
-TIMEOUT_S = 5.0
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -114,7 +113,7 @@ def pretrained_digests(settings: Mapping[str, Any], folder: Path) -> dict[str, s
 
 def _identity(source: Source, scale: str, folder: Path) -> str:
     if source.folder is None:
-        if paths.download_forbidden_by() and cached_file(source, _first_file(source)) is None:
+        if hub.refusal() and cached_file(source, _first_file(source)) is None:
             raise not_at_hand(source, "")
         return f"{source.repository}@{source.revision}"
     found = local_folder(source, scale, folder)
@@ -197,18 +196,18 @@ def fetch(source: Source, cls: Any) -> Path:
     try:
         return _hub_folder(source, cls, local=True)
     except Exception as error:  # the hub's client and diffusers raise of everything
-        if paths.download_forbidden_by():
+        if hub.refusal():
             raise not_at_hand(source, "") from error
     try:
         _ask(source)
         return _hub_folder(source, cls, local=False)
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        reason = reason_of(error)
         raise not_at_hand(source, reason) from error
 
 
 def _hub_folder(source: Source, cls: Any, *, local: bool) -> Path:
-    if cls is not None:
+    if cls is not None:  # diffusers alone knows which files a pipeline needs
         return Path(
             cls.download(
                 source.repository,
@@ -217,18 +216,9 @@ def _hub_folder(source: Source, cls: Any, *, local: bool) -> Path:
                 local_files_only=local,
             )
         )
-    from huggingface_hub import snapshot_download
-
     at = f"{source.subfolder}/" if source.subfolder else ""
     patterns = [f"{at}*.json", f"{at}*.txt", f"{at}*.model", f"{at}*.safetensors"]
-    found = Path(
-        snapshot_download(
-            str(source.repository),
-            revision=source.revision,
-            allow_patterns=patterns,
-            local_files_only=local,
-        )
-    )
+    found = hub.folder_of(str(source.repository), str(source.revision), patterns, local=local)
     if not (found / _first_file(source)).is_file():
         raise FileNotFoundError(f"{_first_file(source)} is not in {source.repository}")
     return found
@@ -237,12 +227,7 @@ def _hub_folder(source: Source, cls: Any, *, local: bool) -> Path:
 def _ask(source: Source) -> None:
     """One short question first: the download itself would try again for minutes where nobody
     answers."""
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url
-
-    get_hf_file_metadata(
-        hf_hub_url(str(source.repository), _first_file(source), revision=source.revision),
-        timeout=TIMEOUT_S,
-    )
+    hub.published_digest(str(source.repository), _first_file(source), source.revision)
 
 
 def _first_file(source: Source) -> str:
@@ -254,20 +239,12 @@ def _first_file(source: Source) -> str:
 
 def cached_file(source: Source, file: str) -> Path | None:
     """A file of the repository in the hub's local cache; None where it is not in it."""
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(str(source.repository), file, revision=source.revision)
-    return Path(found) if isinstance(found, str) else None
+    return hub.cached_file(str(source.repository), file, source.revision)
 
 
 def not_at_hand(source: Source, reason: str) -> WeightsError:
     """The error for weights of the hub that are not in its cache; says what to put where."""
-    switched_off = paths.download_forbidden_by()
-    why = (
-        f"nothing was downloaded, because {switched_off} is set"
-        if switched_off
-        else f"downloading them failed: {reason}"
-    )
+    why = hub.refusal() or f"downloading them failed: {reason}"
     return WeightsError(
         f"the weights of the {source.part} are not at hand: put {source.repository} at commit {str(source.revision)[:12]} into the hub's "
         f"cache, or a copy into a folder and name it with folder = in the recipe; {why}."

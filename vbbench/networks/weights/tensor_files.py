@@ -24,7 +24,7 @@ from torch import Tensor
 
 from vbbench.core.files import atomic_file
 from vbbench.core.weights_file import card_path
-from vbbench.errors import WeightsError
+from vbbench.errors import WeightsError, reason_of
 
 TOP_LEVEL_KEYS = ("ema_unet", "ema", "unet", "model", "state_dict")
 """Under which a file may hold its tensors, the preferred one first; the released files have
@@ -85,7 +85,7 @@ def _from_safetensors(path: Path) -> dict[str, Tensor]:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         raise WeightsError(
-            f"{path} is cut off or damaged, or no safetensors file: {_first_line(error)}."
+            f"{path} is cut off or damaged, or no safetensors file: {reason_of(error)}."
         ) from None
 
 
@@ -101,11 +101,11 @@ def _from_pickle(path: Path) -> Any:
                     f"{path} holds code besides tensors ({code[1]}), which is never run: have its tensors alone, as safetensors."
                 ) from None
             raise WeightsError(
-                f"{path} is cut off or damaged, or no file of weights: {_first_line(error)}."
+                f"{path} is cut off or damaged, or no file of weights: {reason_of(error)}."
             ) from None
         except Exception as error:  # a dozen kinds, of zip files, pickles and tensors
             raise WeightsError(
-                f"{path} is cut off or damaged, or no file of weights: {_first_line(error)}."
+                f"{path} is cut off or damaged, or no file of weights: {reason_of(error)}."
             ) from None
 
 
@@ -143,10 +143,6 @@ def _is_table(value: Any) -> bool:
         and bool(value)
         and all(isinstance(each, Tensor) for each in value.values())
     )
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 # --- writing

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vbbench.core import progress
+from vbbench.core.log import TRAINING
 from vbbench.errors import VBBenchError, one_line
 from vbbench.media.video import write_page_video, write_video_lossless
 from vbbench.types import PromptItem, SamplingParams, Video
@@ -54,7 +54,7 @@ class Board:
                     self._writer.add_scalar(name, value, int(row["step"]))
             self._writer.flush()
         except OSError as error:
-            progress.say(
+            TRAINING.info(
                 f"TensorBoard's curves of step {row['step']} cannot be written: {one_line(error)}"
             )
 
@@ -66,7 +66,7 @@ class Board:
             try:
                 self._keep(item, step, self._model.generate([item], self._params)[0])
             except (VBBenchError, OSError) as error:
-                progress.say(f"sample {item.id} at step {step}: {one_line(error)}")
+                TRAINING.info(f"sample {item.id} at step {step}: {one_line(error)}")
 
     def _keep(self, item: PromptItem, step: int, video: Video) -> None:
         path = self._folder / "samples" / f"{step:08d}" / item.id
@@ -92,7 +92,7 @@ def _writer(folder: Path, done: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        progress.say(
+        TRAINING.info(
             "TensorBoard is not installed (pip install 'vbbench[train]'): its curves are left out; curves.csv has them."
         )
         return None

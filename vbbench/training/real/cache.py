@@ -18,9 +18,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vbbench.core import progress
 from vbbench.core.digests import sha256_of
 from vbbench.core.files import write_atomic
+from vbbench.core.log import TRAINING
 
 _DIGEST_BYTES = 16
 
@@ -34,7 +34,7 @@ class TensorCache:
             goes on, and what is there is still read.
     """
 
-    def __init__(self, folder: Path, tell: Callable[[str], None] = progress.say) -> None:
+    def __init__(self, folder: Path, tell: Callable[[str], None] = TRAINING.warning) -> None:
         self._folder, self._tell = folder, tell
         self._writes = True
         self._lock = threading.Lock()

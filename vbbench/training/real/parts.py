@@ -14,8 +14,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vbbench.core import paths, progress
+from vbbench.core import paths
 from vbbench.core.digests import file_digest, sha256_of
+from vbbench.core.log import TRAINING
 from vbbench.data.suite import single_item
 from vbbench.data.videos.loader import Example, examples
 from vbbench.errors import InputError, PrerequisiteError, UsageError, one_line
@@ -128,9 +129,9 @@ def make_board(run: RealRun, stage: RealStage, done: int) -> Board:
         done: steps that are done.
     """
     try:
-        data, _ = make_data(run, stage, "heldout", progress.say)
+        data, _ = make_data(run, stage, "heldout", TRAINING.info)
     except InputError:
-        progress.say("no clip is held out: no validation, and no samples in between")
+        TRAINING.info("no clip is held out: no validation, and no samples in between")
         return Board(run.folder, done)
     stage.held_out = list(_held_out(data))
     if not run.settings.sample_every:
@@ -150,7 +151,7 @@ def _held_out(data: RealData) -> Iterator[LoadedSample]:
         try:
             yield load(data, number)
         except InputError as error:
-            progress.say(f"held out: {one_line(error)}")
+            TRAINING.info(f"held out: {one_line(error)}")
 
 
 def _items(samples: Sequence[LoadedSample], folder: Path, seed: int) -> list[PromptItem]:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from vbbench.core import paths, progress
+from vbbench.core.log import TRAINING
 from vbbench.core.weights_file import card_path, read_card
 from vbbench.errors import InputError, UsageError, VBBenchError
 from vbbench.networks.weights.tensor_files import write_safetensors
@@ -214,7 +215,7 @@ def _train(run: RealRun, peers: Processes, target: Path) -> None:
     leads, settings = peers.rank == 0, run.settings
     found = _latest(run, peers)
     stage, made_from = make_stage(run, str(peers.accelerator.device))
-    data, made_from["data"] = make_data(run, stage, "train", progress.say if leads else _quiet)
+    data, made_from["data"] = make_data(run, stage, "train", TRAINING.info if leads else _quiet)
     if not peers.agree(int(made_from["data"][:15], 16)):
         raise UsageError(
             f"processes find different clips in {run.data} and {run.videos}: all of them must see the same files."
@@ -227,7 +228,7 @@ def _train(run: RealRun, peers: Processes, target: Path) -> None:
         "workers": peers.size,
     }
     now["clips"] = asdict(data.settings)
-    facts = facts_of(found, now, run.name, run.seed, run.folder, progress.say if leads else _quiet)
+    facts = facts_of(found, now, run.name, run.seed, run.folder, TRAINING.info if leads else _quiet)
     board = make_board(run, stage, found.step if found else 0) if leads else None
     trainer = RealTrainer(
         stage,
@@ -286,7 +287,7 @@ def _target(run: RealRun) -> Path:
 
 def _latest(run: RealRun, peers: Processes) -> checkpoint.Checkpoint | None:
     """The checkpoint to go on from, the same for every process."""
-    found = checkpoint.latest(run.folder, progress.say if peers.rank == 0 else _quiet)
+    found = checkpoint.latest(run.folder, TRAINING.info if peers.rank == 0 else _quiet)
     if not peers.agree(found.step if found else 0):
         raise UsageError(
             f"processes find different checkpoints in {run.folder}: all machines of a training must share that folder."
@@ -317,4 +318,4 @@ def _write(run: RealRun, stage: RealStage, result: TrainedModule, path: Path) ->
         **environment(run.device),
     }
     write_safetensors(path, tensors, card, source=f"the training {run.name}")
-    progress.say(f"{run.name}: {path}  {progress.figures(result.validation)}".rstrip())
+    TRAINING.info(f"{run.name}: {path}  {progress.figures(result.validation)}".rstrip())
