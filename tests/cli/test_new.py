@@ -10,11 +10,16 @@ import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from tests.media.videos import h264
 from tests.models.test_pipeline import PARAMS as TINY
+from tests.results.synthetic import FakeRun, build
+from tests.results.synthetic import items as synthetic_items
 from vbbench import cli
 from vbbench.cli.new import TEMPLATES, title_of
 from vbbench.data.suites import load_suite
@@ -234,6 +239,37 @@ class TestReadme:
         assert tomllib.loads(shown("own-model: command"))["command"] == list(known.command)
         assert run("./my-program", make_suite(), here / "run") == 0
         assert "My program" in capsys.readouterr().out
+
+    def test_its_python_runs(
+        self,
+        here: Path,
+        make_suite: Callable[..., PromptSuite],
+        recipe_folder: Callable[[str], Path],
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """With a small suite and quick models, and a run folder that is there already."""
+        models = {"videobooth": ("VideoBooth", ()), "elite": ("ELITE", ())}
+        scored = FakeRun(synthetic_items(9), lambda model, item, metric: 0.5, models)
+        folder = build(here / "runs" / "mini", scored, videos=False)
+        record = ["gate", "record", str(folder), "--who", "Ada", "--why", "first"]
+        assert cli.main([*record, "--out", "scores.json"]) == 0
+        h264(here / "a.mp4")
+        (here / "b.mp4").write_text("no video")
+        Image.new("RGB", (64, 64), "white").save(here / "dog.png")
+        code = shown("from-python")
+        names = {
+            '"videobooth,baselines"': f'"{recipe_folder("noise")}"',
+            'suite="mini"': f'suite="{make_suite(metrics=["motion"]).root}"',
+        }
+        for name, small in names.items():
+            assert code.count(name) == 1
+            code = code.replace(name, small)
+        found: dict[str, Any] = {}
+        exec(compile(code, "README.md", "exec"), found)
+        assert found["run"].failures.empty
+        assert list(found["found"].scores["value"].notna()) == [True, True, False, False]
+        assert list(found["found"].failures["item"]) == ["0002-subject-1"]
+        assert found["gate"].ok
 
     def test_its_pipeline_is_understood(self) -> None:
         import diffusers

@@ -149,14 +149,10 @@ def add_scoring_options(parser: argparse.ArgumentParser) -> None:
 
 def scoring_from(options: argparse.Namespace) -> ScoringRequest:
     """How videos are scored, by the options of `add_scoring_options`."""
-    from vbbench.core.names import names_in
-    from vbbench.runner.scoring import ScoringRequest
+    from vbbench.runner.scoring import ScoringRequest, metric_names
 
-    metrics = None
-    if options.metrics is not None:
-        metrics = tuple(names_in(options.metrics))
     return ScoringRequest(
-        metrics=metrics,
+        metrics=metric_names(options.metrics),
         clip=options.clip,
         dino=options.dino,
         precision=options.precision,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vbbench.runner.scoring import Scorer
     from vbbench.runner.store import RunStore
 
-DEFAULT_MODELS = "videobooth,baselines"  # importing the request's own default costs torch
+DEFAULT_MODELS = "videobooth,baselines"  # RunRequest's default, whose module --help need not load
 INTERRUPTED = 130
 
 

@@ -7,7 +7,7 @@ import math
 import random
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,8 @@ DEFAULT_MODELS = "videobooth,baselines"
 DEFAULT_SUITE = "mini"
 REFERENCES = "references"
 MOST_THREADS = 1024
+
+_NOT_IN_CALL = ("models", "scoring", "dry_run", "fresh_process", "command")
 
 Tell = Callable[[str], None]
 """Takes a sentence that the user should read, once it is known."""
@@ -387,6 +389,30 @@ def _chosen_items(suite: PromptSuite, items: Collection[str] | None) -> PromptSu
         if item not in known:
             raise UsageError(f"the suite {suite.name} has no item {item!r}: {nearest(item, known)}")
     return replace(suite, items=tuple(item for item in suite.items if item.id in items))
+
+
+def model_list(models: str | Path | Sequence[str | Path]) -> str:
+    """Models as one text with commas, from a list or a path."""
+    if isinstance(models, str):
+        return models
+    if isinstance(models, Path):
+        models = [models]
+    return ",".join(str(m.absolute()) if isinstance(m, Path) else m for m in models)
+
+
+def python_call(request: RunRequest) -> str:
+    """The call of `vbbench.run` that makes a request, for the manifest."""
+    words = [repr(request.models)]
+    for each in fields(request):
+        value = getattr(request, each.name)
+        if each.name in _NOT_IN_CALL or value == each.default:
+            continue
+        if isinstance(value, PromptSuite):
+            value = value.name
+        if isinstance(value, Path):
+            value = str(value)
+        words.append(f"{each.name}={value!r}")
+    return f"vbbench.run({', '.join(words)})"
 
 
 def given_values(**values: Any) -> dict[str, Any]:

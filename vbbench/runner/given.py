@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -77,6 +79,7 @@ class ScoreRequest:
         scoring: how the videos are scored.
         device: ``auto``, ``cpu`` or ``cuda``.
         threads: CPU threads; None for the scale's.
+        command: what the manifest says the run was made by; None for the process's own command.
     Raises:
         UsageError: a number that cannot be.
     """
@@ -94,6 +97,7 @@ class ScoreRequest:
     scoring: ScoringRequest = field(default_factory=ScoringRequest)
     device: str = "auto"
     threads: int | None = None
+    command: str | None = None
 
     def __post_init__(self) -> None:
         check_count("frames", self.num_frames)
@@ -308,11 +312,26 @@ def _write_manifest(
     )
     environment = describe(prepared.device, threads)
     specs = scorer.specs if scorer is not None else ()
-    return store.write_manifest(
-        make_manifest(
-            submission.suite, submission.scale, {prepared.name: record}, specs, environment
-        )
+    manifest = make_manifest(
+        submission.suite, submission.scale, {prepared.name: record}, specs, environment
     )
+    if request.command is not None:
+        manifest["command"] = request.command
+    return store.write_manifest(manifest)
+
+
+@contextmanager
+def scored_folder(out: Path | None) -> Iterator[Path]:
+    """The run folder ``out``, or a new temporary one, which is removed if the work in it fails."""
+    if out is not None:
+        yield out
+        return
+    folder = Path(tempfile.mkdtemp(prefix="vbbench-score-"))
+    try:
+        yield folder
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def given_rows(

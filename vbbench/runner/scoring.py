@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from vbbench.core.names import names_in
 from vbbench.core.paths import cache_dir
 from vbbench.errors import UsageError, one_line
 from vbbench.runner.store import Record, RunStore
@@ -138,6 +139,13 @@ class ScoringRequest:
         return MetricScorer(
             dict.fromkeys(names), setting, device, batch_size=self.batch_size, cache=cache
         )
+
+
+def metric_names(names: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    """Names of metrics from one text with commas, or from a list; None stays None."""
+    if names is None:
+        return None
+    return tuple(names_in(names) if isinstance(names, str) else names)
 
 
 def setting_note(left_out: Sequence[str]) -> str:
