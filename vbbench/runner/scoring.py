@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from vbbench.errors import one_line
+from vbbench.errors import UsageError, one_line
 from vbbench.runner.store import Record, RunStore
 from vbbench.types import MetricSpec, PromptItem, PromptSuite, Score
 
@@ -31,11 +31,16 @@ class Scorer(Protocol):
         ...
 
 
+def _twins(specs: Sequence[MetricSpec]) -> list[str]:
+    names = [spec.name for spec in specs]
+    return [name for name in names if names.count(name) > 1]
+
+
 class MetricScorer:
     """Scores by the metrics of `vbbench.metrics`.
 
     Args:
-        names: of metrics.
+        names: of metrics, or their folders.
         setting: scale, encoders, and what the videos are like.
         device: ``cpu`` or ``cuda``.
         batch_size: frames that an encoder sees at once; None for the usual number.
@@ -58,6 +63,8 @@ class MetricScorer:
         from vbbench.metrics.cache import EmbeddingCache
 
         self._metrics: list[Metric] = [metrics.get_metric(name, setting) for name in names]
+        if twins := _twins(self.specs):
+            raise UsageError(f"two metrics are called {twins[0]!r}: rename one of them.")
         self._encoders = Encoders(setting, device, batch_size)
         self._cache = EmbeddingCache(cache)
 
