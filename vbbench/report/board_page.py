@@ -45,6 +45,8 @@ class Board:
     rows: list[Row]
     references: list[Row]
     primary: str | None
+    bounds: tuple[str, ...] = ()
+    """Names of the reference rows that are the ceiling and the floor."""
 
     @property
     def order(self) -> list[str]:
@@ -57,7 +59,9 @@ def make_board(run: RunData) -> Board:
     table = leaderboard_table(run)
     primary = primary_metric(run)
     columns = columns_of(run, table)
-    return Board(table, columns, *rows_of(table, columns, primary), primary)
+    roles = {model.name: model.role for model in run.models}
+    rows, references = rows_of(table, columns, primary, roles)
+    return Board(table, columns, rows, references, primary, run.bounds)
 
 
 def board_context(run: RunData, board: Board) -> dict[str, Any]:
@@ -93,6 +97,7 @@ def board_context(run: RunData, board: Board) -> dict[str, Any]:
         "failures": lost[:FAILURES],
         "more_failures": more_failures(lost[FAILURES:]),
         "titles": {model.name: model.title for model in run.models},
+        "metric_titles": {spec.name: spec.title for spec in run.metrics},
         "data": page_data(run, board, matrices),
     }
 
@@ -116,7 +121,7 @@ def page_data(run: RunData, board: Board, matrices: Sequence[Any]) -> dict[str, 
                 "bounds": [
                     None if abs(end) == float("inf") else end for end in bounds[column.name]
                 ],
-                "sign": 1 if column.direction.startswith("higher") else -1,
+                "sign": column.sign or 1,
                 "floor": column.scale.floor,
                 "ceiling": column.scale.ceiling,
             }
@@ -173,7 +178,10 @@ def _costs(board: Board) -> dict[str, Any]:
 
 def picture_of(board: Board) -> dict[str, Any] | None:
     """The picture of identity against cost at two widths; None where there is nothing to draw."""
-    plot = identity_cost.plot_of(board.table, board.primary)
+    if board.primary is None:
+        return None
+    title = board.columns[0].title
+    plot = identity_cost.plot_of(board.table, board.primary, title, board.bounds)
     if plot is None:
         return None
     wide, narrow = (identity_cost.drawing(plot, width) for width in (WIDE, NARROW))

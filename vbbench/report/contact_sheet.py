@@ -16,7 +16,6 @@ from vbbench.results.run_data import ItemFacts, ModelFacts, RunData
 FILE = "contact-sheet.png"
 ROWS, FRAMES = 9, 3
 CELL, GAP, TITLE, CAPTION = 64, 6, 22, 14  # pixels
-SHOWN_REFERENCES = ("real-video",)
 INK, GREY, EMPTY = (20, 20, 20), (90, 90, 90), (235, 235, 235)
 
 
@@ -25,15 +24,15 @@ def write_contact_sheet(run: RunData, order: Sequence[str], path: Path) -> None:
     that is not there stays grey.
 
     Args:
-        order: names of models, as the leaderboard has them; of reference rows only the real video
-            is shown.
+        order: names of models, as the leaderboard has them; of reference rows only the ceiling is
+            shown.
         path: a PNG file.
     """
     by_name = {model.name: model for model in run.models}
     models = [
         by_name[name]
         for name in order
-        if not by_name[name].is_reference or name in SHOWN_REFERENCES
+        if not by_name[name].is_reference or by_name[name].role == "ceiling"
     ]
     items = _items(run)
     clip_width = FRAMES * (CELL + 1) + 3 * GAP

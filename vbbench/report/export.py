@@ -111,7 +111,7 @@ def write_markdown(
 ) -> None:
     """The tables for a README: mean [low, high], reference rows below; the same on the scale of the
     reference rows; then costs."""
-    heads = [f"{column.title} {column.arrow}" for column in columns] + [
+    heads = [f"{column.title} {column.arrow}".rstrip() for column in columns] + [
         f"{title}, {unit}" for _, title, unit, _ in COSTS
     ]
     lines = [
@@ -122,7 +122,7 @@ def write_markdown(
         *(_markdown_row(row, str(row.rank or formatting.NOTHING)) for row in rows),
         *(_markdown_row(row, "ref.") for row in references),
         "",
-        _markdown_legend(run, primary),
+        _markdown_legend(run, columns[0].title if primary else None),
     ]
     lines += _markdown_scaled(columns, rows)
     lines += _markdown_costs(run, table)
@@ -215,13 +215,12 @@ def _markdown_row(row: Row, rank: str) -> str:
 
 
 def _markdown_legend(run: RunData, primary: str | None) -> str:
+    """`primary`: title of the metric that ranks."""
     individuals = len(set(run.subject_of.values()))
     ranks = (
-        f"Rank by {formatting.metric_title(primary)}: one more than the number of models clearly better. "
-        if primary
-        else ""
+        f"Rank by {primary}: one more than the number of models clearly better. " if primary else ""
     )
-    specs = ", ".join(f"{formatting.metric_title(spec.name)} {spec.id}" for spec in run.metrics)
+    specs = ", ".join(f"{spec.title} {spec.id}" for spec in run.metrics)
     part = formatting.restriction(run.prompts_per_subject).capitalize()
     note = " ".join(
         filter(

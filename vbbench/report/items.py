@@ -153,8 +153,9 @@ def _line(run: RunData, item: ItemFacts, models: Sequence[ModelFacts], column: C
         for model, value in zip(models, values, strict=True)
         if value is not None and not model.is_reference
     ]
-    pick = max if column.direction.startswith("higher") else min
-    best = formatting.number(pick(rivals), column.decimals) if len(rivals) > 1 else None
+    pick = max if column.sign > 0 else min
+    has_best = column.sign != 0 and len(rivals) > 1
+    best = formatting.number(pick(rivals), column.decimals) if has_best else None
     texts = tuple(formatting.number(value, column.decimals) for value in values)
     marks = tuple(
         text == best and not model.is_reference for text, model in zip(texts, models, strict=True)

@@ -141,7 +141,8 @@ def _stacked(text: str, *small: str) -> str:
 def _head(column: Column) -> str:
     first, _, rest = escaped(column.title).partition(" ")
     arrow = escaped(column.arrow)
-    return rf"\shortstack{{{first}\\{rest} {arrow}}}" if rest else f"{first} {arrow}"
+    head = rf"\shortstack{{{first}\\{rest} {arrow}}}" if rest else f"{first} {arrow}"
+    return head if arrow else head.replace(" }", "}").rstrip()
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -153,7 +154,7 @@ def _caption(run: RunData, board: Board) -> str:
     what = f"Suite {run.suite.name} {run.suite.version}: {formatting.count(len(run.items), 'prompt')} of {formatting.count(individuals, 'individual')}"
     part = formatting.restriction(run.prompts_per_subject)
     ranks = (
-        f" Ranks by {formatting.metric_title(board.primary)}: one more than the number of models clearly better;"
+        f" Ranks by {board.columns[0].title}: one more than the number of models clearly better;"
         if board.primary
         else ""
     )

@@ -29,7 +29,7 @@ class Pick:
     """An item that stands for how a model does under a metric.
 
     Attributes:
-        what: best, median or worst.
+        what: best, median or worst; most, median or least where the metric has no direction.
         clip: its video; None where the report holds none of that item.
         page: whether the item has a page in this report.
     """
@@ -97,6 +97,7 @@ def write_model_pages(
             ],
             failures=[failure for failure in lost if failure.model == model.name],
             item_numbers=numbers,
+            metric_titles={spec.name: spec.title for spec in run.metrics},
             shown=frozenset(shown),
             neighbours=_neighbours(board, model.name),
             mark=MARK,
@@ -124,7 +125,8 @@ def extremes_of(
         shown: numbers of the items that have pages, and videos.
         always: videos are shown of others too.
     """
-    sign = -1 if column.direction.startswith("higher") else 1
+    sign = -1 if column.sign >= 0 else 1
+    first, final = ("best", "worst") if column.sign else ("most", "least")
     values = [
         (run.results[model.name, item.id, column.name].value, place)
         for place, item in enumerate(run.items)
@@ -132,9 +134,9 @@ def extremes_of(
     found = sorted((sign * value, place) for value, place in values if value is not None)
     last = len(found) - 1
     places = (
-        {"best": 0, "median": last // 2, "worst": last}
+        {first: 0, "median": last // 2, final: last}
         if last > 1
-        else {"best": 0, "worst": last}
+        else {first: 0, final: last}
         if last
         else {"only": 0}
     )
@@ -163,7 +165,7 @@ def _pick(
     item, number = run.items[place], place + 1
     here = number in shown
     seen = here or always
-    value = -signed if column.direction.startswith("higher") else signed
+    value = -signed if column.sign >= 0 else signed
     return Pick(
         what=what,
         number=number,
