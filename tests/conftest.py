@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pytest
@@ -266,3 +267,35 @@ def subprocess_environment() -> dict[str, str]:
         "OMP_NUM_THREADS": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
+
+
+class Package(Protocol):
+    """Installs a package that names folders by an entry point."""
+
+    def __call__(self, group: str, *folders: Path, code: str = "") -> None: ...
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Package:
+    """Puts a package on sys.path, with metadata as an installer writes them; `code` stands in its
+    function before the folders are returned."""
+    count = 0
+
+    def install(group: str, *folders: Path, code: str = "") -> None:
+        nonlocal count
+        count += 1
+        name = f"their_package_{count}"
+        site = tmp_path / name
+        about = site / f"{name}-1.0.dist-info"
+        about.mkdir(parents=True)
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (about / "entry_points.txt").write_text(f"[{group}]\n{name} = {name}:folders\n")
+        paths = [str(folder) for folder in folders]
+        (site / f"{name}.py").write_text(
+            f"def folders():\n    {code or 'pass'}\n    return {paths!r}\n"
+        )
+        monkeypatch.syspath_prepend(site)
+        # of an earlier test
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+    return install

@@ -156,6 +156,8 @@ class Recipe:
             class does.
         needs: fields of a prompt item that are optional in a suite, and without which it can make
             nothing.
+        role: what a reference row shows: ``ceiling``, ``floor``, ``copy``, ``shuffled`` or
+            ``flicker``; empty for competitors. Part of no digest.
     """
 
     name: str
@@ -172,6 +174,7 @@ class Recipe:
     training_seed: int | None = None
     command: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    role: str = ""
 
 
 @dataclass(frozen=True)
@@ -213,7 +216,10 @@ class MetricSpec:
         failures: what becomes of videos without a number.
         unit, higher_is_better, bounds: how to read the number.
         reads_text: whether the text prompt is part of it.
-        id: first hex digits of the SHA-256 over all the others.
+        id: first hex digits of the SHA-256 over all of the above.
+        kind, title, direction: what the number is about, its name for people, and whether
+            ``higher``, ``lower`` or ``none`` is better (see `vbbench.metrics.meaning`). They stand
+            beside the spec: they are no part of its id, and two specs are equal without them.
     """
 
     name: str
@@ -246,6 +252,16 @@ class MetricSpec:
     bounds: tuple[float, float]
     reads_text: bool
     id: str
+    kind: str = field(default="quality", compare=False)
+    title: str = field(default="", compare=False)
+    direction: str = field(default="higher", compare=False)
+
+    @property
+    def sign(self) -> int:
+        """+1 where higher is better, -1 where lower is, 0 where the metric has no direction."""
+        if self.direction == "none":
+            return 0
+        return 1 if self.higher_is_better else -1
 
 
 @dataclass(frozen=True)

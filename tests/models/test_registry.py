@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
-from collections.abc import Callable, Iterator
-from importlib.metadata import EntryPoint
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.conftest import Package
 from vbbench.core.digests import folder_digest
 from vbbench.core.names import nearest
 from vbbench.data import suites
@@ -117,27 +118,32 @@ def test_two_models_of_one_name_are_refused(bundled: Path, tmp_path: Path) -> No
         registry.resolve_models(f"noise,{twin}")
 
 
-def their_recipes() -> Iterator[Path]:
-    yield Path(__file__).parents[1] / "files" / "recipes" / "noise"
-
-
-def broken_recipes() -> list[Path]:
-    raise RuntimeError("out of order")
-
-
 def test_packages_add_models_by_entry_points(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    bundled: Path, package: Package, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(registry, "baselines_dir", lambda: tmp_path)
-    point = EntryPoint("theirs", f"{__name__}:their_recipes", registry.ENTRY_POINT_GROUP)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [point])
-    assert registry.model_names() == ["noise"]
-    broken = EntryPoint("theirs", f"{__name__}:broken_recipes", registry.ENTRY_POINT_GROUP)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [broken])
-    with pytest.raises(
-        RecipeError, match=r"the entry point 'theirs' of vbbench\.models fails: out of order"
-    ):
-        registry.model_names()
+    theirs = Path(shutil.copytree(bundled / "noise", tmp_path / "theirs"))
+    change(theirs, 'name = "noise"', 'name = "theirs"')
+    package(registry.ENTRY_POINT_GROUP, theirs)
+    assert registry.model_names() == ["noise", "theirs", "tinted"]
+
+
+def test_a_broken_package_is_one_warning(
+    bundled: Path, package: Package, caplog: pytest.LogCaptureFixture
+) -> None:
+    package(registry.ENTRY_POINT_GROUP, code="raise RuntimeError('out of order')")
+    for _ in range(2):
+        assert registry.model_names() == ["noise", "tinted"]
+    assert len(caplog.messages) == 1
+    assert "of vbbench.models is left out, for it fails: out of order" in caplog.text
+
+
+def test_a_packages_model_takes_no_bundled_name(
+    bundled: Path, package: Package, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    twin = Path(shutil.copytree(bundled / "noise", tmp_path / "twin"))
+    package(registry.ENTRY_POINT_GROUP, twin)
+    assert registry.all_recipes()["noise"].folder == bundled / "noise"
+    assert "two models are called 'noise'" in caplog.text
 
 
 def test_wrong_suite_name_gets_a_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,3 +297,38 @@ def test_wrong_cards_and_own_weights_are_told(
     (trained / "recipe.toml").write_text(RECIPE.replace(old, new))
     with pytest.raises(RecipeError, match=message):
         load_recipe(trained)
+
+
+def test_the_role_of_a_reference_row_is_part_of_no_digest(recipe_folder: Folder) -> None:
+    folder = recipe_folder("noise")
+    before = load_recipe(folder)
+    change(folder, 'groups = ["toys"]\n', 'groups = ["toys"]\nrole = "floor"\n')
+    after = load_recipe(folder)
+    assert (before.role, after.role) == ("", "floor")
+    assert before.digest == after.digest == folder_digest_without_role(folder)
+    with pytest.raises(RecipeError, match=r"role in .* must be one of ceiling, floor.*'floor'\?"):
+        load_recipe(change(folder, 'role = "floor"', 'role = "flor"'))
+
+
+def folder_digest_without_role(folder: Path) -> str:
+    change(folder, 'role = "floor"\n', "")
+    digest = folder_digest(folder)
+    change(folder, 'groups = ["toys"]\n', 'groups = ["toys"]\nrole = "floor"\n')
+    return digest
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("real-video", "ceiling"),
+        ("other-individual", "floor"),
+        ("still-image", "copy"),
+        ("shuffled-frames", "shuffled"),
+        ("flicker", "flicker"),
+        ("videobooth", ""),
+        ("nobody", ""),
+        ("../noise", ""),
+    ],
+)
+def test_bundled_reference_rows_have_their_roles(name: str, role: str) -> None:
+    assert registry.bundled_role(name) == role

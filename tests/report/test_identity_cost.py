@@ -55,6 +55,9 @@ def crowd(tmp_path: Path) -> Path:
     return build(tmp_path / "run", FakeRun(items(8), value, models=CROWD), videos=False)
 
 
+BOUNDS = ("real-video", "other-individual")
+
+
 def table(**columns: list[Any]) -> pd.DataFrame:
     rows = {
         "model": ["a", "b", "c", "real-video", "still-image"],
@@ -73,7 +76,7 @@ def table(**columns: list[Any]) -> pd.DataFrame:
 
 
 def test_what_is_drawn_and_what_is_left_out() -> None:
-    plot = plot_of(table(), "dino")
+    plot = plot_of(table(), "dino", "DINO", BOUNDS)
     assert plot is not None
     assert plot.points == (
         Point("A", False, 1.0, 0.6, 0.5, 0.7),
@@ -81,14 +84,16 @@ def test_what_is_drawn_and_what_is_left_out() -> None:
     )
     assert plot.lines == (("Real video", 0.9),)
     assert plot.left_out == ("C",)
-    assert plot_of(table(), None) is None
-    assert plot_of(table(first_clip_seconds=[None, 0.0, 1.0, 1.0, 1.0]), "dino") is None
+    no_costs = table(first_clip_seconds=[None, 0.0, 1.0, 1.0, 1.0])
+    assert plot_of(no_costs, "dino", "DINO", BOUNDS) is None
 
 
 def test_places_follow_the_axes() -> None:
     plot = plot_of(
         table(first_clip_seconds=[1.0, 100.0, 10.0, 0.1, 0.1], dino=[0.6, 0.7, 0.65, 0.9, 1.0]),
         "dino",
+        "DINO",
+        BOUNDS,
     )
     assert plot is not None
     a, b, c = (point for point in drawing(plot, WIDE)["points"])  # type: ignore[attr-defined]

@@ -32,19 +32,19 @@ def results_of(tmp_path: Path, values: list[float | None]) -> Results:
         items(len(values)),
         lambda model, item, _: values[int(item[1:])],
         models={"videobooth": MODELS["videobooth"]},
-        metrics=(spec("dino"), spec("motion", higher_is_better=False)),
+        metrics=(spec("dino"), spec("distance", higher_is_better=False)),
     )
     return analyse(load_run(build(tmp_path / "run", fake)))
 
 
 def test_best_median_and_worst_follow_the_direction_of_the_metric(tmp_path: Path) -> None:
-    dino, motion = picked(results_of(tmp_path, VALUES), tmp_path, frozenset(range(1, 7)))
+    dino, distance = picked(results_of(tmp_path, VALUES), tmp_path, frozenset(range(1, 7)))
     assert [(pick.what, pick.number, pick.text) for pick in dino.picks] == [
         ("best", 2, "0.900"),
         ("median", 5, "0.700"),
         ("worst", 4, "0.100"),
     ]
-    assert [(pick.what, pick.number) for pick in motion.picks] == [
+    assert [(pick.what, pick.number) for pick in distance.picks] == [
         ("best", 4),
         ("median", 5),
         ("worst", 6),

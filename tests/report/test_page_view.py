@@ -59,7 +59,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Any:
         every,
         value,
         models=models,
-        metrics=(spec("clip-text"), spec("dino"), spec("motion", higher_is_better=False)),
+        metrics=(spec("clip-text"), spec("dino"), spec("distance", higher_is_better=False)),
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
@@ -240,7 +240,7 @@ def test_the_matrix_shows_the_chosen_metric(page: Any, index: Path) -> None:
     pair = "return document.querySelector('#matrix tr[data-model=videobooth] td[data-model=text-to-video]').innerText"
     before = page.execute_script(pair)
     choose(page, "matrix-metric", "Motion")
-    assert address(page) == "#differences?matrix=motion"
+    assert address(page) == "#differences?matrix=distance"
     assert page.find_element("id", "matrix-name").get_property("textContent").startswith("Motion")
     other = page.execute_script(
         "return document.querySelector('#matrix tr[data-model=text-to-video] td[data-model=videobooth]').innerText"
@@ -254,14 +254,14 @@ def test_a_copied_address_opens_the_same_view(page: Any, index: Path) -> None:
     open_at(
         page,
         index,
-        "#differences?sort=clip-text&order=ascending&class=cat&text=sea&scale=scaled&matrix=motion&hide=videobooth",
+        "#differences?sort=clip-text&order=ascending&class=cat&text=sea&scale=scaled&matrix=distance&hide=videobooth",
     )
     wait_for(lambda: status(page).startswith("8 of 16"))
     assert models_of(page) == ["text-to-video", "textual-inversion"]
     assert page.find_element("id", "ranked-by").get_property("textContent") == "CLIP-Text"
     assert page.find_element("id", "scale-scaled").is_selected()
     assert page.execute_script("return scrollY") > 200
-    assert page.find_element("id", "matrix-metric").get_property("value") == "motion"
+    assert page.find_element("id", "matrix-metric").get_property("value") == "distance"
 
 
 def test_links_within_the_page_keep_the_view(page: Any, index: Path) -> None:

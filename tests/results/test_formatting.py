@@ -58,7 +58,7 @@ def test_metric_titles() -> None:
 
 
 def test_a_spec_is_told_in_words() -> None:
-    told = dict(formatting.spec_words(spec("motion", bounds=(0.0, float("inf")))))
+    told = dict(formatting.spec_words(spec("pace", bounds=(0.0, float("inf")))))
     assert told["Unit"] == "cosine, from 0 to no bound; higher is better"
     assert told["Formula"] == "mean of cosines"
     assert told["Rate"] == "as each video has it"

@@ -136,7 +136,7 @@ def _list(setting: Setting) -> int:
     """A metric that the scale does not have is listed with the reason; without the weights there
     are no ids, and that is said once."""
     from vbbench.cli.tables import console, table
-    from vbbench.metrics import METRICS
+    from vbbench.metrics import metric_names
 
     listed = table(
         f"Metrics at scale {setting.scale}",
@@ -149,7 +149,7 @@ def _list(setting: Setting) -> int:
         whole=("name", "spec"),
     )
     missing = None
-    for name in METRICS:
+    for name in metric_names():
         try:
             spec, found = _spec(name, setting)
         except VBBenchError as error:
@@ -157,15 +157,12 @@ def _list(setting: Setting) -> int:
             continue
         if found is not None:  # do not look for the same weights again and again
             missing, setting = found, replace(setting, weights="absent")
-        better, reads = (
-            "higher" if spec.higher_is_better else "lower",
-            "yes" if spec.reads_text else "no",
-        )
+        reads = "yes" if spec.reads_text else "no"
         low, high = (f"{bound:g}" for bound in spec.bounds)
         listed.add_row(
             name,
             "none" if missing else spec.id,
-            better,
+            spec.direction,
             f"{low} to {high} {spec.unit}",
             reads,
             spec.encoder or "none",
@@ -196,11 +193,14 @@ def _explain(name: str, setting: Setting, run: Path | None) -> int:
 
 
 def _spec_of_run(name: str, run: Path) -> MetricSpec:
-    from vbbench.metrics import check_metric_name
+    from vbbench.metrics import metric_name
     from vbbench.results.run_folder import load_run
 
     specs = {spec.name: spec for spec in load_run(run).metrics}
-    if check_metric_name(name) not in specs:
+    if name in specs:
+        return specs[name]
+    name = metric_name(name)
+    if name not in specs:
         raise UsageError(f"the run {run} has not measured {name}; it has {', '.join(specs)}.")
     return specs[name]
 

@@ -1,11 +1,10 @@
-"""``vbbench new``: a recipe folder to begin a model of one's own with."""
+"""``vbbench new``: a folder to begin a model or a metric of one's own with."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import shlex
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +18,18 @@ def add_parser(commands: Any) -> None:
     """Add this command's part of the command line."""
     parser = commands.add_parser(
         "new",
-        help="begin a model of your own",
-        description="Write a recipe folder that works as it is, to be changed into a model of your own.",
+        help="begin a model or a metric of your own",
+        description="Write a folder that works as it is, to be changed into a model or a metric of your own.",
     )
     parser.add_argument(
         "folder",
         type=Path,
         metavar="FOLDER",
-        help="folder to be made; its name becomes the model's, e.g. my-method",
+        help="folder to be made; its name becomes the model's or metric's, e.g. my-method",
     )
-    parser.add_argument(
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--metric", action="store_true", help="a metric instead of a model")
+    what.add_argument(
         "--command",
         dest="program",
         action="store_true",
@@ -40,34 +41,36 @@ def add_parser(commands: Any) -> None:
 def new(options: argparse.Namespace) -> int:
     """The command."""
     folder = Path(os.path.abspath(options.folder.expanduser()))
-    _check(folder)
-    write_recipe(folder, program=options.program)
+    if options.metric:
+        _check_metric(folder)
+        write_template(folder, "metric")
+    else:
+        _check(folder)
+        write_template(folder, "command" if options.program else "entry")
     shown = os.path.relpath(folder)
     named = shlex.quote(shown if shown.startswith("..") else f"./{shown}")
     print(
         f"Written: {', '.join(sorted(os.path.join(shown, path.name) for path in folder.iterdir()))}"
     )
-    print(f"Try it:  vbbench run --models videobooth,{named}")
+    tried = f"--metrics dino,{named}" if options.metric else f"--models videobooth,{named}"
+    print(f"Try it:  vbbench run {tried}")
     return 0
 
 
-def write_recipe(folder: Path, *, program: bool = False) -> None:
-    """Write the template of a recipe into a folder that is not there yet; all of it or nothing.
+def write_template(folder: Path, kind: str) -> None:
+    """Write a template into a folder that is not there yet; all of it or nothing.
 
     Args:
-        program: the template of a program (``command``) instead of that of a class (``entry``).
+        kind: a folder of `TEMPLATES`: ``entry`` (a model's class), ``command`` (a program) or
+            ``metric``.
     """
     with atomic_folder(folder) as made:
-        for source in sorted((TEMPLATES / ("command" if program else "entry")).iterdir()):
+        for source in sorted((TEMPLATES / kind).iterdir()):
             if source.suffix in (".py", ".toml"):
-                shutil.copyfile(source, made / source.name)
-        recipe = made / "recipe.toml"
-        text = (
-            recipe.read_text(encoding="utf-8")
-            .replace("NAME", folder.name)
-            .replace("TITLE", title_of(folder.name))
-        )
-        recipe.write_text(text, encoding="utf-8")
+                text = source.read_text(encoding="utf-8")
+                text = text.replace('"NAME"', f'"{folder.name}"')
+                text = text.replace('"TITLE"', f'"{title_of(folder.name)}"')
+                (made / source.name).write_text(text, encoding="utf-8")
 
 
 def title_of(name: str) -> str:
@@ -91,5 +94,24 @@ def _check(folder: Path) -> None:
         )
     if folder.name in all_recipes() or folder.name in groups():
         raise UsageError(f"there is a model or group {folder.name!r} already: choose another name.")
+    _check_free(folder)
+
+
+def _check_metric(folder: Path) -> None:
+    """As `_check`, of a metric's folder."""
+    from vbbench.metrics import metric_names
+    from vbbench.models.recipes import is_name
+
+    if not is_name(folder.name):
+        raise UsageError(
+            f"a metric cannot be called {folder.name!r}: its name must be of a-z, 0-9, '.', '_' "
+            "and '-', as in my-metric."
+        )
+    if folder.name in metric_names():
+        raise UsageError(f"there is a metric {folder.name!r} already: choose another name.")
+    _check_free(folder)
+
+
+def _check_free(folder: Path) -> None:
     if os.path.lexists(folder):
         raise UsageError(f"{folder} is there already: choose another name, or take it away.")

@@ -121,7 +121,11 @@ def add_encoder_options(parser: argparse.ArgumentParser) -> None:
 
 def add_scoring_options(parser: argparse.ArgumentParser) -> None:
     """Options of the commands that score videos."""
-    parser.add_argument("--metrics", metavar="LIST", help="names of metrics (default: the suite's)")
+    parser.add_argument(
+        "--metrics",
+        metavar="LIST",
+        help="names of metrics, and folders of your own (default: the suite's)",
+    )
     add_encoder_options(parser)
     parser.add_argument(
         "--scoring-batch",

@@ -91,9 +91,12 @@ def power(options: argparse.Namespace) -> int:
 def _metrics(run: RunData, named: str | None) -> list[MetricSpec]:
     """The metrics asked for, in the run's order."""
     from vbbench.core.names import names_in, nearest
+    from vbbench.core.plugins import is_folder_word
+    from vbbench.metrics import metric_name
 
     known = {spec.name: spec for spec in run.metrics}
-    names = list(known) if named is None else names_in(named)
+    words = list(known) if named is None else names_in(named)
+    names = [metric_name(word) if is_folder_word(word) else word for word in words]
     for name in names:
         if name not in known:
             raise UsageError(f"the run has no metric {name!r}: {nearest(name, known)}")
@@ -158,7 +161,6 @@ def _check_enough(run: RunData, rows: Sequence[_Row]) -> None:
 
 def _print(rows: Sequence[_Row], options: argparse.Namespace) -> None:
     from vbbench.cli.tables import console, table
-    from vbbench.results import formatting
 
     heads = [
         "metric",
@@ -173,7 +175,7 @@ def _print(rows: Sequence[_Row], options: argparse.Namespace) -> None:
     made = table("What differences can be seen", *heads, numbers=heads[2:], whole=("metric",))
     for row in rows:
         made.add_row(
-            formatting.metric_title(row.spec.name),
+            row.spec.title,
             f"{row.models[0]} - {row.models[1]}",
             *_numbers(row.pilot, options),
         )

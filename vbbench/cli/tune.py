@@ -44,9 +44,8 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument(
         "--metric",
-        default="true-identity",
         metavar="NAME",
-        help="whose mean decides (default: %(default)s)",
+        help="whose mean decides, by name or folder (default: the suite's first about the subject)",
     )
     parser.add_argument(
         "--trials",
@@ -91,7 +90,9 @@ def tune(options: argparse.Namespace) -> int:
         )
     recipe, suite = recipes[0], load_suite(options.suite)
     scale = options.scale or suite.scale
-    budget = tuning.Budget(_grid(options.set), options.trials, options.seed, options.metric)
+    budget = tuning.Budget(
+        _grid(options.set), options.trials, options.seed, _metric(options, suite)
+    )
     question = tuning.question_of(recipe, scale, suite, tuning.refuse_held_out(suite), budget)
     trials = tuning.trials_of(budget)
     variants = [
@@ -102,6 +103,20 @@ def tune(options: argparse.Namespace) -> int:
     return _search(
         options, suite, scale, budget, question, list(zip(trials, variants, strict=True)), path
     )
+
+
+def _metric(options: argparse.Namespace, suite: PromptSuite) -> str:
+    """Name of the metric that decides."""
+    from vbbench.metrics import metric_name
+    from vbbench.metrics.meaning import BUNDLED
+
+    if options.metric is not None:
+        return metric_name(options.metric)
+    subject = [name for name, known in BUNDLED.items() if known.kind == "subject"]
+    deciding = next((name for name in subject if name in suite.metrics), None)
+    if deciding is None:
+        raise UsageError(f"name the metric that decides: --metric; {suite.name} has no usual one.")
+    return deciding
 
 
 def _grid(texts: list[str]) -> dict[str, tuple[Any, ...]]:
@@ -135,7 +150,7 @@ def _search(
     from vbbench.runner import tune as tuning
 
     device = choose_device(options.device, scale)
-    names = tuple(dict.fromkeys((*suite.metrics, budget.metric)))
+    names = tuple(dict.fromkeys((*suite.metrics, options.metric or budget.metric)))
     scoring = scoring_from(options)
     setting = scoring.setting(scale, num_frames=suite.num_frames, fps=suite.fps)
     scorer = scoring.scorer(names, setting, device)

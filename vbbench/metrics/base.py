@@ -11,6 +11,7 @@ from vbbench.metrics.spec import make_spec
 from vbbench.types import MetricSpec
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
     from vbbench.metrics.analysis import Analysis
@@ -66,6 +67,6 @@ def cosine_spec(setting: Setting, role: str, **known: Any) -> MetricSpec:
     return make_spec(setting, config, encoder_digest(config, setting), **{**usual, **known})
 
 
-def pooled(values: Tensor) -> Measurement:
+def pooled(values: Tensor | np.ndarray) -> Measurement:
     """The mean of a formula's values, one a frame or pair, kept beside it."""
     return Measurement(float(values.mean()), tuple(float(v) for v in values))

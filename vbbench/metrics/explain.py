@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable
 from textwrap import fill
 
+from vbbench.metrics.meaning import title_of as title
 from vbbench.metrics.spec import is_untrained
 from vbbench.types import MetricSpec
 
@@ -38,24 +39,13 @@ _ROWS = {
 WIDTH = 100
 
 
-def title(name: str) -> str:
-    """``temporal-consistency`` -> ``Temporal consistency``; abbreviations keep their capitals:
-    ``CLIP-Image, masked``."""
-    head, *rest = name.split("-")
-    known = {"clip": "CLIP-" + rest[0].capitalize() if rest else "CLIP", "dino": "DINO"}
-    if head not in known:
-        return " ".join([head.capitalize(), *rest])
-    tail = rest[1:] if head == "clip" else rest
-    return known[head] + (
-        ", masked" if tail == ["masked"] else "".join(f" {word}" for word in tail)
-    )
-
-
 def untrained_note(specs: Iterable[MetricSpec]) -> str:
     """The warning that belongs to numbers of encoders with random weights; empty where there are
     none."""
     names = [
-        title(spec.name) for spec in specs if is_untrained({"encoder_digest": spec.encoder_digest})
+        spec.title or title(spec.name)
+        for spec in specs
+        if is_untrained({"encoder_digest": spec.encoder_digest})
     ]
     return (
         f"Measured by untrained encoders with random weights: {', '.join(names)}. These numbers mean nothing."
@@ -71,15 +61,20 @@ def rows(spec: MetricSpec) -> list[tuple[str, str]]:
         for name, words in _ROWS.items()
         if getattr(spec, name) is not None or name in ("num_frames", "fps")
     ]
-    unit = (
-        f"{spec.unit}, {_bounds(spec)}; {'higher' if spec.higher_is_better else 'lower'} is better"
-    )
+    unit = f"{spec.unit}, {_bounds(spec)}; {better(spec)}"
     return [
         ("Text prompt", "read" if spec.reads_text else "not read"),
         *told,
         ("Unit", unit),
         ("Version", spec.version),
     ]
+
+
+def better(spec: MetricSpec) -> str:
+    """``higher is better``, ``lower is better``, or that neither is."""
+    if spec.sign == 0:
+        return "neither more nor less is better"
+    return "higher is better" if spec.sign > 0 else "lower is better"
 
 
 def _value(spec: MetricSpec, name: str) -> str:
@@ -102,7 +97,7 @@ def explain(spec: MetricSpec) -> str:
     """The protocol as paragraphs of prose, every field of the spec in them, lines of at most
     `WIDTH` characters."""
     paragraphs = [
-        f"{title(spec.name)} (vbbench metric {spec.name!r}, version {spec.version}, spec {spec.id}).",
+        f"{spec.title} (vbbench metric {spec.name!r}, version {spec.version}, spec {spec.id}).",
         _what(spec),
         _pixels(spec),
         _encoder(spec),
@@ -156,8 +151,7 @@ def _pooling(spec: MetricSpec) -> str:
         else f"the number is multiplied by {spec.factor:g}"
     )
     clamp = "nothing is clamped" if spec.clamp == "none" else f"clamped: {spec.clamp}"
-    better = "higher" if spec.higher_is_better else "lower"
     return (
         f"{pairs}Averaging: {spec.averaging}; {factor}, {clamp}. Failures: {spec.failures}. "
-        f"Unit: {spec.unit}, {_bounds(spec)}; {better} is better."
+        f"Unit: {spec.unit}, {_bounds(spec)}; {better(spec)}."
     )

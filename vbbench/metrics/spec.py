@@ -4,10 +4,11 @@ all of it."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from vbbench.core.digests import json_digest
+from vbbench.metrics.meaning import BESIDE, check_meaning, meaning_of
 from vbbench.types import MetricSpec
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ AVERAGING = (
 )
 FAILURES = "a video without a number is listed with its reason and counted beside the mean, never replaced or dropped in silence"
 WHOLE_PROMPT = "the text as it is written, the subject word in it, no placeholder"
-NAMES = tuple(field.name for field in fields(MetricSpec) if field.name != "id")
+NAMES = tuple(field.name for field in fields(MetricSpec) if field.name not in ("id", *BESIDE))
+"""What the id covers."""
 
 
 def make_spec(
@@ -34,10 +36,14 @@ def make_spec(
         config: the encoder behind the numbers; None where there is none.
         digest: of its weights.
         known: further fields of `MetricSpec`; ``name``, ``version``, ``formula``, ``unit``,
-            ``higher_is_better``, ``bounds`` and ``reads_text`` have no default.
+            ``higher_is_better``, ``bounds`` and ``reads_text`` have no default. ``kind``,
+            ``title`` and ``direction`` default to what `meaning_of` says.
     Raises:
         TypeError: a field is unknown, or one without a default is missing.
+        ValueError: a kind or direction that does not exist, or a direction that contradicts
+            ``higher_is_better``.
     """
+    beside = {name: known.pop(name) for name in BESIDE if name in known}
     values: dict[str, Any] = {
         **_encoder_fields(setting, config, digest),
         "decoder": DECODER,
@@ -53,7 +59,22 @@ def make_spec(
         **known,
     }
     values["bounds"] = tuple(map(float, values["bounds"]))
-    return MetricSpec(**values, id=spec_id(values))
+    return with_meaning(MetricSpec(**values, id=spec_id(values)), beside)
+
+
+def with_meaning(spec: MetricSpec, beside: Mapping[str, str]) -> MetricSpec:
+    """The same spec with other words beside it.
+
+    Args:
+        beside: ``kind``, ``title`` and ``direction``, or some of them; the others are as
+            `meaning_of` says.
+    Raises:
+        ValueError: as `check_meaning`.
+    """
+    usual = meaning_of(spec)
+    words = {name: beside.get(name, getattr(usual, name)) for name in BESIDE}
+    check_meaning(words, spec)
+    return replace(spec, **words)
 
 
 def _encoder_fields(
@@ -85,8 +106,9 @@ def _encoder_fields(
 
 
 def spec_id(known: dict[str, Any]) -> str:
-    """First `ID_LENGTH` hex digits of the SHA-256 over all fields but the id, as canonical JSON."""
-    content = {key: _canonical(value) for key, value in known.items() if key != "id"}
+    """First `ID_LENGTH` hex digits of the SHA-256 over the fields in `NAMES`, as canonical JSON."""
+    left_out = ("id", *BESIDE)
+    content = {key: _canonical(value) for key, value in known.items() if key not in left_out}
     return json_digest(content)[:ID_LENGTH]
 
 
@@ -98,11 +120,13 @@ def _canonical(value: Any) -> Any:
 
 
 def spec_from_json(record: dict[str, Any]) -> MetricSpec:
-    """The spec a run's manifest holds.
+    """The spec a run's manifest holds; one of before kinds were written down gets the usual ones.
 
     Raises:
         ValueError: a field is missing or unknown, or the id does not follow from the fields.
     """
+    beside = {name: record[name] for name in BESIDE if name in record}
+    record = {key: value for key, value in record.items() if key not in BESIDE}
     lacks, strange = sorted({*NAMES, "id"} - set(record)), sorted(set(record) - {*NAMES, "id"})
     if lacks or strange:
         wrong = [f"lacks {', '.join(lacks)}"] * bool(lacks) + [
@@ -112,7 +136,7 @@ def spec_from_json(record: dict[str, Any]) -> MetricSpec:
     spec = MetricSpec(**{**record, "bounds": tuple(record["bounds"])})
     if spec_id(asdict(spec)) != spec.id:
         raise ValueError(f"the id {spec.id} of metric {spec.name} does not follow from its fields")
-    return spec
+    return with_meaning(spec, beside)
 
 
 def under_one_setting(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
@@ -129,6 +153,6 @@ def is_untrained(record: Mapping[str, Any]) -> bool:
 
 
 def differing_fields(a: MetricSpec, b: MetricSpec) -> dict[str, tuple[Any, Any]]:
-    """Name of each field (but the id) in which two specs differ -> its two values."""
+    """Name of each field that the id covers and in which two specs differ -> its two values."""
     pairs = {name: (getattr(a, name), getattr(b, name)) for name in NAMES}
     return {name: (one, other) for name, (one, other) in pairs.items() if one != other}

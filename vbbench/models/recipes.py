@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import re
-import sys
 import tomllib
-import types
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vbbench.core.digests import folder_digest
+from vbbench.core.digests import file_digest, folder_files
+from vbbench.core.names import nearest
 from vbbench.core.paths import seeded_name
+from vbbench.core.plugins import import_file
 from vbbench.errors import RecipeError, UsageError
 from vbbench.types import Recipe
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 CARD_KEYS = ("sees", "tunes", "stores", "costs")
 NEEDS = ("reference_video", "other_video")
+ROLES = ("ceiling", "floor", "copy", "shuffled", "flicker")
+"""What reference rows show: the subject itself, another of its class, a copy of the image prompt,
+frames in the wrong order, unsteady frames."""
+_ROLE_LINE = re.compile(rb"(?m)^role[ \t]*=.*\n?")
 SEED_MARK = "@"
 _REQUIRED = ("name", "title", "scales")
 COMMAND_ENTRY = "vbbench.models.command:CommandModel"
@@ -59,14 +64,29 @@ def load_recipe(folder: Path | str) -> Recipe:
         description=table.get("description", ""),
         citation=table.get("citation", ""),
         scales=table["scales"],
-        digest=folder_digest(folder),
+        digest=_digest(folder),
         card=table.get("card", {}),
         command=tuple(table.get("command", ())),
         needs=tuple(table.get("needs", ())),
+        role=table.get("role", ""),
         training_seed=0
         if any(settings.get("own") for settings in table["scales"].values())
         else None,
     )
+
+
+def _digest(folder: Path) -> str:
+    """`vbbench.core.digests.folder_digest`, without the line ``role`` of recipe.toml: it says how to
+    read a row, and changes no video."""
+    digest = hashlib.sha256()
+    for path in folder_files(folder):
+        name = path.relative_to(folder).as_posix()
+        if name == "recipe.toml":
+            content = hashlib.sha256(_ROLE_LINE.sub(b"", path.read_bytes())).hexdigest()
+        else:
+            content = file_digest(path)
+        digest.update(f"{name}\0{content}\n".encode())
+    return digest.hexdigest()
 
 
 def with_training_seed(recipe: Recipe, training_seed: int) -> Recipe:
@@ -106,6 +126,14 @@ def _check_recipe(table: Mapping[str, Any], path: Path) -> None:
         raise RecipeError(
             f"the name {table['name']!r} in {path} must be of a-z, 0-9, '.', '_' and '-'."
         )
+    _check_lists(table, path)
+    for settings in table["scales"].values():
+        _check_settings(settings, path)
+    _check_what_runs(table, path)
+
+
+def _check_lists(table: Mapping[str, Any], path: Path) -> None:
+    """Card, groups, needs and role."""
     for key, value in table.get("card", {}).items():
         if key not in CARD_KEYS or not isinstance(value, str):
             raise RecipeError(
@@ -117,9 +145,11 @@ def _check_recipe(table: Mapping[str, Any], path: Path) -> None:
         raise RecipeError(
             f"needs in {path} must list what items of a suite may lack, {' and '.join(NEEDS)}, not {table['needs']!r}."
         )
-    for settings in table["scales"].values():
-        _check_settings(settings, path)
-    _check_what_runs(table, path)
+    if table.get("role", ROLES[0]) not in ROLES:
+        raise RecipeError(
+            f"role in {path} must be one of {', '.join(ROLES)}, not {table['role']!r}: "
+            f"{nearest(table['role'], ROLES)}"
+        )
 
 
 def _check_settings(settings: Mapping[str, Any], path: Path) -> None:
@@ -201,7 +231,7 @@ def build_model(recipe: Recipe, scale: str, device: str) -> VideoModel | FittedV
 def _import_entry(recipe: Recipe) -> Any:
     module_name, class_name = recipe.entry.split(":")
     if module_name.endswith(".py"):
-        module = _import_from_folder(recipe, module_name)
+        module = import_file(recipe.folder, module_name, "recipe", recipe.name)
     else:
         try:
             module = importlib.import_module(module_name)
@@ -214,28 +244,3 @@ def _import_entry(recipe: Recipe) -> Any:
             f"the entry {recipe.entry!r} of the model {recipe.name!r} names a class that is not there."
         )
     return getattr(module, class_name)
-
-
-def _import_from_folder(recipe: Recipe, file_name: str) -> types.ModuleType:
-    """Import a file of a recipe's folder as part of a package of its own, so that ``from .other
-    import x`` works in it.
-
-    The package's name carries the folder's digest: another version of the folder is another
-    package.
-    """
-    package_name = f"vbbench_recipe_{re.sub(r'[^a-z0-9]', '_', recipe.name)}_{folder_digest(recipe.folder)[:12]}"
-    if package_name not in sys.modules:
-        package = types.ModuleType(package_name)
-        package.__path__ = [str(recipe.folder)]
-        sys.modules[package_name] = package
-    importlib.invalidate_caches()
-    writes_bytecode, sys.dont_write_bytecode = (
-        sys.dont_write_bytecode,
-        True,
-    )  # leave no caches in a user's folder
-    try:
-        return importlib.import_module(
-            f"{package_name}.{file_name.removesuffix('.py').replace('/', '.')}"
-        )
-    finally:
-        sys.dont_write_bytecode = writes_bytecode

@@ -1,20 +1,20 @@
 """Names of models and of groups of models; a wrong one is answered with the nearest.
 
 Bundled recipes lie in ``baselines/``. Other packages add theirs by the entry-point group
-``vbbench.models``: each entry point is a function without arguments that returns recipe folders.
+``vbbench.models``: each entry point is a function without arguments that returns recipe folders. A
+package in which anything fails is left out with a warning.
 Anybody else's recipe is named by its folder.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from importlib.metadata import entry_points
 from pathlib import Path
 
 from vbbench.core.names import names_in, nearest
 from vbbench.core.paths import baselines_dir
+from vbbench.core.plugins import is_folder_word, load_plugins, warn_once
 from vbbench.errors import RecipeError, UsageError
-from vbbench.models.recipes import SEED_MARK, load_recipe, with_training_seed
+from vbbench.models.recipes import SEED_MARK, is_name, load_recipe, with_training_seed
 from vbbench.types import Recipe
 
 ENTRY_POINT_GROUP = "vbbench.models"
@@ -24,30 +24,33 @@ def all_recipes() -> dict[str, Recipe]:
     """Every recipe that can be called by name: the bundled ones, then those of installed packages.
 
     Raises:
-        RecipeError: one of them cannot be understood, or two have the same name.
+        RecipeError: a bundled one cannot be understood, or two of them have the same name.
     """
     recipes: dict[str, Recipe] = {}
-    for folder in _known_folders():
-        recipe = load_recipe(folder)
+    for path in sorted(baselines_dir().glob("*/recipe.toml")):
+        recipe = load_recipe(path.parent)
         if recipe.name in recipes:
-            raise RecipeError(
-                f"two models are called {recipe.name!r}: {recipes[recipe.name].folder} and {recipe.folder}."
-            )
+            raise RecipeError(_twins(recipes[recipe.name], recipe))
         recipes[recipe.name] = recipe
+    for recipe in load_plugins(ENTRY_POINT_GROUP, load_recipe):
+        if recipe.name in recipes:
+            warn_once(f"{_twins(recipes[recipe.name], recipe)} The second is left out.")
+        else:
+            recipes[recipe.name] = recipe
     return recipes
 
 
-def _known_folders() -> Iterator[Path]:
-    yield from sorted(path.parent for path in baselines_dir().glob("*/recipe.toml"))
-    for entry_point in entry_points(group=ENTRY_POINT_GROUP):
-        try:
-            yield from sorted(Path(folder) for folder in entry_point.load()())
-        except (
-            Exception
-        ) as error:  # another package's code: whatever goes wrong in it is told as its fault
-            raise RecipeError(
-                f"the entry point {entry_point.name!r} of {ENTRY_POINT_GROUP} fails: {error}."
-            ) from error
+def _twins(first: Recipe, second: Recipe) -> str:
+    return f"two models are called {first.name!r}: {first.folder} and {second.folder}."
+
+
+def bundled_role(name: str) -> str:
+    """Role of a bundled reference row, for run folders that were written before manifests told
+    it; empty where there is no such row."""
+    folder = baselines_dir() / name
+    if not is_name(name) or not (folder / "recipe.toml").is_file():
+        return ""
+    return load_recipe(folder).role
 
 
 def model_names() -> list[str]:
@@ -88,7 +91,7 @@ def resolve_models(text: str) -> list[Recipe]:
 
 
 def _resolve_one(word: str) -> list[Recipe]:
-    if any(mark in word for mark in "/\\") or word.startswith((".", "~")):
+    if is_folder_word(word):
         return [load_recipe(Path(word).expanduser())]
     recipes, members = all_recipes(), groups()
     name, mark, seed = word.rpartition(SEED_MARK)

@@ -16,7 +16,6 @@ from vbbench.results.run_data import ItemFacts, ModelFacts, RunData
 FILE = "contact-sheet.png"
 ROWS, FRAMES = 9, 3
 CELL, GAP, TITLE, CAPTION = 64, 6, 22, 14  # pixels
-SHOWN_REFERENCES = ("real-video",)
 INK, GREY, EMPTY = (20, 20, 20), (90, 90, 90), (235, 235, 235)
 
 
@@ -24,14 +23,14 @@ def write_contact_sheet(results: Results, folder: Path) -> None:
     """Write contact-sheet.png: the first prompt of up to `ROWS` individuals from all over the run,
     models in the order of the leaderboard; a clip that is not there stays grey.
 
-    Of reference rows only the real video is shown.
+    Of reference rows only the ceiling is shown.
     """
     run = results.run
     by_name = {model.name: model for model in run.models}
     models = [
         by_name[name]
         for name in results.order
-        if not by_name[name].is_reference or name in SHOWN_REFERENCES
+        if not by_name[name].is_reference or by_name[name].role == "ceiling"
     ]
     items = _items(run)
     clip_width = FRAMES * (CELL + 1) + 3 * GAP

@@ -103,7 +103,7 @@ def write_markdown(results: Results, folder: Path) -> None:
     """Write leaderboard.md, the tables for a README: mean [low, high], reference rows below; the
     same on the scale of the reference rows; then costs."""
     run = results.run
-    heads = [f"{column.title} {column.arrow}" for column in results.columns]
+    heads = [f"{column.title} {column.arrow}".rstrip() for column in results.columns]
     heads += [f"{title}, {unit}" for _, title, unit, _ in COSTS]
     lines = [
         f"# Suite {run.suite.name} {run.suite.version}",
@@ -205,14 +205,14 @@ def _markdown_row(row: Row, rank: str) -> str:
 
 
 def _markdown_legend(results: Results) -> str:
-    run, primary = results.run, results.primary
+    run = results.run
     ranks = ""
-    if primary:
+    if results.primary:
         ranks = (
-            f"Rank by {formatting.metric_title(primary)}: "
+            f"Rank by {results.columns[0].title}: "
             "one more than the number of models clearly better. "
         )
-    specs = ", ".join(f"{formatting.metric_title(spec.name)} {spec.id}" for spec in run.metrics)
+    specs = ", ".join(f"{spec.title} {spec.id}" for spec in run.metrics)
     part = formatting.restriction(run.prompts_per_subject).capitalize()
     notes = [
         part and f"{part}.",
@@ -391,7 +391,8 @@ def _latex_stack(text: str, *small: str) -> str:
 def _latex_head(column: Column) -> str:
     first, _, rest = latex_text(column.title).partition(" ")
     arrow = latex_text(column.arrow)
-    return rf"\shortstack{{{first}\\{rest} {arrow}}}" if rest else f"{first} {arrow}"
+    head = rf"\shortstack{{{first}\\{rest} {arrow}}}" if rest else f"{first} {arrow}"
+    return head if arrow else head.replace(" }", "}").rstrip()
 
 
 def _latex_line(cells: Sequence[str]) -> str:
@@ -407,7 +408,7 @@ def _latex_caption(results: Results) -> str:
     told += f", {part}." if part else "."
     told += " Means over scored clips, 95 % intervals over individuals."
     if results.primary:
-        title = formatting.metric_title(results.primary)
+        title = results.columns[0].title
         told += f" Ranks by {title}: one more than the number of models clearly better;"
     notes = [results.few_individuals, formatting.untrained_note(run.metrics)]
     told += f" bold: nobody is clearly better. {' '.join(filter(None, notes))}"

@@ -141,6 +141,7 @@ def write_index(
             failures=results.failures[:FAILURES],
             more_failures=more_failures(results.failures[FAILURES:]),
             titles={model.name: model.title for model in run.models},
+            metric_titles={spec.name: spec.title for spec in run.metrics},
             data=page_data(results),
             figures=[(figure, Markup(figure.inline)) for figure in drawn],
             examples=[view for view in views if view.number in wanted],
@@ -168,7 +169,7 @@ def page_data(results: Results) -> dict[str, Any]:
                 "bounds": [
                     None if abs(end) == float("inf") else end for end in bounds[column.name]
                 ],
-                "sign": 1 if column.direction.startswith("higher") else -1,
+                "sign": column.sign or 1,
                 "floor": column.scale.floor,
                 "ceiling": column.scale.ceiling,
             }
@@ -209,7 +210,10 @@ def example_numbers(items: Sequence[ItemFacts], count: int = EXAMPLES) -> list[i
 
 def picture_of(results: Results) -> dict[str, Any] | None:
     """The picture of identity against cost at two widths; None where there is nothing to draw."""
-    plot = identity_cost.plot_of(results.table, results.primary)
+    if results.primary is None:
+        return None
+    title = results.columns[0].title
+    plot = identity_cost.plot_of(results.table, results.primary, title, results.run.bounds)
     if plot is None:
         return None
     wide, narrow = (identity_cost.drawing(plot, width) for width in (WIDE, NARROW))

@@ -25,7 +25,8 @@ class Pick:
     """An item that stands for how a model does under a metric.
 
     Attributes:
-        what: best, median, worst or only.
+        what: best, median or worst; most, median or least where the metric has no direction; or
+            only.
         clip: its video; None where the report holds none of that item.
         page: whether the item has a page in this report.
     """
@@ -89,6 +90,7 @@ def write_model_pages(
             ],
             failures=[failure for failure in results.failures if failure.model == model.name],
             item_numbers=numbers,
+            metric_titles={spec.name: spec.title for spec in run.metrics},
             shown=shown,
             neighbours=_neighbours(results, model.name),
             mark=MARK,

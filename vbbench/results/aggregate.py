@@ -3,26 +3,26 @@ and what failed."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 import pandas as pd
 
+from vbbench.metrics.meaning import precedence
 from vbbench.results.comparisons import Comparison, Pair, all_pairs, compare, rank_groups
 from vbbench.results.costs import costs_of
 from vbbench.results.normalised import scaled_columns
 from vbbench.results.run_data import ModelFacts, RunData, merge_runs
 from vbbench.results.run_folder import load_run
 from vbbench.results.statistics import Estimate, mean_with_interval, paired_difference
+from vbbench.types import MetricSpec
 
 __all__ = [
-    "CHECKS", "Check", "Failure", "check_references", "failures", "focus_model", "leaderboard_table", "load_run", "merge_runs",
-    "paired_table", "primary_metric",
+    "EXPECTATIONS", "Check", "Expectation", "Failure", "check_references", "failures", "focus_model",
+    "leaderboard_table", "load_run", "merge_runs", "of_kind", "paired_table", "primary_metric", "primary_of",
 ]  # fmt: skip
 
-PRIMARY_METRICS = ("true-identity", "dino", "clip-image")
-"""Who keeps the subject is what image-prompted generation is about: the first of these that was
-measured orders the table."""
 FOCUS = "videobooth"
 """The model that paired differences are taken from, where it was run."""
 PAIRED_COLUMNS = (
@@ -32,7 +32,7 @@ PAIRED_COLUMNS = (
 
 @dataclass(frozen=True)
 class Check:
-    """An order of two reference rows that a metric worth reading must show."""
+    """An order of two reference rows, by name, that a metric worth reading must show."""
 
     metric: str
     above: str
@@ -40,30 +40,24 @@ class Check:
     says: str
 
 
-CHECKS = (
-    Check(
-        "clip-image",
-        "real-video",
-        "other-individual",
-        "tell the subject from another individual of its class",
+@dataclass(frozen=True)
+class Expectation:
+    """What all metrics of a kind should show: the reference row of one role better than that of
+    another; of a kind without direction, larger."""
+
+    kind: str
+    above: str
+    below: str
+    says: str
+
+
+EXPECTATIONS = (
+    Expectation(
+        "subject", "ceiling", "floor", "tell the subject from another individual of its class"
     ),
-    Check(
-        "dino",
-        "real-video",
-        "other-individual",
-        "tell the subject from another individual of its class",
-    ),
-    Check(
-        "true-identity",
-        "real-video",
-        "other-individual",
-        "tell the subject from another individual of its class",
-    ),
-    Check(
-        "temporal-consistency", "real-video", "shuffled-frames", "notice frames in the wrong order"
-    ),
-    Check("temporal-consistency", "real-video", "flicker", "notice a flickering picture"),
-    Check("motion", "real-video", "still-image", "tell a video from a still picture"),
+    Expectation("time", "ceiling", "shuffled", "notice frames in the wrong order"),
+    Expectation("time", "ceiling", "flicker", "notice a flickering picture"),
+    Expectation("motion", "ceiling", "copy", "tell a video from a still picture"),
 )
 
 
@@ -79,9 +73,24 @@ class Failure:
 
 
 def primary_metric(run: RunData) -> str | None:
-    """Name of the metric that orders the table; None where nothing is measured."""
-    names = [spec.name for spec in run.metrics]
-    return next((name for name in PRIMARY_METRICS if name in names), names[0] if names else None)
+    """Name of the metric that orders the table; None where nothing that ranks is measured."""
+    return primary_of(run.metrics)
+
+
+def primary_of(specs: Sequence[MetricSpec]) -> str | None:
+    """Name of the metric to rank by, of some metrics.
+
+    Who keeps the subject is what image-prompted generation is about: the first metric of that kind,
+    else the first that has a direction; None where there is none.
+    """
+    if subject := of_kind(specs, "subject"):
+        return subject[0].name
+    return next((spec.name for spec in specs if spec.sign), None)
+
+
+def of_kind(specs: Sequence[MetricSpec], kind: str) -> list[MetricSpec]:
+    """The metrics of a kind that have a direction, the one that speaks for the kind first."""
+    return sorted((spec for spec in specs if spec.kind == kind and spec.sign), key=precedence)
 
 
 def leaderboard_table(run: RunData) -> pd.DataFrame:
@@ -99,7 +108,7 @@ def leaderboard_table(run: RunData) -> pd.DataFrame:
         the other costs: see `vbbench.results.costs.costs_of`.
     A number that does not exist is NA.
     """
-    ranks = {spec.name: _ranks(run, spec.name, spec.higher_is_better) for spec in run.metrics}
+    ranks = {spec.name: _ranks(run, spec) for spec in run.metrics}
     rows = [
         {**_counts(run, model), **_scores(run, model, ranks), **costs_of(run, model)}
         for model in run.models
@@ -128,7 +137,7 @@ def paired_table(run: RunData) -> pd.DataFrame:
     differences; p: of this pair alone; corrected: after Holm's correction over the pair's family
     (`competitors_compared`, or the focus against every reference row, within the metric); items,
     individuals; better: +1 the model is clearly better after the correction, -1 clearly worse, 0
-    not told apart.
+    not told apart, or the metric has no direction.
     """
     focus = focus_model(run)
     others = [model.name for model in run.models if model.name != focus] if focus else []
@@ -153,7 +162,7 @@ def paired_table(run: RunData) -> pd.DataFrame:
                     "corrected": comparison.corrected,
                     "items": difference.items,
                     "individuals": difference.clusters,
-                    "better": comparison.sign * (1 if spec.higher_is_better else -1),
+                    "better": comparison.sign * spec.sign,
                 }
             )
     numbers = ("difference", "low", "high", "effect", "p", "corrected")
@@ -195,21 +204,19 @@ def focus_model(run: RunData) -> str | None:
 
 
 def check_references(run: RunData) -> list[tuple[Check, Estimate]]:
-    """Paired difference above - below of each of `CHECKS` whose metric and rows the run has."""
-    models = {model.name for model in run.models}
-    metrics = {spec.name for spec in run.metrics}
-    return [
-        (
-            check,
-            paired_difference(
-                run.values(check.above, check.metric),
-                run.values(check.below, check.metric),
-                run.subject_of,
-            ),
-        )
-        for check in CHECKS
-        if check.metric in metrics and {check.above, check.below} <= models
-    ]
+    """Paired difference above - below of each of `EXPECTATIONS` whose metrics and rows the run
+    has."""
+    found = []
+    for expectation in EXPECTATIONS:
+        above, below = run.of_role(expectation.above), run.of_role(expectation.below)
+        if above is None or below is None:
+            continue
+        for spec in run.metrics:
+            if spec.kind == expectation.kind:
+                check = Check(spec.name, above, below, expectation.says)
+                values = run.values(above, spec.name), run.values(below, spec.name)
+                found.append((check, paired_difference(*values, run.subject_of)))
+    return found
 
 
 def failures(run: RunData) -> list[Failure]:
@@ -244,9 +251,13 @@ def _grouped(model: str, what: str, lost: list[tuple[str, str, bool]]) -> list[F
     ]
 
 
-def _ranks(run: RunData, metric: str, higher_is_better: bool) -> dict[str, int | None]:
-    ranks = rank_groups(competitors_compared(run, metric), higher_is_better=higher_is_better)
-    return {model: rank if run.values(model, metric) else None for model, rank in ranks.items()}
+def _ranks(run: RunData, spec: MetricSpec) -> dict[str, int | None]:
+    """Nobody is ranked by a metric without direction."""
+    compared = competitors_compared(run, spec.name)
+    if spec.sign == 0:
+        return {}
+    ranks = rank_groups(compared, higher_is_better=spec.sign > 0)
+    return {model: rank if run.values(model, spec.name) else None for model, rank in ranks.items()}
 
 
 def _counts(run: RunData, model: ModelFacts) -> dict[str, object]:
@@ -284,7 +295,7 @@ def _ordered(run: RunData, table: pd.DataFrame) -> pd.DataFrame:
     primary = primary_metric(run)
     competitors, references = table[~table["reference"]], table[table["reference"]]
     if primary is not None:
-        higher = {spec.name: spec.higher_is_better for spec in run.metrics}[primary]
+        higher = {spec.name: spec.sign > 0 for spec in run.metrics}[primary]
         competitors = competitors.sort_values("model").sort_values(
             primary, ascending=not higher, kind="stable", na_position="last"
         )

@@ -108,7 +108,8 @@ def analyse(run: RunData) -> Results:
     primary = primary_metric(run)
     scales = scales_of(run, table)
     columns = columns_of(run, table, scales, primary)
-    rows, references = rows_of(table, columns, primary)
+    roles = {model.name: model.role for model in run.models}
+    rows, references = rows_of(table, columns, primary, roles)
     order = [row.model for row in rows + references]
     titles = {model.name: model.title for model in run.models}
     focus = focus_model(run)

@@ -41,10 +41,15 @@ class Comparison:
     @property
     def sign(self) -> int:
         """+1 or -1 where the pair is told apart after the correction, 0 where it is not."""
-        if self.corrected is None or self.corrected > 1 - CONFIDENCE:
+        if not is_told_apart(self.corrected):
             return 0
         mean = self.difference.mean or 0.0
         return int(mean > 0) - int(mean < 0)
+
+
+def is_told_apart(corrected: float | None) -> bool:
+    """Whether a corrected p value tells two models apart."""
+    return corrected is not None and corrected <= 1 - CONFIDENCE
 
 
 def compare(

@@ -7,12 +7,13 @@ import re
 from collections.abc import Iterable
 
 from vbbench.core.digests import sha256_of
+from vbbench.metrics.explain import better, untrained_note
 from vbbench.metrics.explain import rows as spec_words
 from vbbench.metrics.explain import title as metric_title
-from vbbench.metrics.explain import untrained_note
+from vbbench.types import MetricSpec
 
 __all__ = [
-    "DASH", "MINUS", "NOTHING", "amount", "clipped", "count", "decimals_for", "effect_size", "file_name", "file_size", "interval", "listed",
+    "DASH", "MINUS", "NOTHING", "amount", "arrow", "better", "clipped", "count", "decimals_for", "effect_size", "file_name", "file_size", "interval", "listed",
     "megabytes", "metric_title", "number", "reference_role", "restriction", "seconds", "spec_words", "untrained_note",
 ]  # fmt: skip
 
@@ -21,17 +22,24 @@ DASH = "\N{EN DASH}"
 NOTHING = "\N{EM DASH}"
 
 _ROLES = {
-    "real-video": "ceiling: the subject itself",
-    "other-individual": "floor: another of its class",
-    "still-image": "what copying scores",
-    "shuffled-frames": "right pictures, wrong order",
+    "ceiling": "ceiling: the subject itself",
+    "floor": "floor: another of its class",
+    "copy": "what copying scores",
+    "shuffled": "right pictures, wrong order",
     "flicker": "right pictures, unsteady",
 }
 
 
-def reference_role(name: str) -> str:
-    """What a reference row is there for."""
-    return _ROLES.get(name, "reference")
+def reference_role(role: str) -> str:
+    """What a reference row is there for, by its role."""
+    return _ROLES.get(role, "reference")
+
+
+def arrow(spec: MetricSpec) -> str:
+    """Which way is better, as a sign; empty where neither is."""
+    if spec.sign == 0:
+        return ""
+    return "\N{UPWARDS ARROW}" if spec.sign > 0 else "\N{DOWNWARDS ARROW}"
 
 
 def decimals_for(values: Iterable[float]) -> int:

@@ -59,7 +59,7 @@ class Extreme:
     """An item that stands for how a model does under a metric.
 
     Attributes:
-        what: best, median, worst, or only.
+        what: best, median, worst, most, least, or only.
         number: the item's place in the run, from 1.
         text: the model's score of it, written out.
     """
@@ -101,8 +101,8 @@ def _line(run: RunData, item: ItemFacts, models: Sequence[ModelFacts], column: C
         if value is not None and not model.is_reference
     ]
     best = None
-    if len(rivals) > 1:
-        pick = max if column.direction.startswith("higher") else min
+    if column.sign and len(rivals) > 1:
+        pick = max if column.sign > 0 else min
         best = formatting.number(pick(rivals), column.decimals)
     marks = tuple(
         text == best and not model.is_reference for text, model in zip(texts, models, strict=True)
@@ -145,12 +145,13 @@ def _mean(
 
 def extremes_of(run: RunData, model: str, column: Column) -> tuple[Extreme, ...]:
     """The model's best, median and worst item under a metric, of those that have a score; fewer
-    where there are fewer than three.
+    where there are fewer than three. Most and least stand for best and worst where the metric has
+    no direction.
 
     Of items with one score the first is taken. The median of an even number of items is the better
     of the two in the middle.
     """
-    sign = -1 if column.direction.startswith("higher") else 1
+    sign = -1 if column.sign >= 0 else 1
     scored = []
     for number, item in enumerate(run.items, start=1):
         value = run.results[model, item.id, column.name].value
@@ -158,18 +159,23 @@ def extremes_of(run: RunData, model: str, column: Column) -> tuple[Extreme, ...]
             scored.append((sign * value, number, value))
     scored.sort()
     extremes = []
-    for what, place in _extreme_places(len(scored)).items():
+    for what, place in _extreme_places(len(scored), *_ends(column)).items():
         _, number, value = scored[place]
         extremes.append(Extreme(what, number, formatting.number(value, column.decimals)))
     return tuple(extremes)
 
 
-def _extreme_places(count: int) -> dict[str, int]:
-    """Places in a list of so many, best first."""
+def _ends(column: Column) -> tuple[str, str]:
+    """What the first and the last of items are called, in the order of `extremes_of`."""
+    return ("best", "worst") if column.sign else ("most", "least")
+
+
+def _extreme_places(count: int, first: str, last: str) -> dict[str, int]:
+    """Places in a list of so many."""
     if count == 0:
         return {}
     if count == 1:
         return {"only": 0}
     if count == 2:
-        return {"best": 0, "worst": 1}
-    return {"best": 0, "median": (count - 1) // 2, "worst": count - 1}
+        return {first: 0, last: 1}
+    return {first: 0, "median": (count - 1) // 2, last: count - 1}

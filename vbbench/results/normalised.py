@@ -4,14 +4,12 @@ A metric's own unit says little of how good a number is: a cosine of 0.86 may be
 Reference rows are measured on the same items by the same spec and say where the scale begins and
 ends:
 
-- The ceiling is ``real-video``, the subject itself doing what the text says.
-- The floor of identity metrics is ``other-individual``, a real video of another subject of the
-class: who does no better has lost the
-  subject, however good the video.
+- The ceiling is the row with that role: the subject itself doing what the text says.
+- The floor of metrics of the subject is the row with the role ``floor``, a real video of another
+  subject of the class: who does no better has lost the subject, however good the video.
 - The floor of every other metric is the worst of the reference rows of `FLOORS`: for a text metric
-that is the still image prompt, which
-  shows nothing of what the text says; for metrics of time flicker or shuffled frames; for motion
-  the still picture again.
+  that is the still image prompt, which shows nothing of what the text says; for metrics of time
+  flicker or shuffled frames; for motion the still picture again.
 
 Nothing is cut off: below 0 is worse than the floor, above 1 beyond the ceiling, where the metric no
 longer says what is meant (a copy of the image prompt has more of CLIP-Image than the subject
@@ -22,7 +20,7 @@ the reference rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -31,14 +29,11 @@ from vbbench.results.costs import known
 from vbbench.results.run_data import RunData
 from vbbench.types import MetricSpec
 
-CEILING = "real-video"
-IDENTITY_FLOOR = "other-individual"
-FLOORS = ("other-individual", "still-image", "shuffled-frames", "flicker")
-"""The worst of these that a run has is the floor of a metric that is not about identity."""
-IDENTITY = ("true-identity", "dino", "clip-image")
-"""Metrics, and beginnings of the names of metrics (``clip-image-masked``), that ask whether the
-subject is kept."""
-_NOT_IDENTITY = ("dino-consistency",)
+CEILING = "ceiling"
+SUBJECT_FLOOR = "floor"
+FLOORS = ("floor", "copy", "shuffled", "flicker")
+"""Roles; the worst such row that a run has is the floor of a metric that is not about the
+subject."""
 LEAST = 1e-6
 """Below this distance between floor and ceiling there is no scale, only noise."""
 
@@ -84,53 +79,44 @@ class Scale:
         return f"0 is {titles.get(self.floor, self.floor)}, 1 is {titles.get(self.ceiling, self.ceiling)}."
 
 
-def is_identity(metric: str) -> bool:
-    """Whether a metric asks if the subject is kept."""
-    return metric not in _NOT_IDENTITY and any(
-        metric == name or metric.startswith(f"{name}-") for name in IDENTITY
-    )
-
-
 def scales_of(run: RunData, table: pd.DataFrame) -> dict[str, Scale]:
     """Metric -> its scale, read from the reference rows of a leaderboard."""
     rows = table[table["reference"]]
     return {
-        spec.name: _scale(spec, dict(zip(rows["model"], map(known, rows[spec.name]), strict=True)))
+        spec.name: _scale(
+            spec, run, dict(zip(rows["model"], map(known, rows[spec.name]), strict=True))
+        )
         for spec in run.metrics
     }
 
 
-def _scale(spec: MetricSpec, means: Mapping[str, float | None]) -> Scale:
+def _scale(spec: MetricSpec, run: RunData, means: Mapping[str, float | None]) -> Scale:
     """Of the means of the reference rows."""
-    high = means.get(CEILING)
-    if high is None:
-        return Scale(
-            spec.name,
-            why=f"There is no scale: the run has no score of {CEILING}, which is its ceiling.",
-        )
-    names = (IDENTITY_FLOOR,) if is_identity(spec.name) else FLOORS
+    ceiling = run.of_role(CEILING)
+    high = means.get(ceiling) if ceiling else None
+    if ceiling is None or high is None:
+        why = f"There is no scale: {_lacking(run, (CEILING,))}, its ceiling."
+        return Scale(spec.name, why=why)
+    roles = (SUBJECT_FLOOR,) if spec.kind == "subject" else FLOORS
+    names = [name for role in roles if (name := run.of_role(role)) is not None]
     floors = {name: mean for name in names if (mean := means.get(name)) is not None}
     if not floors:
-        rows = "score of" if len(names) == 1 else "score of any of"
-        return Scale(
-            spec.name,
-            ceiling=CEILING,
-            high=high,
-            why=f"There is no scale: the run has no {rows} {', '.join(names)}, its floor.",
-        )
-    floor = (min if spec.higher_is_better else max)(floors, key=lambda name: floors[name])
+        why = f"There is no scale: {_lacking(run, roles)}, its floor."
+        return Scale(spec.name, ceiling=ceiling, high=high, why=why)
+    # of a metric without direction the floor is the least, as where higher is better
+    sign = spec.sign or 1
+    floor = min(floors, key=lambda name: sign * floors[name])
     low = floors[floor]
-    sign = 1 if spec.higher_is_better else -1
+    why = ""
     if sign * (high - low) < LEAST:
-        return Scale(
-            spec.name,
-            floor,
-            CEILING,
-            low,
-            high,
-            f"There is no scale: {CEILING} is no better than {floor}.",
-        )
-    return Scale(spec.name, floor, CEILING, low, high)
+        why = f"There is no scale: {ceiling} is no better than {floor}."
+    return Scale(spec.name, floor, ceiling, low, high, why)
+
+
+def _lacking(run: RunData, roles: Sequence[str]) -> str:
+    """``the run has no score of real-video``; of rows that it does not have, their roles."""
+    names = [run.of_role(role) or f"a row with the role {role}" for role in roles]
+    return f"the run has no score of {'any of ' if len(names) > 1 else ''}{', '.join(names)}"
 
 
 def scaled_columns(run: RunData, table: pd.DataFrame) -> pd.DataFrame:

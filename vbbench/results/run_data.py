@@ -55,6 +55,7 @@ class ModelFacts:
             own.
         fitted: whether it must be fitted to a subject before it samples.
         trained: of its own training, ``steps`` and ``parameters``, as far as the run says.
+        role: of a reference row: ``ceiling``, ``floor``, ``copy`` ...; else empty.
     """
 
     name: str
@@ -70,6 +71,7 @@ class ModelFacts:
     citation: str = field(compare=False, default="")
     fitted: bool = field(compare=False, default=False)
     trained: Mapping[str, float] = field(compare=False, default_factory=dict)
+    role: str = field(compare=False, default="")
 
     @property
     def is_reference(self) -> bool:
@@ -165,6 +167,16 @@ class RunData:
     def _values(self, model: str, metric: str) -> dict[str, float]:
         found = {item.id: self.results[model, item.id, metric].value for item in self.items}
         return {item: value for item, value in found.items() if value is not None}
+
+    def of_role(self, role: str) -> str | None:
+        """Name of the first reference row with a role; None where there is none."""
+        return next((model.name for model in self.models if model.role == role), None)
+
+    @property
+    def bounds(self) -> tuple[str, ...]:
+        """Names of the reference rows that bound what a model can reach: ceiling, then floor."""
+        names = (self.of_role("ceiling"), self.of_role("floor"))
+        return tuple(name for name in names if name is not None)
 
     @property
     def has_videos(self) -> bool:

@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 from vbbench.core.strict_json import LineError, parse, read_chunks
 from vbbench.errors import RunFolderError
 from vbbench.metrics.spec import spec_from_json
+from vbbench.models.registry import bundled_role
 from vbbench.results.run_data import (
+    REFERENCES,
     Clip,
     FitFacts,
     ItemFacts,
@@ -155,8 +157,10 @@ def _text(row: Mapping[str, Any], key: str) -> str:
 
 
 def read_model(name: str, record: Mapping[str, Any]) -> ModelFacts:
-    """A model as a manifest's record tells of it; a record from before recipes were trained more
-    than once names neither.
+    """A model as a manifest's record tells of it.
+
+    A record from before recipes were trained more than once names neither recipe nor seed; one from
+    before roles gets its bundled recipe's.
 
     Raises:
         KeyError, TypeError, ValueError: the record is damaged.
@@ -182,7 +186,12 @@ def read_model(name: str, record: Mapping[str, Any]) -> ModelFacts:
             for key, value in dict(record.get("trained") or {}).items()
             if key in ("steps", "parameters")
         },
+        role=str(record["role"]) if "role" in record else _usual_role(name, record),
     )
+
+
+def _usual_role(name: str, record: Mapping[str, Any]) -> str:
+    return bundled_role(name) if REFERENCES in record["groups"] else ""
 
 
 def _clips(

@@ -10,7 +10,7 @@ import pandas as pd
 
 from vbbench.results import formatting
 from vbbench.results.aggregate import Check
-from vbbench.results.comparisons import Comparison, Pair
+from vbbench.results.comparisons import Comparison, Pair, is_told_apart
 from vbbench.results.costs import known
 from vbbench.results.normalised import Scale
 from vbbench.results.run_data import RunData
@@ -22,7 +22,10 @@ from vbbench.types import MetricSpec
 
 @dataclass(frozen=True)
 class Column:
-    """A metric's column. Positions of marks are in % of the width from `axis_low` to `axis_high`.
+    """A metric's column.
+
+    `sign` is +1 where higher is better, -1 where lower is, 0 where neither is; `arrow` and
+    `direction` say so. Positions of marks are in % of the width from `axis_low` to `axis_high`.
 
     `scale` leads from the metric's own unit to the scale of the reference rows; `scale_says` is
     that, or why there is none, in words.
@@ -30,6 +33,8 @@ class Column:
 
     name: str
     title: str
+    kind: str
+    sign: int
     arrow: str
     direction: str
     spec_id: str
@@ -81,8 +86,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Difference:
-    """A paired difference as it is shown; `verdict` is better, worse, same or unknown, corrected
-    for the number of comparisons."""
+    """A paired difference as it is shown; `verdict` is better, worse, same, unknown, or, of a
+    metric without direction, differs; corrected for the number of comparisons."""
 
     text: str
     interval: str
@@ -115,6 +120,7 @@ VERDICTS = {
     "worse": "clearly worse",
     "same": "not told apart",
     "unknown": "too few individuals to tell",
+    "differs": "clearly different",
 }
 
 
@@ -138,7 +144,12 @@ def _difference(record: pd.Series, column: Column) -> Difference:
     difference, low, high, effect = (
         known(record[name]) for name in ("difference", "low", "high", "effect")
     )
-    return _written(difference, low, high, effect, int(record["better"]), column)
+    told_apart = _sign(difference) if is_told_apart(known(record["corrected"])) else 0
+    return _written(difference, low, high, effect, told_apart, column)
+
+
+def _sign(number: float | None) -> int:
+    return int((number or 0.0) > 0) - int((number or 0.0) < 0)
 
 
 def _written(
@@ -146,16 +157,24 @@ def _written(
     low: float | None,
     high: float | None,
     effect: float | None,
-    better: int,
+    sign: int,
     column: Column,
 ) -> Difference:
-    """`better`: +1, -1 or 0."""
-    verdict = "unknown" if low is None else {1: "better", -1: "worse", 0: "same"}[better]
+    """`sign`: of the difference where the two are told apart, else 0."""
+    verdict = "unknown" if low is None else _verdict(sign, column)
     text, interval = (
         formatting.number(difference, column.decimals, signed=True),
         formatting.interval(low, high, column.decimals, signed=True),
     )
     return Difference(text, interval, formatting.effect_size(effect), verdict, VERDICTS[verdict])
+
+
+def _verdict(sign: int, column: Column) -> str:
+    if sign == 0:
+        return "same"
+    if column.sign == 0:
+        return "differs"
+    return "better" if sign == column.sign else "worse"
 
 
 def matrix_of(
@@ -195,7 +214,7 @@ def _pair(
         low,
         high,
         effect,
-        turn * found.sign * (1 if column.direction.startswith("higher") else -1),
+        turn * found.sign,
         column,
     )
 
@@ -215,7 +234,8 @@ def checks_of(
     shown = []
     for check, found in checks:
         column = by_name[check.metric]
-        sign = found.sign if column.direction.startswith("higher") else -found.sign
+        # of a metric without direction more is what is expected of the row above
+        sign = found.sign * (column.sign or 1)
         answer = {1: "yes", -1: "no, the other way round", 0: "not shown"}[sign]
         shown.append(
             {
@@ -250,11 +270,16 @@ def columns_of(
     which orders the table, comes first."""
     titles = {model.name: model.title for model in run.models}
     specs = sorted(run.metrics, key=lambda spec: spec.name != primary)
-    return tuple(_column(spec, table, scales[spec.name], titles) for spec in specs)
+    ceiling = run.of_role("ceiling")
+    return tuple(_column(spec, table, scales[spec.name], titles, ceiling) for spec in specs)
 
 
 def _column(
-    spec: MetricSpec, table: pd.DataFrame, scale: Scale, titles: Mapping[str, str]
+    spec: MetricSpec,
+    table: pd.DataFrame,
+    scale: Scale,
+    titles: Mapping[str, str],
+    ceiling: str | None,
 ) -> Column:
     names = [spec.name, f"{spec.name}.low", f"{spec.name}.high"]
     numbers = [
@@ -262,12 +287,14 @@ def _column(
         for number in table[names].to_numpy(dtype=object).ravel()
         if not pd.isna(number)
     ]
-    real = table.loc[table["model"] == "real-video", spec.name].dropna()
+    real = table.loc[table["model"] == ceiling, spec.name].dropna()
     column = Column(
         name=spec.name,
-        title=formatting.metric_title(spec.name),
-        arrow="\N{UPWARDS ARROW}" if spec.higher_is_better else "\N{DOWNWARDS ARROW}",
-        direction="higher is better" if spec.higher_is_better else "lower is better",
+        title=spec.title,
+        kind=spec.kind,
+        sign=spec.sign,
+        arrow=formatting.arrow(spec),
+        direction=formatting.better(spec),
         spec_id=spec.id,
         decimals=formatting.decimals_for(numbers),
         axis_low=min(numbers, default=0.0),
@@ -280,17 +307,27 @@ def _column(
 
 
 def rows_of(
-    table: pd.DataFrame, columns: tuple[Column, ...], primary: str | None
+    table: pd.DataFrame, columns: tuple[Column, ...], primary: str | None, roles: Mapping[str, str]
 ) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
-    """The table's rows: competitors, references."""
+    """The table's rows: competitors, references.
+
+    Args:
+        roles: of the reference rows, by name.
+    """
     competitors, references = [], []
     for record in table.to_dict("records"):
         side = references if record["reference"] else competitors
-        side.append(_row(record, columns, primary))
+        side.append(_row(record, columns, primary, roles))
     return tuple(competitors), tuple(references)
 
 
-def _row(record: dict[str, object], columns: tuple[Column, ...], primary: str | None) -> Row:
+def _row(
+    record: dict[str, object],
+    columns: tuple[Column, ...],
+    primary: str | None,
+    roles: Mapping[str, str],
+) -> Row:
+    role = formatting.reference_role(roles.get(str(record["model"]), ""))
     lost = [
         f"{record[what]} {word}"
         for what, word in (("failed", "failed"), ("missing", "not run yet"))
@@ -300,7 +337,7 @@ def _row(record: dict[str, object], columns: tuple[Column, ...], primary: str | 
     return Row(
         model=str(record["model"]),
         title=str(record["title"]),
-        role=formatting.reference_role(str(record["model"])) if record["reference"] else "",
+        role=role if record["reference"] else "",
         rank=None if rank is None else int(rank),
         sampled=int(record["sampled"]),  # type: ignore[call-overload]
         items=int(record["items"]),  # type: ignore[call-overload]

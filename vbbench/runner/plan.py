@@ -300,6 +300,7 @@ def manifest_models(plan: Plan) -> dict[str, dict[str, Any]]:
             "description": model.recipe.description,
             "citation": model.recipe.citation,
             "groups": list(model.recipe.groups),
+            "role": model.recipe.role,
             "fitted": model.recipe.fitted,
             "weights": dict(model.weights),
             "settings": dict(model.settings),

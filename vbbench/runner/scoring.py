@@ -34,11 +34,16 @@ class Scorer(Protocol):
         ...
 
 
+def _twins(specs: Sequence[MetricSpec]) -> list[str]:
+    names = [spec.name for spec in specs]
+    return [name for name in names if names.count(name) > 1]
+
+
 class MetricScorer:
     """Scores by the metrics of `vbbench.metrics`.
 
     Args:
-        names: of metrics.
+        names: of metrics, or their folders.
         setting: scale, encoders, and what the videos are like.
         device: ``cpu`` or ``cuda``.
         batch_size: frames that an encoder sees at once; None for the usual number.
@@ -61,6 +66,8 @@ class MetricScorer:
         from vbbench.metrics.cache import EmbeddingCache
 
         self._metrics: list[Metric] = [metrics.get_metric(name, setting) for name in names]
+        if twins := _twins(self.specs):
+            raise UsageError(f"two metrics are called {twins[0]!r}: rename one of them.")
         self._encoders = Encoders(setting, device, batch_size)
         self._cache = EmbeddingCache(cache)
 

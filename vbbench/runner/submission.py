@@ -237,6 +237,7 @@ def model_record(
         "description": f"Given as files: {done} videos for {len(items)} items.",
         "citation": "",
         "groups": [],
+        "role": "",
         "fitted": False,
         "weights": {},
         "settings": settings_of(own_suite),

@@ -26,7 +26,7 @@ from vbbench.report.figures.style import (
     styled,
 )
 from vbbench.results import formatting
-from vbbench.results.aggregate import PRIMARY_METRICS
+from vbbench.results.aggregate import of_kind
 from vbbench.results.comparisons import Comparison, Pair
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def matrix(
     decimals: int,
     title: str,
     *,
-    higher_is_better: bool,
+    sign: int,
 ) -> Figure:
     """Row minus column of every pair of competitors.
 
@@ -174,6 +174,7 @@ def matrix(
         models: name and shown title, best first.
         decimals: of the differences.
         title: of the metric.
+        sign: +1 where higher is better, -1 where lower is, 0 where neither is.
     """
     count = len(models)
     side = _SIDE if count <= MOST_NUMBERS else 0.26
@@ -189,9 +190,7 @@ def matrix(
     axes = figure.add_axes(
         (left / width, bottom / height, side * count / width, side * count / height)
     )
-    means_RC, signs_RC = _numbers(
-        compared, [name for name, _ in models], 1 if higher_is_better else -1
-    )
+    means_RC, signs_RC = _numbers(compared, [name for name, _ in models], sign or 1)
     colours_RCK = _colours(means_RC, signs_RC)
     axes.imshow(colours_RCK, interpolation="nearest", aspect="auto")
     if count <= MOST_NUMBERS:
@@ -200,8 +199,10 @@ def matrix(
     figure.text(
         0.08 / width, 1 - 0.24 / height, f"{title}: row minus column", fontsize=9, va="center"
     )
+    blue, orange = ("better", "worse") if sign else ("higher", "lower")
     legend = (
-        "blue: the row is clearly better; orange: clearly worse; white: not told apart (Holm, 5 %)"
+        f"blue: the row is clearly {blue}; orange: clearly {orange}; "
+        "white: not told apart (Holm, 5 %)"
     )
     figure.text(0.08 / width, 0.16 / height, legend, fontsize=7.2, color=SOFT, va="center")
     return figure
@@ -277,9 +278,6 @@ def _frame(axes: Axes, titles: Sequence[str]) -> None:
         side.set_visible(False)
 
 
-TEXT = "clip-text"
-BOUNDS = ("real-video", "other-individual")
-"""Reference rows that are drawn as points of their own."""
 COST = "first_clip_seconds"
 _OURS = re.compile(r"(scaled|comparisons-.+|.+-against-.+)\.(svg|pdf)")
 
@@ -339,9 +337,10 @@ def _written(drawn: _Drawn, folder: Path) -> DrawnFigure:
 
 def _drawings(results: Results) -> Iterator[_Drawn]:
     by_name = {column.name: column for column in results.columns}
-    identity = [by_name[name] for name in PRIMARY_METRICS if name in by_name][:2]
-    for column in identity if TEXT in by_name else []:
-        yield from _against(results, by_name[TEXT], column)
+    texts, subjects = (of_kind(results.run.metrics, kind) for kind in ("text", "subject"))
+    for text in texts[:1]:
+        for subject in subjects[:2]:
+            yield from _against(results, by_name[text.name], by_name[subject.name])
     if results.primary in by_name:
         yield from _cost(results, by_name[results.primary])
     yield from _scaled(results)
@@ -350,7 +349,7 @@ def _drawings(results: Results) -> Iterator[_Drawn]:
 
 
 def _against(results: Results, x: Column, y: Column) -> Iterator[_Drawn]:
-    marks = figure_plots.marks_of(results.table, x.name, y.name, BOUNDS)
+    marks = figure_plots.marks_of(results.table, x.name, y.name, results.run.bounds)
     if any(mark.kind != "reference" for mark in marks):
         alt = figure_plots.described(marks, x.title, y.title, x.decimals, y.decimals)
         yield _Drawn(
@@ -366,7 +365,7 @@ def _cost(results: Results, y: Column) -> Iterator[_Drawn]:
     if marks:
         alt = figure_plots.described(marks, "seconds to the first clip", y.title, 2, y.decimals)
         drawing = figure_plots.metric_against_cost(
-            marks, figure_plots.reference_lines(results.table, y.name), y
+            marks, figure_plots.reference_lines(results.table, y.name, results.run.bounds), y
         )
         yield _Drawn(
             f"{y.title} against cost", _stem(y.name, "against-cost"), alt, drawing, on_page=False
@@ -402,8 +401,7 @@ def _matrix(results: Results, column: Column) -> Iterator[_Drawn]:
         return
     told = sum(found.sign != 0 for found in compared.values())
     alt = f"{told} of {formatting.count(len(compared), 'pair')} of models are told apart; the table of comparisons has every number."
-    higher = column.direction.startswith("higher")
-    drawing = matrix(compared, models, column.decimals, column.title, higher_is_better=higher)
+    drawing = matrix(compared, models, column.decimals, column.title, sign=column.sign)
     yield _Drawn(
         f"{column.title}: every model against every other",
         _stem("comparisons", column.name),

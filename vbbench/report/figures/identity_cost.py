@@ -16,8 +16,6 @@ import pandas as pd
 from vbbench.results import formatting
 from vbbench.results.costs import known
 
-LINES = ("real-video", "other-individual")
-"""Reference rows that bound what a model can reach."""
 GLYPH, LINE = (
     6.9,
     15,
@@ -86,10 +84,15 @@ class Label:
     leader: tuple[float, float, float, float] | None
 
 
-def plot_of(table: pd.DataFrame, metric: str | None) -> Plot | None:
-    """What a leaderboard has to draw; None where that is nothing."""
-    if metric is None:
-        return None
+def plot_of(
+    table: pd.DataFrame, metric: str, title: str, bounds: Sequence[str] = ()
+) -> Plot | None:
+    """What a leaderboard has to draw; None where that is nothing.
+
+    Args:
+        title: of the metric.
+        bounds: names of the reference rows that bound what a model can reach.
+    """
     points, left_out = [], []
     for record in table[~table["reference"]].to_dict("records"):
         mean, low, high, seconds = (
@@ -109,13 +112,9 @@ def plot_of(table: pd.DataFrame, metric: str | None) -> Plot | None:
                     high,
                 )
             )
-    rows = table[table["model"].isin(LINES) & table[metric].notna()]
+    rows = table[table["model"].isin(bounds) & table[metric].notna()]
     lines = tuple((str(row["title"]), float(row[metric])) for row in rows.to_dict("records"))
-    return (
-        Plot(formatting.metric_title(metric), tuple(points), lines, tuple(left_out))
-        if points
-        else None
-    )
+    return Plot(title, tuple(points), lines, tuple(left_out)) if points else None
 
 
 class Axes:

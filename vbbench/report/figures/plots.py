@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from vbbench.report.figures.identity_cost import LINES, Box
+from vbbench.report.figures.identity_cost import Box
 from vbbench.report.figures.style import (
     FITTED,
     INK,
@@ -262,9 +262,11 @@ def metric_against_cost(
     return figure
 
 
-def reference_lines(table: pd.DataFrame, metric: str) -> list[tuple[str, float]]:
+def reference_lines(
+    table: pd.DataFrame, metric: str, bounds: Sequence[str]
+) -> list[tuple[str, float]]:
     """Title and mean of the reference rows that bound what can be reached."""
-    rows = table[table["model"].isin(LINES) & table[metric].notna()].to_dict("records")
+    rows = table[table["model"].isin(bounds) & table[metric].notna()].to_dict("records")
     return [(shown_title(str(row["title"]), str(row["model"])), float(row[metric])) for row in rows]
 
 

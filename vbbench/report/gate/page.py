@@ -126,9 +126,9 @@ def _card(
         prompt_problem=problem,
         then=_view("Old video", then, media) if then else None,
         now=_view("New video", now, media),
-        lines=tuple(_line(verdict, each) for verdict, each in moved),
+        lines=tuple(_line(verdict, each, recording) for verdict, each in moved),
         same_pixels=then is not None and then.digest is not None and then.digest == now.digest,
-        note=_note(key, moved, old) if old and then and then.status == "done" else "",
+        note=_note(key, moved, old, recording) if old and then and then.status == "done" else "",
     )
 
 
@@ -155,17 +155,21 @@ def _view(title: str, clip: Clip, media: MediaFolder) -> ClipView:
         return ClipView(title, False, None, "its file is missing or cannot be read")
 
 
-def _line(verdict: Verdict, moved: Moved) -> MovedLine:
+def _line(verdict: Verdict, moved: Moved, recording: Recording) -> MovedLine:
     then, now = (value_text(verdict.metric, value) for value in (moved.old, moved.new))
-    return MovedLine(
-        metric_title(verdict.metric), verdict.kind, then, now, signed(moved.new - moved.old)
-    )
+    title = metric_title(verdict.metric, recording)
+    return MovedLine(title, verdict.kind, then, now, signed(moved.new - moved.old))
 
 
-def _note(key: tuple[str, str], moved: Sequence[tuple[Verdict, Moved]], old: RunData) -> str:
+def _note(
+    key: tuple[str, str],
+    moved: Sequence[tuple[Verdict, Moved]],
+    old: RunData,
+    recording: Recording,
+) -> str:
     """That the old run is another than the recorded one, where its scores say so."""
     others = [
-        metric_title(v.metric)
+        metric_title(v.metric, recording)
         for v, m in moved
         if _another(old.results.get((*key, v.metric)), m.old, v.noise)
     ]
@@ -246,7 +250,7 @@ def write_page(held: Held, folder: Path, old: RunData | None = None) -> Path:
         "factor": NOISE_FACTOR,
     }
     templates = environment("vbbench.report.gate", "vbbench.report")
-    templates.globals.update(words=formatting, exact=exact, fine=fine, metric_title=metric_title)
+    templates.globals.update(words=formatting, exact=exact, fine=fine)
     html = templates.get_template("gate.html.jinja").render(**context)
     (folder / "index.html").write_bytes(html.encode("utf-8", "replace"))
     copy_assets(folder, "vbbench.report", ASSETS)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from vbbench.results import formatting
-from vbbench.results.gate.compare import FAILS, MISSING, PASSES, UNDIRECTED, Kind, Outcome, Verdict
+from vbbench.results.gate.compare import FAILS, MISSING, PASSES, Kind, Outcome, Verdict
 from vbbench.results.gate.scores import Recording
 from vbbench.results.statistics import Estimate
 
@@ -92,9 +92,9 @@ def meaning(exit_code: int) -> str:
     return _MEANINGS[exit_code]
 
 
-def metric_title(metric: str) -> str:
+def metric_title(metric: str, recording: Recording) -> str:
     """A metric's or cost's name for people."""
-    return COSTS.get(metric) or formatting.metric_title(metric)
+    return COSTS.get(metric) or recording.metrics[metric].title
 
 
 def value_text(metric: str, value: float | None) -> str:
@@ -170,7 +170,7 @@ def _row(verdict: Verdict, recording: Recording) -> Row:
     return Row(
         verdict,
         known.title if known else verdict.model,
-        metric_title(verdict.metric),
+        metric_title(verdict.metric, recording),
         _arrow(verdict.metric, recording),
         old,
         new,
@@ -182,9 +182,9 @@ def _row(verdict: Verdict, recording: Recording) -> Row:
 
 def _arrow(metric: str, recording: Recording) -> str:
     spec = recording.metrics.get(metric)
-    if metric in COSTS or spec is None or metric in UNDIRECTED:
-        return "\N{DOWNWARDS ARROW}" if metric in COSTS else ""
-    return "\N{UPWARDS ARROW}" if spec.higher_is_better else "\N{DOWNWARDS ARROW}"
+    if metric in COSTS:
+        return "\N{DOWNWARDS ARROW}"
+    return formatting.arrow(spec) if spec else ""
 
 
 def _change(verdict: Verdict) -> tuple[str, str, str]:

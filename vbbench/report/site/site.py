@@ -17,6 +17,7 @@ from typing import Any
 from markupsafe import Markup
 
 from vbbench.errors import RunFolderError, UsageError, VBBenchError
+from vbbench.metrics.spec import spec_from_json
 from vbbench.profiling.record_json import read_record
 from vbbench.profiling.words import check_cells
 from vbbench.report.pages import environment
@@ -33,16 +34,17 @@ from vbbench.report.site.entries import (
     picture_of,
 )
 from vbbench.results import formatting
-from vbbench.results.aggregate import PRIMARY_METRICS
+from vbbench.results.aggregate import of_kind, primary_of
 from vbbench.results.gate.scores import read_recording
-from vbbench.results.run_folder import read_json
+from vbbench.results.run_folder import read_json, read_model
+from vbbench.types import MetricSpec
 
 # Reads each kind of result for the site's page.
 
 Reader = Callable[[Path, Path], Entry]
 MOST_MODELS = 12
-SHOWN_METRICS = ("true-identity", "dino", "clip-image", "clip-text")
-CEILING, FLOOR = "real-video", "other-individual"
+SHOWN_SUBJECT_METRICS = 3
+BOUNDS = ("ceiling", "floor")
 BOARD_FILES = (("Leaderboard", "index.html"), *((word, f"leaderboard.{end}") for word, end in (
     ("CSV", "csv"), ("JSON", "json"), ("Markdown", "md"), ("LaTeX", "tex"),
 )))  # fmt: skip
@@ -57,10 +59,10 @@ VERDICTS = (
 def leaderboard(root: Path, path: Path) -> Entry:
     """What `vbbench report` wrote."""
     record = read_json(path)
-    suite, rows, metrics = record["suite"], record["leaderboard"], list(record["metrics"])
-    primary = next(
-        (name for name in PRIMARY_METRICS if name in metrics), metrics[0] if metrics else ""
-    )
+    suite, rows = record["suite"], record["leaderboard"]
+    metrics = [spec_from_json(spec) for spec in record["metrics"].values()]
+    titles = {spec.name: spec.title for spec in metrics}
+    primary = primary_of(metrics) or ""
     models = [row for row in rows if not row["reference"]]
     individuals, items = (
         record["statistics"]["individuals"],
@@ -69,7 +71,7 @@ def leaderboard(root: Path, path: Path) -> Entry:
     part = formatting.restriction(record.get("prompts_per_subject"))
     first = [row["title"] for row in models if row.get(f"{primary}.rank") == 1]
     who = formatting.listed(first) if len(first) < 4 else formatting.count(len(first), "model")
-    leader = f"; {who} {'leads' if len(first) == 1 else 'share the first rank'} in {formatting.metric_title(primary)}"
+    leader = f"; {who} {'leads' if len(first) == 1 else 'share the first rank'} in {titles.get(primary, '')}"
     return Entry(
         entry_id(root, path),
         f"Suite {suite['name']} {suite['version']}{': ' + path.parent.name if _is_inner(root, path) else ''}",
@@ -80,7 +82,7 @@ def leaderboard(root: Path, path: Path) -> Entry:
             Figure(str(items), "clips a model"),
             Figure(str(len(metrics)), "metrics"),
         ),
-        _board(rows, [name for name in SHOWN_METRICS if name in metrics] or metrics[:4], primary),
+        _board(rows, _shown(metrics), primary, titles, _roles(record["runs"])),
         links_of(
             root,
             path.parent,
@@ -93,6 +95,19 @@ def leaderboard(root: Path, path: Path) -> Entry:
         ),
         made_words(*_origin(record["runs"])),
     )
+
+
+def _shown(metrics: Sequence[MetricSpec]) -> list[str]:
+    """Names of the few metrics that the page has room for: of the subject, and of the text."""
+    shown = [*of_kind(metrics, "subject")[:SHOWN_SUBJECT_METRICS], *of_kind(metrics, "text")[:1]]
+    return [spec.name for spec in shown or metrics[:4]]
+
+
+def _roles(runs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Model -> its role, as the runs' manifests say."""
+    return {
+        name: read_model(name, model).role for run in runs for name, model in run["models"].items()
+    }
 
 
 def _is_inner(root: Path, path: Path) -> bool:
@@ -109,9 +124,17 @@ def _origin(runs: Sequence[Mapping[str, Any]]) -> tuple[object, object, object]:
     return last.get("created"), last.get("environment"), last.get("commit")
 
 
-def _board(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str], primary: str) -> Table:
+def _board(
+    rows: Sequence[Mapping[str, Any]],
+    metrics: Sequence[str],
+    primary: str,
+    titles: Mapping[str, str],
+    roles: Mapping[str, str],
+) -> Table:
+    """`metrics`: names of those shown; `roles`: of the reference rows."""
     models = [row for row in rows if not row["reference"]]
-    shown = [*models[:MOST_MODELS], *(row for row in rows if row["model"] in (CEILING, FLOOR))]
+    bounds = [row for row in rows if roles.get(row["model"]) in BOUNDS]
+    shown = [*models[:MOST_MODELS], *bounds]
     lines = [
         Line(
             f"{row[f'{primary}.rank']}. {row['title']}"
@@ -119,16 +142,15 @@ def _board(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str], primary: s
             else row["title"],
             tuple(_score(row, name) for name in metrics),
             bool(row["reference"]),
-            formatting.reference_role(row["model"]) if row["reference"] else "",
+            formatting.reference_role(roles.get(row["model"], "")) if row["reference"] else "",
         )
         for row in shown
     ]
     left = len(models) - MOST_MODELS
     more = f"; the best {MOST_MODELS} of {len(models)} models" if left > 0 else ""
-    caption = f"Means and 95 % intervals, ranks by {formatting.metric_title(primary)}{more}"
-    return Table(
-        caption, ("Model", *(formatting.metric_title(name) for name in metrics)), tuple(lines)
-    )
+    ranks = f", ranks by {titles[primary]}" if primary else ""
+    caption = f"Means and 95 % intervals{ranks}{more}"
+    return Table(caption, ("Model", *(titles[name] for name in metrics)), tuple(lines))
 
 
 def _score(row: Mapping[str, Any], metric: str) -> Cell:

@@ -231,8 +231,10 @@ def _panel(axes: Axes, findings: Findings, damage: Damage, *, first: bool) -> No
 
 
 def _motion_panel(axes: Axes, findings: Findings, damage: Damage, *, first: bool) -> None:
-    cell = findings.cells.get(("motion", damage.name))
-    if cell is not None:
+    for spec in findings.validation.specs:
+        if spec.kind != "motion":
+            continue
+        cell = findings.cells[spec.name, damage.name]
         axes.plot(
             [at.mean for at in cell.levels], color=GREY, marker=".", markersize=4, linewidth=1.2
         )

@@ -10,7 +10,7 @@ yardstick. In order:
 tolerance's size: *same*;
 - items moved, and the mean by no more than the tolerance, as two one-sided tests show: *same*;
 - the interval of the mean's change lies clear of zero, on the better side, and the row is no
-reference and not motion: *better*;
+reference and the metric has a direction: *better*;
 - items moved, and nothing shows that it does not matter: *drifted*.
 """
 
@@ -53,8 +53,6 @@ class Kind(StrEnum):
 PASSES = (Kind.SAME, Kind.BETTER)
 FAILS = (Kind.DRIFTED, Kind.SLOWER)
 MISSING = (Kind.NOT_MEASURED, Kind.NOT_COMPARABLE)
-UNDIRECTED = ("motion",)
-"""Metrics of which neither more nor less is better."""
 
 
 @dataclass(frozen=True)
@@ -201,7 +199,7 @@ def _metric_verdict(
         new,
         recording,
         tolerances.of(metric),
-        better=1 if spec.higher_is_better else -1,
+        better=spec.sign,
         can_improve=not known.is_reference,
     )
 
@@ -266,11 +264,7 @@ def _compared(
             f"{how_many}, by {_rms(differences):.4f} (root mean square); {why}",
             **said,
         )
-    kind = (
-        Kind.BETTER
-        if change.sign == better and can_improve and metric not in UNDIRECTED
-        else Kind.DRIFTED
-    )
+    kind = Kind.BETTER if change.sign == better and can_improve else Kind.DRIFTED
     direction = "up" if change.sign > 0 else "down"
     return Verdict(
         model,
