@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
 import pytest
 
-from vbbench.runner.progress import Lines, Terminal
+from vbbench.runner.progress import Lines, Terminal, make_progress
 
 
 def test_lines_tell_each_stage_once_with_its_failures(capsys: pytest.CaptureFixture[str]) -> None:
@@ -29,3 +33,19 @@ def test_bars_leave_the_screen_in_order(capsys: pytest.CaptureFixture[str]) -> N
         progress.advance()
         progress.advance(failed=True)
     assert "2/2" in capsys.readouterr().err
+
+
+class ZMQInteractiveShell:
+    """What a notebook's kernel calls its shell."""
+
+
+@pytest.mark.parametrize(("with_widgets", "kind"), [(True, Terminal), (False, Lines)])
+def test_a_notebook_has_bars_where_it_can_draw_them(
+    with_widgets: bool, kind: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell, widgets = ModuleType("IPython"), ModuleType("ipywidgets")
+    shell.get_ipython = ZMQInteractiveShell  # type: ignore[attr-defined]
+    widgets.__spec__ = ModuleSpec("ipywidgets", None)
+    monkeypatch.setitem(sys.modules, "IPython", shell)
+    monkeypatch.setitem(sys.modules, "ipywidgets", widgets if with_widgets else None)
+    assert isinstance(make_progress(), kind)

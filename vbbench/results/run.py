@@ -228,7 +228,7 @@ class GateCheck:
         rows = []
         for verdict in self._held.outcome.verdicts:
             change = verdict.change
-            interval = (None, None, None)
+            interval: tuple[float | None, ...] = (None, None, None)
             if change is not None:
                 interval = (change.mean, change.low, change.high)
             rows.append(

@@ -306,6 +306,7 @@ def run_prepared(prepared: Prepared, progress: Progress) -> Summary:
             device=prepared.device,
             threads=prepared.speed.threads,
             progress=progress,
+            missing=prepared.missing,
         )
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import random
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,12 +46,14 @@ def execute(
     device: str,
     threads: int | None = None,
     progress: Progress | None = None,
+    missing: Collection[Job] | None = None,
 ) -> Summary:
     """Do what is missing of a plan, then score what is not scored. Never stops at a failed job;
     records it.
 
     Args:
         threads: CPU threads that torch may use; None leaves them as they are.
+        missing: the plan's jobs that have no result, where that is known already.
     Returns:
         How the run stands now, earlier invocations included.
     Raises:
@@ -59,9 +61,9 @@ def execute(
     """
     progress = progress or Silent()
     with torch_threads(threads):
-        missing = set(missing_jobs(plan, store))
+        left = set(missing_jobs(plan, store) if missing is None else missing)
         for model_plan in plan.models:
-            jobs = [job for job in model_plan.jobs if job in missing]
+            jobs = [job for job in model_plan.jobs if job in left]
             if jobs:
                 _ModelRunner(plan, model_plan, store, device, progress).run(jobs)
         to_score = videos_to_score(store, scorer.specs)
