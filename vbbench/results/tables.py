@@ -283,7 +283,8 @@ def rows_of(
     table: pd.DataFrame, columns: tuple[Column, ...], primary: str | None
 ) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
     """The table's rows: competitors, references."""
-    competitors, references = [], []
+    competitors: list[Row] = []
+    references: list[Row] = []
     for record in table.to_dict("records"):
         side = references if record["reference"] else competitors
         side.append(_row(record, columns, primary))
