@@ -314,7 +314,8 @@ def rows_of(
     Args:
         roles: of the reference rows, by name.
     """
-    competitors, references = [], []
+    competitors: list[Row] = []
+    references: list[Row] = []
     for record in table.to_dict("records"):
         side = references if record["reference"] else competitors
         side.append(_row(record, columns, primary, roles))
