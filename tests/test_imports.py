@@ -178,6 +178,11 @@ def test_reports_need_no_torch() -> None:
     assert loaded_by("; ".join(f"import {name}" for name in names)) & {"torch"} == set()
 
 
+def test_the_package_says_that_it_has_types() -> None:
+    """The wheel too: its tests read the installed package."""
+    assert (PACKAGE / "py.typed").is_file()
+
+
 @pytest.mark.parametrize(
     "code",
     [
