@@ -232,6 +232,11 @@ def test_reports_compute_nothing() -> None:
     assert wrong == []
 
 
+def test_the_package_says_that_it_has_types() -> None:
+    """The wheel too: its tests read the installed package."""
+    assert (PACKAGE / "py.typed").is_file()
+
+
 @pytest.mark.parametrize(
     "code",
     [
