@@ -14,7 +14,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-CHUNK_LINES = 20_000
+CHUNK_LINES = 500
+"""Few enough that a chunk's records stay in the processor's cache: with 20,000 reading takes half
+as long again."""
 TOO_DEEP = "it is nested too deeply"
 
 

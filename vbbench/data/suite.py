@@ -291,8 +291,9 @@ def _check_rows(
         ]
         unknown = sorted(set(row) - set(required) - set(optional))
         if missing or unknown:
+            lacks = f"lacks {', '.join(missing)}"
             raise SuiteError(
-                f"{where} {'lacks ' + ', '.join(missing) if missing else 'has unknown ' + ', '.join(unknown)}."
+                f"{where} {lacks if missing else 'has unknown ' + ', '.join(unknown)}."
             )
         for key, value in row.items():
             if value is not None and not _OPTIONAL_KINDS.get(key, _is_text)(value):
@@ -357,7 +358,8 @@ def _subject(root: Path, row: Mapping[str, Any]) -> Subject:
         raise SuiteError(f"{where} has {len(clips)} clips but {len(captions)} captions.")
     if masks and len(masks) != 1 + len(references):
         raise SuiteError(
-            f"{where} has {len(masks)} masks for its image prompt and {len(references)} references: one each is needed."
+            f"{where} has {len(masks)} masks for its image prompt and {len(references)} "
+            "references: one each is needed."
         )
     return Subject(
         row["id"],
@@ -386,7 +388,8 @@ def _item(
         raise SuiteError(f"{where} and its subject {subject.id!r} differ in class or image.")
     if not has_word(row["text"], row["subject_word"]):
         raise SuiteError(
-            f"{where} has the subject word {row['subject_word']!r}, which is not a word of its text."
+            f"{where} has the subject word {row['subject_word']!r}, "
+            "which is not a word of its text."
         )
     videos = [
         _inside(root, row[key]) if row.get(key) else None

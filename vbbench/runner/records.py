@@ -372,16 +372,27 @@ def read_rows(path: Path, kind: RowKind, *, whole_lines: bool = False) -> list[R
     Raises:
         RunFolderError: a line is no such row; the sentence says which and what is wrong.
     """
-    return list(chain.from_iterable(_checked_chunks(path, kind, whole_lines)))
+    known: dict[str | None, str | None] = {}
+    found: list[Record] = []
+    for rows in _checked_chunks(path, kind, whole_lines):
+        for name in kind.repeats:
+            for row in rows:
+                row[name] = known.setdefault(row[name], row[name])
+        found += rows
+    return found
 
 
 def read_columns(path: Path, kind: RowKind, names: Sequence[str]) -> dict[str, list[Any]]:
     """Some columns of a file's rows, each as long as there are rows; as `read_rows`, in a tenth of
     the memory."""
+    known: dict[str | None, str | None] = {}
     columns: dict[str, list[Any]] = {name: [] for name in names}
     for rows in _checked_chunks(path, kind, whole_lines=False):
-        for name in names:
-            columns[name] += [row[name] for row in rows]
+        for name, values in columns.items():
+            if name in kind.repeats:
+                values += [known.setdefault(row[name], row[name]) for row in rows]
+            else:
+                values += [row[name] for row in rows]
     return columns
 
 
@@ -400,7 +411,6 @@ def rows_text(rows: Sequence[Record], kind: RowKind) -> str:
 
 
 def _checked_chunks(path: Path, kind: RowKind, whole_lines: bool) -> Iterator[list[Record]]:
-    known: dict[str, str] = {}
     count = 0
     try:
         for chunk in read_chunks(path, whole_lines=whole_lines):
@@ -410,20 +420,12 @@ def _checked_chunks(path: Path, kind: RowKind, whole_lines: bool) -> Iterator[li
                     f"{path} is damaged: its record {count + number + 1} {what} "
                     f"(line {chunk.lines[number]})."
                 )
-            _keep_once(chunk.records, kind.repeats, known)
             count += len(chunk.records)
             yield chunk.records
     except LineError as error:
         raise RunFolderError(f"{path} is damaged: {error}.") from None
     except OSError as error:
         raise RunFolderError(f"{path} cannot be read: {error}.") from None
-
-
-def _keep_once(rows: Iterable[Record], names: Iterable[str], known: dict[Any, Any]) -> None:
-    """Let equal texts be one object: a run has many rows of few models, items and metrics."""
-    for name in names:
-        for row in rows:
-            row[name] = known.setdefault(row[name], row[name])
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,8 @@ class RunStore:
             self.scores = {key: row for key, row in self.scores.items() if key[1] not in strangers}
         elif strangers:
             raise RunFolderError(
-                f"{self.root / JOBS} is damaged: it holds {min(strangers)!r}, which is no item of the suite {suite.name}."
+                f"{self.root / JOBS} is damaged: it holds {min(strangers)!r}, "
+                f"which is no item of the suite {suite.name}."
             )
         if not self._read_only:
             self._copy_suite(suite)
@@ -166,9 +167,8 @@ class RunStore:
         if source.is_dir():
             write_video_lossless(path, video)
         else:
-            path = path.with_name(
-                f"{job.item_id}{source.suffix.lower() if source.suffix.lower() in SUFFIXES else '.video'}"
-            )
+            suffix = source.suffix.lower()
+            path = path.with_name(f"{job.item_id}{suffix if suffix in SUFFIXES else '.video'}")
             copy_whole(source, path, facts["content"])
         self._record(job, "done", None, path, video_digest(video), facts, None, None)
 
@@ -257,7 +257,8 @@ class RunStore:
         encoded = [spec for spec in (*earlier.values(), *new.values()) if spec.get("encoder")]
         if new and len({is_untrained(spec) for spec in encoded}) > 1:
             raise RunFolderError(
-                f"{self.root} would hold scores of trained encoders and of random ones: name another folder with --out."
+                f"{self.root} would hold scores of trained encoders and of random ones: "
+                "name another folder with --out."
             )
         stay = {
             name: spec
@@ -307,8 +308,9 @@ class RunStore:
         ours = (suite.name, suite.version, theirs[2] if self._own_suite else suite.digest, scale)
         if theirs != ours:
             raise RunFolderError(
-                f"the run folder {self.root} belongs to suite {theirs[0]} {theirs[1]} ({theirs[2][:12]}) at scale {theirs[3]}, "
-                f"not to {suite.name} {suite.version} ({suite.digest[:12]}) at {scale}. Name another one with --out."
+                f"the run folder {self.root} belongs to suite {theirs[0]} {theirs[1]} "
+                f"({theirs[2][:12]}) at scale {theirs[3]}, not to {suite.name} {suite.version} "
+                f"({suite.digest[:12]}) at {scale}. Name another one with --out."
             )
         return manifest
 

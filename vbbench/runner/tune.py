@@ -22,6 +22,7 @@ import numpy as np
 from vbbench.core.digests import sha256_of
 from vbbench.core.files import write_atomic
 from vbbench.core.names import nearest
+from vbbench.core.strict_json import parse
 from vbbench.errors import InputError, UsageError
 from vbbench.models.recipes import scale_settings
 from vbbench.runner.store import RunStore
@@ -229,7 +230,7 @@ def read_record(path: Path, question: Mapping[str, Any]) -> dict[str, Any] | Non
     if not path.exists():
         return None
     try:
-        record = dict(json.loads(path.read_text(encoding="utf-8")))
+        record = dict(parse(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{path} cannot be read as the record of a tuning: {error}.") from None
     if {key: record.get(key) for key in question} != dict(question):

@@ -187,8 +187,9 @@ def cost_of(run: RunData, model: str) -> Cost:
         clip for (name, _), clip in run.clips.items() if name == model and clip.status == "done"
     ]
     fits = run.fits[model]
+    cpu, device, threads = (environment.get(key) for key in ("cpu", "device", "threads"))
     return Cost(
-        machine=f"{environment.get('cpu')}, {environment.get('device')}, {environment.get('threads')} threads",
+        machine=f"{cpu}, {device}, {threads} threads",
         slowness=environment.get("slowness"),
         resident_mb=environment.get("resident_mb"),
         sample_seconds=_mean([clip.seconds for clip in clips]),
