@@ -16,7 +16,7 @@ import pytest
 from tests.report.conftest import WEIRD, weird_run
 from tests.results.synthetic import MODELS, FakeRun, build, items, spec
 from vbbench.report.board_page import make_board
-from vbbench.report.figures.figures import Figure, write_figures
+from vbbench.report.figures.figures import DrawnFigure, write_figures
 from vbbench.results.aggregate import load_run
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -37,18 +37,18 @@ def fake(count: int = 8) -> FakeRun:
     return FakeRun(items(count), value, metrics=tuple(spec(name) for name in NAMES))
 
 
-def drawn(root: Path, run: FakeRun, name: str = "figures") -> list[Figure]:
+def drawn(root: Path, run: FakeRun, name: str = "figures") -> list[DrawnFigure]:
     loaded = load_run(build(root / f"run-{name}", run, videos=False))
     return write_figures(loaded, make_board(loaded), root / name)
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Figure]]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[DrawnFigure]]:
     root = tmp_path_factory.mktemp("drawn")
     return root / "figures", drawn(root, fake())
 
 
-def test_what_is_drawn(made: tuple[Path, list[Figure]]) -> None:
+def test_what_is_drawn(made: tuple[Path, list[DrawnFigure]]) -> None:
     folder, figures = made
     stems = [
         "true-identity-against-clip-text",
@@ -79,7 +79,7 @@ def test_what_is_drawn(made: tuple[Path, list[Figure]]) -> None:
 
 
 def test_equal_runs_give_equal_bytes_in_any_process(
-    made: tuple[Path, list[Figure]], tmp_path: Path
+    made: tuple[Path, list[DrawnFigure]], tmp_path: Path
 ) -> None:
     folder, _ = made
     code = "import sys; from pathlib import Path; from tests.report import test_figures as t; t.drawn(Path(sys.argv[1]), t.fake())"
@@ -97,7 +97,7 @@ def test_equal_runs_give_equal_bytes_in_any_process(
         assert not re.search(rb"CreationDate|ModDate|<dc:date>", path.read_bytes())
 
 
-def test_the_page_gets_text_and_its_own_colours(made: tuple[Path, list[Figure]]) -> None:
+def test_the_page_gets_text_and_its_own_colours(made: tuple[Path, list[DrawnFigure]]) -> None:
     shown = [figure.inline for figure in made[1] if figure.inline]
     ids = [name for svg in shown for name in re.findall(r'\bid="([^"]+)"', svg)]
     assert len(ids) == len(set(ids))
