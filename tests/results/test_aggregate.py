@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from vbbench.report.board_page import make_board
+from vbbench.report.tables import differences_of
 
 from tests.results import synthetic
 from tests.results.synthetic import METRICS, MODELS, FakeRun, build, items, spec
@@ -392,3 +394,43 @@ def test_restriction_that_is_none_is_told(tmp_path: Path, count: object) -> None
     (folder / "manifest.json").write_text(json.dumps({**manifest, "prompts_per_subject": count}))
     with pytest.raises(RunFolderError, match="no number of prompts"):
         load_run(folder)
+
+
+def test_a_metric_without_direction_ranks_nobody(tmp_path: Path) -> None:
+    def value(model: str, item: str, metric: str) -> float:
+        return list(FEW).index(model) + int(item[1:]) / 1000
+
+    fake = FakeRun(items(6), value, models=FEW, metrics=(spec("motion"), spec("dino")))
+    run = load(tmp_path, fake)
+    assert primary_metric(run) == "dino"
+    table = leaderboard_table(run)
+    assert table["motion.rank"].isna().all()
+    assert table["dino.rank"].notna().any()
+    found = paired_table(run).set_index(["other", "metric"])
+    assert found.loc[("text-to-video", "dino"), "better"] == -1
+    assert found.loc[("text-to-video", "motion"), "better"] == 0
+    assert primary_metric(replace(run, metrics=run.metrics[:1])) is None
+
+
+def test_a_column_without_direction_has_no_arrow_and_no_best(tmp_path: Path) -> None:
+    def value(model: str, item: str, metric: str) -> float:
+        return list(FEW).index(model) + int(item[1:]) / 1000
+
+    fake = FakeRun(items(6), value, models=FEW, metrics=(spec("motion"), spec("dino")))
+    run = load(tmp_path, fake)
+    board = make_board(run)
+    motion = board.columns[1]
+    assert (motion.name, motion.arrow, motion.sign) == ("motion", "", 0)
+    assert [row.cells[1].rank for row in board.rows] == [None, None, None]
+    verdicts = differences_of(run, board.columns)["text-to-video"]
+    assert [difference.verdict for difference in verdicts] == ["worse", "differs"]
+
+
+def test_roles_are_the_manifests_and_of_older_runs_the_bundled_recipes(tmp_path: Path) -> None:
+    root = build(tmp_path / "run", four_items(), videos=False)
+    assert load_run(root).of_role("ceiling") == "real-video"
+    manifest = json.loads((root / "manifest.json").read_text())
+    manifest["models"]["real-video"]["role"] = "floor"
+    (root / "manifest.json").write_text(json.dumps(manifest))
+    run = load_run(root)
+    assert (run.of_role("ceiling"), run.of_role("floor")) == (None, "real-video")

@@ -133,7 +133,7 @@ function fillTable(table, record, items, data) {
 // A rank belongs to one metric and to all items: to the metric sorted by, else to the one that orders the table.
 function showRanks(table, head) {
   const metric = head?.dataset.metric ? head : table.querySelector("th.score");
-  if (!metric) return;
+  if (!metric || !byId("ranked-by")) return; // no metric that ranks
   for (const row of table.querySelector(".models").rows) row.cells[0].textContent = row.cells[metric.cellIndex].dataset.rank || "–";
   byId("ranked-by").textContent = metric.dataset.metric;
 }

@@ -145,7 +145,7 @@ def scores_from(run: RunData) -> str:
     """Which scores these are: suite, individuals, items, digest, specs."""
     suite, individuals = run.suite, len(set(run.subject_of.values()))
     part = formatting.restriction(run.prompts_per_subject)
-    specs = ", ".join(f"{formatting.metric_title(spec.name)} {spec.id}" for spec in run.metrics)
+    specs = ", ".join(f"{spec.title} {spec.id}" for spec in run.metrics)
     return (
         f"Suite {suite.name} {suite.version} ({suite.digest[:12]}), scale {suite.scale}: {formatting.count(individuals, 'individual')}, "
         f"{formatting.count(len(run.items), 'item')}{part and f', {part}'}. Metric specs: {specs}."
