@@ -8,8 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from vbbench.report.board_page import make_board
-from vbbench.report.tables import differences_of
 
 from tests.results import synthetic
 from tests.results.synthetic import METRICS, MODELS, FakeRun, build, items, spec
@@ -24,6 +22,7 @@ from vbbench.results.aggregate import (
     paired_table,
     primary_metric,
 )
+from vbbench.results.analysis import analyse
 from vbbench.results.run_data import RunData
 
 FEW = {
@@ -418,11 +417,11 @@ def test_a_column_without_direction_has_no_arrow_and_no_best(tmp_path: Path) -> 
 
     fake = FakeRun(items(6), value, models=FEW, metrics=(spec("motion"), spec("dino")))
     run = load(tmp_path, fake)
-    board = make_board(run)
-    motion = board.columns[1]
+    results = analyse(run)
+    motion = results.columns[1]
     assert (motion.name, motion.arrow, motion.sign) == ("motion", "", 0)
-    assert [row.cells[1].rank for row in board.rows] == [None, None, None]
-    verdicts = differences_of(run, board.columns)["text-to-video"]
+    assert [row.cells[1].rank for row in results.rows] == [None, None, None]
+    verdicts = results.differences["text-to-video"]
     assert [difference.verdict for difference in verdicts] == ["worse", "differs"]
 
 
