@@ -41,7 +41,8 @@ def change(data: dict[str, Any], *path: Any, to: Any) -> dict[str, Any]:
     ("path", "to", "sentence"),
     [
         (("format",), "else", "is no profile"),
-        (("version",), 7, "another version"),
+        (("version",), 7, "newer vbbench (format 7; this one knows 1): update vbbench"),
+        (("version",), 0, "another version"),
         (("rows",), {}, "'rows' of the profile is no list"),
         (
             ("rows", 1, "median_seconds"),

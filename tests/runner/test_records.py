@@ -155,7 +155,6 @@ def test_chunks_know_their_lines(tmp_path: Path) -> None:
     ("change", "sentence"),
     [
         ({"modls": {}}, "has an unknown 'modls': did you mean 'models'?"),
-        ({"format": 99}, "written by a newer vbbench (format 99; this one knows 2): update vbb"),
         ({"format": "x"}, "'x' is no format"),
         ({"format": 0}, "0 is no format"),
         ({"scale": 3}, "'scale' of the manifest is 3, not a text"),
@@ -173,6 +172,15 @@ def test_a_manifest_that_cannot_be_understood_is_told(
     with pytest.raises(RunFolderError, match=re.escape(sentence)) as caught:
         read_manifest(tmp_path)
     assert f"the run folder {tmp_path} is damaged: manifest.json cannot" in str(caught.value)
+
+
+def test_a_newer_format_is_told(tmp_path: Path) -> None:
+    manifest = json.loads((FORMAT_1 / "manifest.json").read_text("utf-8"))
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest | {"format": 99, "new": 1}))
+    sentence = "was written by a newer vbbench (format 99; this one knows 2): update vbbench."
+    for read in (read_manifest, load_run):
+        with pytest.raises(RunFolderError, match=re.escape(f"{tmp_path} {sentence}")):
+            read(tmp_path)
 
 
 def test_a_run_of_format_1_is_read_and_reported_on(tmp_path: Path) -> None:

@@ -44,6 +44,21 @@ _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 
 
+class NewerFormatError(ValueError):
+    """A file of a format that this program does not know yet; the message follows the file's
+    name.
+
+    Args:
+        number: the file's format; ``newest`` is the newest known one.
+    """
+
+    def __init__(self, number: int, newest: int) -> None:
+        super().__init__(
+            f"was written by a newer vbbench (format {number}; this one knows {newest}): "
+            "update vbbench"
+        )
+
+
 class Header(BaseModel):
     """Base of what a file's header holds: unknown keys, NaN and infinity are errors, and no value
     is converted."""
@@ -99,7 +114,8 @@ def migrate(
         newest: the format that this program writes.
         without: the format of files that do not say theirs; None: all do.
     Raises:
-        ValueError: it is no object, or of no format or a newer one.
+        NewerFormatError: it is of a newer format.
+        ValueError: it is no object, or of no format.
     """
     if not isinstance(content, dict):
         raise ValueError("it is no object")
@@ -109,19 +125,11 @@ def migrate(
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:
         raise ValueError(f"{number!r} is no format")
     if number > newest:
-        raise ValueError(newer(number, newest))
+        raise NewerFormatError(number, newest)
     while number < newest:
         content = {**migrations[number](content), "format": number + 1}
         number += 1
     return content
-
-
-def newer(number: int, newest: int) -> str:
-    """What is said of a file of a format that is not known yet."""
-    return (
-        f"it was written by a newer vbbench (format {number}; this one knows {newest}): "
-        "update vbbench"
-    )
 
 
 def complaints(error: ValidationError, kind: Any) -> list[Complaint]:

@@ -7,7 +7,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-from vbbench.core.schema import newer, validate
+from vbbench.core.schema import NewerFormatError, validate
 from vbbench.core.strict_json import parse
 from vbbench.errors import RunFolderError
 from vbbench.profiling.record import Record
@@ -46,7 +46,7 @@ def read_record(path: Path) -> Record:
         raise RunFolderError(f"{path} is no profile.")
     version = data.pop("version", None)
     if isinstance(version, int) and version > VERSION:
-        raise RunFolderError(f"{path} is of another version: {newer(version, VERSION)}.")
+        raise RunFolderError(f"{path} {NewerFormatError(version, VERSION)}.")
     if version != VERSION:
         raise RunFolderError(
             f"{path} is of another version ({version!r}); this program reads version {VERSION}."

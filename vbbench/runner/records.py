@@ -19,7 +19,15 @@ from typing import Any, ClassVar, TypeVar, get_args, get_origin
 import numpy as np
 from pydantic import Field, ValidationError, field_validator
 
-from vbbench.core.schema import Header, Migration, brief, complaints, migrate, validate
+from vbbench.core.schema import (
+    Header,
+    Migration,
+    NewerFormatError,
+    brief,
+    complaints,
+    migrate,
+    validate,
+)
 from vbbench.core.strict_json import LineError, parse, read_chunks
 from vbbench.errors import RunFolderError
 from vbbench.runner.run_folder_files import MANIFEST, may_lie_in_new, spec_ids
@@ -303,6 +311,8 @@ def read_manifest(root: Path) -> Record:
         )
         validate(Manifest, content, "the manifest")
         spec_ids(content.get("metrics", {}))
+    except NewerFormatError as error:
+        raise RunFolderError(f"the run folder {root} {error}.") from None
     except KeyError as error:
         raise _damaged_manifest(root, f"a metric lacks {error}") from None
     except (OSError, ValueError) as error:
@@ -357,6 +367,7 @@ def header_of(kind: type[HeaderKind], content: Any, newest: int, where: str) -> 
     """A header whose every file says its format, and has had one format so far.
 
     Raises:
+        NewerFormatError: it is of a newer format.
         ValueError: half a sentence about what is wrong.
     """
     return validate(kind, migrate(content, {}, newest), where)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from vbbench.core.digests import sha256_of
+from vbbench.core.schema import NewerFormatError
 from vbbench.errors import RunFolderError
 from vbbench.metrics.spec import spec_from_json
 from vbbench.results.run_data import Clip, ItemFacts, Result, RunData, SuiteFacts
@@ -88,6 +89,8 @@ def read_scores(path: Path | str) -> RunData:
         if record["table"]["sha256"] != _digest(content):
             raise ValueError(f"it is not the table that {table.with_suffix('.json').name} tells of")
         return _run_data(record, list(_parsed(content)))
+    except NewerFormatError as error:
+        raise RunFolderError(f"{table.with_suffix('.json')} {error}.") from error
     except (KeyError, TypeError, ValueError, AttributeError, csv.Error) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise RunFolderError(

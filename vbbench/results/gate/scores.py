@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vbbench.core.files import write_atomic
+from vbbench.core.schema import NewerFormatError
 from vbbench.core.strict_json import parse
 from vbbench.errors import InputError
 from vbbench.metrics.spec import spec_from_json
@@ -243,6 +244,8 @@ def read_recording(path: Path) -> Recording:
         recording = _recording(header_of(RecordingFile, content, RECORDING_FORMAT, "the recording"))
         _check(recording)
         return recording
+    except NewerFormatError as error:
+        raise InputError(f"{path} {error}.") from None
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"the recorded scores {path} are damaged or from another version of vbbench: {error}."
