@@ -113,7 +113,7 @@ def test_weights_are_read_straight_into_it(dtype: str, monkeypatch: pytest.Monke
     state = model.network.state_dict()
     assert {tensor.dtype for tensor in read["base"].values()} == {getattr(torch, dtype)}
     assert all(state[key].data_ptr() == tensor.data_ptr() for key, tensor in read["base"].items())
-    halves, _ = original(Path(loading.resources.weights_path("base", "sd14")), dtype=torch.float16)
+    halves, _ = original(Path(loading.paths.weights_path("base", "sd14")), dtype=torch.float16)
     assert all(
         torch.equal(state[key], tensor.to(state[key].dtype)) for key, tensor in halves.items()
     )
