@@ -79,6 +79,7 @@ def resolve_suite(name: str) -> Path:
         return plugins[name]
     if name in (path.parent.name for path in prompts_dir().glob("*/README.md")):
         raise UsageError(
-            f"the suite {name!r} is not bundled: {prompts_dir() / name / 'README.md'} says what it needs."
+            f"the suite {name!r} is not bundled: {prompts_dir() / name / 'README.md'} says what it "
+            "needs."
         )
     raise UsageError(f"there is no suite {name!r}: {nearest(name, suite_names())}")

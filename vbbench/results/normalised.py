@@ -76,7 +76,9 @@ class Scale:
         """The scale in a sentence."""
         if self.why or self.floor is None or self.ceiling is None:
             return self.why
-        return f"0 is {titles.get(self.floor, self.floor)}, 1 is {titles.get(self.ceiling, self.ceiling)}."
+        floor = titles.get(self.floor, self.floor)
+        ceiling = titles.get(self.ceiling, self.ceiling)
+        return f"0 is {floor}, 1 is {ceiling}."
 
 
 def scales_of(run: RunData, table: pd.DataFrame) -> dict[str, Scale]:

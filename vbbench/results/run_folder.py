@@ -186,11 +186,14 @@ def read_model(name: str, record: Mapping[str, Any]) -> ModelFacts:
             for key, value in dict(record.get("trained") or {}).items()
             if key in ("steps", "parameters")
         },
-        role=str(record["role"]) if "role" in record else _usual_role(name, record),
+        role=_role(name, record),
     )
 
 
-def _usual_role(name: str, record: Mapping[str, Any]) -> str:
+def _role(name: str, record: Mapping[str, Any]) -> str:
+    told = record.get("role")
+    if told is not None:
+        return str(told)
     return bundled_role(name) if REFERENCES in record["groups"] else ""
 
 

@@ -400,7 +400,10 @@ def _matrix(results: Results, column: Column) -> Iterator[_Drawn]:
     if all(found.difference.mean is None for found in compared.values()):
         return
     told = sum(found.sign != 0 for found in compared.values())
-    alt = f"{told} of {formatting.count(len(compared), 'pair')} of models are told apart; the table of comparisons has every number."
+    alt = (
+        f"{told} of {formatting.count(len(compared), 'pair')} of models are told apart; "
+        "the table of comparisons has every number."
+    )
     drawing = matrix(compared, models, column.decimals, column.title, sign=column.sign)
     yield _Drawn(
         f"{column.title}: every model against every other",

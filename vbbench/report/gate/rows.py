@@ -74,11 +74,8 @@ def counts_in_words(outcome: Outcome) -> str:
     """``Of 30 rows 2 drifted, 28 same. 10 more do not count.``"""
     found = counts(outcome)
     total, others = sum(found.values()), sum(not verdict.counts for verdict in outcome.verdicts)
-    told = (
-        f"Of {formatting.count(total, 'row')}: {', '.join(f'{number} {kind}' for kind, number in found.items())}."
-        if total
-        else ""
-    )
+    told = ", ".join(f"{number} {kind}" for kind, number in found.items())
+    told = f"Of {formatting.count(total, 'row')}: {told}." if total else ""
     return " ".join(
         filter(
             None,
