@@ -16,9 +16,9 @@ REFERENCES = ("real-video", "other-individual", "still-image", "shuffled-frames"
 NAMES = {*BUNDLED, *REFERENCES} - {*KINDS, *ROLES}
 # This list only shrinks.
 ALLOWED = {
-    "cli/options.py": "the role of an encoder, which is called as the metric is",
     "report/validity/files.py": "which six curves are drawn, and in which colours",
     "results/claims/paper_claims.py": "what the paper claims, of the paper's metrics",
+    "runner/scoring.py": "the role of an encoder, which is called as the metric is",
     "runner/video_manifest.py": "the metrics of a suite that is made of a manifest",
 }
 

@@ -207,14 +207,14 @@ def score(
     from tempfile import TemporaryDirectory
 
     from vbbench.results.run import Run
-    from vbbench.runner.given import (
+    from vbbench.runner.progress import Silent, make_progress
+    from vbbench.runner.score_videos import (
         ScoreRequest,
         given_rows,
         prepare_score,
         score_prepared,
         scored_folder,
     )
-    from vbbench.runner.progress import Silent, make_progress
     from vbbench.runner.scoring import ScoringRequest, metric_names
 
     with (

@@ -17,8 +17,8 @@ from tests.results.synthetic import METRICS, FakeRun, build, items, spec
 from vbbench.cli.pytest_items import NOTHING_COUNTS, describe, describe_all
 from vbbench.errors import InputError
 from vbbench.report.gate.rows import rows_of
+from vbbench.results.gate.check import hold
 from vbbench.results.gate.compare import Kind, Moved, Outcome, Verdict
-from vbbench.results.gate.hold import hold
 from vbbench.results.gate.scores import recording_of, write_recording
 from vbbench.results.run_folder import load_run
 from vbbench.results.statistics import Estimate

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from vbbench.cli.spoken import spoken
+from vbbench.cli.log_lines import spoken
 from vbbench.core.log import LOG, TRAINING
 
 

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from vbbench import cli
-from vbbench.cli.spoken import spoken
+from vbbench.cli.log_lines import spoken
 from vbbench.core import paths
 from vbbench.core.files import temporary_path
 from vbbench.data import pixels, rendered_suite, suite, suites

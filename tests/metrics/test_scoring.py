@@ -15,10 +15,10 @@ from PIL import Image
 from vbbench.errors import UsageError, WeightsError
 from vbbench.media.video import read_video, write_video_lossless
 from vbbench.metrics import METRICS, functional, get_metric
+from vbbench.metrics import scored_clip as clips
 from vbbench.metrics.analysis import Encoders, FrameEmbeddings
 from vbbench.metrics.base import Measurement
 from vbbench.metrics.cache import EmbeddingCache
-from vbbench.metrics.encoders import clip as clips
 from vbbench.metrics.encoders import encoders
 from vbbench.metrics.encoders.setting import Setting
 from vbbench.metrics.scoring import ClipToScore, score_clips

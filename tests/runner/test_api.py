@@ -25,10 +25,10 @@ from vbbench.runner.api import (
     python_call,
     run_prepared,
 )
-from vbbench.runner.given import ScoreRequest, prepare_score, score_prepared
 from vbbench.runner.plan import RunConfig, build
 from vbbench.runner.progress import Silent
 from vbbench.runner.sample import SampleRequest, prepare_sample, run_sample
+from vbbench.runner.score_videos import ScoreRequest, prepare_score, score_prepared
 from vbbench.runner.scoring import ScoringRequest
 from vbbench.runner.store import RunStore
 from vbbench.types import PromptSuite

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.models.tiny import weights_root
-from vbbench.cli.spoken import spoken
+from vbbench.cli.log_lines import spoken
 from vbbench.data.world import pictures as data_module
 from vbbench.data.world import rendering
 from vbbench.data.world.pictures import Counts, TrainingData, Variant

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from vbbench.cli.spoken import spoken
+from vbbench.cli.log_lines import spoken
 from vbbench.core.version import __version__
 from vbbench.errors import UsageError, VBBenchError
 

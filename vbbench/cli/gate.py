@@ -12,8 +12,8 @@ from vbbench.cli.options import threads
 from vbbench.errors import CheckFailed, IncompleteError, UsageError
 
 if TYPE_CHECKING:
+    from vbbench.results.gate.check import Held
     from vbbench.results.gate.compare import Outcome, Verdict
-    from vbbench.results.gate.hold import Held
     from vbbench.results.gate.scores import Recording
     from vbbench.types import PromptSuite
 
@@ -123,7 +123,7 @@ def gate(options: argparse.Namespace) -> int:
 
 
 def _gate(root: Path, options: argparse.Namespace) -> int:
-    from vbbench.results.gate.hold import hold
+    from vbbench.results.gate.check import hold
 
     held = hold(root, options.against, models=options.models, tolerances=options.tolerances)
     return _judge(held, options.old, options.out or root / "gate")
@@ -189,7 +189,7 @@ def _quick(options: argparse.Namespace) -> int:
     from vbbench.cli.metrics import check_canary
     from vbbench.data.suites import load_suite
     from vbbench.metrics.encoders.setting import Setting
-    from vbbench.results.gate.hold import bundled_scores, chosen_names, hold
+    from vbbench.results.gate.check import bundled_scores, chosen_names, hold
     from vbbench.results.gate.scores import read_recording
 
     against = options.against or bundled_scores("mini")
@@ -247,7 +247,7 @@ def _record(options: argparse.Namespace) -> int:
     a name and a reason."""
     from datetime import UTC, datetime
 
-    from vbbench.results.gate.hold import bundled_scores
+    from vbbench.results.gate.check import bundled_scores
     from vbbench.results.gate.scores import recording_of, write_recording
     from vbbench.results.run_folder import load_run
 

@@ -154,7 +154,7 @@ def _hold(
 ) -> tuple[Outcome, list[Row]]:
     """Imports what a project that gates nothing need not load."""
     from vbbench.report.gate.rows import rows_of
-    from vbbench.results.gate.hold import hold
+    from vbbench.results.gate.check import hold
 
     held = hold(run, against, models=models, items=items, tolerances=tolerances)
     return held.outcome, rows_of(held.outcome, held.recording)

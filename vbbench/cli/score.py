@@ -11,7 +11,7 @@ from vbbench.cli.options import add_scoring_options, positive, rate, scoring_fro
 from vbbench.errors import IncompleteError, UsageError
 
 if TYPE_CHECKING:
-    from vbbench.runner.given import ScoreRequest
+    from vbbench.runner.score_videos import ScoreRequest
 
 SHOWN_FAILURES, LONGEST_REASON = 20, 300  # lines and characters; the run folder has all of it
 INTERRUPTED = 130
@@ -72,8 +72,8 @@ def add_parser(commands: Any) -> None:
 
 def score(options: argparse.Namespace) -> int:
     """The command."""
-    from vbbench.runner.given import prepare_score, score_prepared
     from vbbench.runner.progress import make_progress
+    from vbbench.runner.score_videos import prepare_score, score_prepared
 
     _check_options(options)
     with prepare_score(_request(options)) as prepared:
@@ -96,7 +96,7 @@ def _check_options(options: argparse.Namespace) -> None:
 
 
 def _request(options: argparse.Namespace) -> ScoreRequest:
-    from vbbench.runner.given import ScoreRequest
+    from vbbench.runner.score_videos import ScoreRequest
 
     return ScoreRequest(
         videos=options.videos,

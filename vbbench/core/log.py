@@ -1,5 +1,5 @@
 """What the package tells people while it works: through Python's logging, so that a program that
-uses it decides whether and where it is shown. The command line shows it (`vbbench.cli.spoken`)."""
+uses it decides whether and where it is shown. `vbbench.cli.log_lines` shows it on a terminal."""
 
 from __future__ import annotations
 

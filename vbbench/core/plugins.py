@@ -7,7 +7,6 @@ wrong in a package is one warning; whoever does not use the package is not stopp
 from __future__ import annotations
 
 import importlib
-import logging
 import re
 import sys
 import types
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from vbbench.core.digests import folder_digest
+from vbbench.core.log import LOG
 
 T = TypeVar("T")
 FOLDER_PACKAGE = "vbbench_folder_"
@@ -54,7 +54,7 @@ def warn_once(message: str) -> None:
     """A warning that is logged once a process."""
     if message not in _warned:
         _warned.add(message)
-        logging.getLogger("vbbench").warning("vbbench: %s", message)
+        LOG.warning("%s", message)
 
 
 def is_folder_word(word: str) -> bool:

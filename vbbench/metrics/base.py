@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vbbench.metrics.analysis import Analysis
-    from vbbench.metrics.encoders.clip import EmbeddedClip
     from vbbench.metrics.encoders.setting import Setting
+    from vbbench.metrics.scored_clip import EmbeddedClip
 
 
 @dataclass(frozen=True)

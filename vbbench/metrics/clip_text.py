@@ -5,8 +5,8 @@ from __future__ import annotations
 from vbbench.metrics import functional
 from vbbench.metrics.analysis import Analysis, FrameEmbeddings
 from vbbench.metrics.base import Measurement, cosine_spec, pooled
-from vbbench.metrics.encoders.clip import EmbeddedClip
 from vbbench.metrics.encoders.setting import Setting
+from vbbench.metrics.scored_clip import EmbeddedClip
 from vbbench.metrics.spec import WHOLE_PROMPT
 
 

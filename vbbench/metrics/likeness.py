@@ -5,10 +5,10 @@ from __future__ import annotations
 from vbbench.metrics import functional
 from vbbench.metrics.analysis import Analysis, FrameEmbeddings
 from vbbench.metrics.base import Measurement, cosine_spec, pooled
-from vbbench.metrics.encoders.clip import EmbeddedClip
 from vbbench.metrics.encoders.configs import ENCODERS, check_scale, encoder_config
 from vbbench.metrics.encoders.setting import Setting
 from vbbench.metrics.encoders.weights import encoder_digest
+from vbbench.metrics.scored_clip import EmbeddedClip
 
 REFERENCES = "all: the image prompt and the subject's further pictures, upright, on white, padded to a square, then as a frame"
 

@@ -7,9 +7,9 @@ import torch
 from vbbench.metrics import functional
 from vbbench.metrics.analysis import LARGEST_SIDE, Analysis, Flow
 from vbbench.metrics.base import Measurement, pooled
-from vbbench.metrics.encoders.clip import EmbeddedClip
 from vbbench.metrics.encoders.configs import check_scale
 from vbbench.metrics.encoders.setting import Setting
+from vbbench.metrics.scored_clip import EmbeddedClip
 from vbbench.metrics.spec import make_spec
 
 LARGEST_VALUE = 1000.0

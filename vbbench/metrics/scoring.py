@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vbbench.errors import one_line
-from vbbench.metrics.encoders.clip import FACTS, EmbeddedClip, prepare
+from vbbench.metrics.scored_clip import FACTS, EmbeddedClip, prepare
 from vbbench.types import PromptItem, Score, Video
 
 if TYPE_CHECKING:

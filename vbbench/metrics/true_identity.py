@@ -16,10 +16,10 @@ from vbbench.errors import InputError, UsageError
 from vbbench.metrics import functional
 from vbbench.metrics.analysis import REGIONS, SMALLEST_REGION, Analysis, Regions
 from vbbench.metrics.base import Measurement
-from vbbench.metrics.encoders.clip import EmbeddedClip
 from vbbench.metrics.encoders.configs import encoder_config
 from vbbench.metrics.encoders.setting import Setting
 from vbbench.metrics.encoders.weights import encoder_digest
+from vbbench.metrics.scored_clip import EmbeddedClip
 from vbbench.metrics.spec import make_spec
 
 SMALLEST_SUBJECT = 0.01

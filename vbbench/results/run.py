@@ -16,7 +16,7 @@ from vbbench.core.names import nearest
 from vbbench.errors import UsageError
 from vbbench.results.aggregate import competitors_compared, failures, leaderboard_table
 from vbbench.results.comparisons import Comparison, compare
-from vbbench.results.gate.hold import Held, hold
+from vbbench.results.gate.check import Held, hold
 from vbbench.results.run_data import RunData
 from vbbench.results.run_folder import load_run
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.results.synthetic import FakeRun, build, items
+from vbbench.results.gate.check import Held
 from vbbench.results.gate.compare import Kind, Moved, Outcome, Verdict, compare
-from vbbench.results.gate.hold import Held
 from vbbench.results.gate.scores import Recording, recording_of
 from vbbench.results.gate.tolerances import Tolerances, read_tolerances
 from vbbench.results.run_data import Result, RunData

@@ -26,8 +26,8 @@ from vbbench.report.gate.rows import (
     numbers_in_words,
     rows_of,
 )
+from vbbench.results.gate.check import Held
 from vbbench.results.gate.compare import FAILS, MISSING, PASSES
-from vbbench.results.gate.hold import Held
 from vbbench.results.gate.scores import Recording
 from vbbench.results.run_data import RunData
 

@@ -29,8 +29,8 @@ from vbbench.report.leaderboard import ASSETS
 from vbbench.report.media import MediaFolder
 from vbbench.report.pages import copy_assets, environment
 from vbbench.results import formatting
+from vbbench.results.gate.check import Held
 from vbbench.results.gate.compare import NOISE_FACTOR, Kind, Moved, Verdict
-from vbbench.results.gate.hold import Held
 from vbbench.results.gate.scores import Recording
 from vbbench.results.run_data import Clip, Result, RunData
 
