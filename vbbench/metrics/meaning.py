@@ -5,7 +5,7 @@ Whoever ranks, groups or draws numbers goes by these, never by a metric's name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vbbench.types import MetricSpec
@@ -53,6 +53,22 @@ def precedence(spec: MetricSpec) -> int:
     come after the bundled ones."""
     names = list(BUNDLED)
     return names.index(spec.name) if spec.name in BUNDLED else len(names)
+
+
+def primary_of(specs: Sequence[MetricSpec]) -> str | None:
+    """Name of the metric to rank by, of some metrics.
+
+    Who keeps the subject is what image-prompted generation is about: the first metric of that kind,
+    else the first that has a direction; None where there is none.
+    """
+    if subject := of_kind(specs, "subject"):
+        return subject[0].name
+    return next((spec.name for spec in specs if spec.sign), None)
+
+
+def of_kind(specs: Sequence[MetricSpec], kind: str) -> list[MetricSpec]:
+    """The metrics of a kind that have a direction, the one that speaks for the kind first."""
+    return sorted((spec for spec in specs if spec.kind == kind and spec.sign), key=precedence)
 
 
 def meaning_of(spec: MetricSpec) -> Meaning:

@@ -3,13 +3,12 @@ and what failed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 import pandas as pd
 
-from vbbench.metrics.meaning import precedence
+from vbbench.metrics.meaning import of_kind, primary_of
 from vbbench.results.comparisons import Comparison, Pair, all_pairs, compare, rank_groups
 from vbbench.results.costs import costs_of
 from vbbench.results.normalised import scaled_columns
@@ -75,22 +74,6 @@ class Failure:
 def primary_metric(run: RunData) -> str | None:
     """Name of the metric that orders the table; None where nothing that ranks is measured."""
     return primary_of(run.metrics)
-
-
-def primary_of(specs: Sequence[MetricSpec]) -> str | None:
-    """Name of the metric to rank by, of some metrics.
-
-    Who keeps the subject is what image-prompted generation is about: the first metric of that kind,
-    else the first that has a direction; None where there is none.
-    """
-    if subject := of_kind(specs, "subject"):
-        return subject[0].name
-    return next((spec.name for spec in specs if spec.sign), None)
-
-
-def of_kind(specs: Sequence[MetricSpec], kind: str) -> list[MetricSpec]:
-    """The metrics of a kind that have a direction, the one that speaks for the kind first."""
-    return sorted((spec for spec in specs if spec.kind == kind and spec.sign), key=precedence)
 
 
 def leaderboard_table(run: RunData) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from vbbench.metrics.meaning import of_kind
 from vbbench.report.figures import plots as figure_plots
 from vbbench.report.figures import style
 from vbbench.report.figures.style import (
@@ -26,7 +27,6 @@ from vbbench.report.figures.style import (
     styled,
 )
 from vbbench.results import formatting
-from vbbench.results.aggregate import of_kind
 from vbbench.results.comparisons import Comparison, Pair
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from typing import Any
 from markupsafe import Markup
 
 from vbbench.errors import RunFolderError, UsageError, VBBenchError
+from vbbench.metrics.meaning import of_kind, primary_of
 from vbbench.metrics.spec import spec_from_json
 from vbbench.profiling.record_json import read_record
 from vbbench.profiling.words import check_cells
@@ -34,7 +35,6 @@ from vbbench.report.site.entries import (
     picture_of,
 )
 from vbbench.results import formatting
-from vbbench.results.aggregate import of_kind, primary_of
 from vbbench.results.gate.scores import read_recording
 from vbbench.results.run_folder import read_json, read_model
 from vbbench.types import MetricSpec
