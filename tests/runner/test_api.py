@@ -6,7 +6,6 @@ import dataclasses
 import json
 import random
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from tests.runner.stubs import MeanScorer
 from vbbench.cli import run as run_command
 from vbbench.errors import InputError, RunFolderError, UsageError
 from vbbench.models.recipes import load_recipe
+from vbbench.runner import api
 from vbbench.runner.api import (
     Prepared,
     RunRequest,
@@ -115,9 +115,15 @@ def test_notes_are_told_and_kept(request_: RunRequest) -> None:
     assert told[0].startswith("Note: flicker, other-individual, real-video, shuffled-frames left")
 
 
-def test_the_folder_is_let_go_where_it_cannot_be_prepared(request_: RunRequest) -> None:
-    with pytest.raises(RuntimeError, match="positive"):
-        prepare(replace(request_, threads=-1))
+def test_the_folder_is_let_go_where_it_cannot_be_prepared(
+    request_: RunRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise MemoryError("while costs are estimated")
+
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(api, "estimate", broken)
+        prepare(request_)
     with prepare(request_), pytest.raises(RunFolderError):
         prepare(request_)
     prepare(request_).store.close()
