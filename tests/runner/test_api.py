@@ -121,9 +121,10 @@ def test_the_folder_is_let_go_where_it_cannot_be_prepared(
     def broken(*_: object) -> None:
         raise MemoryError("while costs are estimated")
 
-    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+    with monkeypatch.context() as patch:
         patch.setattr(api, "estimate", broken)
-        prepare(request_)
+        with pytest.raises(MemoryError):
+            prepare(request_)
     with prepare(request_), pytest.raises(RunFolderError):
         prepare(request_)
     prepare(request_).store.close()
