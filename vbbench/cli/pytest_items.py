@@ -25,7 +25,7 @@ class Gate(pytest.Collector):
         super().__init__(**kwargs)
         self.found = found
 
-    def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
+    def collect(self) -> Iterator[Refusal | Model]:
         """The models; those with something wrong first."""
         rows = () if isinstance(self.found, IncompleteError) else self.found
         if not any(row.verdict.counts for row in rows):

@@ -140,7 +140,8 @@ def _gate(
         if not check:
             raise
         report = str(error)
-    if check and report:  # out of reach of the error, which pytest would print beside the sentence
+    # out of reach of the error, which pytest would print beside the sentence
+    if outcome is None or (check and report):
         pytest.fail(f"vbbench gate: {report}", pytrace=False)
     return outcome
 

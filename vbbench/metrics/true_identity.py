@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,7 @@ def truth_of(people: world.IndividualBatch, row: int) -> Truth:
     return Truth(colours, int(people.marking[row]))
 
 
-def individual_of(reference: Mapping[str, object] | None) -> world.Individual:
+def individual_of(reference: Mapping[str, Any] | None) -> world.Individual:
     """The individual a suite's subject names in its ``world`` entry.
 
     Raises:
@@ -54,7 +55,7 @@ def individual_of(reference: Mapping[str, object] | None) -> world.Individual:
     try:
         return world.individual(
             str(reference["split"]), str(reference["class"]), int(reference["index"])
-        )  # type: ignore[call-overload]
+        )
     except (KeyError, TypeError, ValueError):
         raise InputError(
             f"the subject's world entry {dict(reference)!r} needs split, class and index."

@@ -123,18 +123,20 @@ def paired_table(run: RunData) -> pd.DataFrame:
     not told apart, or the metric has no direction.
     """
     focus = focus_model(run)
-    others = [model.name for model in run.models if model.name != focus] if focus else []
+    pairs: list[Pair] = (
+        [(focus, model.name) for model in run.models if model.name != focus] if focus else []
+    )
     found = (
         {spec.name: _focus_compared(run, spec.name, focus) for spec in run.metrics} if focus else {}
     )
     rows = []
-    for other in others:
+    for model_name, other in pairs:
         for spec in run.metrics:
-            comparison = found[spec.name][focus, other]
+            comparison = found[spec.name][model_name, other]
             difference = comparison.difference
             rows.append(
                 {
-                    "model": focus,
+                    "model": model_name,
                     "other": other,
                     "metric": spec.name,
                     "difference": difference.mean,

@@ -146,7 +146,7 @@ class RunData:
         change it."""
         if key not in self._known:
             self._known[key] = make()
-        return self._known[key]  # type: ignore[no-any-return]
+        return self._known[key]
 
     def first_prompts(self, count: int) -> RunData:
         """The same, of the first ``count`` items of each subject alone."""

@@ -140,8 +140,12 @@ def _read_suite(
     inside = Inside(folder)
     items = tuple(
         ItemFacts(
-            *(_text(row, key) for key in ("id", "subject", "class", "text", "subject_word")),
-            inside.path(row["image"]),
+            id=_text(row, "id"),
+            subject_id=_text(row, "subject"),
+            class_name=_text(row, "class"),
+            text=_text(row, "text"),
+            subject_word=_text(row, "subject_word"),
+            image=inside.path(row["image"]),
         )
         for row in _read_items(folder / "items.jsonl")
     )
@@ -219,14 +223,13 @@ def _clip(inside: Inside, job: Mapping[str, Any] | None, fit: Mapping[str, Any] 
         if fit is not None and fit["status"] == "failed":
             return Clip("failed", f"fitting failed: {fit.get('reason') or 'no reason given'}")
         return Clip("missing", NOT_RUN)
-    cost = {
-        "seconds": _number(job.get("seconds")),
-        "peak_memory_mb": _number(job.get("peak_memory_mb")),
-    }
+    seconds = _number(job.get("seconds"))
+    memory_mb = _number(job.get("peak_memory_mb"))
     if job["status"] != "done":
-        return Clip("failed", str(job.get("reason") or "no reason given"), **cost)
+        reason = str(job.get("reason") or "no reason given")
+        return Clip("failed", reason, seconds=seconds, peak_memory_mb=memory_mb)
     video = inside.path(job["file"]) if job.get("file") else None
-    return Clip("done", None, video, job.get("digest"), **cost)
+    return Clip("done", None, video, job.get("digest"), seconds, memory_mb)
 
 
 class _Scored(NamedTuple):

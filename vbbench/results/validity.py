@@ -164,7 +164,7 @@ def analyse(validation: Validation) -> Findings:
     )
 
 
-def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float:
+def rank_correlation(x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray) -> float:
     """Spearman's, ties sharing their mean rank; 0 where one of the two is constant: it tells
     nothing of the other."""
     ranks = [rankdata(np.round(values, TIE_DECIMALS)) for values in (x, y)]

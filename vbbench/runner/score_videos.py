@@ -383,7 +383,7 @@ def given_rows(
                 subject_word=None,
             )
         )
-    notes = ()
+    notes: tuple[str, ...] = ()
     if arrays and fps is None:
         notes = (
             f"arrays have no rate; 1 frame a second was taken for {arrays} of {len(rows)} videos,"

@@ -185,11 +185,11 @@ def score_run(
 
 def _score_until_error(
     store: RunStore,
-    waiting: Sequence[Record],
+    waiting: list[Record],
     items: Mapping[str, PromptItem],
     scorer: Scorer,
     advance: Callable[[str], None],
-) -> Sequence[Record]:
+) -> list[Record]:
     """Score in order; an error of the scorer itself becomes the reason of the video it was at. What
     is left after that one."""
     done = 0

@@ -112,10 +112,15 @@ def measure(
             with torch_threads(way.threads) as count:
                 for name, channel in channels.items():
                     off = _distances(channel, against[name], way.batch)
-                    runs = off is not None and bool(np.isfinite(off).all())
-                    numbers = (float(off.max()), float(off.mean())) if runs else (None, None)
-                    found.append(Noise(name, precision, device, count, way.batch, *numbers))
+                    largest, mean = _largest_and_mean(off)
+                    found.append(Noise(name, precision, device, count, way.batch, largest, mean))
     return found
+
+
+def _largest_and_mean(off_N: np.ndarray | None) -> tuple[float | None, float | None]:
+    if off_N is None or not np.isfinite(off_N).all():
+        return None, None
+    return float(off_N.max()), float(off_N.mean())
 
 
 def _distances(channel: Channel, against_ND: np.ndarray, batch: int) -> np.ndarray | None:

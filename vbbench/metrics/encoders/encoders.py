@@ -106,9 +106,9 @@ def build_dino(arch: Mapping[str, Any]) -> nn.Module:
     stem = partial(ConvStem, widths=tuple(sizes.pop("stem_widths")))
     model = VisionTransformer(**sizes, embed_layer=stem).to(memory_format=torch.channels_last)
     for block in model.blocks:
-        block.attn.fused_attn = (
-            False  # plain softmax is twice as fast on the CPU at 17 tokens, above all backwards
-        )
+        attention: Any = block.attn
+        # plain softmax is twice as fast on the CPU at 17 tokens, above all backwards
+        attention.fused_attn = False
     return model
 
 
@@ -164,10 +164,11 @@ def adapted(
         from timm.layers import resample_abs_pos_embed
 
         tensors.pop("mask_token", None)
-        side = arch["trained_size"] // network.patch_embed.patch_size[0]
+        patches: Any = network.patch_embed
+        side = arch["trained_size"] // patches.patch_size[0]
         if "pos_embed" in tensors and tensors["pos_embed"].shape[1:-1] == (side * side + 1,):
             tensors["pos_embed"] = resample_abs_pos_embed(
-                tensors["pos_embed"], list(network.patch_embed.grid_size), [side, side]
+                tensors["pos_embed"], list(patches.grid_size), [side, side]
             )
     return tensors
 
@@ -298,7 +299,9 @@ class _Encoder:
 
     def _run(self, function: Callable[[Tensor], Tensor], pixels_BHWC: np.ndarray) -> Tensor:
         with torch.inference_mode(), self._exact():
-            pixels = torch.from_numpy(np.require(pixels_BHWC, requirements="CW")).to(self.device)
+            pixels = torch.from_numpy(np.require(pixels_BHWC, requirements=("C", "W"))).to(
+                self.device
+            )
             return function(normalise(pixels, self.config).to(self.dtype)).float().cpu()
 
     def _exact(self) -> AbstractContextManager[None]:
@@ -311,6 +314,9 @@ class _Encoder:
 
 class ClipEncoder(_Encoder):
     """CLIP: frames and texts in one space."""
+
+    network: Any
+    """open_clip's CLIP, which has no types."""
 
     def __init__(
         self,

@@ -37,9 +37,10 @@ def resize_and_crop(frames_THWC: np.ndarray, config: EncoderConfig) -> np.ndarra
     """
     if frames_THWC.dtype != np.uint8:
         frames_THWC = _unit_floats(frames_THWC)
-    size = resized_size(*frames_THWC.shape[1:3], config.resize)
+    height, width = frames_THWC.shape[1:3]
+    size = resized_size(height, width, config.resize)
     window = crop_window(size, config.crop)
-    if frames_THWC.shape[1:3] == size:
+    if (height, width) == size:
         cropped = frames_THWC[:, *window]
     else:  # frame by frame, so that no more than one frame lies about between resize and crop
         resize = resize_frames if frames_THWC.dtype == np.uint8 else _resize_floats
@@ -50,7 +51,7 @@ def resize_and_crop(frames_THWC: np.ndarray, config: EncoderConfig) -> np.ndarra
             ]
         )
     # a copy where the frames are read-only (memory maps, broadcasts), which torch will not take
-    return np.require(cropped, requirements="CW")
+    return np.require(cropped, requirements=("C", "W"))
 
 
 def normalise(pixels_BHWC: Tensor, config: EncoderConfig) -> Tensor:

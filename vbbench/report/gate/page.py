@@ -284,11 +284,11 @@ def _in_tolerances(row: Row) -> tuple[float, float | None, float | None] | None:
         return math.log(verdict.new / verdict.old) / math.log(verdict.tolerance), None, None
     if verdict.change is None or verdict.change.mean is None:
         return None
-    ends = (
+    low, high = (
         None if end is None else end / verdict.tolerance
         for end in (verdict.change.low, verdict.change.high)
     )
-    return (verdict.change.mean / verdict.tolerance, *ends)
+    return verdict.change.mean / verdict.tolerance, low, high
 
 
 def _axis(found: tuple[float, float | None, float | None], reach: float) -> Axis:

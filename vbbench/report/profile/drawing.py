@@ -27,7 +27,7 @@ COLOURS: Mapping[str, str] = {  # Okabe and Ito 2008: told apart by every kind o
 }
 FURTHER = ("#cc79a7", "#56b4e9", "#e69f00", "#0072b2", "#d55e00", "#009e73")
 MARKERS = "osD^vP<>X*"
-STYLE: Mapping[str, Any] = {
+STYLE: Mapping[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 8.5,
     "svg.hashsalt": "vbbench",

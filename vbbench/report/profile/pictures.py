@@ -129,7 +129,7 @@ def _lines(axes: Axes, points: Sequence[Row], axis: Axis, value: Any, title: str
         if not line:
             continue
         chosen = all(mark for *_, mark in line)
-        how = {
+        how: dict[str, Any] = {
             "color": colour(name, place),
             "marker": MARKERS[place % len(MARKERS)],
             "linewidth": 2.4 if chosen else 1.3,
@@ -283,11 +283,11 @@ def _points(axes: Axes, points: Sequence[Row]) -> None:
     axes.legend(loc="lower right", frameon=False, fontsize=8)
     for case in dict.fromkeys(row.case for row in points):  # under the slowest of each
         mine = [row for row in points if row.case == case]
-        x = (mine[0].flops or 0) / (mine[0].bytes or 1)
-        y = min((row.flops or 0) / row.median_seconds / 1e9 for row in mine)
+        across = (mine[0].flops or 0) / (mine[0].bytes or 1)
+        slowest = min((row.flops or 0) / row.median_seconds / 1e9 for row in mine)
         axes.annotate(
             case,
-            (x, y),
+            (across, slowest),
             xytext=(0, -7),
             textcoords="offset points",
             ha="center",

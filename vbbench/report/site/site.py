@@ -465,10 +465,10 @@ def site_html(root: Path, recordings: Sequence[Path] = ()) -> str:
 def sections_of(root: Path, recordings: Sequence[Path] = ()) -> tuple[Section, ...]:
     """What there is to show, in the order of `KINDS`; kinds of which there is nothing are left
     out."""
-    found = [(name, *words, tuple(_entries(root, name))) for name, *words in KINDS]
+    found = [tuple(_entries(root, name)) for name, *_ in KINDS]
     notes = _notes_alone(root)
     sections = []
-    for name, key, title, says, entries in found:
+    for (name, key, title, says), entries in zip(KINDS, found, strict=True):
         entries += tuple(entry for home, entry in notes if home == key)
         if name == "gate.json":
             entries += tuple(_read(recording, root, path) for path in sorted(recordings))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,7 +47,7 @@ LINES: Mapping[str, tuple[str, str]] = {  # metric -> colour (Okabe and Ito 2008
     "temporal-consistency": ("#cc79a7", "v"),
     "dino-consistency": ("#56b4e9", "P"),
 }
-STYLE: Mapping[str, Any] = {
+STYLE: Mapping[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8,
     "svg.hashsalt": "vbbench",
@@ -292,7 +292,7 @@ def _tiled(frames_THWC: np.ndarray) -> np.ndarray:
     small = resize_frames(frames_THWC, (SIDE, SIDE))
     spare = -len(small) % FRAME_COLUMNS
     small = np.concatenate([small, np.full((spare, SIDE, SIDE, 3), 255, np.uint8)])
-    rows: Sequence[np.ndarray] = small.reshape(-1, FRAME_COLUMNS, SIDE, SIDE, 3)
+    rows = small.reshape(-1, FRAME_COLUMNS, SIDE, SIDE, 3)
     return np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
 
 

@@ -84,14 +84,19 @@ def gather(run: RunData, recipes: Sequence[str], metric: str) -> Arms | Lack:
     absent = tuple(recipe for recipe, trainings in measured.items() if not trainings)
     if absent:
         return Lack(f"no scores of {formatting.listed(absent)}", absent)
-    numbered = [set(trainings) for trainings in measured.values() if None not in trainings]
+    numbered = [
+        {seed for seed in trainings if seed is not None}
+        for trainings in measured.values()
+        if None not in trainings
+    ]
     seeds = sorted(set.intersection(*numbered)) if numbered else []
     if numbered and not seeds:
         return Lack(
             f"{formatting.listed(recipes)} have no training of the same number", tuple(recipes)
         )
+    compared: Sequence[int | None] = seeds or [None]
     chosen = {
-        recipe: [trainings[None if None in trainings else seed] for seed in seeds or [None]]
+        recipe: [trainings[None if None in trainings else seed] for seed in compared]
         for recipe, trainings in measured.items()
     }
     used = list(dict.fromkeys(name for names in chosen.values() for name in names))
@@ -188,10 +193,8 @@ def learned_share(arms: Arms, whole: str, part: str, floor: str, null: float) ->
             f"{whole} is not clearly above {floor}",
         )
     learned = at(0.0).mean / gain.mean
-    low, high = (
-        _crossing(lambda share, end=end: at(share).interval()[end], learned, way)
-        for end, way in ((0, -1), (1, 1))
-    )
+    low = _crossing(lambda share: at(share).interval()[0], learned, -1)
+    high = _crossing(lambda share: at(share).interval()[1], learned, 1)
     if low is None or high is None:
         return Share(
             Estimate(learned, None, None, items, individuals),

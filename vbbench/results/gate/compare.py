@@ -226,7 +226,7 @@ def _compared(
     )
     beyond = tuple(m for m in moved if abs(m.new - m.old) > bound)
     means = (_mean(old.values()), _mean([new[item] for item in old]))
-    said = {
+    said: dict[str, Any] = {
         "old": means[0],
         "new": means[1],
         "change": change,
@@ -325,7 +325,7 @@ def _memory_as_then(then: Cost, now: Cost) -> float | None:
 def _ratio_verdict(
     model: str, what: str, old: float | None, new: float | None, tolerance: Tolerance
 ) -> Verdict:
-    if not all(value is not None and math.isfinite(value) and value > 0 for value in (old, new)):
+    if old is None or new is None or not all(0 < value < math.inf for value in (old, new)):
         return Verdict(
             model, what, Kind.NOT_COMPARABLE, "it was not measured in one of the two", counts=False
         )
