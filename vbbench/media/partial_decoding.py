@@ -4,8 +4,9 @@ last one of them.
 The packets of the whole file are looked at first, which decodes nothing. Where they show which
 frame stands at which place, decoding starts at a keyframe, and every frame that comes must be the
 one that was foretold; where they do not, or something else comes, it starts at the beginning. So
-the frames are those of `vbbench.media.decoding.decode_file` either way. (But where the decoder leaves a
-damaged frame out without a word, those after it move up there, and keep their places here.)
+the frames are those of `vbbench.media.decoding.decode_file` either way. (But where the decoder
+leaves a damaged frame out without a word, those after it move up there, and keep their places
+here.)
 """
 
 from __future__ import annotations
