@@ -25,6 +25,10 @@ class FrameCodec(Protocol):
         """Latents to pixels (B, T, 3, H, W), clamped to [-1, 1]."""
         ...
 
+    def pixel_weights(self) -> Tensor:
+        """(C,) float32, mean 1: what a squared error of each latent channel costs in squared error of pixels, as far as it is known."""
+        ...
+
 
 class PatchCodec(nn.Module):
     """Principal components of P x P pixel patches, fitted once on pictures of the miniature world.
@@ -73,6 +77,11 @@ class PatchCodec(nn.Module):
         rows = (latents_BCThw.float().permute(0, 2, 3, 4, 1) / self.scale) @ self.basis + self.mean
         pixels = rows.reshape(b, t, h, w, 3, p, p).permute(0, 1, 4, 2, 5, 3, 6).reshape(b, t, 3, h * p, w * p)
         return pixels.clamp(-1.0, 1.0)
+
+    def pixel_weights(self) -> Tensor:
+        """(K,) float32, mean 1: the basis is orthonormal, so a channel's error counts by one over its scale squared."""
+        weights = self.scale.clamp_min(1e-12).square().reciprocal()
+        return weights / weights.mean()
 
 
 def to_unit(frames_THWC: Tensor) -> Tensor:

@@ -59,6 +59,7 @@ def mini_config(vocabulary: Sequence[str], latent_channels: int = 48) -> Network
             spatial_codes=(8, 8),
             temporal_codes=8,
             zero_init=True,
+            skip_sd=0.3,
         ),
         text=TextConfig(vocab_size=len(vocabulary) + 2, width=128, feed_forward=256, layers=2, heads=4, max_length=16),
         diffusion=DiffusionConfig(prediction_type="sample", beta_schedule="squaredcos_cap_v2", shared_noise=0.5),

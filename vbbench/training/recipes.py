@@ -108,7 +108,7 @@ def train(
     """
     _check(name, scale, device, workers)
     out = Path(out) if out is not None else resources.weights_dir(scale)
-    work = Path(work or os.environ.get(WORK_VARIABLE) or "work")
+    work = work_folder(work)
     if name == ALL and seed:
         raise UsageError("all is trained with seed 0, which is what ships; name the weights that another seed is wanted of.")
     if name != ALL:
@@ -118,6 +118,11 @@ def train(
     with _weights_at(out):
         for each in RECIPES:
             _train_one(each, scale, out, steps, seed, device, workers, work)
+
+
+def work_folder(work: Path | None) -> Path:
+    """Folder of data, checkpoints and curves: the one named, $VBBENCH_WORK, or ``work``."""
+    return Path(work or os.environ.get(WORK_VARIABLE) or "work")
 
 
 def build_objective(name: str, data_folder: Path, seed: int, device: str) -> Objective | Solver:
@@ -156,6 +161,7 @@ def _train_one(name: str, scale: str, out: Path, steps: int | None, seed: int, d
     else:
         folder = work / scale / seeded
         settings = objective.settings if steps is None else dataclasses.replace(objective.settings, steps=steps)
+        settings = for_device(settings, device)
         tensors, config, facts = _fit(objective, settings, factory, _run_seed(name, seed), folder, device, workers, made_from)
     path = out / f"{seeded}.safetensors"
     steps_before = sum(read_card(resources.weights_path(stage, scale)).get("total_steps", 0) for stage in earlier)
@@ -163,6 +169,13 @@ def _train_one(name: str, scale: str, out: Path, steps: int | None, seed: int, d
     card = {"recipe": name, "scale": scale, "seed": seed, **facts, "config": config, **environment(device), "world": WORLD_VERSION}
     save_weights(path, tensors, card, eight_bit=bool(config.get("differences")))
     curves.say(f"{name}: {path}  {curves.figures(facts['validation'])}")
+
+
+def for_device(settings: TrainSettings, device: str) -> TrainSettings:
+    """The settings, without bfloat16 where the device has no instructions for it; the card records which arithmetic it was."""
+    from vbbench.models.fitting import multiplies_bfloat16
+
+    return dataclasses.replace(settings, bf16=settings.bf16 and multiplies_bfloat16(device))
 
 
 def _solve(objective: Solver, made_from: dict[str, str]) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, Any]]:
@@ -190,6 +203,7 @@ def _fit(
 
     result = fit(objective, settings, seed=seed, work=folder, device=device, workers=workers, factory=factory, made_from=made_from)
     facts = {"steps": result.steps, "seconds": round(result.seconds, 1), "loss": result.loss, "validation": result.validation}
+    facts["arithmetic"] = "bfloat16 autocast" if settings.bf16 else "float32"
     with torch.no_grad():
         tensors, config = objective.export(result.module)
     return tensors, config, {**facts, **result.facts}

@@ -23,6 +23,7 @@ from vbbench.models.videobooth.convolution import Conv1x1, Conv3x3
 from vbbench.models.videobooth.embeddings import FrameText, TimestepEmbedding
 from vbbench.models.videobooth.features import InnerFeatures
 from vbbench.models.videobooth.fine import CrossFrameAttention, ImagePromptInput, ImagePromptStates, Recorder
+from vbbench.models.videobooth.preconditioning import preconditioned
 from vbbench.models.videobooth.recompute import Recomputed
 from vbbench.models.videobooth.text_attention import LocalPrompt, TextAttention
 from vbbench.models.videobooth.text_states import TextStates
@@ -99,7 +100,10 @@ class VideoUNet(nn.Module):
         if self.config.watermark_widths is not None:
             x = x + self.watermark_zero_out(self._watermark_features(x, cond))
         x = self.conv_out(F.silu(self.conv_norm_out(x, cond.frames)))
-        return x.unflatten(0, (-1, cond.frames)).transpose(1, 2)
+        x = x.unflatten(0, (-1, cond.frames)).transpose(1, 2)
+        if self.config.skip_sd:
+            return preconditioned(x, sample_BCTHW, timestep_B, self.config.skip_sd)
+        return x
 
     def image_prompt_states(self, image: ImagePromptInput, *, default_text_BLD: Tensor | TextStates | None = None) -> ImagePromptStates:
         """Keys and values that videos read from an image prompt; they depend on no video, so they can be kept.
