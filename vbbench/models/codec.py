@@ -25,10 +25,6 @@ class FrameCodec(Protocol):
         """Latents to pixels (B, T, 3, H, W), clamped to [-1, 1]."""
         ...
 
-    def pixel_weights(self) -> Tensor:
-        """(C,) float32, mean 1: what a squared error of each latent channel costs in squared error of pixels, as far as it is known."""
-        ...
-
 
 class PatchCodec(nn.Module):
     """Principal components of P x P pixel patches, fitted once on pictures of the miniature world.

@@ -32,7 +32,7 @@ from vbbench.training.data import Split
 from vbbench.world import MOTIONS, SCENES, caption, rich_caption
 
 NAME = "base"
-TIMESTEPS = (20, 120, 300, 450, 600, 800)
+TIMESTEPS = (20, 120, 300, 450, 600, 800, 950)
 PER_CLASS = 3
 NOISE_ON_LATENTS = (0.0, 0.2, 0.4)
 """Standard deviations of noise on latents, with which the codec alone is decoded."""

@@ -24,9 +24,10 @@ from vbbench.world.captions import article
 
 STILLS, PROMPTS, CLIPS = 28, 4, 4  # a step has 28 stills + 4 image prompts, or 4 clips
 STILLS_ONLY = 4000  # first steps, without clips: a still costs an eighth of a clip and tells as much of what words mean
-CLIP_SHARE = 0.6  # of the steps after that
+CLIP_SHARE = 0.5  # of the steps after that
 TEXT_DROP = 0.1
-STILL_NOISE, CLIP_NOISE = 0.8, 1.2  # means of `sample_timesteps`
+STILL_NOISE, CLIP_NOISE = 0.8, 1.2  # means of `sample_timesteps` in the stages on top of the base
+BASE_NOISE, BASE_NOISE_SPREAD = 1.6, 1.6  # mean and spread in the base: a third of the draws lie above step 900, a fifth above 950
 RICH_SHARE = 0.7  # this share of captions tells all colours and the marking
 REPEAT_SUBJECT = 0.5  # of the others say the subject word three times: that is where three embeddings will be injected
 SUBJECT_WEIGHT = 1.5  # a latent cell covered by the subject weighs 1 + this in the stages on top of the base,
@@ -41,13 +42,14 @@ def repeated(text: str, word: str, times: int = 3) -> str:
     return text.replace(word, " ".join([word] * times), 1)
 
 
-def sample_timesteps(count: int, mean: float, rng: np.random.Generator, steps: int = 1000) -> Tensor:
+def sample_timesteps(count: int, mean: float, rng: np.random.Generator, spread: float = 1.3, steps: int = 1000) -> Tensor:
     """(count,) whole timesteps, logit-normal.
 
     A cell's mean colour is the largest of its latent components by far, so which colours a subject has is settled while the
     noise is still very strong: a tenth of the draws must lie in the last twentieth of the steps, or cells and frames choose apart.
+    Only there, too, do colour words tell what the noised latent does not show.
     """
-    u = 1.0 / (1.0 + np.exp(-rng.normal(mean, 1.3, count)))
+    u = 1.0 / (1.0 + np.exp(-rng.normal(mean, spread, count)))
     return torch.from_numpy(np.minimum(u * steps, steps - 1).astype(np.int64))
 
 
@@ -126,7 +128,7 @@ class Base:
         use_clips = step >= STILLS_ONLY and rng.random() < CLIP_SHARE
         batch = self._clips(rng, self.data.train) if use_clips else self._stills(rng, self.data.train)
         batch = batch.without_texts(rng.random(len(batch.texts)) < TEXT_DROP)
-        timesteps = sample_timesteps(len(batch.texts), CLIP_NOISE if use_clips else STILL_NOISE, rng).to(self.device)
+        timesteps = sample_timesteps(len(batch.texts), BASE_NOISE, rng, BASE_NOISE_SPREAD).to(self.device)
         text = self.module.encode_text(batch.texts)
         loss = self._denoise(self.module, batch, text, timesteps, torch.Generator().manual_seed(seed))
         reading = reading_error(text, batch.colours_B33, batch.told_B3)
