@@ -111,7 +111,7 @@ class Base:
     """Text-to-video from nothing."""
 
     name = "base"
-    settings = TrainSettings(lr=1.6e-3, steps=125_000, decay_from=0.8, ema_decay=0.999, validate_every=5000, checkpoint_every_seconds=240.0)
+    settings = TrainSettings(lr=1.2e-3, steps=125_000, decay_from=0.8, ema_decay=0.999, validate_every=5000, checkpoint_every_seconds=240.0)
 
     def __init__(self, data: TrainingData, *, seed: int, device: str) -> None:
         self.data, self.device = data, device
