@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor
 
 STEPS, OFFSET = 1000, 0.008  # of diffusers' schedule "squaredcos_cap_v2" (Nichol and Dhariwal 2021, equation 17)
@@ -42,8 +41,7 @@ def preconditioned(layers_BCTHW: Tensor, sample_BCTHW: Tensor, timestep_B: Tenso
     sigma2_B = (1.0 - signal_B) / signal_B
     skip_B = skip_sd**2 / (sigma2_B + skip_sd**2) * signal_B.rsqrt()
     out_B = (sigma2_B / (sigma2_B + skip_sd**2)).sqrt()
-    with torch.autocast(sample_BCTHW.device.type, enabled=False):
-        return _per_video(skip_B) * sample_BCTHW.float() + _per_video(out_B) * layers_BCTHW.float()
+    return _per_video(skip_B) * sample_BCTHW.float() + _per_video(out_B) * layers_BCTHW.float()
 
 
 def _per_video(values_B: Tensor) -> Tensor:
