@@ -52,6 +52,16 @@ def add_parser(commands: Any) -> None:
         metavar="DIR",
         help="folder of data and checkpoints (default: $VBBENCH_WORK or work)",
     )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="base: do not train; measure whether the shipped one reads its prompts",
+    )
+    parser.add_argument(
+        "--checkpoint",
+        action="store_true",
+        help="with --check: measure the training's newest checkpoint instead",
+    )
     _add_real(parser)
     parser.set_defaults(command=train)
 
@@ -140,6 +150,8 @@ def _train_miniature(options: argparse.Namespace) -> int:
         raise UsageError(
             f"{', '.join(wrong)}: for trainings on real videos (--scale {REAL}), not for the miniature."
         )
+    if options.check or options.checkpoint:
+        return _check(options)
     from vbbench.training.recipes import train as train_weights
 
     train_weights(
@@ -152,6 +164,19 @@ def _train_miniature(options: argparse.Namespace) -> int:
         workers=options.workers,
         work=options.work,
     )
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    """Prints the base's PSNR by timestep and caption."""
+    from vbbench.core.progress import say
+    from vbbench.training.base_check import NAME, check
+
+    if options.recipe != NAME or not options.check:
+        raise UsageError(
+            f"--check is for `vbbench train {NAME} --check`, and --checkpoint is an option of it."
+        )
+    say(check(options.work, seed=options.seed, checkpoint=options.checkpoint))
     return 0
 
 

@@ -99,13 +99,18 @@ def denoising_loss(
     return error_B.mean()
 
 
+def multiplies_bfloat16(device: str) -> bool:
+    """Whether the device has instructions for bfloat16; elsewhere it is emulated, on a CPU some ten
+    times slower than float32."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
 def fast_arithmetic(device: str) -> torch.autocast:
     """Autocast to bfloat16 where the processor multiplies it, no autocast elsewhere (there it would
     be emulated, and slow)."""
-    kind = torch.device(device).type
-    if kind == "cuda":
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        found: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-        fast = bool(found.get("avx512_bf16") or found.get("amx_bf16"))
-    return torch.autocast(kind, torch.bfloat16, enabled=fast)
+    return torch.autocast(
+        torch.device(device).type, torch.bfloat16, enabled=multiplies_bfloat16(device)
+    )

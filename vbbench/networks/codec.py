@@ -92,6 +92,12 @@ class PatchCodec(nn.Module):
         )
         return pixels.clamp(-1.0, 1.0)
 
+    def pixel_weights(self) -> Tensor:
+        """(K,) float32, mean 1: the basis is orthonormal, so a channel's error counts by one over
+        its scale squared."""
+        weights = self.scale.clamp_min(1e-12).square().reciprocal()
+        return weights / weights.mean()
+
 
 def to_unit(frames_THWC: Tensor) -> Tensor:
     """uint8 frames (..., H, W, 3) to float32 (..., 3, H, W) in [-1, 1]."""

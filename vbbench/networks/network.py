@@ -198,17 +198,17 @@ def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def mini_config(vocabulary: Sequence[str], latent_channels: int = 48) -> NetworkConfig:
+def mini_config(vocabulary: Sequence[str], latent_channels: int = 96) -> NetworkConfig:
     """The miniature network: 8 frames of 8 x 8 latent cells, two levels, x-prediction on a cosine
     schedule."""
     return NetworkConfig(
         unet=UNetConfig(
             in_channels=latent_channels,
             out_channels=latent_channels,
-            block_out_channels=(96, 160),
+            block_out_channels=(128, 128),
             layers_per_block=1,
             attention_levels=(True, True),
-            num_heads=(3, 5),
+            num_heads=(4, 4),
             cross_attention_dim=128,
             norm_num_groups=8,
             feed_forward_mult=2,
@@ -219,6 +219,7 @@ def mini_config(vocabulary: Sequence[str], latent_channels: int = 48) -> Network
             spatial_codes=(8, 8),
             temporal_codes=8,
             zero_init=True,
+            skip_sd=0.5,
         ),
         text=TextConfig(
             vocab_size=len(vocabulary) + 2,

@@ -122,7 +122,7 @@ def train(
     """
     _check(name, scale, device, workers)
     out = Path(out) if out is not None else paths.weights_dir(scale)
-    work = Path(work or os.environ.get(WORK_VARIABLE) or "work")
+    work = work_folder(work)
     if name == ALL and seed:
         raise UsageError(
             "all is trained with seed 0, which is what ships; name the weights that another seed is wanted of."
@@ -136,6 +136,11 @@ def train(
     with _weights_at(out):
         for each in RECIPES:
             _train_one(each, scale, out, steps, seed, device, workers, work)
+
+
+def work_folder(work: Path | None) -> Path:
+    """Folder of data, checkpoints and curves: the one named, $VBBENCH_WORK, or ``work``."""
+    return Path(work or os.environ.get(WORK_VARIABLE) or "work")
 
 
 def build_objective(name: str, data_folder: Path, seed: int, device: str) -> Objective | Solver:
@@ -190,6 +195,7 @@ def _train_one(
             if steps is None
             else dataclasses.replace(objective.settings, steps=steps)
         )
+        settings = for_device(settings, device)
         tensors, config, facts = _fit(
             objective, settings, factory, _run_seed(name, seed), folder, device, workers, made_from
         )
@@ -212,6 +218,14 @@ def _train_one(
     }
     save_weights(path, tensors, card, eight_bit=bool(config.get("differences")))
     TRAINING.info(f"{name}: {path}  {progress.figures(facts['validation'])}")
+
+
+def for_device(settings: TrainSettings, device: str) -> TrainSettings:
+    """The settings, without bfloat16 where the device has no instructions for it; the card records
+    which arithmetic it was."""
+    from vbbench.models.fitting import multiplies_bfloat16
+
+    return dataclasses.replace(settings, bf16=settings.bf16 and multiplies_bfloat16(device))
 
 
 def _solve(
@@ -260,6 +274,7 @@ def _fit(
         "seconds": round(result.seconds, 1),
         "loss": result.loss,
         "validation": result.validation,
+        "arithmetic": "bfloat16 autocast" if settings.bf16 else "float32",
     }
     with torch.no_grad():
         tensors, config = objective.export(result.module)

@@ -24,7 +24,8 @@ class TrainSettings:
         grad_clip: largest gradient norm.
         ema_decay: of the exponential moving average of the weights, which is what is validated and
             shipped.
-        bf16: compute the loss under bfloat16 autocast (weights and optimiser stay float32).
+        bf16: compute the loss under bfloat16 autocast (weights and optimiser stay float32); a
+            device without instructions for it gets float32 (`recipes.for_device`).
         validate_every: steps between validations.
         checkpoint_every_seconds: wall-clock seconds between checkpoints.
         average_every: steps between averagings of the parameters, with more than one worker.

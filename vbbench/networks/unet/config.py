@@ -33,6 +33,10 @@ class UNetConfig:
         temporal_codes: size of a learned table of frame positions at the temporal attentions' input
             (0: none).
         zero_init: the last layer of each residual branch starts at zero, for training from scratch.
+        skip_sd: 0, or for networks that predict the clean latent on the cosine schedule of 1,000
+            steps: the output is a sum of the noised sample and of what the layers give, weighted by
+            the noise level (`vbbench.networks.unet.preconditioning`); standard deviation of what is
+            not known of a latent of unit variance when it is hardly noised.
     """
 
     in_channels: int = 4
@@ -53,6 +57,7 @@ class UNetConfig:
     spatial_codes: tuple[int, int] | None = None
     temporal_codes: int = 0
     zero_init: bool = False
+    skip_sd: float = 0.0
 
     def heads(self, level: int) -> int:
         """Attention heads of a level."""

@@ -40,6 +40,7 @@ from vbbench.networks.unet.conditioning import (
 )
 from vbbench.networks.unet.config import UNetConfig
 from vbbench.networks.unet.convolution import Conv1x1, Conv3x3
+from vbbench.networks.unet.preconditioning import preconditioned
 from vbbench.networks.unet.text_attention import LocalPrompt, TextAttention
 from vbbench.networks.unet.transformer import (
     CrossFrameAttention,
@@ -229,7 +230,10 @@ class VideoUNet(nn.Module):
         if self.config.watermark_widths is not None:
             x = x + self.watermark_zero_out(self._watermark_features(x, cond))
         x = self.conv_out(F.silu(self.conv_norm_out(x, cond.frames)))
-        return x.unflatten(0, (-1, cond.frames)).transpose(1, 2)
+        x = x.unflatten(0, (-1, cond.frames)).transpose(1, 2)
+        if self.config.skip_sd:
+            return preconditioned(x, sample_BCTHW, timestep_B, self.config.skip_sd)
+        return x
 
     def image_prompt_states(
         self, image: ImagePromptInput, *, default_text_BLD: Tensor | TextStates | None = None
