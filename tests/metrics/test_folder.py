@@ -118,3 +118,20 @@ def test_other_code_is_not_served_from_the_cache(folder: Path) -> None:
     before = encoders.key_of(get_metric(str(folder)))  # type: ignore[arg-type]
     change(folder, "metric.py", "/ 255", "/ 256")
     assert encoders.key_of(get_metric(str(folder))) != before  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "line", ["raise RuntimeError('boo')", "raise SystemExit(5)", "self.spec = None\n        return"]
+)
+def test_a_class_that_cannot_be_built_is_a_sentence(folder: Path, line: str) -> None:
+    head = "def __init__(self, setting):"
+    change(folder, "metric.py", head, f"{head}\n        {line}")
+    with pytest.raises(RecipeError, match="cannot be built|needs a MetricSpec"):
+        get_metric(str(folder))
+
+
+def test_a_file_that_ends_the_program_is_a_sentence(folder: Path) -> None:
+    path = folder / "metric.py"
+    path.write_text(f"raise SystemExit(5)\n{path.read_text()}")
+    with pytest.raises(RecipeError, match="cannot be imported: SystemExit: 5"):
+        get_metric(str(folder))

@@ -252,6 +252,14 @@ class TestCodeDigest:
             name: hashing.code_digest(recipe) for name, recipe in all_recipes().items()
         } == before
 
+    @pytest.mark.parametrize("line", ["import vbbench", "from vbbench import injection_attention"])
+    def test_what_the_public_face_gives_counts(self, recipe_folder: Folder, line: str) -> None:
+        folder = recipe_folder("noise")
+        method = folder / "method.py"
+        method.write_text(f"{line}\n{method.read_text('utf-8')}", "utf-8")
+        counted = set(hashing.code_sources(load_recipe(folder)))
+        assert {"vbbench.attention", "vbbench.attention.merge", "vbbench.types"} <= counted
+
     @pytest.mark.parametrize("name", ["videobooth", "elite", "real-video", "retrieve"])
     def test_all_that_a_model_imports_counts(self, name: str, tmp_path: Path) -> None:
         """What is loaded by building the model and making a video, beyond what choosing it loads,

@@ -37,7 +37,7 @@ def load_plugins(group: str, load: Callable[[Path], T]) -> list[T]:
         try:
             loaded += _load_all(entry_point, load)
         # another package's code: whatever goes wrong in it is its fault
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             warn_once(
                 f"the entry point {entry_point.name!r} of {group} is left out, for it fails: "
                 f"{' '.join(str(error).split()).rstrip('.') or type(error).__name__}."

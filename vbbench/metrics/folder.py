@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 from vbbench.core.names import nearest
 from vbbench.core.plugins import import_file
-from vbbench.errors import RecipeError
+from vbbench.errors import RecipeError, VBBenchError
 from vbbench.metrics.meaning import DIRECTIONS, KINDS
 from vbbench.metrics.spec import with_meaning
+from vbbench.types import MetricSpec
 
 if TYPE_CHECKING:
     from vbbench.metrics.base import Metric
@@ -115,15 +116,19 @@ def build_metric(found: MetricFolder, setting: Setting) -> Metric:
     file_name, class_name = found.entry.split(":")
     try:
         module = import_file(found.folder, file_name, "metric", found.name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise RecipeError(f"{where} cannot be imported: {_in_words(error)}.") from error
     if not hasattr(module, class_name):
         raise RecipeError(f"{where} has no class {class_name} in {file_name}.")
     try:
         metric: Metric = getattr(module, class_name)(setting, **found.settings)
         spec = metric.spec
-    except (TypeError, AttributeError, KeyError, ValueError) as error:
+    except VBBenchError:
+        raise
+    except (Exception, SystemExit) as error:
         raise RecipeError(f"{where} cannot be built: {_in_words(error)}.") from error
+    if not isinstance(spec, MetricSpec):
+        raise RecipeError(f"{where} needs a MetricSpec as its spec, not {spec!r}.")
     if spec.name != found.name:
         raise RecipeError(f"{where} has a spec called {spec.name!r}: give both one name.")
     beside = {"kind": found.kind, "title": found.title, "direction": found.direction}
@@ -134,5 +139,5 @@ def build_metric(found: MetricFolder, setting: Setting) -> Metric:
     return metric
 
 
-def _in_words(error: Exception) -> str:
+def _in_words(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split()).rstrip('.')}"

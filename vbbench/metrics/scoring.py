@@ -70,7 +70,7 @@ def _refusal(ready: EmbeddedClip, num_frames: int | None) -> str | None:
     """Why the video as a whole cannot be scored."""
     try:
         found = ready.num_frames
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return one_line(error)
     if num_frames is not None and found != num_frames:
         return f"the video has {found} frames; the suite asks for {num_frames}."
@@ -80,7 +80,7 @@ def _refusal(ready: EmbeddedClip, num_frames: int | None) -> str | None:
 def _score(metric: Metric, clip: ClipToScore, ready: EmbeddedClip) -> Score:
     try:
         measured: Measurement = metric.score(ready)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return _without_value(metric, clip, one_line(error))
     if not math.isfinite(measured.value):
         return _without_value(metric, clip, f"the value is {measured.value}, not a finite number")

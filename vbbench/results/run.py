@@ -157,7 +157,7 @@ class Run:
     def _comparison(self, spec: MetricSpec, a: str, b: str) -> dict[str, Any]:
         found = _compared(self._data, spec.name, a, b)
         difference = found.difference
-        sign = found.sign if spec.higher_is_better else -found.sign
+        sign = found.sign * spec.sign
         return {
             "metric": spec.name,
             "difference": difference.mean,

@@ -109,7 +109,7 @@ class _ModelRunner:
         started = time.perf_counter()
         try:
             self._model = build_model(self._model_plan.recipe, self._plan.scale, self._device)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._progress.stage(name, len(jobs))
             for job in jobs:
                 self._fail(job, error, started)
@@ -133,7 +133,7 @@ class _ModelRunner:
             self._store.keep_adapter(
                 job, adapter, seconds=time.perf_counter() - started, memory_mb=self._peak_memory()
             )
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._fail(job, error, started)
         else:
             self._progress.advance()
@@ -148,7 +148,7 @@ class _ModelRunner:
         chosen = [job for job in batch if job in wanted]
         try:
             videos = dict(zip(batch, self._generate(batch), strict=True))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if len(batch) == 1:
                 self._fail(batch[0], error, started)
             else:
@@ -193,7 +193,7 @@ class _ModelRunner:
         """In MB: of this process, or of the program that does the work of a model in its place."""
         return getattr(self._model, "process_memory_mb", None) or self._memory.megabytes()
 
-    def _fail(self, job: Job, error: Exception, started: float) -> None:
+    def _fail(self, job: Job, error: BaseException, started: float) -> None:
         details = (
             error.details
             if isinstance(error, VBBenchError)

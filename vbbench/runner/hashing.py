@@ -28,6 +28,8 @@ from vbbench.types import PromptItem, Recipe, SamplingParams, Subject
 
 ALWAYS_HASHED = ("vbbench.media.video",)
 """Modules that make a video's file, whichever model made the video."""
+BEHIND_FACE = ("vbbench.types", "vbbench.attention")
+"""What the public face gives to models. It loads late, so whoever imports `vbbench` may use it all."""
 NEVER_HASHED = ("vbbench", "vbbench.core.version")
 """The public face and the version change no video."""
 _PACKAGE = "vbbench"
@@ -228,7 +230,8 @@ def _closure(pending: dict[str, Path], roots: Mapping[str, Path]) -> dict[str, s
             _source_bytes(path), str(path), name, path.name == "__init__.py"
         )
         for imported in imports:
-            pending.update(_modules(imported, roots))
+            for module in BEHIND_FACE if imported == _PACKAGE else (imported,):
+                pending.update(_modules(module, roots))
     return digests
 
 
