@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 from torch.utils.flop_counter import FlopCounterMode
-from vbbench.profiling.attention_flops import attention_formulas
 
 from tests.models.tiny import PARAMS
 from tests.models.videobooth.test_model import build
@@ -18,6 +17,7 @@ from vbbench.errors import IncompleteError, UsageError
 from vbbench.models.latent_video import PARTS
 from vbbench.models.registry import resolve_models
 from vbbench.profiling import clip, memory
+from vbbench.profiling.costs import attention_formulas
 from vbbench.profiling.options import Options
 from vbbench.profiling.record import Ceiling
 from vbbench.types import PromptItem
