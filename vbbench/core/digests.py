@@ -47,14 +47,16 @@ def file_digest(path: Path | str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def folder_digest(folder: Path) -> str:
+def folder_digest(folder: Path, digest_of: Callable[[Path], str] = file_digest) -> str:
     """SHA-256 over the names and contents of a recipe's files.
 
+    Args:
+        digest_of: what a file counts by; by default all its bytes.
     Raises:
         OSError: one of them cannot be read.
     """
     lines = [
-        f"{path.relative_to(folder).as_posix()}\0{file_digest(path)}\n"
+        f"{path.relative_to(folder).as_posix()}\0{digest_of(path)}\n"
         for path in folder_files(folder)
     ]
     return sha256_of("".join(lines).encode())

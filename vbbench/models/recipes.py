@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import re
 import tomllib
@@ -11,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vbbench.core.digests import file_digest, folder_files
+from vbbench.core.digests import file_digest, folder_digest, sha256_of
 from vbbench.core.names import nearest
 from vbbench.core.paths import seeded_name
 from vbbench.core.plugins import import_file
@@ -78,15 +77,13 @@ def load_recipe(folder: Path | str) -> Recipe:
 def _digest(folder: Path) -> str:
     """`vbbench.core.digests.folder_digest`, without the line ``role`` of recipe.toml: it says how to
     read a row, and changes no video."""
-    digest = hashlib.sha256()
-    for path in folder_files(folder):
-        name = path.relative_to(folder).as_posix()
-        if name == "recipe.toml":
-            content = hashlib.sha256(_ROLE_LINE.sub(b"", path.read_bytes())).hexdigest()
-        else:
-            content = file_digest(path)
-        digest.update(f"{name}\0{content}\n".encode())
-    return digest.hexdigest()
+
+    def digest_of(path: Path) -> str:
+        if path == folder / "recipe.toml":
+            return sha256_of(_ROLE_LINE.sub(b"", path.read_bytes()))
+        return file_digest(path)
+
+    return folder_digest(folder, digest_of)
 
 
 def with_training_seed(recipe: Recipe, training_seed: int) -> Recipe:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vbbench.core.digests import file_digest
 from vbbench.core.environment import choose_device, default_threads, describe
 from vbbench.core.threads import torch_threads
 from vbbench.data.suites import load_suite
@@ -436,7 +436,7 @@ def _subjects_by_image(paths: Sequence[Path]) -> list[str]:
     names = []
     for path in paths:
         try:
-            key = hashlib.sha256(path.read_bytes()).hexdigest()
+            key = file_digest(path)
         except OSError:  # the row will say so
             key = str(path)
         number = numbers.setdefault(key, len(numbers) + 1)
